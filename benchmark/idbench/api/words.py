@@ -1,0 +1,69 @@
+"""What a method may ask of a target, what it may know, and the track that follows from both."""
+
+from __future__ import annotations
+
+from enum import Flag, StrEnum, auto
+
+
+class Access(Flag):
+    """What a method may ask of the target."""
+
+    NONE = 0
+    LABEL = auto()
+    """Which of several texts fits a photo best; no numbers."""
+    SIMILARITY = auto()
+    """The cosine between a photo and a text."""
+    TEXT_EMBEDDING = auto()
+    IMAGE_EMBEDDING = auto()
+    GRADIENT = auto()
+    """Gradients of the similarity with respect to an input image."""
+    WEIGHTS = auto()
+    TRAIN_SHADOWS = auto()
+    """Training look-alike models with the target's recipe."""
+
+
+class Knowledge(Flag):
+    """What data a method may hold."""
+
+    NONE = 0
+    NAME = auto()
+    PHOTOS = auto()
+    CANDIDATE_NAMES = auto()
+    CALIBRATION_LABELS = auto()
+    PUBLIC_PAIRS = auto()
+    """Pairs of a photo and a caption that show nobody under test."""
+
+
+class Track(StrEnum):
+    """The board on which a method competes; derived by `track_of`, never typed in."""
+
+    BLIND = "blind"
+    TEXT_ONLY = "text-only"
+    BLACK_BOX = "black-box"
+    WHITE_BOX = "white-box"
+    SHADOW = "shadow"
+
+
+def track_of(access: Access, knowledge: Knowledge) -> Track:
+    """The track that follows from what a method asks and knows.
+
+    Training shadow models weighs most. A method that never sees a photo of the person is text-only, gradients or not
+    (TUNI's threat model); with photos, gradients and weights make it white-box; the rest is black-box. A method without
+    any access to the target is blind, and shown on every board.
+    """
+    if access is Access.NONE:
+        return Track.BLIND
+    if Access.TRAIN_SHADOWS in access:
+        return Track.SHADOW
+    if Access.WEIGHTS in access:
+        return Track.WHITE_BOX
+    if Knowledge.PHOTOS not in knowledge:
+        return Track.TEXT_ONLY
+    if Access.GRADIENT in access:
+        return Track.WHITE_BOX
+    return Track.BLACK_BOX
+
+
+def names_of(flags: Access | Knowledge) -> list[str]:
+    """The names of the single flags that are set, in order of declaration, e.g. `["SIMILARITY", "GRADIENT"]`."""
+    return [flag.name for flag in type(flags) if flag in flags and flag.name is not None]

@@ -1,0 +1,1 @@
+"""The command line: `bench`, one module per verb, thin over functions that can be called without it."""

@@ -1,0 +1,106 @@
+"""What every verb prints with: tables or JSON on standard output, progress and errors on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from idbench.errors import IdbenchError
+
+T = TypeVar("T")
+_LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
+
+out = Console(highlight=False, soft_wrap=False)
+err = Console(stderr=True, highlight=False)
+
+
+class Bars:
+    """A progress reporter that draws a bar with the time left, or writes a line now and then without a terminal."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._tasks: dict[str, TaskID] = {}
+        self._last = time.monotonic()
+
+    def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+        """Pass items on while the bar moves."""
+        if total is None:
+            items = list(items)
+            total = len(items)
+        for done, item in enumerate(items):
+            self.update(done, total, description)
+            yield item
+        self.update(total, total, description)
+
+    def update(self, done: float, total: float, description: str) -> None:
+        """Move the bar of that description."""
+        if description not in self._tasks:
+            for task in self._tasks.values():
+                self._progress.update(task, visible=False)
+            self._tasks[description] = self._progress.add_task(description, total=total)
+        self._progress.update(self._tasks[description], completed=done, total=total, visible=True)
+        now = time.monotonic()
+        if not err.is_terminal and now - self._last > _LINE_EVERY:
+            self._last = now
+            err.print(f"{description}: {done / total:.0%}" if total else description)
+
+
+@contextmanager
+def bars() -> Iterator[Bars]:
+    """Progress bars on standard error for as long as the block lasts; they vanish afterwards."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
+        yield Bars(progress)
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()) -> None:
+    """Print a table; columns named in `right` are aligned to the right."""
+    shown = Table(title=title or None, title_justify="left", title_style="bold", show_header=any(columns))
+    numbers = set(right)
+    for column in columns:
+        shown.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for row in rows:
+        shown.add_row(*row)
+    wide_enough(shown)
+
+
+def wide_enough(shown: Table) -> None:
+    """Print a table in full: piped into a file, it is as wide as it needs to be."""
+    if out.is_terminal:
+        out.print(shown)
+        return
+    width = Console(width=400).measure(shown).maximum
+    Console(highlight=False, width=max(width, 80)).print(shown)
+
+
+def write_json(value: object) -> None:
+    """Print a value as JSON."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def say(text: str) -> None:
+    """Print a sentence."""
+    out.print(text, markup=False)
+
+
+def complain(error: IdbenchError) -> None:
+    """Print an error and what to do next."""
+    err.print("[bold red]error:[/] ", end="")
+    err.print(error.message, markup=False)
+    if error.hint:
+        err.print(f"  {error.hint}", markup=False)

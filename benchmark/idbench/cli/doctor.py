@@ -1,0 +1,97 @@
+"""`bench doctor`: is everything here that a run needs?"""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from collections.abc import Callable, Iterator
+
+import typer
+
+from idbench.cli import console, options
+from idbench.errors import IdbenchError
+
+_LITTLE_SPACE = 2 * 2**30  # bytes; a run on avatars needs a tenth of it
+
+
+def doctor(results: options.Results = options.RESULTS, json: options.Json = False) -> None:
+    """Check packages, disk, device, plug-ins and the hashes of shipped targets."""
+    rows: list[dict[str, object]] = []
+    for name, check in _CHECKS.items():
+        try:
+            rows.extend({"check": name, "ok": ok, "found": text} for ok, text in check(results))
+        except IdbenchError as error:
+            rows.append({"check": name, "ok": False, "found": str(error)})
+    if json:
+        console.write_json(rows)
+    else:
+        console.table(
+            "",
+            ("check", "", "found"),
+            [(str(r["check"]), "ok" if r["ok"] else "PROBLEM", str(r["found"])) for r in rows],
+        )
+    if not all(row["ok"] for row in rows):
+        raise typer.Exit(1)
+
+
+def _python(_: object) -> Iterator[tuple[bool, str]]:
+    yield True, f"{platform.python_version()} on {platform.system()} {platform.machine()}"
+
+
+def _packages(_: object) -> Iterator[tuple[bool, str]]:
+    import open_clip
+    import torch
+    import torchvision
+
+    yield True, f"torch {torch.__version__}, torchvision {torchvision.__version__}, open_clip {open_clip.__version__}"
+
+
+def _device(_: object) -> Iterator[tuple[bool, str]]:
+    import torch
+
+    names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    yield True, ", ".join(names) or f"no GPU; {torch.get_num_threads()} processor threads"
+
+
+def _disk(results: options.Results) -> Iterator[tuple[bool, str]]:
+    from idbench.storage import atomic_path, cache_dir, make_dir
+
+    for path in (cache_dir(), results):
+        with atomic_path(make_dir(path) / ".doctor") as probe:
+            probe.write_bytes(b"written by bench doctor")
+        (path / ".doctor").unlink(missing_ok=True)
+        free = shutil.disk_usage(path).free
+        yield free > _LITTLE_SPACE, f"{path}: writable, {free / 2**30:.1f} GiB free"
+
+
+def _plugins(_: object) -> Iterator[tuple[bool, str]]:
+    from idbench.runner.registry import list_attacks
+    from idbench.targets import broken_targets
+
+    for entry in list_attacks():
+        if entry.card is None:
+            yield False, f"method {entry.name} is unavailable: {entry.reason}"
+    for name, reason in broken_targets().items():
+        yield False, f"target {name} is unavailable: {reason}"
+    yield True, f"{sum(entry.card is not None for entry in list_attacks())} methods can be used"
+
+
+def _targets(_: object) -> Iterator[tuple[bool, str]]:
+    from idbench.storage import sha256_file
+    from idbench.targets import Packaged, list_targets
+    from idbench.targets.fetch import packaged_file
+
+    for spec in list_targets():
+        if isinstance(spec.weights, Packaged):
+            good = sha256_file(packaged_file(spec.weights.file)) == spec.sha256
+            yield good, f"{spec.name}: SHA-256 {'as published' if good else 'DIFFERS: install idbench again'}"
+
+
+_CHECKS: dict[str, Callable[[options.Results], Iterator[tuple[bool, str]]]] = {
+    "python": _python,
+    "packages": _packages,
+    "device": _device,
+    "disk": _disk,
+    "plug-ins": _plugins,
+    "targets": _targets,
+}

@@ -1,0 +1,135 @@
+"""`bench leaderboard`: build a board from records, look at it, write it as a site."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from idbench.cli import console, options
+from idbench.errors import IdbenchError
+
+if TYPE_CHECKING:
+    from idbench_leaderboard.building import Built
+
+app = typer.Typer(help="Build a board from records, look at it, write it as a site.", no_args_is_help=True)
+
+Board = Annotated[
+    Path | None,
+    typer.Argument(envvar="BENCH_BOARD", help="A folder that `build` wrote; without one, the reference results."),
+]
+
+
+@app.command()
+def build(
+    results: Annotated[list[Path], typer.Argument(help="Folders of records.", envvar="BENCH_RESULTS")],
+    out: Annotated[Path, typer.Option(envvar="BENCH_BOARD", help="The folder to write; replaced as a whole.")],
+    split: Annotated[
+        list[Path] | None,
+        typer.Option("--split", help="Folder of a split that is not registered; may be repeated."),
+    ] = None,
+    public: Annotated[
+        list[str] | None,
+        typer.Option("--public", help="A split whose labels anybody may see; drawn people's always are. Repeatable."),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Compute every number from records and labels, and write a few parquet files and a manifest."""
+    from idbench.cli import board_inputs
+    from idbench.runner.environment import environment
+    from idbench_leaderboard.building import build as build_board
+    from idbench_leaderboard.collect import collect
+
+    with console.bars() as progress:
+        found = collect(results)
+        splits = board_inputs.open_splits(found.runs, split or [], progress)
+        opened = set(public or [])
+        built = build_board(
+            found.runs,
+            [board_inputs.labels_of(s, board_inputs.fictional(s) or s.manifest.name in opened) for s in splits],
+            out,
+            progress,
+            names=found.names,
+            rejected=found.rejected,
+            about=board_inputs.about(splits, found.runs, progress),
+            commit=environment("cpu").commit,
+        )
+    if json:
+        console.write_json({**asdict(built), "path": built.path.as_posix()})
+    else:
+        _print(built)
+
+
+def _print(built: Built) -> None:
+    if built.rejected:
+        rows = [(each.where, each.reason) for each in built.rejected]
+        console.table(f"{len(rows)} records do not count", ("record", "why"), rows)
+    console.say(f"{built.runs} records make {built.entries} rows on {built.boards} boards, in {built.path}")
+    if not built.runs:
+        console.say("The board is empty. Next: bench run --method tuni")
+    else:
+        console.say(f"Next: bench leaderboard serve {built.path}")
+
+
+@app.command()
+def serve(
+    board: Board = None,
+    port: Annotated[int, typer.Option(envvar="BENCH_PORT", min=1, max=65535, help="Port to listen on.")] = 8501,
+    address: Annotated[
+        str, typer.Option(envvar="BENCH_ADDRESS", help="Address to listen on; 0.0.0.0 shows it to the network.")
+    ] = "127.0.0.1",
+    browser: Annotated[bool, typer.Option(envvar="BENCH_BROWSER", help="Open a browser window.")] = True,  # noqa: FBT002, RUF100
+) -> None:
+    """Show a board in the browser. Ctrl-C ends it."""
+    from idbench_leaderboard.manifest import read_manifest
+    from idbench_leaderboard.server import command
+
+    path = _folder(board)
+    read_manifest(path)  # a folder that is no board is refused here, in one sentence
+    _free(address, port)
+    console.say(f"idbench leaderboard at http://{'localhost' if address == '0.0.0.0' else address}:{port}")  # noqa: S104
+    done = subprocess.run(command(path, port, address, browser=browser), check=False)  # noqa: S603  our own command
+    if done.returncode > 0:
+        raise IdbenchError(
+            f"The server ended with status {done.returncode}.", hint="Its last lines above say why; try another --port."
+        )
+
+
+def _free(address: str, port: int) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            raise IdbenchError(
+                f"Cannot listen on {address}:{port}: {error.strerror}.", hint="Give another --port."
+            ) from error
+
+
+@app.command()
+def export(
+    out: Annotated[Path, typer.Option(help="The folder to write; replaced as a whole.")],
+    board: Board = None,
+) -> None:
+    """Write a site that opens from disk or from any web server: sortable tables, interactive charts, no network."""
+    from idbench_leaderboard.board import Board as Opened
+    from idbench_leaderboard.site import export as export_site
+
+    opened = Opened(_folder(board))
+    if out.resolve() == opened.path.resolve():
+        raise IdbenchError(f"{out} is the board itself.", hint="Give another folder for the site.")
+    with console.bars() as progress:
+        pages = export_site(opened, out, progress)
+    console.say(f"{pages} pages in {out}")
+    console.say(f"Next: open {out / 'index.html'}")
+
+
+def _folder(board: Path | None) -> Path:
+    from idbench_leaderboard.manifest import REFERENCE
+
+    return board if board is not None else REFERENCE

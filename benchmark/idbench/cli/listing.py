@@ -1,0 +1,112 @@
+"""`bench list`: what is registered here, and what was run."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from idbench.cli import console, options, text
+from idbench.errors import IdbenchError, UnknownNameError
+
+_KINDS = ("methods", "splits", "targets", "runs")
+
+
+def listing(
+    kind: Annotated[str, typer.Argument(help="methods, splits, targets or runs; nothing: all but the runs.")] = "",
+    results: options.Results = options.RESULTS,
+    json: options.Json = False,
+) -> None:
+    """List methods, splits, targets and runs."""
+    if kind and kind not in _KINDS:
+        raise UnknownNameError("kind of thing to list", kind, _KINDS)
+    kinds = [kind] if kind else list(_KINDS[:3])
+    rows = {name: _ROWS[name](results) for name in kinds}
+    if json:
+        console.write_json(rows if not kind else rows[kind])
+        return
+    for name in kinds:
+        if rows[name]:
+            columns = list(rows[name][0])
+            console.table(name, columns, [[str(row[c]) for c in columns] for row in rows[name]])
+        else:
+            console.say(f"{name}: none")
+
+
+def _methods(_: object) -> list[dict[str, Any]]:
+    from idbench.api import names_of
+    from idbench.runner.registry import list_attacks
+
+    rows = []
+    for entry in list_attacks():
+        card = entry.card
+        rows.append(
+            {
+                "name": entry.name,
+                "track": card.track.value if card else "unavailable",
+                "asks": ", ".join(names_of(card.access)) or "nothing" if card else "",
+                "knows": ", ".join(names_of(card.knowledge)) or "nothing" if card else "",
+                "title": card.title if card else entry.reason,
+                "from": entry.distribution,
+            }
+        )
+    return rows
+
+
+def _splits(_: object) -> list[dict[str, Any]]:
+    from idbench.splits import find_recipe, split_names
+
+    rows = []
+    for name in split_names():
+        try:
+            recipe = find_recipe(name)
+            rows.append({"name": name, "version": str(recipe.version), "title": recipe.title})
+        except IdbenchError as error:
+            rows.append({"name": name, "version": "unavailable", "title": error.message})
+    return rows
+
+
+def _targets(_: object) -> list[dict[str, Any]]:
+    from idbench.targets import broken_targets, list_targets
+
+    rows = [
+        {
+            "name": t.name,
+            "version": t.version,
+            "architecture": t.architecture_name,
+            "trained on": t.corpus or "unknown",
+            "control for": ", ".join(t.control_for) or "-",
+            "title": t.title,
+        }
+        for t in list_targets()
+    ]
+    for name, reason in broken_targets().items():
+        rows.append(
+            dict.fromkeys(("version", "architecture", "trained on", "control for"), "-")
+            | {"name": name, "title": reason}
+        )
+    return rows
+
+
+def _runs(results: Any) -> list[dict[str, Any]]:
+    from idbench.results import find_runs
+
+    rows = []
+    for run in find_runs(results):
+        record, summary = run.record, run.summary()
+        rows.append(
+            {
+                "run": record.run_id[:8],
+                "method": record.attack.name,
+                "split": f"{record.split.name} v{record.split.version}",
+                "target": record.target.name,
+                "seed": record.seed,
+                "AUC": text.estimate(summary.auc) if summary else "-",
+                "created": f"{record.created:%Y-%m-%d %H:%M}",
+                "state": "invalidated" if record.invalidated else record.verification,
+            }
+        )
+    return rows
+
+
+_ROWS = {"methods": _methods, "splits": _splits, "targets": _targets, "runs": _runs}

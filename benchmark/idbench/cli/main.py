@@ -1,0 +1,118 @@
+"""The entry point of `bench`: gathers the verbs, and turns whatever goes wrong into one sentence and an exit status."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+import idbench
+from idbench.cli import console
+from idbench.errors import IdbenchError
+
+_HELP = "idbench: can a method tell whether a person was in a CLIP model's training data?"
+_BUG = 70  # sysexits.h: internal software error
+_INTERRUPTED = 130
+
+
+app = typer.Typer(
+    help=_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BENCH"},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.say(f"idbench {idbench.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def _gather() -> None:
+    from idbench.cli import compare, data, doctor, leaderboard, listing, method, run, score, show, target
+
+    for function, name in (
+        (run.run, "run"),
+        (listing.listing, "list"),
+        (show.show, "show"),
+        (compare.compare, "compare"),
+        (score.score, "score"),
+    ):
+        app.command(name)(function)
+    app.add_typer(method.app, name="method")
+    app.add_typer(data.app, name="data")
+    app.add_typer(target.app, name="target")
+    app.add_typer(leaderboard.app, name="leaderboard")
+    app.command("doctor")(doctor.doctor)
+
+
+def main() -> None:
+    """Run `bench` with the arguments of this process and exit."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        _gather()
+        status = app(prog_name="bench", standalone_mode=False)
+        sys.stdout.flush()
+    except IdbenchError as error:
+        console.complain(error)
+        status = 1
+    except TyperException as error:
+        status = _misuse(error)
+    except (KeyboardInterrupt, typer.Abort):
+        console.err.print("interrupted: what was finished is kept; repeat the command to go on.")
+        status = _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`bench list | head`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    except Exception as error:  # noqa: BLE001  the last line of defence: a person sees a sentence, never a traceback
+        status = _bug(error)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _misuse(error: TyperException) -> int:
+    """Say what is wrong with the arguments."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    console.complain(IdbenchError(message, hint="`bench --help` and `bench VERB --help` show what there is."))
+    return error.exit_code
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    """Leave through the ordinary way out, so that workers are ended and temporary files removed."""
+    raise KeyboardInterrupt
+
+
+def _bug(error: Exception) -> int:
+    """Say that it is our fault, and keep the details in a file for the report."""
+    from idbench.storage import cache_dir, write_text
+
+    path = cache_dir("crashes", f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.txt")
+    text = " ".join(str(error).split())[:300]
+    try:
+        write_text(path, "".join(traceback.format_exception(error)))
+        where = f"Please report it with {path}"
+    except IdbenchError:
+        where = "Please report it"
+    console.complain(IdbenchError(f"This is a bug in idbench: {type(error).__name__}: {text}.", hint=f"{where}."))
+    return _BUG
+
+if __name__ == "__main__":
+    main()

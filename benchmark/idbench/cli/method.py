@@ -1,0 +1,75 @@
+"""`bench method`: write a new plug-in, and check one."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from string import Template
+from typing import Annotated
+
+import typer
+
+from idbench.cli import console, options
+from idbench.errors import IdbenchError
+
+app = typer.Typer(help="Write and check methods.", no_args_is_help=True)
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="Lower-case letters, digits and hyphens, e.g. my-attack.")],
+    out: Annotated[Path | None, typer.Option(help="The folder to write; default: ./NAME.")] = None,
+) -> None:
+    """Write a package with a working attack and a test, ready for `pip install -e`."""
+    from idbench.storage import atomic_dir
+
+    if not _NAME.fullmatch(name):
+        raise IdbenchError(f"{name!r} is no method name.", hint="Use lower-case letters, digits and single hyphens.")
+    folder = out or Path(name)
+    if folder.exists():
+        raise IdbenchError(f"{folder} exists already.", hint="Choose another name or --out.")
+    words = name.split("-")
+    values = {"name": name, "package": "_".join(words), "cls": "".join(word.capitalize() for word in words)}
+    with atomic_dir(folder) as temporary:
+        for source, target in _FILES.items():
+            path = temporary / Template(target).substitute(values)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            text = files("idbench.cli").joinpath("skeleton", source).read_text(encoding="utf-8")
+            path.write_text(Template(text).substitute(values), encoding="utf-8")
+    console.say(f"wrote {folder}")
+    console.say(f"Next: pip install -e {folder} && bench method check {name} && bench run --method {name}")
+
+
+@app.command()
+def check(
+    name: Annotated[str, typer.Argument(help="A registered method.")],
+    time_limit: Annotated[float, typer.Option(min=1.0, help="Seconds for each of three runs.")] = 120.0,
+    json: options.Json = False,
+) -> None:
+    """Run a method on a few dozen fictional people and see whether it keeps the contract."""
+    from idbench import plugins
+    from idbench.runner.checking import check_method
+
+    plugins.get(plugins.ATTACKS, name, "attack")
+    with console.bars() as progress:
+        checks = list(check_method(name, time_limit, progress))
+    if json:
+        console.write_json([asdict(found) for found in checks])
+    else:
+        console.table(name, ("check", "", "found"), [(c.what, c.state, c.found) for c in checks])
+    if any(found.state == "failed" for found in checks):
+        raise typer.Exit(1)
+    if not json:
+        console.say(f"Next: bench run --method {name}")
+
+
+_FILES = {
+    "pyproject.toml.txt": "pyproject.toml",
+    "README.md.txt": "README.md",
+    "attack.py.txt": "src/$package/__init__.py",
+    "test.py.txt": "tests/test_$package.py",
+}

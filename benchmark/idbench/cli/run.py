@@ -1,0 +1,178 @@
+"""`bench run`: run a method and print what its scores are worth."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from idbench.cli import console, options, text
+from idbench.errors import IdbenchError
+
+if TYPE_CHECKING:
+    from idbench.runner.grid import Grid, Outcome
+
+
+def run(
+    method: Annotated[
+        list[str], typer.Option("--method", "-m", help="A registered attack; may be repeated; `all` for every one.")
+    ],
+    split: options.Split = "avatars",
+    target: Annotated[
+        str | None,
+        typer.Option(help="A target, several by commas, a pattern such as 'avatars-*', or `all`; default: the first."),
+    ] = None,
+    corpus: Annotated[str | None, typer.Option(help="Whose labels count; default: the target's own.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, counted from --seed.")] = 1,
+    preset: Annotated[str | None, typer.Option(help="Named parameters from the method's card, e.g. paper.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
+    ] = None,
+    results: options.Results = options.RESULTS,
+    device: options.Device = "auto",
+    time_limit: options.TimeLimit = options.TIME_LIMIT,
+    force: options.Force = False,
+    json: options.Json = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Run an attack and print AUC, TPR at low FPR, tests, cost, and where the record is."""
+    from idbench.runner.execute import Options
+    from idbench.runner.grid import make_grid, run_grid
+    from idbench.runner.registry import list_attacks, load_attack, make_attack
+    from idbench.splits import load_split
+
+    usable = [entry.name for entry in list_attacks() if entry.card is not None] if "all" in method else []
+    methods = list(dict.fromkeys(name for given in method for name in (usable if given == "all" else [given])))
+    params = _parse(param)
+    for name in methods:  # a mistyped word is told at once, not after a split was built
+        make_attack(load_attack(name), preset, params)
+    with console.bars() as progress:
+        grid = make_grid(
+            load_split(split, progress), methods, target, range(seed, seed + seeds), corpus, preset, params
+        )
+        wanted = Options(results, device, time_limit, force)
+        outcomes = [] if dry_run else list(run_grid(grid, wanted, progress))
+    if dry_run:
+        _announce(grid, wanted.results.as_posix(), json)
+    elif json:
+        console.write_json([{"record": o.run.path.as_posix(), **o.summary.model_dump(mode="json")} for o in outcomes])
+    else:
+        _print(grid, outcomes)
+
+
+def _parse(given: list[str] | None) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for item in given or ():
+        name, sign, value = item.partition("=")
+        if not sign or not name:
+            raise IdbenchError(f"{item!r} is no parameter.", hint="Write --param NAME=VALUE.")
+        values[name] = value
+    return values
+
+
+def _announce(grid: Grid, results: str, json: bool) -> None:
+    from pathlib import Path
+
+    from idbench.runner.grid import blind_plans, finished, plans
+
+    rows = [
+        (p.method.name, p.target.name, str(p.seed), p.run_id, "done" if finished(p, Path(results)) else "to run")
+        for p in (*blind_plans(grid), *plans(grid))
+    ]
+    unique = list(dict.fromkeys(rows))
+    names = ("method", "target", "seed", "run", "state")
+    if json:
+        console.write_json([dict(zip(names, row, strict=True)) for row in unique])
+    else:
+        console.table(f"{grid.split.manifest.name}: {len(unique)} runs", names, unique, right=("seed",))
+
+
+def _print(grid: Grid, outcomes: list[Outcome]) -> None:
+    manifest, first = grid.split.manifest, outcomes[0].summary
+    people = (
+        f"{manifest.name} v{manifest.version}, test part: {first.n_members} members, {first.n_nonmembers} non-members"
+    )
+    if len(outcomes) == 1:
+        record = outcomes[0].run.record
+        console.table(f"{record.attack.name} on {record.target.name}\n{people}", ("", ""), _facts(outcomes[0]))
+    else:
+        columns = (
+            "method",
+            "target",
+            "seed",
+            "AUC [95 %]",
+            "TPR at 10 % FPR",
+            "TPR at 1 % FPR",
+            "p",
+            "over blind",
+            "time",
+        )
+        console.table(people, columns, [_row(o) for o in outcomes], right=("seed", "time"))
+        console.say("p: against chance, by permutation; over blind: AUC minus the best blind attack's, and its p")
+    for outcome in outcomes:
+        for line in _remarks(outcome):
+            console.say(line)
+    console.say("")
+    for outcome in outcomes:
+        record = outcome.run.record
+        which = "" if len(outcomes) == 1 else f"{record.attack.name} on {record.target.name}, seed {record.seed}, "
+        console.say(f"{which}{'read from' if outcome.reused else 'record in'} {outcome.run.path}")
+    console.say(_next(outcomes))
+
+
+def _facts(outcome: Outcome) -> list[tuple[str, str]]:
+    record, summary = outcome.run.record, outcome.summary
+    asked = {name: count for name, count in record.queries.model_dump().items() if count}
+    rows = [
+        ("AUC [95 %]", text.estimate(summary.auc)),
+        ("TPR at 10 % FPR", text.rate(summary.tpr[0])),
+        ("TPR at 1 % FPR", text.rate(summary.tpr[1])),
+        ("p against chance", text.p_value(summary.p_chance)),
+        ("against the best blind attack", text.blind(summary.blind)),
+        ("AUC by training pictures", text.bins(summary.bins)),
+        ("queries", ", ".join(f"{text.amount(count)} {name}" for name, count in asked.items()) or "none"),
+        ("time, memory", f"{text.seconds(record.timings.total)}, {record.peak_memory_mb:.0f} MiB at most"),
+    ]
+    if summary.decision is not None:
+        d = summary.decision
+        rows.insert(5, ("at the calibrated threshold", f"TPR {d.tpr:.1%}, FPR {d.fpr:.1%}, accuracy {d.accuracy:.1%}"))
+    return rows
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    record, summary = outcome.run.record, outcome.summary
+    blind = summary.blind
+    return (
+        record.attack.name,
+        record.target.name,
+        str(record.seed),
+        text.estimate(summary.auc),
+        text.rate(summary.tpr[0]),
+        text.rate(summary.tpr[1]),
+        text.p_value(summary.p_chance),
+        "-" if blind is None else f"{blind.difference:+.3f} ({text.p_value(blind.p)})",
+        text.seconds(record.timings.total),
+    )
+
+
+def _remarks(outcome: Outcome) -> list[str]:
+    record, summary = outcome.run.record, outcome.summary
+    name = record.attack.name
+    lines = []
+    if summary.control:
+        lines.append(
+            f"{record.target.name} is a control: nobody under test is in its training data, labels are those of "
+            f"{summary.corpus}, and an honest attack scores chance."
+        )
+    if record.n_abstained:
+        lines.append(f"{name} abstained on {record.n_abstained} of {record.n_cases} cases; these rank lowest.")
+    return lines
+
+
+def _next(outcomes: list[Outcome]) -> str:
+    record = outcomes[-1].run.record
+    short = record.run_id[:8]
+    return (
+        f"Next: bench show {short} · bench compare {record.attack.name} cosine · bench data audit {record.split.name}"
+    )

@@ -1,0 +1,173 @@
+"""`bench show`: one method, split, target or run in full."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from idbench import plugins
+from idbench.cli import console, options, text
+from idbench.errors import IdbenchError, RecordError, UnknownNameError
+
+
+def show(
+    what: Annotated[str, typer.Argument(help="Name of a method, split or target; or a run: its path or id.")],
+    plot: Annotated[
+        Path | None, typer.Option(help="For a run: write ROC and score histogram here (FILE.png and FILE.svg).")
+    ] = None,
+    results: options.Results = options.RESULTS,
+    json: options.Json = False,
+) -> None:
+    """Show everything about a method, split, target or run."""
+    from idbench.splits import split_names
+    from idbench.targets import list_targets, resolve_target
+
+    if what in plugins.find(plugins.ATTACKS):
+        _method(what, json)
+    elif what in (names := split_names()):
+        _split(what, json)
+    elif what in (targets := [t.name for t in list_targets()]) or ":" in what:
+        _pairs(what, resolve_target(what).model_dump(mode="json", exclude_none=True), json)
+    else:
+        try:
+            _run(what, results, plot, json)
+        except RecordError as error:
+            if Path(what).exists() or "may be any of" in error.message:
+                raise
+            known = [*plugins.find(plugins.ATTACKS), *names, *targets]
+            raise UnknownNameError("method, split, target or run", what, known) from error
+
+
+def _method(name: str, json: bool) -> None:
+    from idbench.api import names_of
+    from idbench.runner.registry import load_attack
+
+    registered = load_attack(name)
+    card = registered.card
+    schema = registered.kind.Params.model_json_schema()
+    if json:
+        dumped = card.model_dump(mode="json", exclude={"access", "knowledge", "optional_knowledge"})
+        flags = {"access": names_of(card.access), "knowledge": names_of(card.knowledge), "track": card.track.value}
+        console.write_json(dumped | flags | {"parameters": schema.get("properties", {})})
+        return
+    console.say(f"{card.name} {card.version}: {card.title}\n")
+    if card.summary:
+        console.say(card.summary + "\n")
+    facts = (
+        ("paper", card.paper or "none: a baseline of this benchmark"),
+        ("track", card.track.value),
+        ("asks the target for", ", ".join(names_of(card.access)) or "nothing"),
+        ("knows", ", ".join(names_of(card.knowledge)) or "nothing"),
+        ("may also use", ", ".join(names_of(card.optional_knowledge)) or "nothing"),
+        ("presets", ", ".join(card.presets) or "none"),
+        ("from", registered.plugin.distribution),
+    )
+    console.table("", ("fact", "value"), facts)
+    rows = [
+        (field, _kind(details), str(details.get("default", "-")), str(details.get("description", "")))
+        for field, details in schema.get("properties", {}).items()
+    ]
+    if rows:
+        console.table("parameters (bench run --param NAME=VALUE)", ("name", "type", "default", "meaning"), rows)
+    if card.choices:
+        console.table(
+            "what the source leaves open", ("what", "chosen", "why"), [(c.what, c.chosen, c.why) for c in card.choices]
+        )
+
+
+def _kind(details: dict[str, Any]) -> str:
+    kinds = [str(d.get("type", "?")) for d in details.get("anyOf", [details])]
+    low, high = details.get("minimum", details.get("exclusiveMinimum")), details.get("maximum")
+    bounds = f" {'' if low is None else low}..{'' if high is None else high}" if (low, high) != (None, None) else ""
+    return " or ".join(kinds) + bounds
+
+
+def _split(name: str, json: bool) -> None:
+    from idbench.splits import load_split
+
+    with console.bars() as progress:
+        split = load_split(name, progress)
+    parts = [identity.part for identity in split.identities]
+    facts: dict[str, Any] = {
+        "name": split.manifest.name,
+        "version": split.manifest.version,
+        "title": split.manifest.title,
+        "license": split.manifest.license,
+        "digest": split.digest,
+        "test identities": parts.count("test"),
+        "calibration identities": parts.count("calibration"),
+        "photos": sum(len(identity.photos) for identity in split.identities),
+        "candidate names": len(split.candidate_names),
+    }
+    for corpus in split.corpora:
+        labels = split.labels(corpus)
+        facts[f"members of {corpus}"] = int(labels.member.sum())
+    _pairs(name, facts, json)
+
+
+def _pairs(title: str, facts: dict[str, Any], json: bool) -> None:
+    if json:
+        console.write_json(facts)
+    else:
+        console.table(title, ("fact", "value"), [(key, str(value)) for key, value in facts.items()])
+
+
+def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
+    from idbench.results import find_run
+
+    run = find_run(results, reference)
+    summary = run.summary()
+    if plot is not None:
+        _plot(run, plot)
+    if json:
+        shown = {"record": run.record.model_dump(mode="json"), "metrics": summary and summary.model_dump(mode="json")}
+        console.write_json(shown)
+        return
+    record = run.record
+    where = record.environment
+    facts = {
+        "run": record.run_id,
+        "path": run.path,
+        "created": f"{record.created:%Y-%m-%d %H:%M} UTC",
+        "split": f"{record.split.name} v{record.split.version}, digest {record.split.digest[:12]}",
+        "target": f"{record.target.name} ({record.target.architecture}), weights {record.target.sha256[:12]}",
+        "method": f"{record.attack.name} {record.attack.version} ({record.attack.distribution}), {record.attack.track}",
+        "parameters": record.parameters,
+        "seed": record.seed,
+        "cases": f"{record.n_cases}, abstained {record.n_abstained}, photos per case {record.photos_per_case:g}",
+        "queries": {name: count for name, count in record.queries.model_dump().items() if count},
+        "time": f"{text.seconds(record.timings.total)} (load {text.seconds(record.timings.load)}, "
+        f"fit {text.seconds(record.timings.fit)}, score {text.seconds(record.timings.score)})",
+        "peak memory": f"{record.peak_memory_mb:.0f} MiB",
+        "device": f"{where.device}, {where.processors} processors, {where.system}",
+        "packages": where.packages,
+        "verification": record.verification,
+    }
+    for note in record.invalidated:
+        facts["invalidated"] = f"{note.at:%Y-%m-%d} by {note.by}: {note.reason}"
+    if summary is not None:
+        facts |= {
+            "labels of": summary.corpus + (" (control)" if summary.control else ""),
+            "AUC": text.estimate(summary.auc),
+            **{f"TPR at {rate.fpr:g} FPR": text.rate(rate) for rate in summary.tpr},
+            "p against chance": text.p_value(summary.p_chance),
+            "against blind": text.blind(summary.blind),
+            "AUC by training pictures": text.bins(summary.bins),
+        }
+        if summary.decision is not None:
+            d = summary.decision
+            facts["at the calibrated threshold"] = f"TPR {d.tpr:.3f}, FPR {d.fpr:.3f}, accuracy {d.accuracy:.3f}"
+    console.table("", ("fact", "value"), [(key, str(value)) for key, value in facts.items()])
+
+
+def _plot(run: Any, path: Path) -> None:
+    from idbench.cli.plots import plot_run
+
+    try:
+        import matplotlib  # noqa: F401  asked for here so that its absence has one clear sentence
+    except ImportError as error:
+        raise IdbenchError("Plots need matplotlib.", hint="pip install 'idbench[plots]'.") from error
+    for written in plot_run(run, path):
+        console.err.print(f"wrote {written}")

@@ -1,0 +1,47 @@
+"""How numbers are written: estimates with intervals, rates, p-values, amounts."""
+
+from __future__ import annotations
+
+from idbench.results import BinSummary, BlindComparison, Estimate, RateSummary
+
+
+def estimate(value: Estimate) -> str:
+    """E.g. `0.823 [0.801, 0.843]`."""
+    return f"{value.value:.3f} [{value.low:.3f}, {value.high:.3f}]"
+
+
+def rate(value: RateSummary) -> str:
+    """E.g. `41.2 % [36.9, 45.7]`, or that the rate cannot be estimated."""
+    if value.value is None or value.low is None or value.high is None:
+        return f"not estimable: one non-member is {value.resolution:.1%}"
+    return f"{value.value:.1%} [{value.low * 100:.1f}, {value.high * 100:.1f}]"
+
+
+def p_value(p: float) -> str:
+    """E.g. `0.031`, `<0.001`."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def blind(value: BlindComparison | None) -> str:
+    """E.g. `+0.310 over blind-names, p <0.001`."""
+    if value is None:
+        return "-"
+    p = p_value(value.p)
+    return f"{value.difference:+.3f} over {value.attack}, p {p if p.startswith('<') else '= ' + p}"
+
+
+def amount(number: int) -> str:
+    """E.g. `96,000`."""
+    return f"{number:,}"
+
+
+def seconds(value: float) -> str:
+    """E.g. `0.4 s`, `73 s`, `12 min`."""
+    if value < 10:
+        return f"{value:.1f} s"
+    return f"{value:.0f} s" if value < 600 else f"{value / 60:.0f} min"
+
+
+def bins(values: tuple[BinSummary, ...]) -> str:
+    """AUC by number of training pictures, e.g. `1: 0.52, 5: 0.69`."""
+    return ", ".join(f"{b.occurrences}: {b.auc.value:.2f}" for b in values)

@@ -1,0 +1,215 @@
+"""Intervals that carry the threshold's own uncertainty: TPR at a fixed FPR, and a band around a whole ROC curve."""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from scipy import optimize, special, stats
+
+from idbench.metrics.values import (
+    FloatArray,
+    IntArray,
+    Interval,
+    NotEstimable,
+    Sample,
+    allowed_false_positives,
+    checked_count,
+    checked_fraction,
+    checked_sample,
+    not_estimable,
+)
+
+MAX_SUPPORT = 100  # order statistics per class that a band is calibrated on
+DRAWS = 4_000  # draws of uniform order statistics for the calibration
+
+
+@dataclass(frozen=True, slots=True)
+class RocBand:
+    """A band that holds the whole true ROC curve at once, with confidence `level`.
+
+    Attributes:
+        fpr: (k,) false-positive rates, rising, evenly spaced on a log axis from half the resolution to 1.
+        tpr: (k,) the estimated curve: the best attainable point at or below each rate.
+        low: (k,) lower edge.
+        high: (k,) upper edge.
+        level: nominal confidence of the whole band.
+        resolution: smallest false-positive rate above zero that the non-members can show; left of it the
+            estimate is the rate at zero false positives.
+    """
+
+    fpr: FloatArray
+    tpr: FloatArray
+    low: FloatArray
+    high: FloatArray
+    level: float
+    resolution: float
+
+
+def tpr_at_fpr_interval(
+    scores: npt.ArrayLike, members: npt.ArrayLike, fpr: float, level: float = 0.95
+) -> Interval | NotEstimable:
+    """Interval of the true-positive rate at the threshold where the false-positive rate truly is `fpr`.
+
+    The Clopper-Pearson interval in `tpr_at_fpr` takes the threshold as given, although it was read off the few
+    highest non-members. Here the number of non-members above the true threshold is binomial (n, fpr); each such
+    number puts the threshold between two neighbouring non-members, and the members above these give a Beta
+    distribution for the rate, widened on either side as by Clopper and Pearson. The ends are the quantiles of the
+    mixture. Nothing is assumed of the scores' distribution, and nothing is drawn at random.
+
+    Args:
+        scores: (n,) finite; higher means more likely a member. An abstention is given the lowest score by the caller.
+        members: (n,) true for members; both classes must be present.
+        fpr: false-positive rate, in (0, 1).
+        level: confidence, in (0, 1).
+
+    Returns:
+        `Interval` in [0, 1]; or `NotEstimable` below the resolution, as in `tpr_at_fpr`.
+
+    Raises:
+        MetricError: see `tpr_at_fpr`.
+
+    Source: our own; the distribution-free tolerance argument is Wilks, Annals of Mathematical Statistics 12 (1941),
+    the problem Linnet, Clinical Chemistry 33 (1987). Coverage is measured in docs/coverage.md.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> members = np.arange(400) < 200
+        >>> interval = tpr_at_fpr_interval(rng.normal(size=400) + members, members, fpr=0.05)
+        >>> round(interval.low, 2), round(interval.high, 2)
+        (0.09, 0.41)
+    """
+    limit = checked_fraction(fpr, "fpr")
+    confidence = checked_fraction(level, "level")
+    sample = checked_sample(scores, members)
+    if allowed_false_positives(limit, sample.nonmembers.size) < 1:
+        return not_estimable(limit, sample.nonmembers.size)
+    n, m = sample.nonmembers.size, sample.members.size
+    chances = stats.binom.pmf(np.arange(n + 1), n, limit)
+    likely = np.flatnonzero(chances > 1e-12)
+    above = np.concatenate([[0], _strictly_above(sample), [m]])
+    tail = (1 - confidence) / 2
+    low = _mixture_quantile(chances[likely], above[likely], m, tail)
+    # The upper end is the lower end of the mirrored problem: members below instead of above.
+    high = 1 - _mixture_quantile(chances[likely], m - above[likely + 1], m, tail)
+    return Interval(low, high, confidence, "binomial mixture of Clopper-Pearson")
+
+
+def _strictly_above(sample: Sample) -> IntArray:
+    """(n,) members strictly above each non-member, highest non-member first."""
+    falling = np.sort(sample.nonmembers)[::-1]
+    return np.asarray(sample.members.size - np.sort(sample.members).searchsorted(falling, "right"), dtype=np.int64)
+
+
+def _mixture_quantile(chances: FloatArray, hits: IntArray, total: int, tail: float) -> float:
+    """The rate below which the mixture of Beta(hits, total - hits + 1) holds `tail`; 0 if hits = 0 holds more."""
+    at_zero = float(chances[hits == 0].sum())
+    if at_zero >= tail:
+        return 0.0
+    some = hits > 0
+    weights, a, b = chances[some], hits[some], total - hits[some] + 1
+
+    def excess(value: float) -> float:
+        return at_zero + float(weights @ special.betainc(a, b, value)) - tail
+
+    return float(optimize.brentq(excess, 0.0, 1.0))
+
+
+def roc_band(
+    scores: npt.ArrayLike,
+    members: npt.ArrayLike,
+    level: float = 0.95,
+    *,
+    points: int = 200,
+    seed: int = 0,
+) -> RocBand:
+    """Simultaneous band for the ROC curve, for plots with a logarithmic false-positive axis.
+
+    Each class's distribution function gets a band that is equally tight in probability at every order statistic
+    (equal local levels), so that it stays narrow in ratio at the lowest rates, where a band of constant height
+    says nothing. Both bands hold together with confidence `level`, and the ROC band is what they allow.
+
+    Args:
+        scores: (n,) finite; higher means more likely a member. An abstention is given the lowest score by the caller.
+        members: (n,) true for members; both classes must be present.
+        level: confidence of the whole band, in (0, 1).
+        points: number of false-positive rates, at least 2.
+        seed: seed of the calibration (4,000 draws of uniform order statistics).
+
+    Returns:
+        `RocBand`. It is conservative: it covers the curve more often than `level`, see docs/coverage.md.
+
+    Raises:
+        MetricError: see `auc`.
+
+    Source: Aldor-Noiman et al., The American Statistician 67 (2013), for the band of one distribution; Campbell,
+    Statistics in Medicine 13 (1994), for joining two.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> members = np.arange(400) < 200
+        >>> band = roc_band(rng.normal(size=400) + members, members)
+        >>> bool(np.all((band.low <= band.tpr) & (band.tpr <= band.high)))
+        True
+    """
+    confidence = checked_fraction(level, "level")
+    count = checked_count(points, "points", at_least=2)
+    sample = checked_sample(scores, members)
+    each = math.sqrt(confidence)
+    # Thresholds just above each distinct score: P(score > t) is what the band of each class bounds.
+    cuts = np.unique(np.concatenate([sample.members, sample.nonmembers]))[::-1]
+    fpr_low, fpr_high = _tail_band(sample.nonmembers, cuts, each, seed)
+    tpr_low, tpr_high = _tail_band(sample.members, cuts, each, seed + 1)
+    resolution = 1 / sample.nonmembers.size
+    grid = np.geomspace(resolution / 2, 1.0, count)
+    # Best sure point: among thresholds whose FPR surely is within f, the highest sure TPR.
+    last_sure = fpr_high.searchsorted(grid, "right") - 1
+    low = np.where(last_sure >= 0, tpr_low[np.maximum(last_sure, 0)], 0.0)
+    # First threshold whose FPR surely exceeds f: its TPR bounds all stricter ones.
+    first_beyond = fpr_low.searchsorted(grid, "right")
+    high = np.append(tpr_high, 1.0)[first_beyond]
+    return RocBand(grid, _step(sample, grid), low, high, confidence, resolution)
+
+
+def _step(sample: Sample, grid: FloatArray) -> FloatArray:
+    n = sample.nonmembers.size
+    above = np.append(_strictly_above(sample), sample.members.size)
+    allowed = np.array([allowed_false_positives(float(f), n) for f in grid])
+    return np.asarray(above[np.minimum(allowed, n)] / sample.members.size, dtype=np.float64)
+
+
+def _tail_band(values: FloatArray, cuts: FloatArray, level: float, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Bounds (k,), (k,) for P(score > cut) at falling `cuts`, all at once with confidence `level`."""
+    n = values.size
+    ranks = _support(n)
+    local = _local_level(n, level, seed)
+    # U_(i), the tail probability at the i-th highest score, lies between these two with confidence 1 - 2 * local.
+    lower = special.betaincinv(ranks, n - ranks + 1, local)
+    upper = special.betaincinv(ranks, n - ranks + 1, 1 - local)
+    strictly_above = n - np.sort(values).searchsorted(cuts, "right")
+    # P(score > cut) is at least U_(c) with c = strictly_above, and at most U_(c + 1); between supports, monotone.
+    below = ranks.searchsorted(strictly_above, "right")
+    beyond = ranks.searchsorted(strictly_above + 1, "left")
+    return np.concatenate([[0.0], lower])[below], np.append(upper, 1.0)[beyond]
+
+
+def _support(n: int) -> IntArray:
+    """Order statistics that carry the band: dense at both ends, evenly spread on a log axis between."""
+    if n <= MAX_SUPPORT:
+        return np.arange(1, n + 1)
+    half = np.unique(np.round(np.geomspace(1, n / 2, MAX_SUPPORT // 2)).astype(np.int64))
+    return np.unique(np.concatenate([half, n + 1 - half]))
+
+
+@lru_cache(maxsize=64)  # a board draws thousands of bands for a handful of class sizes
+@lru_cache(maxsize=256)
+def _local_level(n: int, level: float, seed: int) -> float:
+    """The tail probability at each order statistic for which all hold at once with confidence `level`."""
+    generator = np.random.default_rng(seed)
+    ranks = _support(n)
+    gaps = np.diff(np.concatenate([[0], ranks, [n + 1]]))
+    sums = np.cumsum(generator.standard_gamma(gaps, size=(DRAWS, gaps.size)), axis=1)
+    tails = special.betainc(ranks, n - ranks + 1, sums[:, :-1] / sums[:, -1:])
+    worst = np.minimum(tails, 1 - tails).min(axis=1)
+    return float(np.quantile(worst, 1 - level))

@@ -1,0 +1,459 @@
+"""Tests: against chance, between two methods, between two targets, and of equality within a margin."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import special, stats
+
+from idbench.metrics.curve import area
+from idbench.metrics.delong import AucDifference, auc_interval, delong_test
+from idbench.metrics.resampling import Plan, checked_plan, joint_draws, sorted_row
+from idbench.metrics.values import (
+    FloatArray,
+    IntArray,
+    Interval,
+    MetricError,
+    NotEstimable,
+    Sample,
+    allowed_false_positives,
+    checked_count,
+    checked_flags,
+    checked_fpr,
+    checked_fraction,
+    checked_members,
+    checked_sample,
+    checked_scores,
+    not_estimable,
+)
+
+MAX_EXACT = 100  # identities up to which the permutation distribution is counted out
+
+
+@dataclass(frozen=True, slots=True)
+class PermutationTest:
+    """AUC against chance by permuting the membership labels.
+
+    Attributes:
+        auc: the AUC observed.
+        p_two_sided: chance of an AUC at least as far from 0.5 in either direction.
+        p_greater: chance of an AUC at least as high: does the attack find members?
+        method: "exact", or "Monte Carlo" with the number of draws.
+        draws: permutations drawn; 0 for the exact test. The smallest p-value is then 1 / (draws + 1).
+    """
+
+    auc: float
+    p_two_sided: float
+    p_greater: float
+    method: str
+    draws: int
+
+
+@dataclass(frozen=True, slots=True)
+class TprDifference:
+    """TPR of method a minus TPR of method b at one false-positive rate, on the same identities.
+
+    Attributes:
+        fpr: the false-positive rate.
+        tpr_a: true-positive rate of a.
+        tpr_b: true-positive rate of b.
+        difference: `tpr_a - tpr_b`, in [-1, 1].
+        interval: bootstrap percentile interval of the difference.
+        p: two-sided p-value of "no difference".
+        draws: bootstrap draws.
+    """
+
+    fpr: float
+    tpr_a: float
+    tpr_b: float
+    difference: float
+    interval: Interval
+    p: float
+    draws: int
+
+
+@dataclass(frozen=True, slots=True)
+class McNemar:
+    """Two methods' decisions on the same identities.
+
+    Attributes:
+        only_a: identities that only a decided right.
+        only_b: identities that only b decided right.
+        p: exact two-sided p-value; never too small, often too large.
+        p_mid: mid-p version, nearer to its nominal level.
+        accuracy_difference: accuracy of a minus accuracy of b, in [-1, 1].
+    """
+
+    only_a: int
+    only_b: int
+    p: float
+    p_mid: float
+    accuracy_difference: float
+
+
+@dataclass(frozen=True, slots=True)
+class PairedContrast:
+    """Score on target A minus score on target B, against which of the two corpora holds the person.
+
+    Attributes:
+        auc: chance that a person of A has a larger contrast than a person of B; 0.5 if the attack reads nothing.
+        interval: of that AUC.
+        mean_difference: mean contrast of A's people minus that of B's, each target's scores first brought to mean 0
+            and standard deviation 1, in standard deviations.
+        mean_interval: Welch interval of the mean difference.
+        p: two-sided p-value of "the contrast says nothing", by permuting which corpus holds whom.
+        p_greater: the same, one-sided: A's people have the larger contrast.
+        n_a: people in A's corpus.
+        n_b: people in B's corpus.
+    """
+
+    auc: float
+    interval: Interval
+    mean_difference: float
+    mean_interval: Interval
+    p: float
+    p_greater: float
+    n_a: int
+    n_b: int
+
+
+@dataclass(frozen=True, slots=True)
+class Equivalence:
+    """Are two AUCs the same within a margin?
+
+    Attributes:
+        equivalent: true if `p` is at most `alpha`.
+        p: the larger of the two one-sided p-values.
+        margin: largest AUC difference that does not matter.
+        alpha: level of the test.
+        interval: interval of the difference at confidence 1 - 2 alpha; inside the margin exactly if equivalent.
+        difference: AUC of a minus AUC of b.
+    """
+
+    equivalent: bool
+    p: float
+    margin: float
+    alpha: float
+    interval: Interval
+    difference: float
+
+
+def permutation_test(
+    scores: npt.ArrayLike, members: npt.ArrayLike, *, draws: int = 9999, seed: int = 0
+) -> PermutationTest:
+    """Is the AUC different from chance? Nothing is assumed but that under chance any labelling is equally likely.
+
+    Args:
+        scores: (n,) finite; higher means more likely a member. An abstention is given the lowest score by the caller.
+        members: (n,) true for members; both classes must be present.
+        draws: permutations drawn if there are more than 100 identities; up to there all are counted, ties included.
+        seed: seed of the draws.
+
+    Returns:
+        `PermutationTest`.
+
+    Raises:
+        MetricError: see `auc`.
+
+    Source: Streitberg and Roehmel, Statistical Software Newsletter 12 (1986), for the exact distribution with ties;
+    Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9 (2010), for (b + 1) / (B + 1).
+
+    Example:
+        >>> result = permutation_test([6, 5, 4, 3, 2, 1], [True, True, True, False, False, False])
+        >>> result.p_two_sided, result.p_greater, result.method
+        (0.1, 0.05, 'exact')
+    """
+    repeats = checked_count(draws, "draws")
+    sample = checked_sample(scores, members)
+    pooled = np.concatenate([np.sort(sample.members), np.sort(sample.nonmembers)])
+    twice_ranks = np.rint(2 * stats.rankdata(pooled)).astype(np.int64)
+    m = sample.members.size
+    observed, expected = int(twice_ranks[:m].sum()), m * int(twice_ranks.sum())
+    value, exact = area(sample), pooled.size <= MAX_EXACT
+    if exact:
+        sums, chances = _exact_rank_sums(twice_ranks, m)
+    else:
+        # The labels as they are count as one more draw, so that no p-value is 0.
+        sums = np.append(_drawn_rank_sums(twice_ranks, m, repeats, seed), observed)
+        chances = np.full(sums.size, 1 / sums.size)
+    # Whole numbers, so that labellings as far from chance as the observed one count as such.
+    far = np.abs(sums * pooled.size - expected) >= abs(observed * pooled.size - expected)
+    return PermutationTest(
+        auc=value,
+        p_two_sided=min(1.0, float(chances[far].sum())),
+        p_greater=min(1.0, float(chances[sums >= observed].sum())),
+        method="exact" if exact else f"Monte Carlo, {repeats} draws",
+        draws=0 if exact else repeats,
+    )
+
+
+def _exact_rank_sums(twice_ranks: IntArray, m: int) -> tuple[IntArray, FloatArray]:
+    """Every possible sum of m of the doubled ranks with its chance, counted one identity after the other."""
+    small = min(m, twice_ranks.size - m)
+    offset = int(twice_ranks.min())
+    shifted = twice_ranks - offset
+    top = int(np.sort(shifted)[-small:].sum())
+    # chance[j, s]: chance that j of the identities so far are taken and sum to s, when `small` of all are drawn.
+    chance = np.zeros((small + 1, top + 1))
+    chance[0, 0] = 1.0
+    for seen, rank in enumerate(shifted.tolist()):
+        left = shifted.size - seen
+        take = (small - np.arange(small + 1)) / left
+        taken = chance[:-1, : top + 1 - rank] * take[:-1, None]
+        chance *= np.clip(1 - take, 0, None)[:, None]
+        chance[1:, rank:] += taken
+    sums = np.flatnonzero(chance[small] > 0)
+    chances = chance[small][sums]
+    found = sums + small * offset
+    return (found if small == m else int(twice_ranks.sum()) - found), chances
+
+
+def _drawn_rank_sums(twice_ranks: IntArray, m: int, draws: int, seed: int) -> IntArray:
+    """Sums of m doubled ranks drawn without replacement, from the smaller class."""
+    generator = np.random.default_rng(seed)
+    small = min(m, twice_ranks.size - m)
+    ordered = np.sort(twice_ranks)
+    sums = np.array(
+        [ordered.take(generator.choice(ordered.size, small, replace=False, shuffle=False)).sum() for _ in range(draws)],
+        dtype=np.int64,
+    )
+    return sums if small == m else ordered.sum() - sums
+
+
+def bootstrap_test_tpr(
+    scores_a: npt.ArrayLike,
+    scores_b: npt.ArrayLike,
+    members: npt.ArrayLike,
+    fpr: float,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    level: float = 0.95,
+) -> TprDifference | NotEstimable:
+    """Do two methods that scored the same identities have the same TPR at one false-positive rate?
+
+    Args:
+        scores_a: (n,) finite scores of method a. An abstention is given the lowest score by the caller.
+        scores_b: (n,) finite scores of method b, same identities in the same order.
+        members: (n,) true for members; both classes must be present.
+        fpr: false-positive rate, in (0, 1].
+        draws: bootstrap draws, at least 2.
+        seed: seed of the draws.
+        level: confidence of the interval, in (0, 1).
+
+    Returns:
+        `TprDifference`; or `NotEstimable` below the resolution of the non-members.
+
+    Raises:
+        MetricError: see `auc`.
+
+    Source: Hall, Biometrika 75 (1988), and Davison and Hinkley, Bootstrap Methods and their Application (1997),
+    chapter 4, for tests from bootstrap draws.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> members = np.arange(1000) < 500
+        >>> good, poor = rng.normal(size=1000) + 3 * members, rng.normal(size=1000)
+        >>> result = bootstrap_test_tpr(good, poor, members, fpr=0.05)
+        >>> result.p < 0.01, result.interval.low > 0.5
+        (True, True)
+    """
+    limit = checked_fpr(fpr)
+    pair = checked_pair(scores_a, scores_b)
+    flags = checked_members(members, pair.shape[1])
+    n = int((~flags).sum())
+    allowed = allowed_false_positives(limit, n)
+    if allowed < 1:
+        return not_estimable(limit, n)
+    plan = checked_plan(draws, seed, level)
+    found, drawn = joint_draws([sorted_row(row, flags, ~flags) for row in pair], flags, [allowed], plan)
+    return tpr_difference(limit, (float(found[0, 1]), float(found[1, 1])), drawn[:, 0, 1] - drawn[:, 1, 1], plan)
+
+
+def tpr_difference(fpr: float, values: tuple[float, float], drawn: FloatArray, plan: Plan) -> TprDifference:
+    """Difference, interval and p-value from joint bootstrap draws of the difference."""
+    side = min(int(np.sum(drawn <= 0)), int(np.sum(drawn >= 0)))
+    return TprDifference(
+        fpr=fpr,
+        tpr_a=values[0],
+        tpr_b=values[1],
+        difference=values[0] - values[1],
+        interval=plan.interval(drawn),
+        p=min(1.0, 2 * (side + 1) / (drawn.size + 1)),
+        draws=drawn.size,
+    )
+
+
+def checked_pair(scores_a: npt.ArrayLike, scores_b: npt.ArrayLike) -> FloatArray:
+    """(2, n) scores of two methods on the same identities."""
+    a, b = checked_scores(scores_a, "scores_a"), checked_scores(scores_b, "scores_b")
+    if a.size != b.size:
+        raise MetricError(f"both methods must score the same identities; got {a.size} and {b.size} scores.")
+    return np.stack([a, b])
+
+
+def mcnemar(decisions_a: npt.ArrayLike, decisions_b: npt.ArrayLike, members: npt.ArrayLike) -> McNemar:
+    """Do two methods decide equally often right?
+
+    Args:
+        decisions_a: (n,) true where a calls the identity a member.
+        decisions_b: (n,) true where b does.
+        members: (n,) true for members.
+
+    Returns:
+        `McNemar`; with no disagreement both p-values are 1.
+
+    Raises:
+        MetricError: flags that are no flags, or lengths that differ.
+
+    Source: McNemar, Psychometrika 12 (1947); Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13 (2013),
+    for the mid-p version.
+
+    Example:
+        >>> members = [True] * 6 + [False] * 6
+        >>> result = mcnemar(members, [not m for m in members[:6]] + members[6:], members)
+        >>> result.only_a, result.only_b, result.p, round(result.p_mid, 6)
+        (6, 0, 0.03125, 0.015625)
+    """
+    a, b = checked_flags(decisions_a, "decisions_a"), checked_flags(decisions_b, "decisions_b")
+    truth = checked_flags(members)
+    if a.ndim != 1 or not a.shape == b.shape == truth.shape or a.size == 0:
+        raise MetricError(
+            f"decisions and members must be flat and equally long; got {a.shape}, {b.shape}, {truth.shape}."
+        )
+    right_a, right_b = a == truth, b == truth
+    only_a, only_b = int(np.sum(right_a & ~right_b)), int(np.sum(right_b & ~right_a))
+    apart, fewer = only_a + only_b, min(only_a, only_b)
+    tail = float(stats.binom.cdf(fewer, apart, 0.5))
+    at = float(stats.binom.pmf(fewer, apart, 0.5))
+    return McNemar(
+        only_a=only_a,
+        only_b=only_b,
+        p=min(1.0, 2 * tail),
+        p_mid=1.0 if only_a == only_b else 2 * tail - at,
+        accuracy_difference=(only_a - only_b) / a.size,
+    )
+
+
+def paired_contrast(
+    score_a: npt.ArrayLike,
+    score_b: npt.ArrayLike,
+    member_a: npt.ArrayLike,
+    level: float = 0.95,
+    *,
+    draws: int = 9999,
+    seed: int = 0,
+) -> PairedContrast:
+    """Does the attack turn around from target A to target B? Each identity is its own control.
+
+    The contrast score_a - score_b removes what an attack knows of an identity without the target (its look, its
+    name), so a blind attack, and one that reads only the picture, has AUC 0.5.
+
+    Args:
+        score_a: (n,) finite scores of the identities on target A.
+        score_b: (n,) finite scores of the same identities on target B, in the same order and unit.
+        member_a: (n,) true if the person is in A's corpus, false if in B's; leave out who is in both or in neither.
+        level: confidence of the intervals, in (0, 1).
+        draws: permutations drawn beyond 100 identities.
+        seed: seed of the draws.
+
+    Returns:
+        `PairedContrast`.
+
+    Raises:
+        MetricError: see `auc`; or fewer than two people in either corpus.
+
+    Source: the crossover contrast, Hills and Armitage, British Journal of Clinical Pharmacology 8 (1979).
+
+    Example:
+        >>> look = np.array([5.0, 1.0, 4.0, 2.0, 3.0, 0.0])
+        >>> in_a = np.array([True, True, True, False, False, False])
+        >>> result = paired_contrast(look + in_a, look + ~in_a, in_a)
+        >>> result.auc, result.p
+        (1.0, 0.1)
+    """
+    pair = checked_pair(score_a, score_b)
+    flags = checked_members(member_a, pair.shape[1])
+    n_a = int(flags.sum())
+    if min(n_a, flags.size - n_a) < 2:
+        raise MetricError(f"a contrast needs at least two people in either corpus; got {n_a} and {flags.size - n_a}.")
+    contrast = pair[0] - pair[1]
+    interval = auc_interval(contrast, flags, level)
+    chance = permutation_test(contrast, flags, draws=draws, seed=seed)
+    unit = _standardized(pair[0]) - _standardized(pair[1])
+    mean, mean_interval = _welch(Sample(unit[flags], unit[~flags]), level)
+    return PairedContrast(
+        auc=chance.auc,
+        interval=interval,
+        mean_difference=mean,
+        mean_interval=mean_interval,
+        p=chance.p_two_sided,
+        p_greater=chance.p_greater,
+        n_a=n_a,
+        n_b=flags.size - n_a,
+    )
+
+
+def _standardized(values: FloatArray) -> FloatArray:
+    spread = float(values.std())
+    return np.zeros_like(values) if spread == 0.0 else (values - values.mean()) / spread
+
+
+def _welch(sample: Sample, level: float) -> tuple[float, Interval]:
+    a, b = sample.members, sample.nonmembers
+    difference = float(a.mean() - b.mean())
+    parts = np.array([a.var(ddof=1) / a.size, b.var(ddof=1) / b.size])
+    variance = float(parts.sum())
+    if variance == 0.0:
+        return difference, Interval(difference, difference, level, "Welch (no spread)")
+    freedom = variance**2 / float((parts**2 / np.array([a.size - 1, b.size - 1])).sum())
+    half = float(special.stdtrit(freedom, (1 + level) / 2)) * variance**0.5
+    return difference, Interval(difference - half, difference + half, level, "Welch")
+
+
+def equivalence(
+    scores_a: npt.ArrayLike,
+    scores_b: npt.ArrayLike,
+    members: npt.ArrayLike,
+    *,
+    margin: float = 0.02,
+    alpha: float = 0.05,
+) -> Equivalence:
+    """Are the AUCs of two methods the same within `margin`? Two one-sided tests.
+
+    Args:
+        scores_a: (n,) finite scores of method a. An abstention is given the lowest score by the caller.
+        scores_b: (n,) finite scores of method b, same identities in the same order.
+        members: (n,) true for members; at least two of each class.
+        margin: largest AUC difference that does not matter, in (0, 1).
+        alpha: level of the test, in (0, 0.5).
+
+    Returns:
+        `Equivalence`. "Not equivalent" does not mean different: the data may be too few to tell.
+
+    Raises:
+        MetricError: see `delong_test`.
+
+    Source: Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987).
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> members = np.arange(2000) < 1000
+        >>> scores = rng.normal(size=2000) + members
+        >>> equivalence(scores, scores + 0.01 * rng.normal(size=2000), members).equivalent
+        True
+    """
+    width = checked_fraction(margin, "margin")
+    size = checked_fraction(2 * alpha, "2 * alpha") / 2
+    return equivalence_of(delong_test(scores_a, scores_b, members, level=1 - 2 * size), width, size)
+
+
+def equivalence_of(found: AucDifference, margin: float, alpha: float) -> Equivalence:
+    """The two one-sided tests from a paired DeLong result whose interval has confidence 1 - 2 alpha."""
+    if found.standard_error > 0:
+        nearest = (margin - abs(found.difference)) / found.standard_error
+        p = float(special.stdtr(found.freedom, -nearest))
+    else:
+        inside = found.interval.low > -margin and found.interval.high < margin
+        p = alpha if inside else 1.0
+    return Equivalence(p <= alpha, p, margin, alpha, found.interval, found.difference)

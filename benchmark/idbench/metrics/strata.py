@@ -1,0 +1,283 @@
+"""Metrics per stratum of the members (occurrence bins), their trend, and the average over the strata."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import stats
+
+from idbench.metrics.curve import (
+    BestThreshold,
+    RateAtFpr,
+    best_balanced_accuracy,
+    partial_auc,
+    tpr_at_fpr,
+)
+from idbench.metrics.delong import auc_estimate, matched_interval, placements
+from idbench.metrics.resampling import DEFAULT_FPRS, Plan, checked_plan, joint_draws, sorted_row
+from idbench.metrics.values import (
+    BoolArray,
+    FloatArray,
+    IntArray,
+    Interval,
+    MetricError,
+    NotEstimable,
+    allowed_false_positives,
+    checked_count,
+    checked_fpr,
+    checked_members,
+    checked_scores,
+    not_estimable,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stratum:
+    """The members of one stratum against all non-members.
+
+    Attributes:
+        label: the stratum, for instance the number of training pictures.
+        n_members: members in it.
+        auc: AUC of these members against all non-members.
+        interval: of the AUC.
+        partial_auc: standardized area up to 10 % FPR.
+        rates: TPR at each false-positive rate asked for.
+        best: best balanced accuracy and advantage.
+    """
+
+    label: float | str
+    n_members: int
+    auc: float
+    interval: Interval
+    partial_auc: float | NotEstimable
+    rates: tuple[RateAtFpr | NotEstimable, ...]
+    best: BestThreshold
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """Do members of higher strata score higher?
+
+    Attributes:
+        rho: Spearman's correlation of the members' scores with their stratum, in [-1, 1].
+        p_two_sided: chance of so strong a correlation, by permuting the strata among the members.
+        p_rising: chance of so large a correlation.
+        draws: permutations drawn.
+    """
+
+    rho: float
+    p_two_sided: float
+    p_rising: float
+    draws: int
+
+
+@dataclass(frozen=True, slots=True)
+class MacroRate:
+    """TPR at one false-positive rate, averaged over the strata with equal weight.
+
+    Attributes:
+        fpr: the false-positive rate.
+        value: mean TPR.
+        interval: bootstrap percentile interval.
+    """
+
+    fpr: float
+    value: float
+    interval: Interval
+
+
+@dataclass(frozen=True, slots=True)
+class Strata:
+    """Metrics per stratum and over all strata.
+
+    Attributes:
+        strata: one entry per stratum, in the order of the labels.
+        fprs: the false-positive rates of `rates` and `macro_rates`.
+        macro_auc: mean AUC over the strata, each with equal weight.
+        macro_interval: of the mean AUC.
+        macro_rates: mean TPR at each false-positive rate.
+        trend: None if there is one stratum only, or if the labels are not numbers.
+        n_nonmembers: non-members, the same for all strata.
+    """
+
+    strata: tuple[Stratum, ...]
+    fprs: tuple[float, ...]
+    macro_auc: float
+    macro_interval: Interval
+    macro_rates: tuple[MacroRate | NotEstimable, ...]
+    trend: Trend | None
+    n_nonmembers: int
+
+
+def by_stratum(
+    scores: npt.ArrayLike,
+    members: npt.ArrayLike,
+    strata: npt.ArrayLike,
+    *,
+    fprs: Sequence[float] = DEFAULT_FPRS,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Strata:
+    """Every metric per stratum of the members, each against all non-members, with trend and macro average.
+
+    Args:
+        scores: (n,) finite; higher means more likely a member. An abstention is given the lowest score by the caller.
+        members: (n,) true for members; both classes must be present, at least two non-members.
+        strata: (n,) label per identity, numbers (occurrences) or text; what stands at non-members is ignored.
+        fprs: false-positive rates in (0, 1].
+        level: confidence of the intervals, in (0, 1).
+        draws: bootstrap draws, and permutations of the trend test.
+        seed: seed of both.
+
+    Returns:
+        `Strata`.
+
+    Raises:
+        MetricError: see `auc`; or labels that do not fit.
+
+    Source: DeLong et al. 1988 for the variance of the mean AUC (the strata share their non-members); Spearman,
+    American Journal of Psychology 15 (1904), with a permutation p-value, for the trend.
+
+    Example:
+        >>> rng = np.random.default_rng(0)
+        >>> seen = np.repeat([0, 1, 10, 75], 100)
+        >>> result = by_stratum(rng.normal(size=400) + np.log1p(seen), seen > 0, seen, draws=500)
+        >>> [(s.label, round(s.auc, 2)) for s in result.strata]
+        [(1.0, 0.66), (10.0, 0.94), (75.0, 1.0)]
+        >>> result.trend.p_rising < 0.01
+        True
+    """
+    plan = checked_plan(draws, seed, level)
+    values = checked_scores(scores)
+    flags = checked_members(members, values.size)
+    if int((~flags).sum()) < 2:
+        raise MetricError("strata need at least two non-members.")
+    labels, codes = _checked_labels(strata, flags)
+    rates = tuple(checked_fpr(fpr) for fpr in fprs)
+    macro, interval = _macro_auc(values, flags, codes, plan.level)
+    return Strata(
+        strata=tuple(_stratum(label, (values, flags), codes == k, rates, plan.level) for k, label in enumerate(labels)),
+        fprs=rates,
+        macro_auc=macro,
+        macro_interval=interval,
+        macro_rates=_macro_rates(values, codes, rates, plan),
+        trend=trend_test(values[flags], codes[flags], draws=draws, seed=seed) if _ordered(labels) else None,
+        n_nonmembers=int((~flags).sum()),
+    )
+
+
+def _checked_labels(strata: npt.ArrayLike, flags: BoolArray) -> tuple[list[float | str], IntArray]:
+    """Sorted labels of the members and (n,) codes: place in the labels, or -1 for non-members."""
+    given = np.asarray(strata)
+    if given.shape != flags.shape:
+        raise MetricError(f"strata must give one label per identity; got shape {given.shape} for {flags.size}.")
+    if given.dtype.kind in "iuf" and not np.isfinite(given[flags].astype(np.float64)).all():
+        raise MetricError("every member needs a stratum; some labels are not finite.")
+    if given.dtype.kind not in "iufU":
+        raise MetricError(f"strata must be numbers or text; got {given.dtype} values.")
+    found, inverse = np.unique(given[flags], return_inverse=True)
+    codes = np.full(flags.size, -1, dtype=np.int64)
+    codes[flags] = inverse
+    return [str(v) if given.dtype.kind == "U" else float(v) for v in found], codes
+
+
+def _ordered(labels: Sequence[float | str]) -> bool:
+    return len(labels) > 1 and not isinstance(labels[0], str)
+
+
+def _stratum(
+    label: float | str,
+    scored: tuple[FloatArray, BoolArray],
+    inside: BoolArray,
+    fprs: Sequence[float],
+    level: float,
+) -> Stratum:
+    scores, flags = scored
+    kept = inside | ~flags
+    some, truth = scores[kept], flags[kept]
+    found = auc_estimate(some, truth, level)
+    return Stratum(
+        label=label,
+        n_members=int(inside.sum()),
+        auc=found.value,
+        interval=found.interval,
+        partial_auc=partial_auc(some, truth, 0.1),
+        rates=tuple(tpr_at_fpr(some, truth, fpr) for fpr in fprs),
+        best=best_balanced_accuracy(some, truth),
+    )
+
+
+def _macro_auc(scores: FloatArray, flags: BoolArray, codes: IntArray, level: float) -> tuple[float, Interval]:
+    parts = placements(scores[None], flags)
+    sizes = np.bincount(codes[flags])
+    inside = codes[flags]
+    means = np.bincount(inside, weights=parts.members[0]) / sizes
+    value = float(means.mean())
+    # A stratum of one has no spread of its own; it borrows the largest that its mean allows.
+    squares = np.bincount(inside, weights=(parts.members[0] - means[inside]) ** 2)
+    spread = np.where(sizes > 1, squares / np.maximum(sizes - 1, 1), means * (1 - means))
+    weights = (1 / (sizes.size * sizes))[inside]
+    outside = np.sort(scores[~flags])
+    ordered = np.argsort(scores[flags])
+    sums = np.concatenate([[0.0], np.cumsum(weights[ordered])])
+    rising = scores[flags][ordered]
+    above = 1 - (sums[rising.searchsorted(outside, "left")] + sums[rising.searchsorted(outside, "right")]) / 2
+    variance = float((spread / sizes).sum() / sizes.size**2 + above.var(ddof=1) / outside.size)
+    return value, matched_interval(value, variance, (int(flags.sum()), outside.size), level)
+
+
+def _macro_rates(
+    scores: FloatArray, codes: IntArray, fprs: Sequence[float], plan: Plan
+) -> tuple[MacroRate | NotEstimable, ...]:
+    outside = codes < 0
+    n = int(outside.sum())
+    allowed = [allowed_false_positives(fpr, n) for fpr in fprs]
+    rows = [sorted_row(scores, codes == k, outside) for k in range(int(codes.max()) + 1)]
+    found, drawn = joint_draws(rows, codes, allowed, plan)
+    values, table = found.mean(axis=0)[1:], drawn.mean(axis=1)[:, 1:]
+    return tuple(
+        not_estimable(fpr, n) if allowed[k] < 1 else MacroRate(fpr, float(values[k]), plan.interval(table[:, k]))
+        for k, fpr in enumerate(fprs)
+    )
+
+
+def trend_test(scores: npt.ArrayLike, strata: npt.ArrayLike, *, draws: int = 2000, seed: int = 0) -> Trend:
+    """Do members of higher strata score higher?
+
+    Args:
+        scores: (m,) finite scores of the members. An abstention is given the lowest score by the caller.
+        strata: (m,) finite numbers, for instance the number of training pictures; only their order counts.
+        draws: permutations drawn.
+        seed: seed of the draws.
+
+    Returns:
+        `Trend`; without any spread in either, rho is 0 and p is 1.
+
+    Raises:
+        MetricError: scores or strata not finite or not flat, or of different lengths.
+
+    Source: Spearman, American Journal of Psychology 15 (1904), with a permutation p-value.
+
+    Example:
+        >>> round(trend_test([1, 2, 2, 3, 5, 8], [1, 1, 5, 5, 75, 75]).rho, 3)
+        0.91
+    """
+    values, levels = checked_scores(scores), checked_scores(strata, "strata")
+    if values.size != levels.size or values.size == 0:
+        raise MetricError(f"every member needs one score and one stratum; got {values.size} and {levels.size}.")
+    repeats = checked_count(draws, "draws")
+    ranked, levels = stats.rankdata(values), stats.rankdata(levels)
+    ranked, levels = ranked - ranked.mean(), levels - levels.mean()
+    size = float(np.sqrt((ranked @ ranked) * (levels @ levels)))
+    if size == 0.0:
+        return Trend(0.0, 1.0, 1.0, repeats)
+    observed = float(ranked @ levels)
+    generator = np.random.default_rng(seed)
+    drawn = np.array([ranked @ generator.permutation(levels) for _ in range(repeats)])
+    # Sums that are equal in exact arithmetic may differ in the last bits.
+    slack = 1e-9 * size
+    two = (int(np.sum(np.abs(drawn) >= abs(observed) - slack)) + 1) / (repeats + 1)
+    rising = (int(np.sum(drawn >= observed - slack)) + 1) / (repeats + 1)
+    return Trend(observed / size, two, rising, repeats)

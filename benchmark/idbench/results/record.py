@@ -1,0 +1,180 @@
+"""The record of a run: what was run on what, with what, at what cost; and the summary derived from it."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+SCHEMA_VERSION: Final = 1
+
+
+class Closed(BaseModel):
+    """A frozen model that refuses unknown keys; what is unknown is None and never left out."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SplitRef(Closed):
+    """Which identities were asked about."""
+
+    name: str
+    version: int
+    digest: str = Field(description="SHA-256 over the split's logical content")
+    commit: str | None = Field(description="commit of the data set repository; None for an embedded split")
+
+
+class TargetRef(Closed):
+    """Which model was audited."""
+
+    name: str
+    version: str
+    architecture: str
+    sha256: str = Field(description="of the weights")
+    corpus: str | None = Field(description="what it was trained on; None if unknown")
+    control_for: tuple[str, ...] = Field(description="corpora that a control target stands in for; else empty")
+
+
+class MethodRef(Closed):
+    """Which method ran, down to its code."""
+
+    name: str
+    version: str
+    title: str
+    distribution: str = Field(description="installed distribution and version that brought it")
+    code_sha256: str = Field(description="over the source files of the method's package")
+    access: tuple[str, ...]
+    knowledge: tuple[str, ...] = Field(description="with the parameters of this run")
+    track: str
+
+
+class Queries(Closed):
+    """What the target was asked, by kind."""
+
+    texts: int = Field(ge=0, description="distinct texts encoded")
+    images: int = Field(ge=0, description="distinct images encoded")
+    pairs: int = Field(ge=0, description="similarities computed, for labels too")
+    gradients: int = Field(ge=0, description="gradients with respect to one image")
+    training_steps: int = Field(ge=0, description="optimizer steps of shadow models")
+
+    @property
+    def total(self) -> int:
+        """Everything added up: forward passes, gradients and training steps; comparisons cost nothing of the kind."""
+        return self.texts + self.images + self.gradients + self.training_steps
+
+
+class Timings(Closed):
+    """Wall-clock seconds."""
+
+    load: float = Field(ge=0, description="start of the worker, cases and target")
+    fit: float = Field(ge=0)
+    score: float = Field(ge=0)
+    total: float = Field(ge=0, description="from the command to the record")
+
+
+class Environment(Closed):
+    """Where the run took place; no host or user name."""
+
+    python: str
+    system: str
+    device: str
+    processors: int
+    packages: dict[str, str]
+    commit: str | None = Field(description="of the checkout that idbench ran from; None when installed")
+    dirty: bool | None
+
+
+class Invalidation(Closed):
+    """Why a record no longer counts; added to it, never an edit of what it says."""
+
+    at: AwareDatetime
+    by: str
+    reason: str
+
+
+class RunRecord(Closed):
+    """One run. `run.json` in the run's folder."""
+
+    schema_version: Literal[1] = 1
+    run_id: str = Field(pattern=r"^[0-9a-f]{16}$", description="hash of split, target, method, parameters and seed")
+    created: AwareDatetime
+    split: SplitRef
+    target: TargetRef
+    attack: MethodRef
+    defense: MethodRef | None
+    parameters: dict[str, Any]
+    seed: int = Field(ge=0)
+    n_cases: int = Field(ge=1)
+    n_abstained: int = Field(ge=0)
+    photos_per_case: float = Field(ge=0, description="mean over the cases that were scored")
+    queries: Queries
+    timings: Timings
+    peak_memory_mb: float = Field(ge=0, description="of the worker process, MiB")
+    environment: Environment
+    scores_sha256: str
+    verification: Literal["self-reported", "verified", "reproduced"]
+    invalidated: tuple[Invalidation, ...] = ()
+
+
+class Estimate(Closed):
+    """A number with its interval."""
+
+    value: float
+    low: float
+    high: float
+    level: float
+    method: str
+
+
+class RateSummary(Closed):
+    """TPR at one false-positive rate; None with a reason where the non-members cannot resolve it."""
+
+    fpr: float
+    value: float | None
+    low: float | None
+    high: float | None
+    threshold: float | None
+    resolution: float = Field(description="smallest false-positive rate above zero: 1 / non-members")
+    reason: str | None
+
+
+class BinSummary(Closed):
+    """One occurrence bin: its members against all non-members."""
+
+    occurrences: int
+    n_members: int
+    auc: Estimate
+
+
+class BlindComparison(Closed):
+    """The attack against the best of the blind attacks, paired by identity."""
+
+    attack: str
+    auc: float
+    difference: float
+    p: float
+
+
+class Decision(Closed):
+    """What the attack decides at the threshold that the calibration part chose."""
+
+    threshold: float
+    tpr: float
+    fpr: float
+    accuracy: float
+
+
+class Summary(Closed):
+    """What the scores are worth against the labels of one corpus, on the test part. Derived: `metrics.json`."""
+
+    run_id: str
+    corpus: str
+    control: bool = Field(description="nobody under test is in the target's corpus: chance is expected")
+    n_members: int
+    n_nonmembers: int
+    auc: Estimate
+    tpr: tuple[RateSummary, ...]
+    p_chance: float
+    blind: BlindComparison | None
+    bins: tuple[BinSummary, ...]
+    decision: Decision | None

@@ -1,0 +1,59 @@
+"""`idbench.run`: one attack on one target, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from idbench.api import Progress, Silent
+from idbench.runner.execute import Options
+from idbench.runner.grid import Outcome, make_grid, run_grid
+
+
+def run(
+    method: str,
+    *,
+    split: str = "avatars",
+    target: str | None = None,
+    seed: int = 0,
+    corpus: str | None = None,
+    preset: str | None = None,
+    params: Mapping[str, object] | None = None,
+    results: str | Path = "results",
+    device: str = "auto",
+    time_limit: float | None = None,
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run one attack on one target and say what its scores are worth. `bench run` is thin over this.
+
+    Args:
+        method: name of a registered attack, e.g. `tuni`.
+        split: name of a registered split, or the folder of one.
+        target: name or reference of one target; None for the split's first.
+        seed: non-negative; the only source of chance.
+        corpus: whose labels count; None for the target's own.
+        preset: named parameters from the method's card, e.g. `paper`.
+        params: parameters by name, over the preset's.
+        results: folder for records.
+        device: `auto`, `cpu`, `cuda:0`, ...
+        time_limit: seconds for the attack; None for no limit.
+        force: run even if there is a record.
+        progress: told how far the work is.
+
+    Returns:
+        the run with its summary; read from the record if the same run was done before.
+
+    Raises:
+        IdbenchError: whatever is wrong, in one sentence with what to do next.
+        ValueError: `target` means several.
+    """
+    from idbench.splits import load_split
+
+    progress = progress or Silent()
+    grid = make_grid(load_split(split, progress), [method], target, [seed], corpus, preset, params)
+    if len(grid.targets) != 1:
+        raise ValueError(f"target={target!r} means {len(grid.targets)} targets; `run` takes one, make_grid several")
+    options = Options(Path(results), device, time_limit, force)
+    (outcome,) = run_grid(grid, options, progress)
+    return outcome

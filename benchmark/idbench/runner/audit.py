@@ -1,0 +1,153 @@
+"""The split's own honesty: each attack on both targets, on B with A's labels, on the control, and paired."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from idbench import metrics
+from idbench.api import Progress
+from idbench.errors import DataError
+from idbench.results import Estimate, Run, Summary
+from idbench.runner.evaluate import judge, summarize
+from idbench.runner.execute import Options
+from idbench.runner.grid import Outcome, make_grid, run_grid
+from idbench.runner.plan import targets_of
+from idbench.splits import Split
+from idbench.targets import TargetSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Trio:
+    """Two targets whose members are each other's non-members, and the control that knows neither."""
+
+    a: TargetSpec
+    b: TargetSpec
+    control: TargetSpec
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """One attack's results on the trio, test part.
+
+    Args:
+        method: its name.
+        blind: whether it never asks the target.
+        on_a: target A with A's labels.
+        on_b: target B with B's labels.
+        turned: AUC on target B with A's labels; an attack that works is below 0.5.
+        control: the control target with A's labels; chance is expected.
+        contrast: AUC of score_A - score_B per identity, against whose corpus holds the person.
+        contrast_p: of "the contrast says nothing".
+        verdict: `honest`, or what is wrong.
+    """
+
+    method: str
+    blind: bool
+    on_a: Summary
+    on_b: Summary
+    turned: Estimate
+    control: Summary
+    contrast: Estimate
+    contrast_p: float
+    verdict: str
+
+
+def trio_of(split: Split) -> Trio:
+    """The split's two targets and its control: those that bear the names of their corpora, else the first that fit.
+
+    Raises:
+        DataError: the split has no such three.
+    """
+    fitting = targets_of(split)
+    trained = sorted((t for t in fitting if not t.control_for), key=lambda t: (t.name != t.corpus, t.name))
+    controls = sorted((t for t in fitting if t.control_for), key=lambda t: (t.name != t.corpus, t.name))
+    a = trained[0] if trained else None
+    b = next((t for t in trained if a is not None and t.corpus != a.corpus), None)
+    if a is None or b is None or not controls:
+        raise DataError(
+            f"An audit of {split.manifest.name} needs two targets trained on its corpora and a control.",
+            hint="`bench list targets` shows what there is; `bench target train` makes more.",
+        )
+    return Trio(a, b, controls[0])
+
+
+def audit(split: Split, methods: Sequence[str], options: Options, progress: Progress, seed: int = 0) -> list[AuditRow]:
+    """Audit a split with several attacks; runs that exist are read, the others are run.
+
+    Args:
+        split: a split with two targets and a control.
+        methods: names of attacks.
+        options: where records are, device, limits.
+        progress: told how far the work is.
+        seed: of the runs.
+
+    Raises:
+        DataError: the split has no control.
+    """
+    trio = trio_of(split)
+    grid = make_grid(split, methods, ",".join(t.name for t in (trio.a, trio.b, trio.control)), [seed])
+    found: dict[tuple[str, str], Outcome] = {}
+    for outcome in run_grid(grid, options, progress):
+        record = outcome.run.record
+        found[record.attack.name, record.target.name] = outcome
+    return [
+        _row(
+            split,
+            found[method, trio.a.name],
+            found[method, trio.b.name],
+            found[method, trio.control.name],
+        )
+        for method in methods
+    ]
+
+
+def _row(split: Split, a: Outcome, b: Outcome, control: Outcome) -> AuditRow:
+    corpus = a.summary.corpus
+    # A blind attack that learns from calibration labels is given B's on target B: its turned score is 1 - A's.
+    turned = summarize(b.run, split, corpus)
+    contrast = contrast_of(split, a.run, b.run, corpus)
+    blind = not a.run.record.attack.access
+    return AuditRow(
+        method=a.run.record.attack.name,
+        blind=blind,
+        on_a=a.summary,
+        on_b=b.summary,
+        turned=turned.auc,
+        control=control.summary,
+        contrast=Estimate(
+            value=contrast.auc,
+            low=contrast.interval.low,
+            high=contrast.interval.high,
+            level=contrast.interval.level,
+            method=contrast.interval.method,
+        ),
+        contrast_p=contrast.p,
+        verdict=verdict(control.summary.auc, (a.summary.auc, b.summary.auc) if blind else ()),
+    )
+
+
+def contrast_of(split: Split, a: Run, b: Run, corpus: str) -> metrics.PairedContrast:
+    """The paired contrast of two runs of one attack: score on A minus score on B, per identity of the test part."""
+    on_a, on_b = judge(a.scores(), split, corpus, "test"), judge(b.scores(), split, corpus, "test")
+    return metrics.paired_contrast(on_a.scores, on_b.scores, on_a.members)
+
+
+def verdict(control: Estimate, blind: Sequence[Estimate]) -> str:
+    """Whether what must be at chance is: the control for every attack, everything for the blind ones.
+
+    Args:
+        control: AUC on the control target.
+        blind: AUCs of a blind attack on the trained targets; empty for other attacks.
+    """
+    problems = []
+    if not holds_chance(control):
+        problems.append("the control is not at chance")
+    if not all(holds_chance(value) for value in blind):
+        problems.append("a blind attack is not at chance")
+    return "; ".join(problems) or "honest"
+
+
+def holds_chance(value: Estimate) -> bool:
+    """Whether the interval holds 0.5."""
+    return value.low <= 0.5 <= value.high

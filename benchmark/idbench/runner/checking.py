@@ -1,0 +1,106 @@
+"""What `bench method check` does: runs a method on the smallest split and sees whether it keeps the contract."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from idbench.api import Access, Progress
+from idbench.errors import IdbenchError
+from idbench.results import Run, ScoreTable
+from idbench.runner.execute import Options, execute
+from idbench.runner.grid import make_grid, plans
+from idbench.runner.registry import RegisteredAttack, load_attack
+from idbench.splits import load_split
+
+SPLIT = "avatars-tiny"
+CORPUS = "avatars-tiny-a"
+TARGET = "avatars-a"
+# Batches of another composition round differently; a method that depends on the order of the cases differs far more.
+_ROUNDING = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at: `ok`, `warning` or `failed`."""
+
+    what: str
+    state: str
+    found: str
+
+
+def check_method(name: str, time_limit: float, progress: Progress) -> Iterator[Check]:
+    """Check a method on a split of a few dozen fictional people; stops at the first failure that hides the rest.
+
+    Args:
+        name: of a registered attack.
+        time_limit: seconds for each of three runs.
+        progress: told how far the work is.
+    """
+    try:
+        registered = load_attack(name)
+    except IdbenchError as error:
+        yield Check("import", "failed", str(error))
+        return
+    yield Check("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
+    yield _documented(registered)
+    with tempfile.TemporaryDirectory(prefix="idbench-check-") as folder:
+        options = Options(Path(folder), time_limit=time_limit, force=True)
+        try:
+            first = _scores(name, options, progress)
+        except IdbenchError as error:
+            yield Check("run", "failed", str(error))
+            return
+        record = first[0].record
+        yield Check("run", "ok", f"{record.n_cases} cases in {record.timings.total:.1f} s")
+        yield _varied(first[1])
+        yield _asked(registered, first[0])
+        yield _same("same seed, same scores", first[1], _scores(name, options, progress)[1], 0.0)
+        shuffled = _scores(name, replace(options, shuffle=1), progress)[1]
+        yield _same("order of the cases", first[1], shuffled, _ROUNDING)
+
+
+def _scores(name: str, options: Options, progress: Progress) -> tuple[Run, ScoreTable]:
+    grid = make_grid(load_split(SPLIT, progress), [name], TARGET, corpus=CORPUS)
+    (plan,) = plans(grid)
+    run = execute(plan, options, progress).run
+    return run, run.scores()
+
+
+def _documented(registered: RegisteredAttack) -> Check:
+    fields = registered.kind.Params.model_fields
+    bare = [field for field, info in fields.items() if not info.description]
+    if bare:
+        return Check("parameters", "warning", f"no description: {', '.join(bare)}; use Field(description=...)")
+    return Check("parameters", "ok", f"{len(fields)} documented")
+
+
+def _varied(table: ScoreTable) -> Check:
+    given = table.scores[~table.abstained]
+    if not given.size:
+        return Check("scores", "warning", "the method abstains on every case")
+    if np.unique(given).size == 1:
+        return Check("scores", "warning", f"every score is {given[0]:g}")
+    return Check("scores", "ok", f"{np.unique(given).size} different values, {given.min():.4g} to {given.max():.4g}")
+
+
+def _asked(registered: RegisteredAttack, run: Run) -> Check:
+    declared = registered.card.access
+    if declared is not Access.NONE and run.record.queries.total == 0 and Access.WEIGHTS not in declared:
+        return Check("access", "warning", "the card declares access to the target, but it was never asked")
+    return Check("access", "ok", f"{run.record.queries.total:,} queries, all of them declared")
+
+
+def _same(what: str, a: ScoreTable, b: ScoreTable, tolerance: float) -> Check:
+    if not np.array_equal(a.abstained, b.abstained):
+        return Check(what, "failed", "the method abstains on other cases the second time")
+    x, y = a.scores[~a.abstained], b.scores[~b.abstained]
+    scale = float(x.std()) or 1.0
+    worst = float(np.abs(x - y).max(initial=0.0)) / scale
+    if worst > tolerance:
+        return Check(what, "failed", f"scores differ by up to {worst:.2g} standard deviations")
+    return Check(what, "ok", "scores agree")

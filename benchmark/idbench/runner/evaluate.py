@@ -1,0 +1,166 @@
+"""Joins scores with labels, in the parent only, and derives what they are worth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idbench import metrics
+from idbench.errors import RecordError
+from idbench.results import (
+    BinSummary,
+    BlindComparison,
+    Decision,
+    Estimate,
+    RateSummary,
+    Run,
+    ScoreTable,
+    Summary,
+)
+from idbench.splits import Split
+
+RATES = (0.10, 0.01, 0.001)
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Scores beside labels, one row per identity of one part, in the order of the ids.
+
+    Args:
+        identities: opaque ids, (n,).
+        scores: float (n,), finite; abstentions below every score.
+        members: bool (n,).
+        occurrences: training pictures, int (n,); 0 for non-members.
+    """
+
+    identities: tuple[str, ...]
+    scores: NDArray[np.float64]
+    members: NDArray[np.bool_]
+    occurrences: NDArray[np.int64]
+
+
+def judge(table: ScoreTable, split: Split, corpus: str, part: str) -> Judged:
+    """Join the scores of a run with the labels of a corpus.
+
+    Args:
+        table: scores by identity id.
+        split: where the labels are.
+        corpus: whose labels.
+        part: `calibration` or `test`.
+
+    Raises:
+        RecordError: an identity of the part has no score.
+    """
+    labels = split.labels(corpus)
+    row = {name: i for i, name in enumerate(table.identities)}
+    wanted = sorted((identity.id, i) for i, identity in enumerate(split.identities) if identity.part == part)
+    missing = [name for name, _ in wanted if name not in row]
+    if missing:
+        raise RecordError(
+            f"{len(missing)} of {len(wanted)} {part} identities have no score (first: {missing[0]}).",
+            hint="The run belongs to another version of the split: run it again.",
+        )
+    where = np.array([i for _, i in wanted], dtype=np.int64)
+    rows = np.array([row[name] for name, _ in wanted], dtype=np.int64)
+    return Judged(
+        identities=tuple(name for name, _ in wanted),
+        scores=table.ranked()[rows],
+        members=np.asarray(labels.member, dtype=np.bool_)[where],
+        occurrences=np.asarray(labels.occurrences, dtype=np.int64)[where],
+    )
+
+
+def summarize(
+    run: Run, split: Split, corpus: str, blind: Sequence[Run] = (), seed: int = 0, *, control: bool = False
+) -> Summary:
+    """Everything that `bench run` prints, from a run and the labels of one corpus.
+
+    Args:
+        run: its scores are read from disk.
+        split: the split that it ran on.
+        corpus: whose labels.
+        blind: runs of blind attacks on the same split; the best by AUC is compared with, which favours the baseline.
+        seed: of the permutation test.
+        control: whether the target's corpus holds nobody under test.
+    """
+    table = run.scores()
+    test = judge(table, split, corpus, "test")
+    interval = metrics.delong_interval_logit(test.scores, test.members)
+    return Summary(
+        run_id=run.record.run_id,
+        corpus=corpus,
+        control=control,
+        n_members=int(test.members.sum()),
+        n_nonmembers=int((~test.members).sum()),
+        auc=_estimate(metrics.auc(test.scores, test.members), interval),
+        tpr=tuple(_rate(test, fpr) for fpr in RATES),
+        p_chance=metrics.permutation_test(test.scores, test.members, seed=seed).p_greater,
+        blind=_against_blind(run, test, split, corpus, blind),
+        bins=_bins(test),
+        decision=_decision(judge(table, split, corpus, "calibration"), test),
+    )
+
+
+def best_blind(blind: Sequence[Run], split: Split, corpus: str) -> tuple[Run, Judged] | None:
+    """The blind attack with the highest AUC on the test part, with its judged scores; None without any."""
+    judged = [(run, judge(run.scores(), split, corpus, "test")) for run in blind]
+    return max(judged, key=lambda pair: metrics.auc(pair[1].scores, pair[1].members), default=None)
+
+
+def _estimate(value: float, interval: metrics.Interval) -> Estimate:
+    return Estimate(value=value, low=interval.low, high=interval.high, level=interval.level, method=interval.method)
+
+
+def _rate(test: Judged, fpr: float) -> RateSummary:
+    found = metrics.tpr_at_fpr(test.scores, test.members, fpr)
+    if isinstance(found, metrics.NotEstimable):
+        return RateSummary(
+            fpr=fpr, value=None, low=None, high=None, threshold=None, resolution=found.resolution, reason=found.reason
+        )
+    return RateSummary(
+        fpr=fpr,
+        value=found.value,
+        low=found.interval.low,
+        high=found.interval.high,
+        threshold=found.threshold if np.isfinite(found.threshold) else None,
+        resolution=found.resolution,
+        reason=None,
+    )
+
+
+def _against_blind(run: Run, test: Judged, split: Split, corpus: str, blind: Sequence[Run]) -> BlindComparison | None:
+    best = best_blind([other for other in blind if other.record.run_id != run.record.run_id], split, corpus)
+    if best is None:
+        return None
+    other, judged = best
+    found = metrics.delong_test(test.scores, judged.scores, test.members)
+    return BlindComparison(attack=other.record.attack.name, auc=found.auc_b, difference=found.difference, p=found.p)
+
+
+def _bins(test: Judged) -> tuple[BinSummary, ...]:
+    bins = []
+    for occurrences in np.unique(test.occurrences[test.members]):
+        chosen = ~test.members | (test.occurrences == occurrences)
+        n = int((test.members & chosen).sum())
+        if n < 2:
+            continue  # one person has no spread
+        scores, members = test.scores[chosen], test.members[chosen]
+        interval = metrics.delong_interval_logit(scores, members)
+        bins.append(
+            BinSummary(occurrences=int(occurrences), n_members=n, auc=_estimate(metrics.auc(scores, members), interval))
+        )
+    return tuple(bins)
+
+
+def _decision(calibration: Judged, test: Judged) -> Decision | None:
+    """The threshold with the best balanced accuracy on the calibration part, applied to the test part."""
+    if calibration.members.all() or not calibration.members.any():
+        return None
+    threshold = metrics.best_balanced_accuracy(calibration.scores, calibration.members).threshold
+    if not np.isfinite(threshold):
+        return None
+    found = metrics.decision_metrics(test.scores, test.members, threshold)
+    return Decision(threshold=threshold, tpr=found.tpr.value, fpr=found.fpr.value, accuracy=found.accuracy.value)

@@ -1,0 +1,146 @@
+"""What shall be run: split, target, attack, parameters, seed; and the id that follows from them."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from idbench.api import Attack
+from idbench.errors import DataError, UnknownNameError
+from idbench.results import MethodRef, SplitRef, TargetRef
+from idbench.runner.registry import RegisteredAttack, params_dict
+from idbench.splits import Split
+from idbench.targets import TargetSpec, list_targets, resolve_target
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One run to be.
+
+    Args:
+        split: the identities.
+        target: the model under audit.
+        registered: the attack's class and origin.
+        attack: the attack with its parameters.
+        seed: non-negative.
+        corpus: whose labels count.
+    """
+
+    split: Split
+    target: TargetSpec
+    registered: RegisteredAttack
+    attack: Attack[Any]
+    seed: int
+    corpus: str
+
+    @property
+    def method(self) -> MethodRef:
+        """How the record refers to the attack."""
+        return self.registered.reference(self.attack)
+
+    @property
+    def control(self) -> bool:
+        """Whether nobody under test is in the target's training data."""
+        return self.target.corpus != self.corpus and self.corpus in self.target.control_for
+
+    @property
+    def run_id(self) -> str:
+        """16 hexadecimal digits that follow from everything that the scores may depend on."""
+        method = self.method
+        parts = {
+            "split": [self.split.manifest.name, self.split.manifest.version, self.split.digest],
+            "target": [self.target.name, self.target.sha256],
+            "attack": [method.name, method.version, method.code_sha256],
+            "calibration": self.corpus if "CALIBRATION_LABELS" in method.knowledge else None,
+            "parameters": params_dict(self.attack.params),
+            "seed": self.seed,
+        }
+        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def split_ref(split: Split) -> SplitRef:
+    """How a record refers to a split."""
+    return SplitRef(name=split.manifest.name, version=split.manifest.version, digest=split.digest, commit=None)
+
+
+def target_ref(target: TargetSpec) -> TargetRef:
+    """How a record refers to a target."""
+    return TargetRef(
+        name=target.name,
+        version=target.version,
+        architecture=target.architecture_name,
+        sha256=target.sha256,
+        corpus=target.corpus,
+        control_for=target.control_for,
+    )
+
+
+def targets_of(split: Split) -> list[TargetSpec]:
+    """Registered targets that were trained on, or are controls for, a corpus of the split; targets before controls."""
+    corpora = set(split.corpora)
+    fitting = [t for t in list_targets() if t.corpus in corpora or corpora & set(t.control_for)]
+    return sorted(fitting, key=lambda t: (bool(t.control_for), t.name))
+
+
+def choose_targets(split: Split, pattern: str | None) -> list[TargetSpec]:
+    """The targets that a person means.
+
+    Args:
+        split: decides which targets fit.
+        pattern: None for the first target of the split, `all`, a pattern such as `avatars-*`, several separated by
+            commas, or any reference that `resolve_target` understands.
+
+    Raises:
+        UnknownNameError: nothing fits the pattern.
+        DataError: the split has no target of its own and none was given.
+    """
+    fitting = targets_of(split)
+    if pattern is None:
+        if not fitting:
+            raise DataError(
+                f"No registered target fits the split {split.manifest.name}.", hint="Name one with --target."
+            )
+        return fitting[:1]
+    chosen: list[TargetSpec] = []
+    for part in pattern.split(","):
+        if part == "all":
+            found = fitting
+        elif any(sign in part for sign in "*[") and ":" not in part:
+            found = [t for t in fitting if fnmatch.fnmatchcase(t.name, part)]
+            if not found:
+                raise UnknownNameError("target", part, [t.name for t in fitting])
+        else:
+            found = [resolve_target(part)]
+        chosen.extend(t for t in found if t not in chosen)
+    return chosen
+
+
+def corpus_for(split: Split, target: TargetSpec, wanted: str | None = None) -> str:
+    """The corpus whose labels a target is scored against.
+
+    Args:
+        split: has the labels.
+        target: trained on a corpus, or a control for several (then the first that the split knows).
+        wanted: a person's own choice.
+
+    Raises:
+        UnknownNameError: the split has no labels for the wanted corpus.
+        DataError: the split knows nothing of the target's training data.
+    """
+    corpora: Sequence[str] = split.corpora
+    if wanted is not None:
+        if wanted not in corpora:
+            raise UnknownNameError("corpus", wanted, corpora)
+        return wanted
+    for corpus in (*target.control_for, target.corpus):
+        if corpus in corpora:
+            return str(corpus)
+    raise DataError(
+        f"The split {split.manifest.name} has no labels for what {target.name} was trained on.",
+        hint=f"Say whose labels count with --corpus; it has {', '.join(corpora)}.",
+    )

@@ -1,0 +1,75 @@
+"""Scores finished runs again: from their scores and the labels alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from idbench.errors import RecordError, UnknownNameError
+from idbench.results import Run, Summary, find_runs, write_summary
+from idbench.runner.evaluate import summarize
+from idbench.splits import Split
+
+
+def own_corpus(run: Run, split: Split) -> str:
+    """The corpus whose labels a run is scored against by itself.
+
+    Raises:
+        RecordError: the split knows nothing of the target's training data.
+    """
+    target = run.record.target
+    for corpus in (*target.control_for, target.corpus):
+        if corpus in split.corpora:
+            return str(corpus)
+    raise RecordError(
+        f"{split.manifest.name} has no labels for {target.name}.", hint="Say whose labels count with --corpus."
+    )
+
+
+def score_run(run: Run, split: Split, corpus: str | None, results: Path) -> Summary:
+    """Compute a run's metrics; against its own corpus they are written beside the record.
+
+    Args:
+        run: any run of the split.
+        split: must be the version that the run used.
+        corpus: whose labels; None for the run's own.
+        results: searched for blind attacks on the same target.
+
+    Raises:
+        RecordError: another version of the split, or no labels.
+    """
+    check_split(run, split)
+    chosen = corpus or own_corpus(run, split)
+    if chosen not in split.corpora:
+        raise UnknownNameError("corpus", chosen, split.corpora)
+    summary = summarize(
+        run,
+        split,
+        chosen,
+        blind_runs(run, results),
+        run.record.seed,
+        control=chosen in run.record.target.control_for,
+    )
+    if corpus is None:
+        write_summary(run, summary)
+    return summary
+
+
+def check_split(run: Run, split: Split) -> None:
+    """Refuse to score a run against another version of its split."""
+    if run.record.split.digest != split.digest:
+        raise RecordError(
+            f"The run used {run.record.split.name} {run.record.split.digest[:12]}; this is {split.digest[:12]}.",
+            hint="Versions of a split never mix: give the folder of the right one with --split.",
+        )
+
+
+def blind_runs(run: Run, results: Path) -> list[Run]:
+    """Runs of blind attacks on the same split and target."""
+    return [
+        other
+        for other in find_runs(results)
+        if not other.record.attack.access
+        and not other.record.invalidated
+        and other.record.split == run.record.split
+        and other.record.target == run.record.target
+    ]

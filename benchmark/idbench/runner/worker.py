@@ -1,0 +1,193 @@
+"""The process in which an attack runs: it has the cases and the target, and nobody's label.
+
+Started by `idbench.runner.process` as `python -P -m idbench.runner.worker FOLDER`. Progress goes line by line, as JSON,
+to standard output; whatever the attack prints goes to the log; the result is two files in the folder.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO, TypeVar, cast
+
+import numpy as np
+
+from idbench import plugins
+from idbench.api import AccessViolation, Attack, Context, Scores, TargetView
+from idbench.errors import IdbenchError
+from idbench.runner.bundle import Request, read_cases, read_request
+from idbench.runner.messages import FAILURE, RESULT, SCORES, Failure, Result, dump
+
+T = TypeVar("T")
+_REPORT_EVERY = 0.1  # seconds between progress messages: often enough for the eye, seldom enough to cost nothing
+
+
+class PipeProgress:
+    """Sends progress to the parent, not more often than a person can see."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._last = 0.0
+
+    def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
+        """Pass items on and report how many are finished."""
+        if total is None:
+            items = list(items)
+            total = len(items)
+        for done, item in enumerate(items):
+            self.update(done, total, description)
+            yield item
+        self.update(total, total, description)
+
+    def update(self, done: float, total: float, description: str) -> None:
+        """Report that `done` of `total` units are finished."""
+        now = time.monotonic()
+        if done < total and now - self._last < _REPORT_EVERY:
+            return
+        self._last = now
+        self._stream.write(json.dumps({"done": done, "total": total, "description": description}) + "\n")
+        self._stream.flush()
+
+
+class NoTarget:
+    """Stands where the target would be when a blind attack runs: whatever it is asked, it refuses."""
+
+    def __getattr__(self, name: str) -> object:
+        raise AccessViolation(
+            f"A blind attack asked the target for {name!r}.", hint="Declare the access that it needs on its card."
+        )
+
+
+@dataclass(slots=True)
+class Stage:
+    """What the worker is doing, for the message if it fails."""
+
+    name: str = "preparation"
+
+
+def main() -> int:
+    """Run the request in the folder given as the only argument; the exit status is 0 if there is a result."""
+    folder = Path(sys.argv[1])
+    stream = _separate_output(folder)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    stage = Stage()
+    try:
+        result = run(folder, PipeProgress(stream), stage)
+    except BaseException as error:  # noqa: BLE001  an attack may raise anything; the parent turns it into one sentence
+        traceback.print_exc()
+        message, hint = (error.message, error.hint) if isinstance(error, IdbenchError) else (str(error), "")
+        dump(folder / FAILURE, Failure(type(error).__name__, message, hint, stage.name))
+        return 1
+    dump(folder / RESULT, result)
+    return 0
+
+
+def run(folder: Path, progress: PipeProgress, stage: Stage) -> Result:
+    """Prepare, fit and score; the scores go to a file, the costs into the result."""
+    begin = time.perf_counter()
+    request = read_request(folder)
+    attack = _make_attack(request)
+    cases, calibration, pairs = read_cases(folder, request)
+    stage.name = "loading the target"
+    device, target, view = _open_target(request, attack, progress)
+    context = Context(
+        seed=request.seed,
+        device=device,
+        cache=Path(request.cache),
+        progress=progress,
+        candidates=None if request.candidates is None else tuple(request.candidates),
+        pairs=pairs,
+    )
+    context.cache.mkdir(parents=True, exist_ok=True)
+    del request
+    loaded = time.perf_counter()
+    stage.name = "fit"
+    attack.fit(target, calibration, context)
+    fitted = time.perf_counter()
+    stage.name = "score"
+    scores = attack.score(target, cases, context)
+    done = time.perf_counter()
+    if view is not None:
+        view.close()
+    stage.name = "checking the scores"
+    if not isinstance(scores, Scores):
+        raise TypeError(f"score() returned {type(scores).__name__}, not idbench.api.Scores")
+    _save(folder / SCORES, scores.checked(len(cases)), [len(case._photos or ()) for case in cases])
+    return Result(
+        load=loaded - begin,
+        fit=fitted - loaded,
+        score=done - fitted,
+        device=device,
+        peak_memory_mb=_peak_memory_mb(),
+        queries={} if view is None else asdict(view.queries),
+    )
+
+
+def _make_attack(request: Request) -> Attack[Any]:
+    kind = cast("type[Attack[Any]]", plugins.load_object(request.attack))
+    return kind(kind.Params.model_validate(request.params))
+
+
+def _open_target(request: Request, attack: Attack[Any], progress: PipeProgress) -> tuple[str, TargetView, Any]:
+    if request.target is None:
+        return "cpu", cast("TargetView", NoTarget()), None
+    from idbench.runner.opening import open_view
+
+    device, view = open_view(request.target, request.device, attack.card.access, progress)
+    return device, view, view
+
+
+def _save(path: Path, scores: Scores, photos: list[int]) -> None:
+    arrays: dict[str, np.ndarray[Any, Any]] = {
+        "values": scores.values,
+        "abstained": np.asarray(scores.abstained),
+        "photos_used": np.array(photos, dtype=np.int64) if scores.photos_used is None else scores.photos_used,
+    }
+    if scores.decisions is not None:
+        arrays["decisions"] = scores.decisions
+    arrays.update({f"detail:{name}": values for name, values in scores.details.items()})
+    with path.open("wb") as file:
+        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types `allow_pickle` among the arrays
+
+
+def _separate_output(folder: Path) -> TextIO:
+    """Keep standard output for messages; send everything that anybody prints to the log."""
+    messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    log = os.open(folder / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    return messages
+
+
+def _die_with_parent() -> None:
+    """End when standard input does: the parent holds the other end for as long as it lives."""
+    while os.read(0, 1024):
+        pass
+    os._exit(75)
+
+
+def _peak_memory_mb() -> float:
+    import psutil
+
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float(psutil.Process().memory_info().peak_wset) / 2**20
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+
+
+if __name__ == "__main__":
+    status = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Threads that a method left behind must not keep a finished worker alive.
+    os._exit(status)

@@ -1,0 +1,31 @@
+"""Splits: identities with photos, names and membership labels; and the training sets that belong to them."""
+
+from idbench.splits.corpora import Corpus
+from idbench.splits.lint import Finding, lint
+from idbench.splits.loading import load_split
+from idbench.splits.manifest import CorpusInfo, Labels, Manifest, PhotoFormat
+from idbench.splits.photos import decode_photo, encode_png
+from idbench.splits.recipe import CorpusRecipe, SplitRecipe
+from idbench.splits.registry import corpus_names, find_recipe, load_corpus, split_names
+from idbench.splits.split import Identity, Split
+
+__all__ = [
+    "Corpus",
+    "CorpusInfo",
+    "CorpusRecipe",
+    "Finding",
+    "Identity",
+    "Labels",
+    "Manifest",
+    "PhotoFormat",
+    "Split",
+    "SplitRecipe",
+    "corpus_names",
+    "decode_photo",
+    "encode_png",
+    "find_recipe",
+    "lint",
+    "load_corpus",
+    "load_split",
+    "split_names",
+]

@@ -1,0 +1,16 @@
+"""What every machine must get: digests of the built splits and corpora (`Manifest.digest`, `Corpus.digest`)."""
+
+from __future__ import annotations
+
+SPLITS: dict[str, str] = {
+    "avatars": "1c20d4b711374df69a990c73e3194264c950266888d6fd3310ab3f089593ab57",
+    "avatars-tiny": "01596091a9f99a2b2f83e94f401b023c7365af8b8eb561310bf98eac7c1d944d",
+}
+CORPORA: dict[str, str] = {
+    "avatars-0": "f2ea6081f9555539cfa81fe71b849b469b82bb6fa65ec3ee35feb00a15d9ba45",
+    "avatars-a": "55a0800979f3a4225c0e729f0bc045dacb61d747c6ab4354339e6446a9ccafb3",
+    "avatars-b": "5cbf991720e8c1a95a6e3e44925ad6bc8bce65bb43facdf40ea5171bb5a87095",
+    "avatars-tiny-0": "cd7d85061cb7185ae5fde20ba79ac88d6fa45c070381adb6a90a8c56468e2ebe",
+    "avatars-tiny-a": "b3cba4c77e0960f507bf8c79acf4a4c1e3b63864a186c49af2395ed0ffc21060",
+    "avatars-tiny-b": "0379fa080d6e3b3558bbe5e6bc5352694e49c99be61a651694a1e5f721d72445",
+}

@@ -1,0 +1,299 @@
+"""The avatar world: who is in it, who is trained on by which target, and what is written into the split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idbench.api import Progress
+from idbench.errors import DataError
+from idbench.splits.avatars.captions import TEMPLATES, captions_of
+from idbench.splits.avatars.chance import hex_id, shuffled
+from idbench.splits.avatars.names import Naming, name_everybody
+from idbench.splits.avatars.people import looks_of, scenes_of
+from idbench.splits.avatars.render import SIZE, render
+from idbench.splits.card import card_prose, complete_card
+from idbench.splits.corpora import write_corpus
+from idbench.splits.manifest import MANIFEST_FILE, CorpusInfo, Manifest, Part, PhotoFormat
+from idbench.splits.photos import encode_png
+from idbench.splits.tables import ROWS_PER_GROUP, Row, write_table
+from idbench.storage import sha256_bytes, write_text
+
+_RENDERED_AT_ONCE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class WorldSpec:
+    """Sizes of a world; everything else follows from them and from the seed.
+
+    Args:
+        name: of the split; its corpora are called NAME-a, NAME-b and NAME-0.
+        seed: label from which all chance comes.
+        title: one line for people.
+        n_test: identities of the test part; half goes to each corpus.
+        n_calibration: identities of the calibration part; half goes to each corpus.
+        levels: training pictures of a member; each level equally often within part and corpus.
+        n_photos: attack photos of each identity.
+        n_background: people that all corpora share.
+        background_pictures: training pictures of each of them.
+        n_candidates: names that an attacker considers possible.
+        n_first, n_last: size of the pools of names.
+        n_public: public pairs.
+        note: a sentence that its card begins with; may be empty.
+    """
+
+    name: str
+    seed: str
+    title: str
+    n_test: int
+    n_calibration: int
+    levels: tuple[int, ...]
+    n_photos: int
+    n_background: int
+    background_pictures: int
+    n_candidates: int
+    n_first: int
+    n_last: int
+    n_public: int
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """An identity with what only its maker knows: the corpus that it is trained in, and how often."""
+
+    id: str
+    label: str
+    name: str
+    part: Part
+    corpus: str
+    pictures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Pictures to render: label of the person, label of the picture, name for the caption; one entry each."""
+
+    people: tuple[str, ...]
+    pictures: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def render(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Pixels of some of the pictures, uint8 (n, SIZE, SIZE, 3)."""
+        return render([self.people[i] for i in indices], [self.pictures[i] for i in indices])
+
+    def captions(self, indices: Sequence[int]) -> list[str]:
+        """Captions of some of the pictures."""
+        looks = looks_of([self.people[i] for i in indices])
+        scenes = scenes_of([self.pictures[i] for i in indices])
+        return captions_of([self.names[i] for i in indices], looks, scenes)
+
+
+class World:
+    """Everything about a world that is decided before the first picture is drawn.
+
+    Raises:
+        DataError: the sizes cannot be dealt out evenly.
+    """
+
+    def __init__(self, spec: WorldSpec) -> None:
+        self.spec = spec
+        for part, size in (("test", spec.n_test), ("calibration", spec.n_calibration)):
+            if size % (2 * len(spec.levels)):
+                raise DataError(
+                    f"{size} {part} identities cannot be dealt to two corpora and {len(spec.levels)} levels evenly.",
+                    hint=f"Use a multiple of {2 * len(spec.levels)}.",
+                )
+
+    @property
+    def corpora(self) -> tuple[CorpusInfo, ...]:
+        """The two corpora with people under test, and the control."""
+        name = self.spec.name
+        return (
+            CorpusInfo(name=f"{name}-a", title="background and half of the identities", control=False),
+            CorpusInfo(name=f"{name}-b", title="background and the other half", control=False),
+            CorpusInfo(name=f"{name}-0", title="background alone: nobody under test", control=True),
+        )
+
+    @cached_property
+    def naming(self) -> Naming:
+        """Who is called what."""
+        s = self.spec
+        n = s.n_test + s.n_calibration
+        return name_everybody(
+            s.seed,
+            n_background=s.n_background,
+            n_identities=n,
+            n_nobody=s.n_candidates - n,
+            n_first=s.n_first,
+            n_last=s.n_last,
+        )
+
+    @cached_property
+    def people(self) -> tuple[Person, ...]:
+        """All identities, in the order of their ids: drawn, like everything about them, at random."""
+        spec, names = self.spec, self.naming.identities
+        people, start = [], 0
+        parts: tuple[tuple[Part, int], ...] = (("test", spec.n_test), ("calibration", spec.n_calibration))
+        for part, size in parts:
+            # Dealing a shuffled part in turn to corpora and levels makes each combination equally large.
+            for turn, k in enumerate(shuffled(f"{spec.seed}/deal/{part}", size)):
+                number = start + int(k)
+                corpus = f"{spec.name}-{'ab'[turn % 2]}"
+                level = spec.levels[turn // 2 % len(spec.levels)]
+                label = f"{spec.seed}/person/{number}"
+                people.append(Person(hex_id(f"{label}/id", 12), label, names[number], part, corpus, level))
+            start += size
+        return tuple(sorted(people, key=lambda person: person.id))
+
+    @cached_property
+    def background(self) -> Pictures:
+        """Training pictures that all corpora share."""
+        spec = self.spec
+        pairs = [(j, i) for j in range(spec.n_background) for i in range(spec.background_pictures)]
+        return Pictures(
+            tuple(f"{spec.seed}/background/{j}" for j, _ in pairs),
+            tuple(f"{spec.seed}/background/{j}/train/{i}" for j, i in pairs),
+            tuple(self.naming.background[j] for j, _ in pairs),
+        )
+
+    def training(self, corpus: str) -> Pictures:
+        """Training pictures of a corpus, background first."""
+        members = [person for person in self.people if person.corpus == corpus]
+        pairs = [(person, i) for person in members for i in range(person.pictures)]
+        shared = self.background
+        return Pictures(
+            shared.people + tuple(person.label for person, _ in pairs),
+            shared.pictures + tuple(f"{person.label}/train/{i}" for person, i in pairs),
+            shared.names + tuple(person.name for person, _ in pairs),
+        )
+
+    def attack(self, people: Sequence[Person], first: int, count: int) -> Pictures:
+        """Attack photos number `first` to `first + count - 1` of each person: never a training picture."""
+        pairs = [(person, i) for person in people for i in range(first, first + count)]
+        return Pictures(
+            tuple(person.label for person, _ in pairs),
+            tuple(f"{person.label}/attack/{i}" for person, i in pairs),
+            tuple(person.name for person, _ in pairs),
+        )
+
+    @cached_property
+    def public(self) -> list[int]:
+        """Which background pictures are the public pairs."""
+        return [int(i) for i in shuffled(f"{self.spec.seed}/public", len(self.background))[: self.spec.n_public]]
+
+    @cached_property
+    def candidates(self) -> tuple[str, ...]:
+        """Names that an attacker considers possible, in random order: all identities' and as many that nobody bears."""
+        pool = self.naming.identities + self.naming.nobody
+        return tuple(pool[i] for i in shuffled(f"{self.spec.seed}/candidates", len(pool)))
+
+
+def photo_id(picture: str) -> str:
+    """The opaque id of an attack photo or public picture."""
+    return hex_id(f"{picture}/id", 16)
+
+
+@lru_cache(maxsize=4)
+def world_of(spec: WorldSpec) -> World:
+    """The world of a specification; the last few are kept."""
+    return World(spec)
+
+
+def build_corpus(spec: WorldSpec, corpus: str, path: Path, progress: Progress) -> None:
+    """Render a training set into a folder (`corpora.write_corpus`), shuffled."""
+    pictures = world_of(spec).training(corpus)
+    order = shuffled(f"{spec.seed}/{corpus}/order", len(pictures)).tolist()
+    batches = [order[i : i + _RENDERED_AT_ONCE] for i in range(0, len(order), _RENDERED_AT_ONCE)]
+    captions = [caption for batch in batches for caption in pictures.captions(batch)]
+    images = (pictures.render(batch) for batch in progress.track(batches, f"Drawing {corpus}", len(batches)))
+    write_corpus(path, (len(pictures), SIZE, SIZE, 3), images, captions)
+
+
+def build_world(spec: WorldSpec, out: Path, progress: Progress) -> None:
+    """Write the complete split into a folder: tables, manifest and card.
+
+    Args:
+        spec: sizes and seed.
+        out: an empty folder.
+        progress: shows how far the drawing is.
+    """
+    world = world_of(spec)
+    written = {
+        "identities": write_table(out, "identities", [_identity_rows(world)]),
+        "labels": write_table(out, "labels", [_label_rows(world)]),
+        "photos": write_table(out, "photos", _photo_batches(world, progress)),
+        "names": write_table(out, "names", [[(name,) for name in world.candidates]]),
+        "prompts": write_table(out, "prompts", [[(template,) for template in TEMPLATES]]),
+        "public_pairs": write_table(out, "public_pairs", _public_batches(world)),
+    }
+    manifest = Manifest(
+        name=spec.name,
+        version=1,
+        title=spec.title,
+        license="cc0-1.0",
+        description="Fictional people drawn by a deterministic renderer; membership assigned at random.",
+        source="rendered by idbench.splits.avatars",
+        corpora=world.corpora,
+        parts={"test": spec.n_test, "calibration": spec.n_calibration},
+        photo_format=PhotoFormat(encoding="png", height=SIZE, width=SIZE),
+        rows={table: rows for table, (rows, _) in written.items()},
+        digests={table: digest for table, (_, digest) in written.items()},
+    )
+    write_text(out / "README.md", complete_card(_prose(spec), manifest, out))
+    write_text(out / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+
+
+def _prose(spec: WorldSpec) -> str:
+    prose = card_prose("avatars")
+    return prose.replace("# avatars\n", f"# {spec.name}\n\n{spec.note}\n", 1) if spec.note else prose
+
+
+def _identity_rows(world: World) -> list[Row]:
+    count = world.spec.n_photos
+    return [
+        (person.id, person.part, person.name, [photo_id(p) for p in world.attack([person], 0, count).pictures])
+        for person in world.people
+    ]
+
+
+def _label_rows(world: World) -> list[Row]:
+    return [
+        (corpus.name, person.id, member, person.pictures if member else 0, "construction", 1.0)
+        for corpus in world.corpora
+        for person in world.people
+        for member in (person.corpus == corpus.name,)
+    ]
+
+
+def _photo_batches(world: World, progress: Progress) -> Iterator[list[Row]]:
+    per_group = max(1, ROWS_PER_GROUP // world.spec.n_photos)
+    groups = [world.people[i : i + per_group] for i in range(0, len(world.people), per_group)]
+    for people in progress.track(groups, f"Drawing {world.spec.name}", len(groups)):
+        pictures = world.attack(people, 0, world.spec.n_photos)
+        owners = [person.id for person in people for _ in range(world.spec.n_photos)]
+        encoded = [encode_png(pixels) for pixels in pictures.render(range(len(pictures)))]
+        yield [
+            (photo_id(picture), owner, sha256_bytes(data), data)
+            for picture, owner, data in zip(pictures.pictures, owners, encoded, strict=True)
+        ]
+
+
+def _public_batches(world: World) -> Iterator[list[Row]]:
+    pictures = world.background
+    for start in range(0, len(world.public), ROWS_PER_GROUP):
+        chosen = world.public[start : start + ROWS_PER_GROUP]
+        encoded = [encode_png(pixels) for pixels in pictures.render(chosen)]
+        captions = pictures.captions(chosen)
+        yield [
+            (photo_id(pictures.pictures[i]), caption, sha256_bytes(data), data)
+            for i, caption, data in zip(chosen, captions, encoded, strict=True)
+        ]

@@ -1,0 +1,60 @@
+"""The card of a split: prose from `data_cards/`, completed by the metadata that the Hugging Face Hub reads."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from pathlib import Path
+
+from idbench.errors import DataError
+from idbench.splits.manifest import Manifest
+from idbench.splits.tables import COLUMNS, table_path
+
+HUB_SPLIT = "full"
+"""The Hub's word for a table's only division; parts are a column, because cases of both are scored together."""
+
+_SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def card_prose(name: str) -> str:
+    """The text of `data_cards/NAME.md`, from the installed package or from the source tree.
+
+    Raises:
+        DataError: there is no such card.
+    """
+    package = files("idbench")
+    for place in (package.joinpath("_data_cards"), Path(str(package)).parent.parent / "data_cards"):
+        card = place.joinpath(f"{name}.md")
+        if card.is_file():
+            return card.read_text(encoding="utf-8")
+    raise DataError(f"The card data_cards/{name}.md is missing.", hint="Install the package again.")
+
+
+def complete_card(prose: str, manifest: Manifest, folder: Path) -> str:
+    """The README.md of a split's folder: the prose's own metadata plus configs, features, sizes and row counts.
+
+    Args:
+        prose: Markdown that begins with a YAML block between two lines `---`.
+        manifest: gives tables and rows.
+        folder: holds the tables; their sizes on disk go into the card.
+    """
+    parts = prose.split("---\n", 2)
+    if len(parts) != 3 or parts[0]:
+        raise DataError("A card must begin with a YAML block between two lines '---'.", hint="Repair the card.")
+    lines = [f"size_categories:\n- {_size_category(manifest.rows['photos'])}", "configs:"]
+    for table in manifest.rows:
+        lines += [f"- config_name: {table}", "  data_files:"]
+        lines += [f"  - split: {HUB_SPLIT}", f"    path: data/{table}.parquet"]
+        lines += ["  default: true"] if table == "identities" else []
+    lines.append("dataset_info:")
+    for table, rows in manifest.rows.items():
+        n_bytes = table_path(folder, table).stat().st_size
+        lines += [f"- config_name: {table}", "  features:"]
+        for column, kind in COLUMNS[table].items():
+            lines += [f"  - name: {column}", "    list: string" if kind == "list" else f"    dtype: {kind}"]
+        lines += ["  splits:", f"  - name: {HUB_SPLIT}", f"    num_bytes: {n_bytes}", f"    num_examples: {rows}"]
+        lines += [f"  download_size: {n_bytes}", f"  dataset_size: {n_bytes}"]
+    return "---\n" + parts[1] + "\n".join(lines) + "\n---\n" + parts[2]
+
+
+def _size_category(rows: int) -> str:
+    return next((name for limit, name in _SIZES if rows < limit), "n>1M")

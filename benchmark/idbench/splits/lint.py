@@ -1,0 +1,306 @@
+"""Checks a split's folder before anybody relies on it: everything that is wrong, each in one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from idbench.api import Progress, Silent
+from idbench.errors import DataError
+from idbench.splits.card import HUB_SPLIT
+from idbench.splits.corpora import Corpus
+from idbench.splits.manifest import Manifest, read_manifest
+from idbench.splits.near import near_pairs, signature, signatures
+from idbench.splits.photos import decode_photo
+from idbench.splits.tables import COLUMNS, REQUIRED, Row, digest_rows, open_table, read_groups, read_rows, table_path
+
+_SHOWN = 5  # examples that one finding names
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong, or may be.
+
+    Args:
+        severity: "error" makes the split unusable or unfair; "warning" wants a look.
+        where: the table or file.
+        message: one sentence.
+    """
+
+    severity: Literal["error", "warning"]
+    where: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    folder: Path
+    manifest: Manifest
+    rows: dict[str, list[Row]]
+
+    @property
+    def identities(self) -> list[Row]:
+        return self.rows.get("identities", [])
+
+
+def lint(folder: Path, corpora: Sequence[Corpus] = (), progress: Progress | None = None) -> list[Finding]:
+    """Everything that is wrong with a split's folder; an empty list means that it may be published.
+
+    Args:
+        folder: the split's folder.
+        corpora: training sets to compare the photos with; a near-duplicate there is an error.
+        progress: shows how far the photos are.
+    """
+    try:
+        manifest = read_manifest(folder)
+    except DataError as error:
+        return [Finding("error", "manifest.json", error.message)]
+    rows: dict[str, list[Row]] = {}
+    findings = list(_read_tables(folder, manifest, rows))
+    opened = _Opened(folder, manifest, rows)
+    checks: tuple[Callable[[_Opened], Iterator[Finding]], ...] = (
+        _check_ids, _check_identities, _check_labels, _check_names, _check_owners, _check_card,
+    )  # fmt: skip
+    for check in checks:
+        findings += check(opened)
+    findings += _check_photos(opened, corpora, progress or Silent())
+    return findings
+
+
+def _read_tables(folder: Path, manifest: Manifest, rows: dict[str, list[Row]]) -> Iterator[Finding]:
+    for table in dict.fromkeys((*REQUIRED, *manifest.rows)):
+        if table not in COLUMNS:
+            yield Finding("error", "manifest.json", f"The manifest lists an unknown table {table!r}.")
+            continue
+        try:
+            rows[table] = read_rows(folder, table)
+        except DataError as error:
+            yield Finding("error", table, error.message)
+            continue
+        if len(rows[table]) != manifest.rows.get(table):
+            yield Finding(
+                "error", table, f"The table has {len(rows[table])} rows; the manifest says {manifest.rows.get(table)}."
+            )
+        if digest_rows(rows[table]) != manifest.digests.get(table):
+            yield Finding("error", table, "The content differs from the manifest's digest.")
+
+
+def _check_ids(split: _Opened) -> Iterator[Finding]:
+    for table, column in (("identities", 0), ("photos", 0), ("names", 0), ("public_pairs", 0)):
+        yield from _repeated(table, [str(row[column]) for row in split.rows.get(table, [])], "appears more than once")
+    yield from _repeated(
+        "labels", [f"{row[1]} in {row[0]}" for row in split.rows.get("labels", [])], "has more than one label"
+    )
+    yield from _repeated("identities", [str(row[2]) for row in split.identities], "names more than one identity")
+    for table, rows in split.rows.items():
+        if any(value is None for row in rows for value in row):
+            yield Finding("error", table, "The table has empty cells.")
+
+
+def _check_identities(split: _Opened) -> Iterator[Finding]:
+    counts = Counter(row[1] for row in split.identities)
+    if unknown := sorted(str(part) for part in counts if part not in ("calibration", "test")):
+        yield Finding("error", "identities", f"Unknown parts: {_some(unknown)}.")
+    for part, size in split.manifest.parts.items():
+        if counts[part] != size:
+            yield Finding(
+                "error", "identities", f"{counts[part]} identities are in part {part}; the manifest says {size}."
+            )
+    if nameless := [str(row[0]) for row in split.identities if not str(row[2] or "").strip()]:
+        yield Finding("error", "identities", f"Identities without a name: {_some(nameless)}.")
+    if unseen := [str(row[0]) for row in split.identities if not row[3]]:
+        yield Finding("warning", "identities", f"Identities without photos: {_some(unseen)}.")
+    known = {str(row[0]) for row in split.identities}
+    if gone := sorted(set(split.manifest.retracted) - known):
+        yield Finding("warning", "manifest.json", f"Retracted identities that the split does not hold: {_some(gone)}.")
+
+
+def _check_labels(split: _Opened) -> Iterator[Finding]:
+    rows = split.rows.get("labels", [])
+    known = {str(row[0]) for row in split.identities}
+    controls = {corpus.name for corpus in split.manifest.corpora if corpus.control}
+    labelled: dict[str, set[str]] = defaultdict(set)
+    wrong: dict[str, list[str]] = defaultdict(list)
+    for corpus, identity, member, occurrences, how, confidence in rows:
+        labelled[corpus].add(identity)
+        what = f"{identity} in {corpus}"
+        if identity not in known:
+            wrong["Labels of unknown identities"].append(what)
+        if occurrences is not None and occurrences >= 0 and bool(member) != (occurrences > 0):
+            wrong["Labels that contradict their number of occurrences"].append(what)
+        if member and corpus in controls:
+            wrong["Members of a control corpus"].append(what)
+        if confidence is None or math.isnan(confidence) or not 0 <= confidence <= 1:
+            wrong["Confidences that are not in 0..1"].append(what)
+        if not how:
+            wrong["Labels that do not say how they are known"].append(what)
+    for message, examples in wrong.items():
+        yield Finding("error", "labels", f"{message}: {_some(examples)}.")
+    listed = {corpus.name for corpus in split.manifest.corpora}
+    if unknown := sorted(set(labelled) - listed):
+        yield Finding("error", "labels", f"Labels for corpora that the manifest does not list: {_some(unknown)}.")
+    for corpus in sorted(listed):
+        if missing := sorted(known - labelled[corpus]):
+            yield Finding("error", "labels", f"Identities without a label in {corpus}: {_some(missing)}.")
+
+
+def _check_names(split: _Opened) -> Iterator[Finding]:
+    candidates = {str(row[0]) for row in split.rows.get("names", [])}
+    if missing := sorted({str(row[2]) for row in split.identities} - candidates):
+        yield Finding("error", "names", f"Names of identities that are not among the candidates: {_some(missing)}.")
+    bearers = Counter(token for name in candidates for token in set(name.split()))
+    told = {token for row in split.rows.get("public_pairs", []) for token in str(row[1]).split()}
+    alone = sorted(
+        {
+            token
+            for row in split.identities
+            if row[1] == "test"
+            for token in str(row[2]).split()
+            if bearers[token] < 2 and token not in told
+        }
+    )
+    if alone:
+        yield Finding("warning", "names", f"Parts of test names that occur in no other name: {_some(alone)}.")
+
+
+def _check_owners(split: _Opened) -> Iterator[Finding]:
+    owners = {str(row[0]): str(row[1]) for row in split.rows.get("photos", [])}
+    listed: dict[str, str] = {}
+    missing, shared, foreign = [], [], []
+    for identity, _, _, photos in split.identities:
+        for photo in photos or ():
+            if photo not in owners:
+                missing.append(photo)
+            elif owners[photo] != identity:
+                foreign.append(photo)
+            if listed.setdefault(photo, identity) != identity:
+                shared.append(photo)
+    if missing:
+        yield Finding("error", "photos", f"Photos that identities list and the table lacks: {_some(missing)}.")
+    if foreign:
+        yield Finding("error", "photos", f"Photos that belong to another identity than lists them: {_some(foreign)}.")
+    if shared:
+        yield Finding("error", "identities", f"Photos that several identities list: {_some(shared)}.")
+    if orphans := sorted(set(owners) - set(listed)):
+        yield Finding("warning", "photos", f"Photos that no identity lists: {_some(orphans)}.")
+
+
+def _check_card(split: _Opened) -> Iterator[Finding]:
+    # huggingface_hub accepts any license, configuration or count: what matters is compared here.
+    from huggingface_hub import DatasetCard
+
+    path = split.folder / "README.md"
+    try:
+        data = DatasetCard.load(path).data.to_dict()
+    except (OSError, ValueError) as error:
+        yield Finding("error", "README.md", f"The card cannot be read: {type(error).__name__}.")
+        return
+    except Exception as error:  # noqa: BLE001  the YAML parser's errors are its own
+        yield Finding("error", "README.md", f"The card's metadata are not YAML: {type(error).__name__}.")
+        return
+    for field in ("license", "language", "task_categories", "size_categories", "pretty_name"):
+        if not data.get(field):
+            yield Finding("warning", "README.md", f"The card does not say its {field}.")
+    if data.get("license") not in (None, split.manifest.license):
+        yield Finding(
+            "error", "README.md", f"License {data['license']!r}, but the manifest says {split.manifest.license!r}."
+        )
+    counts = _card_counts(data.get("dataset_info"))
+    configs = {str(entry.get("config_name")) for entry in data.get("configs") or [] if isinstance(entry, dict)}
+    for table, rows in split.manifest.rows.items():
+        if table not in configs:
+            yield Finding("error", "README.md", f"The card has no config for the table {table!r}.")
+        if counts.get(table) != rows:
+            yield Finding(
+                "error", "README.md", f"The card promises {counts.get(table)} rows of {table!r}; there are {rows}."
+            )
+
+
+def _card_counts(info: object) -> dict[str, int]:
+    counts = {}
+    for entry in info if isinstance(info, list) else []:
+        for division in entry.get("splits") or []:
+            if division.get("name") == HUB_SPLIT:
+                counts[str(entry.get("config_name"))] = int(division.get("num_examples", -1))
+    return counts
+
+
+def _check_photos(split: _Opened, corpora: Sequence[Corpus], progress: Progress) -> Iterator[Finding]:
+    ids, owners, prints, bad = [], [], [], []
+    for table in ("photos", "public_pairs"):
+        if table not in split.rows:
+            continue
+        file, path = open_table(split.folder, table), table_path(split.folder, table)
+        columns = ["photo", "sha256", "image"] + (["identity"] if table == "photos" else [])
+        groups = read_groups(file, columns, path)
+        try:
+            for group in progress.track(groups, f"Checking {table}", file.num_row_groups):
+                for photo, sha256, image, *owner in group:
+                    try:
+                        pixels = _good_photo(str(photo), str(sha256), (image or {}).get("bytes") or b"", split.manifest)
+                    except DataError as error:
+                        bad.append(error.message)
+                        continue
+                    if owner:
+                        ids.append(str(photo))
+                        owners.append(str(owner[0]))
+                        prints.append(signature(pixels))
+        except DataError as error:
+            yield Finding("error", table, error.message)
+    for message in bad[:_SHOWN]:
+        yield Finding("error", "photos", message)
+    if len(bad) > _SHOWN:
+        yield Finding("error", "photos", f"{len(bad) - _SHOWN} more photos are damaged.")
+    if prints:
+        yield from _check_near(ids, owners, np.array(prints, dtype=np.float32), corpora)
+
+
+def _good_photo(
+    photo: str, sha256: str, data: bytes, manifest: Manifest
+) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    pixels = decode_photo(data, photo)
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise DataError(f"Photo {photo} differs from its recorded hash.")
+    wanted = (manifest.photo_format.height, manifest.photo_format.width)
+    if None not in wanted and pixels.shape[:2] != wanted:
+        raise DataError(f"Photo {photo} is {pixels.shape[0]} x {pixels.shape[1]}, not {wanted[0]} x {wanted[1]}.")
+    return pixels
+
+
+def _check_near(
+    ids: list[str],
+    owners: list[str],
+    prints: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
+    corpora: Sequence[Corpus],
+) -> Iterator[Finding]:
+    same: list[str] = []
+    others: list[str] = []
+    for i, j, _ in near_pairs(prints, prints):
+        (same if owners[i] == owners[j] else others).append(f"{ids[i]} and {ids[j]}")
+    if others:
+        yield Finding("error", "photos", f"The same picture shows two identities: {_some(others)}.")
+    if same:
+        yield Finding("warning", "photos", f"The same picture twice for one identity: {_some(same)}.")
+    for corpus in corpora:
+        found = sorted({ids[i] for i, _, _ in near_pairs(prints, signatures(corpus.images))})
+        if found:
+            yield Finding("error", "photos", f"Photos that are in the training set {corpus.name}: {_some(found)}.")
+
+
+def _repeated(table: str, values: Sequence[str], what: str) -> Iterator[Finding]:
+    repeated = [value for value, count in Counter(values).items() if count > 1]
+    if repeated:
+        yield Finding("error", table, f"Something {what}: {_some(repeated)}.")
+
+
+def _some(examples: Sequence[str]) -> str:
+    """The first few examples, and how many there are."""
+    shown = ", ".join(examples[:_SHOWN])
+    return shown if len(examples) <= _SHOWN else f"{shown} and {len(examples) - _SHOWN} more"

@@ -1,0 +1,53 @@
+"""Opens splits: a folder as it is, a registered split built into the cache on first use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from idbench.api import Progress, Silent
+from idbench.errors import DataError, UnknownNameError
+from idbench.splits.building import get_or_build
+from idbench.splits.manifest import MANIFEST_FILE
+from idbench.splits.recipe import SplitRecipe
+from idbench.splits.registry import find_recipe, split_names
+from idbench.splits.split import Split
+from idbench.storage import atomic_dir, cache_dir
+
+
+def load_split(ref: str | Path, progress: Progress | None = None) -> Split:
+    """Open a split.
+
+    Args:
+        ref: a registered name, or a folder.
+        progress: shows how far the building is, the first time.
+
+    Raises:
+        UnknownNameError: neither a registered name nor a folder.
+        DataError: the folder is damaged, or what was built differs from what the recipe promises.
+        StorageError: no space or no permission in the cache.
+    """
+    text = str(ref)
+    if isinstance(ref, str) and text in split_names():
+        return _load_registered(find_recipe(text), progress or Silent())
+    folder = Path(ref).expanduser()
+    if folder.is_dir():
+        return Split(folder)
+    raise UnknownNameError("split", text, split_names(), hint="A folder is given by its path.")
+
+
+def _load_registered(recipe: SplitRecipe, progress: Progress) -> Split:
+    def build(path: Path) -> None:
+        with atomic_dir(path) as folder:
+            recipe.build(folder, progress)
+
+    path = cache_dir("splits", recipe.name, f"v{recipe.version}")
+    return get_or_build(path, lambda place: _open_good(recipe, place), build, f"split {recipe.name!r}")
+
+
+def _open_good(recipe: SplitRecipe, path: Path) -> Split | None:
+    # Without its manifest the folder is no split: the next load builds it anew.
+    try:
+        split = Split(path, on_damage=lambda: (path / MANIFEST_FILE).unlink(missing_ok=True))
+    except DataError:
+        return None
+    return split if recipe.digest in (None, split.manifest.digest) else None

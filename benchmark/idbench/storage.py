@@ -1,0 +1,133 @@
+"""Where files go and how they get there: cache folders, atomic writes, hashes, and what a disk's refusal means."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from platformdirs import user_cache_path
+
+from idbench.errors import StorageError
+
+_CHUNK = 1 << 20
+
+
+def cache_dir(*parts: str) -> Path:
+    """Folder below the cache root (`BENCH_CACHE`, else the system's place for caches); not created."""
+    root = os.environ.get("BENCH_CACHE")
+    base = Path(root).expanduser() if root else user_cache_path("idbench")
+    return base.joinpath(*parts)
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals about `path` into a `StorageError` that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        raise explain(error, path) from error
+
+
+def explain(error: OSError, path: Path) -> StorageError:
+    """The `StorageError` that tells a person what `error` about `path` means."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageError(
+            f"No space left on the disk that holds {path}.",
+            hint="Free some space and repeat the command: finished work is kept.",
+        )
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return StorageError(
+            f"No permission to write {path}.",
+            hint="Choose another folder (--results, BENCH_RESULTS or BENCH_CACHE) or change its permissions.",
+        )
+    if isinstance(error, FileNotFoundError):
+        return StorageError(f"{path} does not exist.", hint="Check the path.")
+    if isinstance(error, (NotADirectoryError, FileExistsError, IsADirectoryError)):
+        return StorageError(f"{path} is in the way: a file where a folder is needed, or the reverse.", hint="Move it.")
+    return StorageError(f"Cannot use {path}: {error.strerror or error}.", hint="Check the disk and the path.")
+
+
+def make_dir(path: Path) -> Path:
+    """Create a folder with its parents; it may exist already."""
+    with storage_errors(path):
+        path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """A temporary neighbour of `path` that replaces it when the block ends well and vanishes when it does not.
+
+    Readers see the old file or the complete new one, whatever happens in between, a kill included.
+    """
+    make_dir(path.parent)
+    with storage_errors(path):
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            # mkstemp makes files private to the user; results are meant to be shared.
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a whole file atomically."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole UTF-8 file atomically."""
+    write_bytes(path, text.encode())
+
+
+@contextmanager
+def atomic_dir(path: Path) -> Iterator[Path]:
+    """A temporary folder that becomes `path` when the block ends well; an older `path` is replaced only then."""
+    make_dir(path.parent)
+    with storage_errors(path):
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
+                path.replace(old / "old")
+                temporary.replace(path)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                temporary.replace(path)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def sha256_file(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file, read in pieces."""
+    digest = hashlib.sha256()
+    with storage_errors(path), path.open("rb") as file:
+        while block := file.read(_CHUNK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def sha256_bytes(data: bytes | memoryview) -> str:
+    """Hexadecimal SHA-256 of bytes in memory."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

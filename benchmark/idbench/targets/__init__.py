@@ -1,0 +1,27 @@
+"""The models under audit: catalogue, loading with pinned hashes, the view that methods get, training. No torch here."""
+
+from idbench.targets.catalogue import broken_targets, list_targets, resolve_target
+from idbench.targets.spec import (
+    HubFile,
+    LocalFile,
+    Merges,
+    Packaged,
+    Preprocessing,
+    PretrainedTag,
+    TargetSpec,
+    TrainingRecipe,
+)
+
+__all__ = [
+    "HubFile",
+    "LocalFile",
+    "Merges",
+    "Packaged",
+    "Preprocessing",
+    "PretrainedTag",
+    "TargetSpec",
+    "TrainingRecipe",
+    "broken_targets",
+    "list_targets",
+    "resolve_target",
+]

@@ -1,0 +1,217 @@
+"""Encodes photos: decoded in batches, each distinct one once, and once per target ever (kept on disk by content)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.numpy import load_file, save_file
+
+from idbench.api.cases import Photo
+from idbench.api.method import Progress
+from idbench.errors import DataError, StorageError
+from idbench.storage import atomic_path, sha256_bytes
+from idbench.targets.load import LoadedTarget
+from idbench.targets.memory import Batches, Table, batch_for
+
+_PHOTOS_AT_ONCE = {"cpu": 256, "cuda": 1024}
+_SAVE_AT_ONCE = 1024
+"""New embeddings that make a file of their own, for methods that ask for a few photos at a time."""
+
+_ACTIVATIONS = 20
+"""Working memory of one image without gradients, in sizes of the image itself (ResNets at their widest layer)."""
+
+
+class Preprocessor:
+    """Photos as a target takes them. The numbers are those of open_clip's own evaluation transform."""
+
+    def __init__(self, target: LoadedTarget) -> None:
+        from open_clip.transform import image_transform
+
+        given = target.preprocessing
+        self._size = target.info.image_size
+        self._device = target.device
+        self._mean = torch.tensor(given.mean).view(1, 3, 1, 1)
+        self._std = torch.tensor(given.std).view(1, 3, 1, 1)
+        self._transform: Callable[[Any], torch.Tensor] = image_transform(
+            self._size,
+            is_train=False,
+            mean=given.mean,
+            std=given.std,
+            interpolation=given.interpolation,
+            resize_mode=given.resize_mode,
+            fill_color=given.fill_color,
+        )
+
+    def __call__(self, photos: Sequence[Photo]) -> torch.Tensor:
+        """float (n, 3, height, width) in the normalized space, on the target's device."""
+        if not photos:
+            return torch.empty((0, 3, *self._size), device=self._device)
+        pixels = [_checked(photo) for photo in photos]
+        if all(image.shape[:2] == self._size for image in pixels):
+            # Nothing to resize: the same arithmetic for all photos at once.
+            stacked = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous()
+            return ((stacked.float() / 255 - self._mean) / self._std).to(self._device)
+        from PIL import Image
+
+        return torch.stack([self._transform(Image.fromarray(image)) for image in pixels]).to(self._device)
+
+
+def _checked(photo: Photo) -> NDArray[np.uint8]:
+    pixels = photo.pixels()
+    if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+        raise DataError(
+            f"{photo!r} has pixels {pixels.dtype} {pixels.shape} instead of uint8 (height, width, 3).",
+            hint="Check the photo.",
+        )
+    return pixels
+
+
+class PhotoEncoder:
+    """The image tower of a target for photos, with what it was asked before kept in memory and on disk.
+
+    Args:
+        folder: where embeddings are kept between runs; anything unreadable in there is thrown away and made anew.
+    """
+
+    def __init__(self, target: LoadedTarget, folder: Path, progress: Progress) -> None:
+        self.preprocess = Preprocessor(target)
+        self._target = target
+        self._progress = progress
+        self._shards = _Shards(folder / _key(target), target.info.embedding_dim)
+        self._rows: dict[str, int] | None = None
+        self._table = Table(target.info.embedding_dim, torch.device("cpu"))
+        self._asked: set[str] = set()
+        self._unsaved: list[str] = []
+        height, width = target.info.image_size
+        most = _PHOTOS_AT_ONCE.get(target.device.type, 256)
+        self._batches = Batches(batch_for(target.device, _ACTIVATIONS * 12 * height * width, most))
+
+    def __len__(self) -> int:
+        """How many distinct photos were asked for, whether or not their embeddings were at hand."""
+        return len(self._asked)
+
+    def embed(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
+        """Embeddings, not normalized, (n_photos, dim)."""
+        rows = self._places()
+        self._asked.update(photo.digest for photo in photos)
+        new = list({photo.digest: photo for photo in photos if photo.digest not in rows}.values())
+        if new:
+            self._add(new)
+        return self._table[[rows[photo.digest] for photo in photos]].numpy()
+
+    def _places(self) -> dict[str, int]:
+        if self._rows is None:
+            digests, embeddings = self._shards.read()
+            self._table.append(torch.from_numpy(embeddings))
+            self._rows = {digest: i for i, digest in enumerate(digests)}
+        return self._rows
+
+    def _add(self, photos: list[Photo]) -> None:
+        rows = self._places()
+        fresh = torch.empty((len(photos), self._target.info.embedding_dim))
+
+        def encode(low: int, high: int) -> torch.Tensor:
+            return encode_images(self._target.model, self.preprocess(photos[low:high]))
+
+        for low, high, part in self._batches.run(len(photos), encode):
+            fresh[low:high] = part.cpu()
+            self._progress.update(high, len(photos), "encoding photos")
+        first = len(self._table)
+        self._table.append(fresh)
+        rows.update({photo.digest: first + i for i, photo in enumerate(photos)})
+        self._unsaved += [photo.digest for photo in photos]
+        if len(self._unsaved) >= _SAVE_AT_ONCE:
+            self.save()
+
+    def save(self) -> None:
+        """Keep on disk what was encoded since the last time."""
+        if self._unsaved:
+            rows = self._places()
+            self._shards.write(self._unsaved, self._table[[rows[digest] for digest in self._unsaved]].numpy())
+            self._unsaved = []
+
+
+@torch.no_grad()
+def encode_images(model: Any, images: torch.Tensor) -> torch.Tensor:
+    """Embeddings of images in the normalized space, float32, not normalized, (n, dim)."""
+    embedding: torch.Tensor = model.encode_image(images)
+    return embedding.float()
+
+
+def _key(target: LoadedTarget) -> str:
+    """Whatever decides an embedding, beside the photo: weights, architecture and preprocessing."""
+    says = {
+        "weights": target.sha256,
+        "architecture": target.spec.architecture,
+        "preprocessing": target.preprocessing.model_dump(),
+        "size": target.info.image_size,
+        "device": target.device.type,
+    }
+    return sha256_bytes(json.dumps(says, sort_keys=True).encode())[:32]
+
+
+class _Shards:
+    """Embeddings on disk: one safetensors file for each time that something new was encoded.
+
+    Files are never changed, so that several runs may write at once; each is named by its content, so that a damaged
+    one is recognized, removed and made again.
+    """
+
+    def __init__(self, folder: Path, dim: int) -> None:
+        self._folder = folder
+        self._dim = dim
+
+    def read(self) -> tuple[list[str], NDArray[np.float32]]:
+        digests: list[str] = []
+        parts = [np.empty((0, self._dim), dtype=np.float32)]
+        for names, embeddings in self._good():
+            digests += names
+            parts.append(embeddings)
+        return digests, np.concatenate(parts)
+
+    def _good(self) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        for path in sorted(self._folder.glob("*.safetensors")):
+            try:
+                content = load_file(path)
+                names = [row.tobytes().hex() for row in content["digests"]]
+                embeddings = content["embeddings"]
+                intact = path.stem == _name(content["digests"], embeddings)
+            except (OSError, SafetensorError, KeyError, ValueError, TypeError):
+                intact = False
+            if intact and embeddings.shape == (len(names), self._dim):
+                yield names, embeddings
+            else:
+                _remove(path)
+
+    def write(self, digests: list[str], embeddings: NDArray[np.float32]) -> None:
+        """Keep embeddings for later runs; a disk that refuses costs time later, never the run."""
+        try:
+            raw = np.array([list(bytes.fromhex(digest)) for digest in digests], dtype=np.uint8)
+        except ValueError:  # digests that are not hexadecimal, or of several lengths, come from no split of ours
+            return
+        try:
+            with atomic_path(self._folder / f"{_name(raw, embeddings)}.safetensors") as temporary:
+                save_file({"digests": raw, "embeddings": np.ascontiguousarray(embeddings)}, temporary)
+        except StorageError:
+            return
+
+
+def _name(digests: NDArray[np.uint8], embeddings: NDArray[np.float32]) -> str:
+    content = hashlib.sha256(np.ascontiguousarray(digests).tobytes())
+    content.update(np.ascontiguousarray(embeddings).tobytes())
+    return content.hexdigest()[:32]
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return

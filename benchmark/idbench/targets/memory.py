@@ -1,0 +1,90 @@
+"""How much work goes to the device at once, and what happens when it was too much."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import torch
+
+from idbench.errors import TargetError
+
+R = TypeVar("R")
+
+_BUDGET = {"cpu": 512 << 20, "cuda": 8 << 30}
+"""Bytes that one batch may take, roughly."""
+
+LARGEST_MATRIX = 64 << 20
+"""Bytes of the largest block of similarities that is held at once."""
+
+
+class Batches:
+    """Walks over `n` items in batches; halves the batch, for good, whenever the device runs out of memory.
+
+    Args:
+        size: items in the first batch.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = max(1, size)
+
+    def run(self, n: int, work: Callable[[int, int], R]) -> Iterator[tuple[int, int, R]]:
+        """Yield (start, stop, work(start, stop)) until all of `n` items are done.
+
+        Raises:
+            TargetError: a single item does not fit.
+        """
+        start = 0
+        while start < n:
+            stop = min(n, start + self.size)
+            try:
+                result = work(start, stop)
+            except torch.OutOfMemoryError as error:
+                if self.size == 1:
+                    raise TargetError(
+                        "The device has not enough memory for a single input.",
+                        hint="Free its memory, or use --device cpu.",
+                    ) from error
+                self.size = max(1, min(self.size, stop - start) // 2)
+            else:
+                yield start, stop, result
+                start = stop
+                continue
+            # Outside of the handler, where the failed batch's tensors are no longer held by the traceback.
+            torch.cuda.empty_cache()
+
+
+class Table:
+    """Embeddings that become more: float32 rows on one device, room doubled when it runs out.
+
+    Args:
+        dim: numbers in a row.
+        device: where the rows are.
+    """
+
+    def __init__(self, dim: int, device: torch.device) -> None:
+        self._rows = torch.empty((0, dim), device=device)
+        self._used = 0
+
+    def __len__(self) -> int:
+        return self._used
+
+    def __getitem__(self, places: torch.Tensor | list[int]) -> torch.Tensor:
+        """Copies of the rows at `places`, (n, dim)."""
+        return self._rows[torch.as_tensor(places, dtype=torch.int64, device=self._rows.device)]
+
+    def append(self, rows: torch.Tensor) -> None:
+        """Add rows (n, dim) at the end."""
+        needed = self._used + len(rows)
+        if needed > len(self._rows):
+            larger = torch.empty((max(needed, 2 * len(self._rows)), self._rows.shape[1]), device=self._rows.device)
+            larger[: self._used] = self._rows[: self._used]
+            self._rows = larger
+        self._rows[self._used : needed] = rows
+        self._used = needed
+
+
+def batch_for(device: torch.device, bytes_per_item: int, most: int) -> int:
+    """Items of `bytes_per_item` working memory that fit the device's budget, 1 to `most`."""
+    budget = _BUDGET.get(device.type, _BUDGET["cpu"])
+    return max(1, min(most, budget // max(1, bytes_per_item)))

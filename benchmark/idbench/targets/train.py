@@ -1,0 +1,284 @@
+"""Trains a small target on a corpus with open_clip's model and loss: seeded, resumable, nothing half-written."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from idbench.api.method import Progress, Silent
+from idbench.errors import DataError, TargetError
+from idbench.storage import atomic_path, sha256_bytes, sha256_file, storage_errors
+from idbench.targets.fetch import packaged_file
+from idbench.targets.load import build_model, merges_tokenizer
+from idbench.targets.spec import Preprocessing, TargetSpec, TrainingRecipe
+from idbench.targets.texts import encode_cut, text_lengths
+
+_BETAS, _EPSILON = (0.9, 0.98), 1e-6
+"""AdamW's, as CLIP and open_clip train."""
+
+
+class TrainingData(Protocol):
+    """What a target is trained on; `idbench.splits.Corpus` is one."""
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        """Pictures (n, h, w, 3), possibly mapped from disk."""
+        ...
+
+    @property
+    def caption_ids(self) -> NDArray[np.int64]:
+        """Place of each picture's caption in `captions`, (n,)."""
+        ...
+
+    @property
+    def captions(self) -> list[str]:
+        """The distinct captions."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Hash of all that."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What came out of a training.
+
+    Args:
+        path: the weights, safetensors.
+        sha256: of the weights.
+        corpus_digest: of what they were trained on.
+        steps: optimizer steps.
+        loss: mean over the last epoch.
+        seconds: wall time of this call.
+        cpu_seconds: processor time of this call.
+    """
+
+    path: Path
+    sha256: str
+    corpus_digest: str
+    steps: int
+    loss: float
+    seconds: float
+    cpu_seconds: float
+
+
+def train_target(spec: TargetSpec, corpus: TrainingData, out: Path, progress: Progress | None = None) -> Trained:
+    """Train a target by its recipe.
+
+    The same spec and corpus give the same bytes on the same machine. After each epoch a checkpoint is written beside
+    `out`; the same call goes on from there after an interruption, with the same result.
+
+    Args:
+        spec: with a recipe, an architecture given as a model configuration, and a tokenizer that comes with idbench.
+        corpus: pictures of the model's image size with captions.
+        out: where the weights go, a `.safetensors` file; replaced only when training has finished.
+        progress: told after every step.
+
+    Raises:
+        TargetError: the target cannot be trained, or training diverged.
+        DataError: the corpus does not fit the model.
+        StorageError: `out` cannot be written.
+    """
+    start, start_cpu = time.perf_counter(), time.process_time()
+    trainer = _Trainer(spec, corpus, progress or Silent())
+    checkpoint = out.with_name(f"{out.name}.resume")
+    first = trainer.resume(checkpoint)
+    for epoch in range(first, trainer.recipe.epochs):
+        trainer.run_epoch(epoch)
+        trainer.save_checkpoint(checkpoint, epoch + 1)
+    with atomic_path(out) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in trainer.model.state_dict().items()}, temporary)
+    with storage_errors(checkpoint):
+        checkpoint.unlink(missing_ok=True)
+    return Trained(
+        path=out,
+        sha256=sha256_file(out),
+        corpus_digest=corpus.digest,
+        steps=trainer.recipe.epochs * trainer.steps_per_epoch,
+        loss=trainer.loss,
+        seconds=time.perf_counter() - start,
+        cpu_seconds=time.process_time() - start_cpu,
+    )
+
+
+class _Trainer:
+    def __init__(self, spec: TargetSpec, corpus: TrainingData, progress: Progress) -> None:
+        self.recipe, config = _trainable(spec)
+        self.loss = math.nan
+        self._name = spec.name
+        self._corpus = corpus
+        self._progress = progress
+        _check_corpus(corpus, config, self.recipe)
+        self.steps_per_epoch = len(corpus.images) // self.recipe.batch_size
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed)
+            self.model: Any = build_model(config, spec.name)
+        self.model.train()
+        self._optimizer = _optimizer(self.model, self.recipe)
+        self._tokens = _tokens(spec, corpus, config)
+        self._lengths = text_lengths(self.model, self._tokens)
+        self._normalize = _Normalize(spec.preprocessing)
+        says = spec.model_dump_json(exclude={"sha256", "golden_sha256"})
+        self._id = sha256_bytes(f"{says} {corpus.digest} {torch.__version__}".encode())
+
+    def run_epoch(self, epoch: int) -> None:
+        """One pass over the corpus in an order that the seed and the epoch decide."""
+        from open_clip import ClipLoss
+
+        criterion = ClipLoss()
+        losses = []
+        total = self.recipe.epochs * self.steps_per_epoch
+        if epoch in self.recipe.restarts:
+            self._optimizer = _optimizer(self.model, self.recipe)
+        first, last = (bound * self.steps_per_epoch for bound in _cycle(self.recipe, epoch))
+        for step, places in enumerate(self._batches(epoch), start=epoch * self.steps_per_epoch):
+            for group in self._optimizer.param_groups:
+                group["lr"] = _learning_rate(self.recipe, step - first, last - first)
+            loss: torch.Tensor = criterion(*self._features(places))
+            self._optimizer.zero_grad(set_to_none=True)
+            loss.backward()  # type: ignore[no-untyped-call]
+            self._optimizer.step()
+            with torch.no_grad():
+                self.model.logit_scale.clamp_(0, math.log(self.recipe.max_logit_scale))
+            losses.append(float(loss.detach()))
+            if not math.isfinite(losses[-1]):
+                raise TargetError(
+                    f"The training of {self._name} diverged at step {step + 1}.", hint="Lower the learning rate."
+                )
+            self._progress.update(step + 1, total, f"training {self._name}, loss {losses[-1]:.2f}")
+        self.loss = float(np.mean(losses))
+
+    def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
+        order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self._corpus.images))
+        for step in range(self.steps_per_epoch):
+            yield order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
+
+    def _features(self, places: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Normalized embeddings of a batch's pictures and captions, and the inverse temperature."""
+        images = self._normalize(self._corpus.images[np.sort(places)])
+        captions = torch.from_numpy(self._corpus.caption_ids[np.sort(places)])
+        # Captions come back within a batch; each is encoded once, at the length of the longest.
+        distinct, inverse = torch.unique(captions, return_inverse=True)
+        tokens = self._tokens[distinct, : int(self._lengths[distinct].max())]
+        texts = torch.nn.functional.normalize(encode_cut(self.model, tokens), dim=-1)[inverse]
+        return self.model.encode_image(images, normalize=True), texts, self.model.logit_scale.exp()
+
+    def save_checkpoint(self, path: Path, epochs_done: int) -> None:
+        """Everything that the next epoch needs, written atomically."""
+        with atomic_path(path) as temporary:
+            torch.save(
+                {
+                    "id": self._id,
+                    "epochs_done": epochs_done,
+                    "loss": self.loss,
+                    "model": self.model.state_dict(),
+                    "optimizer": self._optimizer.state_dict(),
+                },
+                temporary,
+            )
+
+    def resume(self, path: Path) -> int:
+        """Epochs that a checkpoint of the same training holds; 0 without one, or if it is damaged or another's."""
+        if not path.is_file():
+            return 0
+        try:
+            saved = torch.load(path, map_location="cpu", weights_only=True)
+            mine = saved["id"] == self._id
+        except (RuntimeError, EOFError, KeyError, TypeError, ValueError, OSError, pickle.UnpicklingError):
+            return 0
+        if not mine:
+            return 0
+        self.model.load_state_dict(saved["model"])
+        self._optimizer.load_state_dict(saved["optimizer"])
+        self.loss = float(saved["loss"])
+        return int(saved["epochs_done"])
+
+
+class _Normalize:
+    """Pixels 0..255 to the normalized space."""
+
+    def __init__(self, preprocessing: Preprocessing | None) -> None:
+        from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
+        mean = preprocessing.mean if preprocessing else OPENAI_DATASET_MEAN
+        std = preprocessing.std if preprocessing else OPENAI_DATASET_STD
+        self._mean = torch.tensor(mean).view(1, 3, 1, 1)
+        self._std = torch.tensor(std).view(1, 3, 1, 1)
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float()
+        return (images / 255 - self._mean) / self._std
+
+
+def _trainable(spec: TargetSpec) -> tuple[TrainingRecipe, dict[str, Any]]:
+    if spec.recipe is None or spec.tokenizer is None or not isinstance(spec.architecture, dict):
+        raise TargetError(
+            f"{spec.name} has no recipe to train it by.", hint="Shipped targets have one: see `bench list targets`."
+        )
+    return spec.recipe, spec.architecture
+
+
+def _check_corpus(corpus: TrainingData, config: dict[str, Any], recipe: TrainingRecipe) -> None:
+    size = config["vision_cfg"]["image_size"]
+    n = len(corpus.images)
+    if corpus.images.shape[1:] != (size, size, 3):
+        raise DataError(
+            f"The corpus has pictures of shape {corpus.images.shape[1:]}, the model takes ({size}, {size}, 3).",
+            hint="Choose the corpus that belongs to the target.",
+        )
+    if n < recipe.batch_size:
+        raise DataError(
+            f"The corpus has {n} pairs, fewer than one batch of {recipe.batch_size}.", hint="Use a smaller batch."
+        )
+    if len(corpus.caption_ids) != n or corpus.caption_ids.min() < 0 or corpus.caption_ids.max() >= len(corpus.captions):
+        raise DataError("The corpus's captions do not fit its pictures.", hint="Build the corpus again.")
+
+
+def _tokens(spec: TargetSpec, corpus: TrainingData, config: dict[str, Any]) -> torch.Tensor:
+    assert spec.tokenizer is not None
+    tokenizer = merges_tokenizer(packaged_file(spec.tokenizer.file), config["text_cfg"]["context_length"])
+    if tokenizer.vocab_size != config["text_cfg"]["vocab_size"]:
+        raise TargetError(
+            f"The tokenizer of {spec.name} has {tokenizer.vocab_size} tokens, its model "
+            f"{config['text_cfg']['vocab_size']}.",
+            hint="Use the tokenizer and the architecture of the same version of idbench.",
+        )
+    return torch.as_tensor(tokenizer(corpus.captions), dtype=torch.int64)
+
+
+def _optimizer(model: torch.nn.Module, recipe: TrainingRecipe) -> torch.optim.AdamW:
+    """AdamW that leaves biases, norms and the temperature without decay, as open_clip does."""
+    decayed = [p for p in model.parameters() if p.ndim >= 2]
+    others = [p for p in model.parameters() if p.ndim < 2]
+    return torch.optim.AdamW(
+        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        lr=recipe.learning_rate,
+        betas=_BETAS,
+        eps=_EPSILON,
+    )
+
+
+def _cycle(recipe: TrainingRecipe, epoch: int) -> tuple[int, int]:
+    """First epoch of the schedule's cycle that holds `epoch`, and the epoch after its last."""
+    bounds = (0, *sorted(recipe.restarts), recipe.epochs)
+    return max(b for b in bounds if b <= epoch), min(b for b in bounds if b > epoch)
+
+
+def _learning_rate(recipe: TrainingRecipe, step: int, total: int) -> float:
+    """Linear rise over the warm-up, then half a cosine down to zero."""
+    if step < recipe.warmup_steps:
+        return recipe.learning_rate * (step + 1) / recipe.warmup_steps
+    done = (step - recipe.warmup_steps) / max(1, total - recipe.warmup_steps)
+    return recipe.learning_rate * 0.5 * (1 + math.cos(math.pi * done))

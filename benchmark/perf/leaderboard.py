@@ -1,0 +1,194 @@
+"""Times the leaderboard on 10,000 synthetic runs: build, first page, memory. The scores are drawn and mean nothing.
+
+python benchmark/perf/leaderboard.py [--runs 10000] [--keep FOLDER]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from idbench.api import Silent
+from idbench.results import (
+    Environment,
+    MethodRef,
+    Queries,
+    RunRecord,
+    ScoreTable,
+    SplitRef,
+    TargetRef,
+    Timings,
+    write_run,
+)
+from idbench_leaderboard.building import build
+from idbench_leaderboard.collect import collect
+from idbench_leaderboard.inputs import CorpusLabels, SplitLabels
+
+PEOPLE, SEEDS, METHODS = 1000, 3, 40
+TRACKS = {
+    "blind": (),
+    "text-only": ("SIMILARITY", "GRADIENT"),
+    "black-box": ("SIMILARITY",),
+    "white-box": ("SIMILARITY", "WEIGHTS"),
+    "shadow": ("IMAGE_EMBEDDING", "TRAIN_SHADOWS"),
+}
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def main() -> None:
+    """Generate, build, open; print one line for each."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--keep", type=Path, default=None, help="work here and keep everything")
+    parser.add_argument("--open", type=Path, default=None, help="only open this board")
+    wanted = parser.parse_args()
+    if wanted.open:
+        open_pages(wanted.open)
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        measure(wanted.runs, wanted.keep or Path(temporary))
+
+
+def measure(runs: int, folder: Path) -> None:
+    """Print what building and opening `runs` synthetic runs costs."""
+    labels = split_labels()
+    results = folder / "results"
+    if not results.exists():
+        begin = time.perf_counter()
+        for index, (record, table) in enumerate(synthetic(runs, labels)):
+            write_run(results / f"{index % 100:02d}", record, table)
+        print(f"wrote {runs} runs in {time.perf_counter() - begin:.1f} s", flush=True)
+    begin = time.perf_counter()
+    found = collect([results])
+    print(f"read {len(found.runs)} records in {time.perf_counter() - begin:.1f} s", flush=True)
+    built = build(found.runs, [labels], folder / "board", Silent(), names=found.names, rejected=found.rejected)
+    seconds = time.perf_counter() - begin
+    size = sum(path.stat().st_size for path in built.path.iterdir()) / 2**20
+    print(
+        f"built {built.entries} rows on {built.boards} boards from {built.runs} runs in {seconds:.1f} s altogether, "
+        f"{size:.1f} MiB, load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors",
+        flush=True,
+    )
+    subprocess.run([sys.executable, __file__, "--open", str(built.path)], check=True)
+
+
+def open_pages(board: Path) -> None:
+    """Print what looking costs: a process that serves the pages, each drawn once as a browser would ask for it."""
+    begin = time.perf_counter()
+    from streamlit.testing.v1 import AppTest
+
+    from idbench_leaderboard import app
+    from idbench_leaderboard.app import common
+
+    print(f"imports {time.perf_counter() - begin:.2f} s")
+    begin = time.perf_counter()
+    opened = common.board_at(board)
+    view = opened.default_view()
+    assert view is not None
+    rows = opened.rows(view)
+    print(f"opened the board and ranked {len(rows)} rows in {time.perf_counter() - begin:.2f} s")
+    page = AppTest.from_file(str(Path(app.__file__).with_name("main.py")), default_timeout=120)
+    page.session_state["board"] = str(board)
+    for name in ("first look", "second look"):
+        begin = time.perf_counter()
+        page.run()
+        print(f"{name} at the board page: {time.perf_counter() - begin:.2f} s")
+    print(f"resident memory {psutil.Process().memory_info().rss / 2**20:.0f} MiB")
+
+
+def split_labels() -> SplitLabels:
+    """A thousand people, half of them in the corpus of each target."""
+    member = np.arange(PEOPLE) % 2 == 0
+    pictures = np.where(member, np.array([1, 5, 10, 25, 50, 75])[np.arange(PEOPLE) // 2 % 6], 0)
+    other = np.where(~member, np.array([1, 5, 10, 25, 50, 75])[np.arange(PEOPLE) // 2 % 6], 0)
+    return SplitLabels(
+        name="synthetic",
+        version=1,
+        digest="0" * 64,
+        identities=tuple(f"p{index:05d}" for index in range(PEOPLE)),
+        test=np.ones(PEOPLE, dtype=np.bool_),
+        corpora={
+            "corpus-a": CorpusLabels(member, pictures.astype(np.int64)),
+            "corpus-b": CorpusLabels(~member, other.astype(np.int64)),
+        },
+    )
+
+
+def synthetic(runs: int, labels: SplitLabels) -> Iterator[tuple[RunRecord, ScoreTable]]:
+    """Records with drawn scores: `METHODS` methods with `SEEDS` seeds on as many targets as it takes."""
+    rng = np.random.default_rng(0)
+    for index in range(runs):
+        rest, seed = divmod(index, SEEDS)
+        target, method = divmod(rest, METHODS)
+        corpus = "corpus-a" if target % 2 == 0 else "corpus-b"
+        known = labels.corpora[corpus]
+        strength = 0.0 if method < 3 else method / METHODS
+        scores = rng.normal(size=PEOPLE) + strength * known.member * np.log1p(known.occurrences)
+        table = ScoreTable(
+            identities=labels.identities,
+            scores=scores,
+            abstained=np.zeros(PEOPLE, dtype=np.bool_),
+            photos_used=np.full(PEOPLE, 5),
+        )
+        yield _record(index, seed, method, target, corpus), table
+
+
+def _record(index: int, seed: int, method: int, target: int, corpus: str) -> RunRecord:
+    track = list(TRACKS)[0 if method < 3 else 1 + method % 4]
+    return RunRecord(
+        run_id=f"{index:016x}",
+        created=START + timedelta(minutes=index),
+        split=SplitRef(name="synthetic", version=1, digest="0" * 64, commit=None),
+        target=TargetRef(
+            name=f"target-{target:02d}",
+            version="1",
+            architecture="tiny",
+            sha256=f"{target:064x}",
+            corpus=corpus,
+            control_for=(),
+        ),
+        attack=MethodRef(
+            name=f"attack-{method:02d}",
+            version="1",
+            title=f"Synthetic attack {method}",
+            distribution="synthetic 1",
+            code_sha256=f"{method:064x}",
+            access=TRACKS[track],
+            knowledge=("NAME",),
+            track=track,
+        ),
+        defense=None,
+        parameters={"photos": 5, "strength": method},
+        seed=seed,
+        n_cases=PEOPLE,
+        n_abstained=0,
+        photos_per_case=5.0,
+        queries=Queries(texts=1000 * (method + 1), images=5000, pairs=0, gradients=0, training_steps=0),
+        timings=Timings(load=1.0, fit=0.0, score=1.0 + method, total=3.0 + method),
+        peak_memory_mb=500.0,
+        environment=Environment(
+            python="3.11",
+            system="Linux",
+            device="cpu",
+            processors=2,
+            packages={"idbench": "0"},
+            commit=None,
+            dirty=None,
+        ),
+        scores_sha256="",
+        verification="self-reported" if method % 2 else "verified",
+    )
+
+
+if __name__ == "__main__":
+    main()

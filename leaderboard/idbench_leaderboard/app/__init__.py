@@ -1,0 +1,1 @@
+"""The Streamlit pages; `main.py` is what `streamlit run` is given."""

@@ -1,0 +1,159 @@
+"""What every page shares: the board, the filters in the address bar, charts with their numbers, downloads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import altair as alt
+import pandas as pd
+import streamlit as st
+
+from idbench_leaderboard import downloads
+from idbench_leaderboard.board import ALL, Board, View
+from idbench_leaderboard.words import TRACKS
+
+_TTL: Final = 600.0
+FIRST: Final = (
+    "bench run --method tuni --method idia --split avatars\n"
+    "bench leaderboard build results --out board\n"
+    "bench leaderboard serve board"
+)
+STYLE: Final = """<style>
+[data-testid="stMetricValue"] {font-variant-numeric: tabular-nums; font-size: 1.6rem;}
+[data-testid="stMainBlockContainer"] {padding-top: 3.5rem; max-width: 76rem;}
+h1 {font-size: 2.3rem !important;}
+h2 {font-size: 1.6rem !important;}
+h3 {font-size: 1.3rem !important;}
+[data-testid="stTable"] td {overflow-wrap: anywhere;}
+@media (max-width: 640px) {
+  [data-testid="stMainBlockContainer"] {padding: 3.5rem 0.9rem 2rem;}
+  h1 {font-size: 1.6rem !important;}
+  h2 {font-size: 1.3rem !important;}
+  h3 {font-size: 1.15rem !important;}
+}
+</style>"""
+
+
+@st.cache_resource(show_spinner="Opening the board …")
+def open_board(path: str, changed: float) -> Board:
+    """The board in a folder; opened again when its manifest changes."""
+    del changed
+    return Board(Path(path))
+
+
+@st.cache_data(ttl=_TTL, max_entries=64, show_spinner=False)
+def _rows(path: str, inputs: str, view: View) -> pd.DataFrame:
+    del inputs
+    return open_board(path, _changed(Path(path))).rows(view)
+
+
+def rows_of(board: Board, view: View) -> pd.DataFrame:
+    """The ranked rows of a view, computed once."""
+    return _rows(str(board.path), board.manifest["inputs_sha256"], view)
+
+
+def _changed(path: Path) -> float:
+    manifest = path / "manifest.json"
+    return manifest.stat().st_mtime if manifest.exists() else 0.0
+
+
+def board_at(path: Path) -> Board:
+    """The board in a folder."""
+    return open_board(str(path), _changed(path))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a page finds things: the board, what is looked at, and links to the other pages."""
+
+    board: Board
+    view: View
+
+
+def filters(board: Board) -> View:
+    """The filters, in the sidebar and in the address bar: a link shows the same to whoever opens it."""
+    with st.sidebar:
+        st.markdown("### What to look at")
+        split = choose("Split", board.splits(), "split", "Which people were asked about.")
+        version = choose("Version", [str(v) for v in board.versions(split)], "version", "Versions are never mixed.")
+        targets = board.targets(split, int(version))
+        target = choose("Target", targets, "target", "Which model was audited.")
+        corpora = board.corpora(split, int(version), target)
+        corpus = choose("Corpus", corpora, "corpus", "Whose members are to be found.")
+        track = choose(
+            "Track",
+            [ALL, *(t for t in TRACKS if t != "blind")],
+            "track",
+            "Blind attacks are always shown.",
+            _track_name,
+        )
+        verified = st.toggle(
+            "Checked records only", key="verified", bind="query-params", help="Leave out self-reported."
+        )
+        every = st.toggle(
+            "Every parameter setting", key="settings", bind="query-params", help="Not only each method's usual ones."
+        )
+    return View(split, int(version), target, corpus, track, verified, "all" if every else "usual")
+
+
+def _track_name(track: str) -> str:
+    return "all tracks" if track == ALL else track
+
+
+def choose(
+    label: str, options: Sequence[str], key: str, help_text: str, format_func: Callable[[Any], str] = str
+) -> str:
+    """A choice that lives in the address bar; a value that no longer exists gives way to the first."""
+    if key in st.session_state and st.session_state[key] not in options:
+        del st.session_state[key]
+    chosen = st.selectbox(label, options, key=key, bind="query-params", help=help_text, format_func=format_func)
+    return str(chosen if chosen is not None else options[0])
+
+
+def show_chart(chart: Any, title: str, alt_text: str, numbers: pd.DataFrame, name: str) -> None:
+    """A chart with a description for screen readers, its numbers as a table, and downloads of both."""
+    st.altair_chart(chart, width="stretch", key=f"chart-{name}", alt=alt_text)
+    with st.expander(f"Numbers and downloads: {title}"):
+        st.dataframe(numbers, hide_index=True, width="stretch", key=f"numbers-{name}", alt=f"Numbers of: {title}")
+        with st.container(horizontal=True):
+            _download("CSV", lambda: downloads.csv(numbers), f"{name}.csv", "text/csv")
+            _download("JSON", lambda: downloads.as_json(numbers), f"{name}.json", "application/json")
+            _download(
+                "SVG", lambda: downloads.picture(specification(chart, title), "svg"), f"{name}.svg", "image/svg+xml"
+            )
+            _download("PNG", lambda: downloads.picture(specification(chart, title), "png"), f"{name}.png", "image/png")
+
+
+def specification(chart: Any, title: str) -> dict[str, Any]:
+    """The chart as Vega-Lite, for a picture."""
+    with alt.data_transformers.disable_max_rows():
+        spec: dict[str, Any] = chart.to_dict(validate=False)
+    return downloads.for_print({**spec, "title": title})
+
+
+def _download(label: str, make: Callable[[], str | bytes], name: str, mime: str) -> None:
+    st.download_button(label, make, name, mime, key=f"get-{name}", on_click="ignore", help=f"Save {name}")
+
+
+def download_table(label: str, make: Callable[[], str | bytes], name: str, mime: str) -> None:
+    """One button of a row of downloads."""
+    _download(label, make, name, mime)
+
+
+def nothing(what: str, fill: str, command: str) -> None:
+    """Say that there is nothing to show yet, what would fill the place, and the command that does it."""
+    st.info(f"{what} {fill}")
+    st.code(command, language="bash")
+
+
+def show_facts(facts: Mapping[str, str]) -> None:
+    """Names and values, as a plain table that wraps long values."""
+    shown = pd.DataFrame({"Value": [f"`{v}`" if _is_hash(v) else v for v in facts.values()]}, index=list(facts))
+    st.table(shown, hide_header=True, alt="Facts")
+
+
+def _is_hash(value: str) -> bool:
+    return len(value) == 64 and set(value) <= set("0123456789abcdef")

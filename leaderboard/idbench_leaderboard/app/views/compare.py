@@ -1,0 +1,120 @@
+"""Compare: two or more methods on the same people."""
+
+from __future__ import annotations
+
+import pandas as pd
+import streamlit as st
+
+from idbench_leaderboard import charts, tables, words
+from idbench_leaderboard.app import common
+from idbench_leaderboard.board import Board, View
+
+_MOST = 8
+
+
+def page(board: Board, view: View | None) -> None:
+    """The page."""
+    st.title("Compare")
+    if view is None:
+        common.nothing("There is no result yet.", "Run two methods and build a board:", common.FIRST)
+        return
+    rows = common.rows_of(board, view)
+    if len(rows) < 2:
+        common.nothing("It takes two methods to compare.", "Run another one on this target:", _another(view))
+        return
+    options = rows["label"].tolist()
+    known = [label for label in st.session_state.get("methods", []) if label in options]
+    if "methods" in st.session_state and known != st.session_state["methods"]:
+        st.session_state["methods"] = known
+    chosen = st.multiselect(
+        "Methods",
+        options,
+        default=options[:2],
+        key="methods",
+        bind="query-params",
+        max_selections=_MOST,
+        help="Two to eight rows of the board.",
+    )
+    if len(chosen) < 2:
+        st.info("Choose at least two methods.")
+        return
+    picked = rows[rows["label"].isin(chosen)]
+    _differences(board, view, picked)
+    _curves(board, picked)
+    _pictures(board, picked)
+    _people(board, view, picked)
+
+
+def _another(view: View) -> str:
+    run = f"bench run --method all --split {view.split} --target {view.target}"
+    return f"{run}\nbench leaderboard build results --out board"
+
+
+def _differences(board: Board, view: View, picked: pd.DataFrame) -> None:
+    st.subheader("Who is better", anchor="differences")
+    found = board.pairs(picked["entry"].tolist())
+    first = found[0]
+    if len(found) == 1:
+        st.markdown(words.difference(first.a, first.b, first.found.difference, first.found.interval, first.p_holm))
+    st.dataframe(tables.pairs(found), hide_index=True, width="stretch", alt="Paired differences of the AUC")
+    st.caption(
+        "Paired on the same people (DeLong), means over seeds; p-values corrected for the number of pairs (Holm). "
+        "Cannot be told apart does not mean equal."
+    )
+    low = _rate_places(board, view, picked)
+    if low.empty:
+        low = pd.DataFrame({"Method": picked["label"]})
+        for name in ("tpr_10", "tpr_1", "tpr_01"):
+            low[words.STATISTICS[name]] = [words.percent_span(*ends) for ends in _ends(picked, name)]
+    st.dataframe(low, hide_index=True, width="stretch", alt="TPR at low false-positive rates with places")
+    st.caption("Places that the data allow among the methods chosen, from a joint bootstrap over people.")
+
+
+def _rate_places(board: Board, view: View, picked: pd.DataFrame) -> pd.DataFrame:
+    """The bootstrap takes a second; its result is kept for the next look."""
+    key = ("places", board.manifest["inputs_sha256"], view, tuple(picked["entry"]))
+    if st.session_state.get("places_key") != key:
+        st.session_state["places"] = tables.rate_places(board, view, picked)
+        st.session_state["places_key"] = key
+    return pd.DataFrame(st.session_state["places"])
+
+
+def _ends(rows: pd.DataFrame, name: str) -> zip[tuple[float, float, float]]:
+    return zip(rows[name], rows[f"{name}_low"], rows[f"{name}_high"], strict=True)
+
+
+def _curves(board: Board, picked: pd.DataFrame) -> None:
+    st.subheader("Found members against wrongly accused", anchor="roc")
+    curves = {str(row["label"]): board.curve(row["entry"]) for _, row in picked.iterrows()}
+    frame = charts.roc_frame({name: c for name, c in curves.items() if c is not None}, int(picked["n_members"].iloc[0]))
+    text = "ROC curves on log axes with 95 % bands of " + ", ".join(curves) + "."
+    common.show_chart(charts.roc(frame), "ROC curves", text, frame, "roc-compare")
+
+
+def _pictures(board: Board, picked: pd.DataFrame) -> None:
+    st.subheader("By number of training pictures", anchor="pictures")
+    frame = tables.by_pictures(board, dict(zip(picked["entry"], picked["label"], strict=True)))
+    if frame.empty:
+        st.info("The labels of this split do not say how often each person occurs in the corpus.")
+        return
+    text = "AUC by number of training pictures of " + ", ".join(picked["label"]) + "."
+    chart = charts.by_count(frame, "Training pictures of the person")
+    common.show_chart(chart, "AUC by training pictures", text, frame, "pictures-compare")
+
+
+def _people(board: Board, view: View, picked: pd.DataFrame) -> None:
+    st.subheader("Who wins on which people", anchor="people")
+    first, second = picked.iloc[0], picked.iloc[1]
+    people = tables.people(board, view, first, second)
+    if people is None:
+        st.info("The labels of this split are not public, so single people are not shown.")
+        return
+    st.markdown(
+        f"Each dot is a person, placed by the share of non-members that **{first['label']}** and **{second['label']}** "
+        "put below it. Members above the dashed line are found more clearly by the second method."
+    )
+    text = f"Every person by the percentile that {first['label']} and {second['label']} give."
+    chart = charts.scatter(people, str(first["label"]), str(second["label"]))
+    common.show_chart(chart, "Percentiles of each person", text, people, "people")
+    wins = tables.wins(people, str(first["label"]), str(second["label"]))
+    st.dataframe(wins, hide_index=True, width="stretch", alt="Who wins, by training pictures")

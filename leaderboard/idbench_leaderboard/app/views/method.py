@@ -1,0 +1,174 @@
+"""Method: everything about one attack on one target."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from idbench_leaderboard import charts, tables, words
+from idbench_leaderboard.app import common
+from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.inputs import MethodInfo
+
+
+def page(board: Board, view: View | None) -> None:
+    """The page."""
+    st.title("Method")
+    if view is None:
+        common.nothing("There is no result yet.", "Run a method and build a board:", common.FIRST)
+        return
+    rows = common.rows_of(board, view)
+    if rows.empty:
+        st.info("No record passes these filters.")
+        return
+    label = common.choose("Method", rows["label"].tolist(), "method", "Every row of the board.")
+    row = rows[rows["label"] == label].iloc[0]
+    info = board.method_info(str(row["method"]))
+    _card(row, info)
+    _numbers(row)
+    _roc(board, row)
+    _pictures(board, row)
+    _photos(board, view, row)
+    _histogram(board, row)
+    _cost(board, view, row)
+    _repeat(board, row, info)
+
+
+def _card(row: pd.Series[Any], info: MethodInfo | None) -> None:
+    st.header(info.title if info else row["method_title"], anchor="card")
+    if info and info.summary:
+        st.markdown(info.summary)
+    if info and info.paper:
+        link = f" · [{info.url}]({info.url})" if info.url else ""
+        st.markdown(f"**Paper:** {info.paper}{link}")
+    st.markdown(f"**Track:** {words.TRACKS.get(row['track'], row['track'])}")
+
+
+def _numbers(row: pd.Series[Any]) -> None:
+    with st.container(horizontal=True):
+        st.metric(
+            "AUC", words.number(row["auc"]), border=True, help=words.span(row["auc"], row["auc_low"], row["auc_high"])
+        )
+        for name in ("tpr_10", "tpr_1"):
+            shown = words.percent_span(row[name], row[f"{name}_low"], row[f"{name}_high"])
+            st.metric(
+                words.STATISTICS[name], words.percent(row[name]), border=True, help=row[f"{name}_reason"] or shown
+            )
+        places = words.places(int(row["rank_low"]), int(row["rank_high"]))
+        st.metric("Place", str(int(row["rank"])), border=True, help=f"The data allow places {places}.")
+    st.markdown(_sentence(row))
+
+
+def _sentence(row: pd.Series[Any]) -> str:
+    text = f"Against chance: {words.p_value(row['p_chance'])}."
+    if row["blind"]:
+        gap, low, high = (words.signed(row[f"blind_{name}"]) for name in ("difference", "low", "high"))
+        text += f" Over the best blind attack ({row['blind']}): {gap} [{low}, {high}], {words.p_value(row['blind_p'])}."
+    if not words.missing(row["control_auc"]):
+        text += f" On the control: {words.span(row['control_auc'], row['control_low'], row['control_high'])}."
+    if not words.missing(row["decision_tpr"]):
+        text += (
+            f" At the threshold that the calibration people chose it finds {words.percent(row['decision_tpr'])} of the "
+            f"members and wrongly accuses {words.percent(row['decision_fpr'])} of the others."
+        )
+    return text
+
+
+def _roc(board: Board, row: pd.Series[Any]) -> None:
+    st.subheader("Found members against wrongly accused", anchor="roc")
+    curve = board.curve(row["entry"])
+    if curve is None:
+        return
+    frame = charts.roc_frame({str(row["label"]): curve}, int(row["n_members"]))
+    text = (
+        f"ROC curve of {row['label']} on log axes with a 95 % band. TPR at 10 % FPR: {words.percent(row['tpr_10'])}; "
+        f"at 1 % FPR: {words.percent(row['tpr_1'])}."
+    )
+    common.show_chart(charts.roc(frame), f"ROC of {row['label']}", text, frame, "roc")
+    st.caption("The band holds the whole true curve with 95 % confidence. The dashed line is guessing.")
+
+
+def _pictures(board: Board, row: pd.Series[Any]) -> None:
+    st.subheader("By number of training pictures", anchor="pictures")
+    frame = tables.by_pictures(board, {str(row["entry"]): str(row["label"])})
+    if frame.empty:
+        st.info("The labels of this split do not say how often each person occurs in the corpus.")
+        return
+    text = "; ".join(f"{n} pictures: AUC {auc:.2f}" for n, auc in zip(frame["count"], frame["auc"], strict=True))
+    chart = charts.by_count(frame, "Training pictures of the person")
+    common.show_chart(
+        chart, "AUC by training pictures", f"AUC by number of training pictures. {text}.", frame, "pictures"
+    )
+
+
+def _photos(board: Board, view: View, row: pd.Series[Any]) -> None:
+    st.subheader("By number of attack photos", anchor="photos")
+    frame = tables.by_photos(board, view, row)
+    if len(frame) < 2:
+        name = next((name for name in json.loads(row["parameters"]) if "photo" in name), None)
+        if name is None:
+            st.info("This method has no parameter for the number of photos: it takes all that a split has of a person.")
+            return
+        command = f"bench run --method {row['method']} --split {row['split']} --target {row['target']} --param {name}=1"
+        common.nothing("Only one number of attack photos was run.", "Runs with other numbers fill this chart:", command)
+        return
+    text = "; ".join(f"{n} photos: AUC {auc:.2f}" for n, auc in zip(frame["count"], frame["auc"], strict=True))
+    chart = charts.by_count(frame, "Photos of the person that the attack was given")
+    common.show_chart(chart, "AUC by attack photos", f"AUC by number of attack photos. {text}.", frame, "photos")
+
+
+def _histogram(board: Board, row: pd.Series[Any]) -> None:
+    st.subheader("Scores", anchor="scores")
+    bars = board.histogram(row["entry"])
+    if bars is None:
+        return
+    frame = charts.histogram_frame(bars)
+    text = f"Histogram of the scores of {row['label']}: members beside non-members. The less they overlap, the better."
+    common.show_chart(charts.histogram(frame), f"Scores of {row['label']}", text, frame, "scores")
+
+
+def _cost(board: Board, view: View, row: pd.Series[Any]) -> None:
+    st.subheader("Cost against quality", anchor="cost")
+    frame = tables.settings(board, view, str(row["method"]))
+    text = f"AUC against queries for {len(frame)} parameter settings of {row['method']}."
+    common.show_chart(
+        charts.cost(frame, "queries", "Queries to the model"), "AUC against queries", text, frame, "settings"
+    )
+
+
+def _repeat(board: Board, row: pd.Series[Any], info: MethodInfo | None) -> None:
+    st.subheader("Run it yourself", anchor="repeat")
+    st.code(row["command"], language="bash")
+    with st.expander("Parameters", expanded=False):
+        st.dataframe(
+            _parameters(json.loads(row["parameters"]), info),
+            hide_index=True,
+            width="stretch",
+            alt="Parameters of this row",
+        )
+    if info and info.choices:
+        with st.expander("What the source leaves open, and what was chosen"):
+            st.markdown("\n".join(f"- **{c.what}**: {c.chosen}, because {c.why}" for c in info.choices))
+    with st.expander("What it asked, knew and cost"):
+        common.show_facts(tables.facts(row))
+    with st.expander("Records behind this row"):
+        runs = board.runs[board.runs["entry"] == row["entry"]].drop(columns="entry")
+        st.dataframe(runs, hide_index=True, width="stretch", alt="Records behind this row")
+
+
+def _parameters(values: dict[str, Any], info: MethodInfo | None) -> pd.DataFrame:
+    told = {parameter.name: parameter for parameter in info.parameters} if info else {}
+    return pd.DataFrame(
+        [
+            {
+                "Parameter": name,
+                "Value": json.dumps(value),
+                "Usual": told[name].default if name in told else "",
+                "What it is": told[name].description if name in told else "",
+            }
+            for name, value in sorted(values.items())
+        ]
+    )

@@ -1,0 +1,86 @@
+"""Target: one model under attack, with defenses and without, beside its control."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pandas as pd
+import streamlit as st
+
+from idbench_leaderboard import charts, tables, words
+from idbench_leaderboard.app import common
+from idbench_leaderboard.board import Board, View
+
+
+def page(board: Board, view: View | None) -> None:
+    """The page."""
+    st.title("Target")
+    if view is None:
+        common.nothing("There is no result yet.", "Run a method and build a board:", common.FIRST)
+        return
+    rows = common.rows_of(board, view)
+    _card(board, view)
+    if rows.empty:
+        st.info("No record passes these filters.")
+        return
+    _control(board, view, rows)
+    _defenses(board, view, rows)
+    _others(board, view)
+
+
+def _card(board: Board, view: View) -> None:
+    rows = board.select(replace(view, track="all", verified=False, settings="all"))
+    if rows.empty:
+        return
+    row = rows.iloc[0]
+    info = board.target_info(str(row["target"]))
+    st.header(info.title if info else view.target, anchor="card")
+    facts = {
+        "Name": view.target,
+        "Version": row["target_version"],
+        "Architecture": row["architecture"],
+        "Trained on": "a corpus without these people (control)" if row["control"] else row["corpus"],
+        "Weights, SHA-256": row["target_sha256"],
+        "License": (info.license if info else None) or "unknown",
+        "Training": (info.recipe if info else "") or "unknown",
+    }
+    common.show_facts({name: str(value) for name, value in facts.items()})
+
+
+def _control(board: Board, view: View, rows: pd.DataFrame) -> None:
+    st.subheader("Control: the same attacks on a model that saw none of these people", anchor="control")
+    controls = board.controls(view)
+    if controls.empty:
+        common.nothing(
+            f"No control was run for the corpus {view.corpus}.",
+            "A control target is trained on the background alone; run the methods on it:",
+            f"bench run --method all --split {view.split} --target all --corpus {view.corpus}",
+        )
+        return
+    passed, verdict = words.control_verdict(controls)
+    (st.success if passed else st.warning)(verdict)
+    frame = tables.beside_control(rows, view)
+    text = "AUC on the target beside AUC on the control, for each method. " + verdict
+    common.show_chart(charts.controls(frame), "Target and control", text, frame, "control")
+    st.caption("Whiskers are 95 % intervals. An honest attack lies on the dashed line on the control.")
+
+
+def _defenses(board: Board, view: View, rows: pd.DataFrame) -> None:
+    st.subheader("Attacks against defenses", anchor="defenses")
+    frame = tables.defenses(board, view)
+    if frame["defense"].nunique() < 2:
+        common.nothing(
+            "No defended target has been attacked yet.",
+            "A defense turns this target into another one; each gets a column here once attacks were run on it:",
+            f"bench run --method {rows.iloc[0]['method']} --split {view.split} --target {view.target} --defense NAME\n"
+            "bench leaderboard build results --out board",
+        )
+    text = "AUC of each attack (rows) with each defense (columns)."
+    common.show_chart(charts.heat(frame), "AUC by attack and defense", text, frame, "defenses")
+
+
+def _others(board: Board, view: View) -> None:
+    st.subheader("The same attacks on other targets of this split", anchor="others")
+    shown = tables.across_targets(board, view)
+    st.dataframe(shown, hide_index=True, width="stretch", alt="AUC of each method on each target")
+    st.caption("AUC with 95 % interval, each against the labels of the target's own corpus.")

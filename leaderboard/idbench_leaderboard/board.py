@@ -1,0 +1,327 @@
+"""A built board as pages read it: opened lazily, filtered by a view, ranked for exactly the rows shown."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from idbench.errors import DataError
+from idbench.metrics import AucCovariance, AucDifference, holm
+from idbench.metrics.delong import difference_of
+from idbench_leaderboard import measure
+from idbench_leaderboard.inputs import Check, Choice, MethodInfo, Parameter, Preset, SamplePhoto, SplitCard, TargetInfo
+from idbench_leaderboard.manifest import ABOUT, REBUILD, SAMPLES, read_manifest
+
+ALL: Final = "all"
+BLIND: Final = "blind"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What a reader looks at; the address bar holds the same words.
+
+    Args:
+        split: name.
+        version: of the split; two versions are never shown together.
+        target: label of the target.
+        corpus: whose labels count.
+        track: one track, or `all`; blind attacks are always shown.
+        verified: leave out self-reported records.
+        settings: `usual` for one row per method, `all` for every setting of the parameters.
+        defense: name of a defense, empty for none.
+    """
+
+    split: str
+    version: int
+    target: str
+    corpus: str
+    track: str = ALL
+    verified: bool = False
+    settings: str = "usual"
+    defense: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two rows compared on the same people."""
+
+    a: str
+    b: str
+    found: AucDifference
+    p_holm: float
+
+
+class Board:
+    """The folder that `build` wrote."""
+
+    def __init__(self, path: Path) -> None:
+        """Open a board; tables are read when first looked at.
+
+        Raises:
+            DataError: it is no board, of another version, or incomplete.
+        """
+        self.path = path
+        self.manifest = read_manifest(path)
+
+    def _table(self, name: str) -> pd.DataFrame:
+        try:
+            return pd.read_parquet(self.path / f"{name}.parquet")
+        except (OSError, ValueError) as error:
+            raise DataError(
+                f"{name}.parquet of the board {self.path} cannot be read: {error}.", hint=REBUILD
+            ) from error
+
+    @cached_property
+    def entries(self) -> pd.DataFrame:
+        """All rows of all boards (`rows.EntryRow`), with `target_label` that is unique within a split."""
+        entries = self._table("entries")
+        if entries.empty:
+            return entries.assign(target_label="")
+        hashes = entries.groupby(["split", "split_version", "target"])["target_sha256"].transform("nunique")
+        plain = entries["target"]
+        return entries.assign(
+            target_label=plain.where(hashes == 1, plain + " (" + entries["target_sha256"].str[:8] + ")")
+        )
+
+    @cached_property
+    def rates(self) -> pd.DataFrame:
+        """TPR at low false-positive rates (`rows.RateRow`)."""
+        return self._table("rates")
+
+    @cached_property
+    def bins(self) -> pd.DataFrame:
+        """AUC by training pictures (`rows.BinRow`)."""
+        return self._table("bins")
+
+    @cached_property
+    def runs(self) -> pd.DataFrame:
+        """The records behind the rows (`rows.RunRow`)."""
+        return self._table("runs")
+
+    @cached_property
+    def _joint(self) -> pd.DataFrame:
+        return self._table("joint")
+
+    @cached_property
+    def about(self) -> dict[str, Any]:
+        """What cards say, as JSON."""
+        return cast(dict[str, Any], json.loads((self.path / ABOUT).read_text(encoding="utf-8")))
+
+    def splits(self) -> list[str]:
+        """Names of the splits."""
+        return sorted(self.entries["split"].unique())
+
+    def versions(self, split: str) -> list[int]:
+        """Versions of a split, newest first."""
+        found = self.entries.loc[self.entries["split"] == split, "split_version"].unique()
+        return sorted((int(v) for v in found), reverse=True)
+
+    def targets(self, split: str, version: int) -> list[str]:
+        """Labels of the targets, controls last."""
+        rows = self._of(split, version)
+        order = rows.groupby("target_label")["control"].max().reset_index().sort_values(["control", "target_label"])
+        return [str(label) for label in order["target_label"]]
+
+    def corpora(self, split: str, version: int, target: str) -> list[str]:
+        """Corpora that a target's rows were scored against."""
+        rows = self._of(split, version)
+        return sorted(str(c) for c in rows.loc[rows["target_label"] == target, "corpus"].unique())
+
+    def _of(self, split: str, version: int) -> pd.DataFrame:
+        entries = self.entries
+        return entries[(entries["split"] == split) & (entries["split_version"] == version)]
+
+    def select(self, view: View) -> pd.DataFrame:
+        """Rows of `entries` that a view shows."""
+        rows = self._of(view.split, view.version)
+        keep = (
+            (rows["target_label"] == view.target) & (rows["corpus"] == view.corpus) & (rows["defense"] == view.defense)
+        )
+        if view.track != ALL:
+            keep &= rows["track"].isin([view.track, BLIND])
+        if view.verified:
+            keep &= rows["verified"]
+        if view.settings == "usual":
+            keep &= rows["usual"]
+        return rows[keep]
+
+    def rows(self, view: View) -> pd.DataFrame:
+        """The rows of a view, best AUC first, with ranks, rates, the blind comparison and the control's result.
+
+        Adds `rank`, `rank_low`, `rank_high`; `tpr_10`, `tpr_1`, `tpr_01` each with `_low`, `_high`, `_reason`;
+        `blind`, `blind_difference`, `blind_low`, `blind_high`, `blind_p`; `control_auc`, `control_low`, `control_high`.
+        """
+        rows = self.select(view).sort_values(["auc", "label"], ascending=[False, True], ignore_index=True)
+        if rows.empty:
+            return rows
+        found = self.joint(rows["entry"].tolist())
+        placed = measure.places(found)
+        rows = rows.assign(rank=placed.rank, rank_low=placed.low, rank_high=placed.high)
+        rows = self._with_rates(rows)
+        rows = _with_blind(rows, found)
+        return self._with_control(rows, view)
+
+    def joint(self, entries: Sequence[str]) -> AucCovariance:
+        """AUCs of rows of one board with their covariance, in the order given."""
+        joint = self._joint.set_index("entry").loc[list(entries)]
+        rows = self.entries.set_index("entry").loc[list(entries)]
+        inside, outside = (_square(joint, column) for column in ("of_members", "of_nonmembers"))
+        members, nonmembers = _sizes(rows)
+        return AucCovariance(rows["auc"].to_numpy(np.float64), inside + outside, inside, outside, members, nonmembers)
+
+    def _with_rates(self, rows: pd.DataFrame) -> pd.DataFrame:
+        rates = self.rates[self.rates["entry"].isin(rows["entry"])]
+        for fpr, name in RATE_COLUMNS.items():
+            part = rates[rates["fpr"] == fpr].set_index("entry").reindex(rows["entry"])
+            for column, suffix in (("value", ""), ("low", "_low"), ("high", "_high"), ("reason", "_reason")):
+                rows[name + suffix] = part[column].to_numpy()
+        return rows
+
+    def _with_control(self, rows: pd.DataFrame, view: View) -> pd.DataFrame:
+        entries = self._of(view.split, view.version)
+        controls = entries[entries["control"] & (entries["corpus"] == view.corpus)]
+        key = ["method", "method_version", "code_sha256", "parameters", "defense"]
+        columns = {"auc": "control_auc", "auc_low": "control_low", "auc_high": "control_high"}
+        controls = controls.sort_values(["verified", "n_seeds"]).drop_duplicates(key, keep="last")
+        return rows.merge(controls[[*key, *columns]].rename(columns=columns), on=key, how="left")
+
+    def controls(self, view: View) -> pd.DataFrame:
+        """Rows of control targets that stand in for the view's corpus."""
+        entries = self._of(view.split, view.version)
+        return entries[entries["control"] & (entries["corpus"] == view.corpus)].sort_values("label", ignore_index=True)
+
+    def pairs(self, entries: Sequence[str]) -> list[Pair]:
+        """Every pair of the rows: paired DeLong on the means over seeds, p-values Holm-corrected over the pairs."""
+        rows = self.entries.set_index("entry").loc[list(entries)].reset_index()
+        found = self.joint(entries)
+        index = [(i, j) for i in range(len(rows)) for j in range(i + 1, len(rows))]
+        results = [difference_of(found, pair, measure.LEVEL) for pair in index]
+        corrected = holm([result.p for result in results]) if results else np.zeros(0)
+        labels = rows["label"].tolist()
+        return [
+            Pair(labels[i], labels[j], result, float(p))
+            for (i, j), result, p in zip(index, results, corrected, strict=True)
+        ]
+
+    def curve(self, entry: str) -> measure.Curve | None:
+        """The ROC curve of a row."""
+        row = self._one("curves", entry)
+        return None if row is None else measure.Curve(*(np.asarray(row[c]) for c in ("fpr", "tpr", "low", "high")))
+
+    def histogram(self, entry: str) -> measure.Histogram | None:
+        """The score histogram of a row."""
+        row = self._one("histograms", entry)
+        return (
+            None
+            if row is None
+            else measure.Histogram(*(np.asarray(row[c]) for c in ("edges", "members", "nonmembers")))
+        )
+
+    def _one(self, name: str, entry: str) -> pd.Series[Any] | None:
+        table = pq.read_table(self.path / f"{name}.parquet", filters=[("entry", "==", entry)]).to_pandas()
+        return None if table.empty else table.iloc[0]
+
+    def ranks(self, entry: str) -> NDArray[np.float64] | None:
+        """Ranks of the scores (seeds, n), ties sharing one; None where the split's labels are not public."""
+        table = pq.read_table(self.path / "ranks.parquet", filters=[("entry", "==", entry)], columns=["seed", "ranks"])
+        rows = table.to_pandas()
+        return None if rows.empty else np.stack([np.asarray(r, dtype=np.float64) for r in rows["ranks"]])
+
+    def people(self, split: str, version: int, corpus: str) -> pd.DataFrame:
+        """Members and non-members in the order of `ranks`; empty where labels are not public."""
+        filters = [("split", "==", split), ("split_version", "==", version), ("corpus", "==", corpus)]
+        table = pq.read_table(self.path / "people.parquet", filters=filters).to_pandas()
+        return pd.DataFrame(table.sort_values("place", ignore_index=True))
+
+    def method_info(self, name: str) -> MethodInfo | None:
+        """What the method's card says, if it was known when the board was built."""
+        for told in self.about["methods"]:
+            if told["name"] == name:
+                choices = tuple(Choice(**choice) for choice in told["choices"])
+                parameters = tuple(Parameter(**parameter) for parameter in told["parameters"])
+                presets = tuple(Preset(**preset) for preset in told["presets"])
+                return MethodInfo(**{**told, "choices": choices, "parameters": parameters, "presets": presets})
+        return None
+
+    def target_info(self, name: str) -> TargetInfo | None:
+        """What the target's specification says."""
+        return next((TargetInfo(**told) for told in self.about["targets"] if told["name"] == name), None)
+
+    def split_card(self, name: str, version: int) -> SplitCard | None:
+        """What the split says of itself, with its sample photos."""
+        for told in self.about["splits"]:
+            if (told["name"], told["version"]) == (name, version):
+                checks = tuple(Check(**check) for check in told["checks"])
+                return SplitCard(**{**told, "checks": checks, "samples": self._samples(name, version)})
+        return None
+
+    def _samples(self, name: str, version: int) -> tuple[SamplePhoto, ...]:
+        table = pd.read_parquet(self.path / SAMPLES)
+        table = table[(table["split"] == name) & (table["split_version"] == version)]
+        return tuple(SamplePhoto(data, caption) for data, caption in zip(table["data"], table["caption"], strict=True))
+
+    def default_view(self) -> View | None:
+        """The first split's newest version, its first target; None if the board is empty."""
+        if self.entries.empty:
+            return None
+        counts = self.entries["split"].value_counts()
+        split = "avatars" if "avatars" in counts else str(counts.index[0])
+        version = self.versions(split)[0]
+        target = self.targets(split, version)[0]
+        return View(split, version, target, self.corpora(split, version, target)[0])
+
+
+RATE_COLUMNS: Final = {0.1: "tpr_10", 0.01: "tpr_1", 0.001: "tpr_01"}
+
+
+def complete(board: Board, wanted: View) -> View:
+    """The nearest view that exists: what is unknown falls back to the first choice."""
+    splits = board.splits()
+    default = board.default_view()
+    split = wanted.split if wanted.split in splits else (default.split if default else "")
+    versions = board.versions(split)
+    version = wanted.version if wanted.version in versions else versions[0]
+    targets = board.targets(split, version)
+    target = wanted.target if wanted.target in targets else targets[0]
+    corpora = board.corpora(split, version, target)
+    corpus = wanted.corpus if wanted.corpus in corpora else corpora[0]
+    return replace(wanted, split=split, version=version, target=target, corpus=corpus)
+
+
+def _square(joint: pd.DataFrame, column: str) -> NDArray[np.float64]:
+    """The rows and columns of a covariance that belong to some entries."""
+    places = joint["place"].to_numpy()
+    return np.stack([np.asarray(row, dtype=np.float64)[places] for row in joint[column]])
+
+
+def _sizes(rows: pd.DataFrame) -> tuple[int, int]:
+    return int(rows["n_members"].iloc[0]), int(rows["n_nonmembers"].iloc[0])
+
+
+def _with_blind(rows: pd.DataFrame, found: AucCovariance) -> pd.DataFrame:
+    """Each attack against the best blind one: picking the best makes the comparison harder to win, never easier."""
+    columns = {"blind_difference": np.nan, "blind_low": np.nan, "blind_high": np.nan, "blind_p": np.nan}
+    rows = rows.assign(blind="", **columns)
+    blind = np.flatnonzero((rows["track"] == BLIND).to_numpy())
+    others = np.flatnonzero((rows["track"] != BLIND).to_numpy())
+    if not blind.size or not others.size:
+        return rows
+    best = int(blind[0])  # rows come best AUC first
+    results = [difference_of(found, (int(row), best), measure.LEVEL) for row in others]
+    corrected = holm([result.p for result in results])
+    labels = rows.index[others]
+    rows.loc[labels, "blind"] = rows["label"].iloc[best]
+    rows.loc[labels, "blind_difference"] = [result.difference for result in results]
+    rows.loc[labels, "blind_low"] = [result.interval.low for result in results]
+    rows.loc[labels, "blind_high"] = [result.interval.high for result in results]
+    rows.loc[labels, "blind_p"] = corrected
+    return rows

@@ -1,0 +1,58 @@
+"""Finds the runs below result folders; a damaged record is set aside with its reason and stops nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from idbench.errors import IdbenchError, StorageError
+from idbench.results import Run, read_run
+from idbench.results.store import RECORD
+from idbench_leaderboard.inputs import Rejected
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What lies below some result folders.
+
+    Args:
+        runs: the readable records, in order of folder and path.
+        rejected: the others.
+        names: for each run, its path relative to the folder that was given; shown instead of machine paths.
+    """
+
+    runs: tuple[Run, ...]
+    rejected: tuple[Rejected, ...]
+    names: tuple[str, ...]
+
+
+def collect(roots: Iterable[Path]) -> Collected:
+    """Every run below the folders.
+
+    Raises:
+        StorageError: a folder is missing or is a file.
+    """
+    runs: list[Run] = []
+    names: list[str] = []
+    rejected: list[Rejected] = []
+    for root in roots:
+        for folder in _folders(root):
+            name = folder.relative_to(root).as_posix()
+            try:
+                runs.append(read_run(folder))
+                names.append(name)
+            except IdbenchError as error:
+                reason = error.message.replace(str(folder), name)
+                rejected.append(Rejected(where=name, run_id="", reason=reason))
+    return Collected(tuple(runs), tuple(rejected), tuple(names))
+
+
+def _folders(root: Path) -> Iterator[Path]:
+    if not root.exists():
+        raise StorageError(f"{root} does not exist.", hint="Give the folder that holds the results (--results).")
+    if not root.is_dir():
+        raise StorageError(f"{root} is not a folder.", hint="Give the folder that holds the results.")
+    for path in sorted(root.rglob(RECORD)):
+        if not any(part.startswith(".") for part in path.relative_to(root).parts):
+            yield path.parent

@@ -1,0 +1,54 @@
+"""The glossary: the words of the benchmark, and every metric as its docstring explains it."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from idbench import metrics
+
+WORDS: Final[Mapping[str, str]] = {
+    "Identity": "One person, real or fictional: an opaque id, a name, some photos.",
+    "Corpus": "One training set. Membership is a fact about a person and a corpus.",
+    "Split": "A versioned set of people with photos, names and membership labels. Versions are never mixed.",
+    "Member": "A person whose pictures were in the corpus; a non-member's were not.",
+    "Target": "The trained model under audit; it names the corpus that it was trained on.",
+    "Control target": "A model of the same design that saw none of these people. An honest attack is at chance on it.",
+    "Attack": "A method that gives each person a score; higher means more likely a member.",
+    "Blind attack": "An attack that never asks the model anything: what it finds lies in the data, not in the model.",
+    "Defense": "A method that turns a target into another one that gives less away.",
+    "Track": "What an attack asks and knows decides whom it competes with.",
+    "ROC": "For each share of wrongly accused non-members (FPR), the share of members found (TPR).",
+    "AUC": "Area under the ROC: the chance that a random member scores above a random non-member.",
+    "TPR at 1 % FPR": "The share of members found while one non-member in a hundred is wrongly accused.",
+    "Not estimable": "With too few non-members a low false-positive rate cannot be measured; then no number is shown.",
+    "95 % interval": "Of a hundred such intervals about 95 hold the true value.",
+    "Rank interval": "The places that the data allow. Methods that cannot be told apart share a rank.",
+    "Holm": "A correction that keeps the chance of a single false claim at 5 % however many comparisons are made.",
+}
+_SECTIONS: Final = re.compile(r"^(Args|Returns|Raises|Source|Example|Attributes):", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One metric: its name, what it is, and where it comes from."""
+
+    name: str
+    meaning: str
+    source: str
+
+
+def terms() -> list[Term]:
+    """Every public function of `idbench.metrics`, in the order of the alphabet."""
+    functions = (getattr(metrics, name) for name in sorted(metrics.__all__))
+    return [_term(function) for function in functions if inspect.isfunction(function)]
+
+
+def _term(function: object) -> Term:
+    text = inspect.getdoc(function) or ""
+    parts = _SECTIONS.split(text)
+    named = dict(zip(parts[1::2], parts[2::2], strict=False))
+    return Term(getattr(function, "__name__", ""), parts[0].strip(), " ".join(named.get("Source", "").split()))

@@ -1,0 +1,42 @@
+"""The manifest of a built board: what tells a board from any other folder. Read without pandas."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final, cast
+
+from idbench.errors import DataError
+
+REFERENCE: Final = Path(__file__).parent / "reference"
+"""The board that is shown when none is given."""
+
+BOARD_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+ABOUT: Final = "about.json"
+SAMPLES: Final = "samples.parquet"
+TABLES: Final = ("entries", "rates", "bins", "curves", "histograms", "joint", "ranks", "runs", "people")
+REBUILD: Final = "Build it again: `bench leaderboard build results --out FOLDER`."
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of the board in a folder.
+
+    Raises:
+        DataError: it is no board, of another version, damaged or incomplete.
+    """
+    file = path / MANIFEST
+    if not file.exists():
+        raise DataError(f"{path} holds no board: there is no {MANIFEST}.", hint=REBUILD)
+    try:
+        manifest = json.loads(file.read_text(encoding="utf-8"))
+        found, names = manifest["board_version"], set(manifest["files"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file} cannot be read: {error}.", hint=REBUILD) from error
+    if found != BOARD_VERSION:
+        raise DataError(f"{path} is a board of version {found}; this idbench reads {BOARD_VERSION}.", hint=REBUILD)
+    names |= {f"{table}.parquet" for table in TABLES}
+    missing = sorted(name for name in names if not (path / name).exists())
+    if missing:
+        raise DataError(f"The board {path} is incomplete: {', '.join(missing)} missing.", hint=REBUILD)
+    return cast(dict[str, Any], manifest)

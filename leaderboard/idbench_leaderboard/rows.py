@@ -1,0 +1,169 @@
+"""The columns of a built board: one data class per table, one object per row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class EntryRow:
+    """One row of a board: runs of one method on one target that differ by their seed alone."""
+
+    entry: str
+    """Identifies the row in addresses; hash of everything but seeds."""
+    split: str
+    split_version: int
+    split_digest: str
+    target: str
+    target_version: str
+    target_sha256: str
+    architecture: str
+    corpus: str
+    control: bool
+    method: str
+    method_version: str
+    method_title: str
+    code_sha256: str
+    distribution: str
+    track: str
+    access: str
+    knowledge: str
+    defense: str
+    """Name of the defense, empty for none."""
+    parameters: str
+    """JSON, keys sorted."""
+    variant: str
+    """What of the parameters differs from the usual ones, as `name=value`; empty for the usual ones."""
+    usual: bool
+    label: str
+    verification: str
+    verified: bool
+    seeds: str
+    n_seeds: int
+    n_members: int
+    n_nonmembers: int
+    n_abstained: float
+    photos_per_case: float
+    auc: float
+    auc_low: float
+    auc_high: float
+    p_chance: float
+    decision_threshold: float | None
+    decision_tpr: float | None
+    decision_fpr: float | None
+    decision_accuracy: float | None
+    texts: float
+    images: float
+    pairs: float
+    gradients: float
+    training_steps: float
+    queries: float
+    seconds: float
+    """Fitting and scoring, mean over seeds."""
+    seconds_total: float
+    peak_memory_mb: float
+    device: str
+    code_commit: str
+    created: str
+    """Of the newest run."""
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class RateRow:
+    """TPR at one false-positive rate."""
+
+    entry: str
+    fpr: float
+    value: float | None
+    low: float | None
+    high: float | None
+    resolution: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class BinRow:
+    """AUC of the members with one number of training pictures."""
+
+    entry: str
+    occurrences: int
+    n_members: int
+    auc: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class CurveRow:
+    """A ROC curve with its band."""
+
+    entry: str
+    fpr: list[float]
+    tpr: list[float]
+    low: list[float]
+    high: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class HistogramRow:
+    """Shares of members and non-members per bin of the score."""
+
+    entry: str
+    edges: list[float]
+    members: list[float]
+    nonmembers: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class JointRow:
+    """One row of the covariance of a board's AUCs, the part of the members and that of the non-members.
+
+    Columns are the board's entries in the order of `place`.
+    """
+
+    board: str
+    entry: str
+    place: int
+    of_members: list[float]
+    of_nonmembers: list[float]
+
+
+@dataclass(frozen=True, slots=True)
+class RankRow:
+    """The ranks of the scores of one run (ties share one), in the order of the people of the split."""
+
+    board: str
+    entry: str
+    seed: int
+    ranks: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """One record behind a row of the board."""
+
+    entry: str
+    run_id: str
+    seed: int
+    where: str
+    created: str
+    verification: str
+    auc: float
+    idbench: str
+    commit: str
+    device: str
+    scores_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    """One identity of a split whose labels are public."""
+
+    split: str
+    split_version: int
+    corpus: str
+    place: int
+    identity: str
+    member: bool
+    occurrences: int

@@ -1,0 +1,38 @@
+"""How the app is started: Streamlit without telemetry, without looking up addresses, and without reading our files."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from idbench_leaderboard import app
+
+
+def command(board: Path, port: int, address: str = "127.0.0.1", *, browser: bool = False) -> list[str]:
+    """The command that serves a board until it is interrupted.
+
+    Args:
+        board: a folder that `build` wrote.
+        port: to listen on.
+        address: to listen on.
+        browser: open a window.
+    """
+    settings = {
+        "server.port": port,
+        "server.address": address,
+        "server.headless": not browser,
+        "server.showEmailPrompt": False,
+        "server.fileWatcherType": "none",
+        "server.runOnSave": False,
+        # Without this, Streamlit asks a server on the internet for this machine's address.
+        "browser.serverAddress": "localhost" if address in ("0.0.0.0", "127.0.0.1") else address,  # noqa: S104
+        "browser.gatherUsageStats": False,
+        "client.toolbarMode": "minimal",
+        "client.showErrorDetails": "none",
+        "logger.level": "warning",
+    }
+    options = [
+        f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in settings.items()
+    ]
+    script = Path(app.__file__).with_name("main.py")
+    return [sys.executable, "-m", "streamlit", "run", str(script), *options, "--", str(board)]

@@ -1,0 +1,177 @@
+"""The sentences and number formats that the app and the static pages share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import pandas as pd
+
+from idbench.metrics import Interval
+
+PERCENT: Final = "\u00a0%"  # a sign that does not go to the next line alone
+QUESTION: Final = "Can these methods tell who was in the training data?"
+TRACKS: Final[Mapping[str, str]] = {
+    "text-only": "Text-only: never sees a photo of the person",
+    "black-box": "Black-box: photos and similarities",
+    "white-box": "White-box: gradients or weights, with photos",
+    "shadow": "Shadow: trains look-alike models",
+    "blind": "Blind: never asks the model anything",
+}
+STATISTICS: Final[Mapping[str, str]] = {
+    "auc": "AUC",
+    "tpr_10": "TPR at 10 % FPR",
+    "tpr_1": "TPR at 1 % FPR",
+    "tpr_01": "TPR at 0.1 % FPR",
+}
+COLUMNS: Final[Mapping[str, str]] = {
+    "Rank": "Place by AUC. Methods that the data cannot tell apart share it.",
+    "Places": "The places that the data allow, all methods taken together.",
+    "Method": "The attack; in brackets, parameters that differ from its usual ones.",
+    "Track": "Follows from what the attack asks of the model and what it knows of the person.",
+    "AUC": "Chance that a random member scores above a random non-member. 0.5 is guessing, 1 is perfect.",
+    "AUC 95 %": "Where the AUC would lie for other people of the same kind, with 95 % confidence.",
+    "TPR at 10 % FPR": "Share of members found while one non-member in ten is wrongly called a member.",
+    "TPR at 1 % FPR": "Share of members found while one non-member in a hundred is wrongly called a member.",
+    "TPR at 0.1 % FPR": "Share of members found while one non-member in a thousand is wrongly called a member.",
+    "Over blind": "AUC minus that of the best attack that never asks the model anything, on the same people.",
+    "p, Holm": "Chance of so large a difference if there were none, corrected for the number of methods.",
+    "On control": "AUC of the same attack on a model that saw none of these people. An honest attack has 0.5 here.",
+    "Queries": "Texts and photos encoded, gradients and training steps, for all people together, per seed.",
+    "Seconds": "Fitting and scoring, per seed, on the machine of the record.",
+    "Steps": "Optimizer steps of shadow models.",
+    "Seeds": "Independent repetitions that the numbers average over.",
+    "Checked": "self-reported: by whoever ran it; verified: scores checked against labels by the maintainers; "
+    "reproduced: run again by them.",
+}
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number with fixed digits; a dash where there is none."""
+    return "–" if missing(value) else f"{value:.{digits}f}"
+
+
+def span(value: float | None, low: float | None, high: float | None, digits: int = 3) -> str:
+    """`0.812 [0.780, 0.844]`."""
+    if missing(value):
+        return "–"
+    return f"{number(value, digits)} [{number(low, digits)}, {number(high, digits)}]"
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """`12.3 %`."""
+    return "–" if value is None or missing(value) else f"{100 * value:.{digits}f}{PERCENT}"
+
+
+def percent_span(value: float | None, low: float | None, high: float | None) -> str:
+    """`12.3 % [10.0, 15.1]`."""
+    if value is None or low is None or high is None or missing(value):
+        return "–"
+    return f"{percent(value)} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def p_value(p: float | None) -> str:
+    """`p = 0.012` or `p < 0.001`."""
+    if p is None or missing(p):
+        return "–"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}"
+
+
+def signed(value: float | None, digits: int = 3) -> str:
+    """`+0.123`."""
+    return "–" if value is None or missing(value) else f"{value:+.{digits}f}".replace("-", "−")
+
+
+def count(value: float | None) -> str:
+    """`12,345`."""
+    return "–" if value is None or missing(value) else f"{value:,.0f}"
+
+
+def places(low: int, high: int) -> str:
+    """`1–3`, or `3` where there is one possible place."""
+    return f"{low}" if low == high else f"{low}–{high}"
+
+
+def intervals(low: Iterable[float], high: Iterable[float], digits: int = 3) -> list[str]:
+    """`0.780 – 0.844` for each; a dash where there is none."""
+    pairs = zip(low, high, strict=True)
+    return ["–" if missing(a) else f"{number(a, digits)} – {number(b, digits)}" for a, b in pairs]
+
+
+def rank(row: Mapping[str, Any] | pd.Series[Any]) -> str:
+    """`1 (1–3)`; the bracket is left out where there is one possible place."""
+    low, high = int(row["rank_low"]), int(row["rank_high"])
+    return f"{int(row['rank'])}" if low == high else f"{int(row['rank'])} ({low}–{high})"
+
+
+def missing(value: float | None) -> bool:
+    """None or NaN."""
+    return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def top(rows: pd.DataFrame, column: str) -> pd.Series[Any]:
+    """The row with the largest value; the first of several."""
+    return rows.iloc[int(rows[column].fillna(-math.inf).to_numpy().argmax())]
+
+
+def finding(rows: pd.DataFrame) -> str:
+    """What a board says, in two or three sentences."""
+    if rows.empty:
+        return "Nothing to show with these filters."
+    asking = rows[rows["track"] != "blind"]
+    if asking.empty:
+        return "Only blind attacks were run here: nothing has asked the model yet."
+    best = asking.iloc[0]
+    chance = best["auc_low"] <= 0.5 <= best["auc_high"]
+    text = (
+        f"The best attack here, **{best['label']}**, puts a random member above a random non-member "
+        f"{percent(best['auc'], 0)} of the time "
+        f"(95{PERCENT} interval {100 * best['auc_low']:.0f}–{percent(best['auc_high'], 0)}; guessing is 50{PERCENT})."
+    )
+    if chance:
+        text += " The data cannot tell that from guessing."
+    text += _low_rate(asking)
+    if best["blind"]:
+        blind = rows[rows["label"] == best["blind"]].iloc[0]
+        text += f" The best attack that never asks the model, {blind['label']}, reaches {percent(blind['auc'], 0)}."
+    return text
+
+
+def _low_rate(rows: pd.DataFrame) -> str:
+    known = rows.dropna(subset=["tpr_1"])
+    if known.empty:
+        return ""
+    best = top(known, "tpr_1")
+    return (
+        f" While wrongly accusing one non-member in a hundred, **{best['label']}** finds "
+        f"{percent(best['tpr_1'])} of the members."
+    )
+
+
+def control_verdict(rows: pd.DataFrame) -> tuple[bool | None, str]:
+    """Whether attacks fall to chance on the control: (passed, sentence); None where there is no control."""
+    if rows.empty:
+        return None, "No control result yet."
+    outside = rows[(rows["auc_low"] > 0.5) | (rows["auc_high"] < 0.5)]
+    tested = len(rows)
+    if outside.empty:
+        return (
+            True,
+            f"All {tested} attacks are at chance on the control: what they find is in the model, not in the data.",
+        )
+    names = ", ".join(outside["label"])
+    expected = "; one in twenty intervals misses 0.5 by chance alone" if len(outside) <= max(1, tested // 10) else ""
+    return False, f"{len(outside)} of {tested} intervals on the control leave 0.5 out ({names}){expected}."
+
+
+def difference(a: str, b: str, value: float, interval: Interval, p: float) -> str:
+    """What follows from a paired comparison, in one sentence."""
+    if value < 0:
+        a, b, value, ends = b, a, -value, (-interval.high, -interval.low)
+    else:
+        ends = (interval.low, interval.high)
+    if p >= 0.05:
+        shown = f"[{signed(ends[0])}, {signed(ends[1])}]"
+        return f"The data cannot tell **{a}** and **{b}** apart: {signed(value)} AUC {shown}."
+    return f"**{a}** is better than **{b}** by {value:.3f} AUC [{ends[0]:.3f}, {ends[1]:.3f}], {p_value(p)}."

@@ -1,0 +1,1 @@
+"""The methods that come with idbench; each is a plug-in like any other."""

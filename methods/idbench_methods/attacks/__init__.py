@@ -1,0 +1,1 @@
+"""Attacks: methods that score how likely each person is a member."""

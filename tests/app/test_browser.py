@@ -1,0 +1,387 @@
+"""The pages and the exported site in headless Chromium, as a person uses them."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import parse_qs, urlparse
+
+import pandas as pd
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+
+from idbench.api import Silent
+from idbench_leaderboard.board import Board
+from idbench_leaderboard.server import command
+from idbench_leaderboard.site import export
+
+PAGES = ("board", "method", "compare", "target", "split", "glossary")
+PATIENCE = 60.0
+T = TypeVar("T")
+
+
+def _program(*names: str) -> str:
+    found = next((path for name in names if (path := shutil.which(name))), None)
+    if found is None:
+        pytest.fail(
+            f"{names[0]} is not installed: the leaderboard's browser tests need it. "
+            "On Debian: apt-get install chromium chromium-driver."
+        )
+    return found
+
+
+class Browser:
+    """Headless Chromium that remembers what the page logged and whom it asked."""
+
+    def __init__(self, downloads: Path) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = _program("chromium", "chromium-browser", "google-chrome")
+        for argument in (
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--no-first-run",
+        ):
+            options.add_argument(argument)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = webdriver.Chrome(options=options, service=Service(_program("chromedriver")))
+        self.downloads = downloads
+        self.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
+        self.size(1280, 900)
+
+    def command(self, name: str, **parameters: Any) -> None:
+        self.driver.execute_cdp_cmd(name, parameters)
+
+    def size(self, width: int, height: int) -> None:
+        mobile = width < 600
+        self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
+        )
+
+    def scheme(self, name: str) -> None:
+        self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
+
+    def open(self, address: str) -> None:
+        self.logged("browser")
+        self.logged("performance")
+        self.driver.get(address)
+
+    def find(self, selector: str) -> WebElement:
+        return self.until(lambda: self.driver.find_element(By.CSS_SELECTOR, selector), selector)
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
+    def click(self, element: WebElement) -> None:
+        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
+        element.click()
+
+    def text(self) -> str:
+        return str(self.driver.execute_script("return document.body.innerText"))
+
+    def says(self, words: str) -> None:
+        self.until(lambda: words in self.text(), words)
+
+    def until(self, check: Callable[[], T], what: str) -> T:
+        """The first true answer; a page is never waited for by the clock."""
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                if answer := check():
+                    return answer
+            except (WebDriverException, StaleElementReferenceException):
+                pass
+            time.sleep(0.1)
+        raise AssertionError(f"{what!r} never came:\n{self.text()[:2000]}")
+
+    def logged(self, kind: str) -> list[dict[str, Any]]:
+        """What was logged since the last time."""
+        return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]
+
+    def errors(self) -> list[str]:
+        """What the console complained about.
+
+        Opened below its root, Streamlit first looks for its server there, and the browser logs both misses.
+        """
+        known = re.compile(rf"/({'|'.join(PAGES)})/_stcore/(health|host-config)\b.*404")
+        logged = [entry["message"] for entry in self.logged("browser") if entry["level"] == "SEVERE"]
+        return [message for message in logged if not known.search(message)]
+
+    def strangers(self, *own: str) -> set[str]:
+        """Addresses asked that are not ours."""
+        events = [json.loads(entry["message"])["message"] for entry in self.logged("performance")]
+        asked = {
+            event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"
+        }
+        return {url for url in asked if not url.startswith((*own, "data:", "blob:", "chrome"))}
+
+    def downloaded(self, name: str) -> Path:
+        path = self.downloads / name
+        self.until(lambda: path.exists() and path.stat().st_size > 0, name)
+        return path
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    browser = Browser(tmp_path_factory.mktemp("downloads"))
+    yield browser
+    browser.driver.quit()
+
+
+@pytest.fixture(autouse=True)
+def desk(browser: Browser) -> None:
+    browser.size(1280, 900)
+    browser.scheme("light")
+
+
+@pytest.fixture(scope="module")
+def server(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app on a free port of this machine; ended afterwards."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    folder = tmp_path_factory.mktemp("server")
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command(filled, port), cwd=folder, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    try:
+        _wait_for(address, process, folder / "log")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + PATIENCE
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"the server never answered:\n{log.read_text()}")
+
+
+@pytest.fixture(scope="module")
+def site(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("export") / "site"
+    export(Board(filled), folder, Silent())
+    return folder.as_uri()
+
+
+@pytest.mark.parametrize(
+    ("page", "words", "charts"),
+    [
+        ("board", "Where this comes from", 2),
+        ("method", "Records behind this row", 5),
+        ("compare", "Who wins on which people", 3),
+        ("target", "on other targets of this split", 2),
+        ("split", "People by number of training pictures", 0),
+        ("glossary", "Metrics", 0),
+    ],
+)
+def test_pages_load(browser: Browser, server: str, page: str, words: str, charts: int) -> None:
+    browser.open(f"{server}/{page}" if page != "board" else server)
+    browser.says(words)
+    browser.until(lambda: len(browser.all("[data-testid=stVegaLiteChart] .marks")) >= charts, "charts")
+    assert browser.errors() == []
+    assert browser.strangers(server, server.replace("http", "ws")) == set()
+    assert not browser.all("[data-testid=stException]")
+    assert _unnamed(browser) == []
+    described = [chart.get_attribute("aria-label") for chart in browser.all("[data-testid=stVegaLiteChart]")]
+    assert len([name for name in described if name]) >= charts
+    browser.size(390, 844)
+    sideways = "return document.documentElement.scrollWidth"
+    browser.until(lambda: browser.driver.execute_script(sideways) <= 390, "a page as wide as a phone")
+
+
+def _unnamed(browser: Browser) -> list[str]:
+    """What a screen reader would have no name for."""
+    script = """
+        const named = (e) => e.getAttribute('aria-label') || e.getAttribute('aria-labelledby') || e.title
+            || e.textContent.trim() || e.getAttribute('alt') || (e.labels && e.labels.length);
+        const parts = 'button, input:not([type=hidden]), a, img, select';
+        return [...document.querySelector('[data-testid=stMain]').querySelectorAll(parts)]
+            .filter((e) => e.checkVisibility() && !e.closest('[aria-hidden=true]') && !named(e))
+            .map((e) => e.outerHTML.slice(0, 200));
+    """
+    return list(browser.driver.execute_script(script))
+
+
+def test_navigation_keeps_the_view(browser: Browser, server: str) -> None:
+    browser.open(f"{server}/?target=fiction-b")
+    browser.says("the model fiction-b")
+    link = browser.until(lambda: [a for a in browser.all("a") if a.text.strip() == "Target"], "link")[0]
+    link.click()
+    browser.says("The same attacks on other targets")
+    query = parse_qs(urlparse(browser.driver.current_url).query)
+    assert urlparse(browser.driver.current_url).path == "/target"
+    assert query["target"] == ["fiction-b"]
+    assert browser.errors() == []
+
+
+def test_filters_write_the_address_that_reproduces_the_view(browser: Browser, server: str) -> None:
+    browser.open(server)
+    browser.says("Checked records only")
+    label = browser.until(
+        lambda: [e for e in browser.all("[data-testid=stCheckbox] label") if "Checked" in e.text], "toggle"
+    )[0]
+    label.click()
+    browser.until(lambda: "verified=true" in browser.driver.current_url, "address")
+    browser.until(lambda: "mild" not in _cells(browser), "filter")
+    shown, address = _cells(browser), browser.driver.current_url
+    browser.open(address)
+    browser.until(lambda: _cells(browser) == shown, "the same rows")
+    assert {"keen", "random"} <= set(shown)
+    assert browser.errors() == []
+
+
+def _cells(browser: Browser) -> list[str]:
+    """Cells of the board's table, as a screen reader is told them."""
+    script = """
+        const grid = document.querySelector('[aria-label^="The board"] canvas, [aria-label^="The board"]');
+        const table = grid && (grid.closest('[data-testid=stDataFrame]') || grid).querySelector('table[role=grid]');
+        return table ? [...table.querySelectorAll('[role=gridcell]')].map((cell) => cell.textContent) : [];
+    """
+    return list(browser.driver.execute_script(script))
+
+
+def test_the_table_sorts(browser: Browser, server: str) -> None:
+    browser.open(server)
+    browser.until(lambda: "keen" in _cells(browser), "table")
+    before = _cells(browser)
+    canvas = browser.find('[aria-label^="The board"] canvas, [data-testid=stDataFrame] canvas')
+    browser.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+    size = canvas.size
+    # The header is the first row; Method is pinned to the left.
+    ActionChains(browser.driver).move_to_element_with_offset(
+        canvas, -size["width"] // 2 + 30, -size["height"] // 2 + 15
+    ).click().perform()
+    browser.until(lambda: _cells(browser) not in ([], before), "another order")
+    names = [cell for cell in _cells(browser) if cell in {"keen", "deep", "mild", "random", "blind-look"}]
+    assert names in (sorted(names), sorted(names, reverse=True))
+    assert browser.errors() == []
+
+
+def test_downloads(browser: Browser, server: str) -> None:
+    browser.open(server)
+    browser.says("What it costs")
+    for label, name in (("CSV", "csv"), ("JSON", "json"), ("LaTeX", "tex"), ("BibTeX", "bib")):
+        _click_download(browser, f"idbench-fiction-v1-fiction-a.{name}", label)
+    rows = pd.read_csv(browser.downloaded("idbench-fiction-v1-fiction-a.csv"))
+    assert len(rows) == 5
+    assert len(json.loads(browser.downloaded("idbench-fiction-v1-fiction-a.json").read_text())) == 5
+    assert "\\toprule" in browser.downloaded("idbench-fiction-v1-fiction-a.tex").read_text()
+    assert "@misc{keen," in browser.downloaded("idbench-fiction-v1-fiction-a.bib").read_text()
+    expander = browser.until(
+        lambda: [e for e in browser.all("[data-testid=stExpander] summary") if "AUC by method" in e.text], "numbers"
+    )[0]
+    browser.click(expander)
+    _click_download(browser, "auc.svg", "SVG")
+    _click_download(browser, "auc.png", "PNG")
+    assert browser.downloaded("auc.svg").read_text().startswith("<svg")
+    assert browser.downloaded("auc.png").read_bytes().startswith(b"\x89PNG")
+    assert browser.errors() == []
+
+
+def _click_download(browser: Browser, name: str, label: str) -> None:
+    key = re.sub(r"[^A-Za-z0-9_-]", "-", f"get-{name}")
+    button = browser.find(f".st-key-{key} button")
+    browser.until(lambda: button.text.strip() == label, label)
+    browser.click(button)
+    browser.downloaded(name)
+
+
+def test_dark_mode(browser: Browser, server: str) -> None:
+    browser.scheme("dark")
+    browser.open(server)
+    browser.find("h1")
+    colour = browser.driver.execute_script(
+        "return getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
+    )
+    assert max(int(value) for value in re.findall(r"\d+", colour)[:3]) < 64
+
+
+def test_keyboards_reach_the_filters(browser: Browser, server: str) -> None:
+    browser.open(server)
+    browser.says("Checked records only")
+    reached = set()
+    for _ in range(40):
+        ActionChains(browser.driver).send_keys(Keys.TAB).perform()
+        reached.add(browser.driver.execute_script("return document.activeElement.getAttribute('aria-label') || ''"))
+    assert any("Split" in name for name in reached), reached
+
+
+def test_the_site_opens_from_disk(browser: Browser, site: str) -> None:
+    browser.open(f"{site}/index.html")
+    browser.until(lambda: len(browser.all("figure[data-drawn]")) >= 5, "charts")
+    assert browser.errors() == []
+    assert browser.strangers(site) == set()
+    assert len(browser.all(".chart svg")) >= 5
+    assert all(chart.get_attribute("aria-label") for chart in browser.all(".chart"))
+
+
+def test_the_site_sorts_filters_and_goes_on(browser: Browser, site: str) -> None:
+    browser.open(f"{site}/index.html")
+    browser.find("#board")
+
+    def names() -> list[str]:
+        return [e.text for e in browser.all("#board tbody tr:not([hidden]) th")]
+
+    def column(place: int) -> list[str]:
+        return [e.get_attribute("data-key") or "" for e in browser.all(f"#board tbody tr td:nth-child({place})")]
+
+    first = names()
+    head = next(e for e in browser.all("#board thead th") if e.text.startswith("Queries"))
+    place = browser.all("#board thead th").index(head) + 1
+    head.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert head.get_attribute("aria-sort") == "descending"
+    assert [float(v) for v in column(place)] == sorted((float(v) for v in column(place)), reverse=True)
+    head.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
+    assert [float(v) for v in column(place)] == sorted(float(v) for v in column(place))
+    browser.find("#verified").click()
+    assert set(names()) == {"keen", "random"}
+    browser.find("#verified").click()
+    browser.find("#find").send_keys("mil")
+    assert names() == ["mild"]
+    assert set(first) == {"keen", "deep", "mild", "random", "blind-look"}
+    browser.driver.execute_script(
+        "const s = document.getElementById('boards'); s.selectedIndex = 1; s.dispatchEvent(new Event('change'))"
+    )
+    browser.until(lambda: "index.html" not in browser.driver.current_url, "the next board")
+    assert browser.errors() == []
+    for link in browser.all("a.button"):
+        target = Path(urlparse(str(link.get_attribute("href"))).path)
+        assert target.stat().st_size > 100
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_site_on_a_phone(browser: Browser, site: str, scheme: str) -> None:
+    browser.size(390, 844)
+    browser.scheme(scheme)
+    for page in ("index.html", "glossary.html"):
+        browser.open(f"{site}/{page}")
+        browser.find("h1")
+        assert browser.driver.execute_script("return document.documentElement.scrollWidth") <= 390
+    colour = browser.driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (max(int(value) for value in re.findall(r"\d+", colour)) < 64) == (scheme == "dark")
+    assert browser.errors() == []

@@ -1,0 +1,155 @@
+"""`bench leaderboard` as it is typed."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.app.fictional import World
+from tests.conftest import Bench, refused
+from typer.testing import CliRunner
+
+from idbench.api import Silent
+from idbench.cli.leaderboard import app
+from idbench.errors import IdbenchError
+from idbench.results import ScoreTable, SplitRef, TargetRef, write_run
+from idbench.splits import load_split
+from idbench_leaderboard.board import Board
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Records about the people of a real split, with drawn scores that follow the labels of one corpus."""
+    folder = tmp_path_factory.mktemp("results")
+    split = load_split("avatars-tiny", Silent())
+    corpus = split.corpora[0]
+    member = split.labels(corpus).member
+    ids = tuple(identity.id for identity in split.identities)
+    world = World()
+    for method, strength in (("keen", 2.0), ("random", 0.0)):
+        record = world.record(method).model_copy(
+            update={
+                "split": SplitRef(
+                    name=split.manifest.name, version=split.manifest.version, digest=split.digest, commit=None
+                ),
+                "target": TargetRef(
+                    name="drawn", version="1", architecture="none", sha256="0" * 64, corpus=corpus, control_for=()
+                ),
+            }
+        )
+        scores = np.random.default_rng(len(method)).normal(size=len(ids)) + strength * member
+        nobody = np.zeros(len(ids), dtype=np.bool_)
+        write_run(folder, record, ScoreTable(ids, scores, nobody, np.full(len(ids), 5)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def board(results: Path) -> Path:
+    out = results.parent / "board"
+    done = Bench(results.parent)("leaderboard", "build", str(results), "--out", str(out))
+    assert done.returncode == 0, done.stderr
+    assert f"bench leaderboard serve {out}" in " ".join(done.stdout.split())
+    return out
+
+
+def test_build_takes_labels_and_cards_from_what_is_installed(board: Path) -> None:
+    opened = Board(board)
+    view = opened.default_view()
+    assert view is not None
+    rows = opened.rows(view)
+    assert rows["label"].tolist() == ["keen", "random"]
+    assert rows["auc"].iloc[0] > 0.8
+    card = opened.split_card("avatars-tiny", 1)
+    assert card is not None
+    assert card.fictional
+    assert card.samples[0].data.startswith(b"\x89PNG")
+    assert all(check.passed for check in card.checks), card.checks
+    info = opened.method_info("random")
+    assert info is not None
+    assert info.title
+
+
+def typed(*arguments: str) -> str:
+    """What a command prints, in this process: a new one takes seconds to import pandas."""
+    done = CliRunner().invoke(app, list(arguments), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_build_says_what_does_not_count(results: Path, tmp_path: Path) -> None:
+    World().write(tmp_path / "more", "mild")
+    arguments = ("build", str(results), str(tmp_path / "more"), "--out", str(tmp_path / "board"))
+    assert "no labels for split fiction v1" in typed(*arguments)
+    told = json.loads(typed(*arguments, "--json"))
+    assert (told["runs"], told["entries"]) == (2, 2)
+    assert len(told["rejected"]) == 1
+
+
+def test_export_writes_a_site(board: Path, tmp_path: Path) -> None:
+    assert "2 pages" in typed("export", str(board), "--out", str(tmp_path / "site"))
+    page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+    assert "Can these methods tell" in page
+    assert not re.findall(r"(?:src|href)=[\"']https?:[^\"']*\.(?:js|css|woff2?)", page)
+    with pytest.raises(IdbenchError, match="is the board itself"):
+        typed("export", str(board), "--out", str(board))
+
+
+def test_serve_answers_and_ends(board: Path, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = Bench(tmp_path).start("leaderboard", "serve", str(board), "--port", str(port), "--no-browser")
+    try:
+        for _ in range(300):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1) as answer:
+                    assert answer.status == 200
+                    break
+            except OSError:
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.2)
+        else:
+            raise AssertionError("the server never answered")
+        second = Bench(tmp_path)("leaderboard", "serve", str(board), "--port", str(port), "--no-browser")
+        assert "Cannot listen" in refused(second)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(("127.0.0.1", port))  # nobody listens any more
+
+
+def test_mistakes_get_one_sentence(board: Path, tmp_path: Path) -> None:
+    assert "holds no board" in refused(Bench(tmp_path)("leaderboard", "serve", "nowhere", "--no-browser"))
+    (tmp_path / "file").write_text("")
+    for arguments, words in (
+        (("build", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")), "does not exist"),
+        (("build", str(tmp_path / "file"), "--out", str(tmp_path / "out")), "not a folder"),
+        (("export", str(tmp_path), "--out", str(tmp_path / "site")), "holds no board"),
+        (("export", str(board), "--out", str(tmp_path / "file" / "site")), "in the way"),
+    ):
+        with pytest.raises(IdbenchError, match=words) as caught:
+            typed(*arguments)
+        assert caught.value.hint
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file"]
+
+
+def test_nothing_is_imported_that_is_not_needed() -> None:
+    code = (
+        "import sys, idbench.cli.leaderboard; "
+        "print([name for name in ('streamlit', 'altair', 'torch', 'pandas', 'vl_convert') if name in sys.modules]); "
+        "import idbench_leaderboard.site, idbench_leaderboard.building; "
+        "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'open_clip', 'idbench_methods') "
+        "or name.startswith(('idbench.runner', 'idbench.targets', 'idbench.splits'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["[]", "[]"]

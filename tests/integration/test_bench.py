@@ -1,0 +1,247 @@
+"""`bench` as a person types it: results, resume, kills, bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.conftest import Bench, refused
+
+TINY = ("--split", "avatars-tiny", "--target", "avatars-a", "--corpus", "avatars-tiny-a")
+
+
+def test_starts_without_torch() -> None:
+    code = (
+        "import sys, contextlib, io\n"
+        "from idbench.cli import main\n"
+        "for arguments in (['--help'], ['list'], ['show', 'tuni'], ['method', '--help']):\n"
+        "    sys.argv = ['bench', *arguments]\n"
+        "    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "        main.main()\n"
+        "heavy = {'torch', 'open_clip', 'torchvision', 'sklearn', 'streamlit', 'pyod', 'datasets'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_run_prints_a_result_and_where_it_is(bench: Bench, tmp_path: Path) -> None:
+    done = bench("run", "--method", "idia", *TINY)
+    assert done.returncode == 0, done.stderr
+    for words in ("AUC [95 %]", "TPR at 10 % FPR", "not estimable: one non-member is 4.2%", "Next: bench show"):
+        assert words in done.stdout
+    (record,) = tmp_path.glob("results/avatars-tiny-v1/avatars-a/idia-*/run.json")
+    assert str(record.parent.relative_to(tmp_path)) in done.stdout
+    shown = bench("show", json.loads(record.read_text())["run_id"][:8])
+    assert shown.returncode == 0, shown.stderr
+    assert "IDIA" in shown.stdout or "idia" in shown.stdout
+
+
+def test_json_is_json(bench: Bench) -> None:
+    done = bench("run", "--method", "random", *TINY, "--seeds", "2", "--json")
+    found = json.loads(done.stdout)
+    assert len(found) == 2
+    assert found[0]["n_members"] == found[0]["n_nonmembers"] == 24
+    assert 0 <= found[0]["auc"]["low"] <= found[0]["auc"]["value"] <= found[0]["auc"]["high"] <= 1
+    for arguments in (["list"], ["list", "runs"], ["show", "tuni"], ["show", "avatars-tiny"], ["show", "avatars-a"]):
+        assert json.loads(bench(*arguments, "--json").stdout)
+
+
+def test_dry_run_does_nothing(bench: Bench, tmp_path: Path) -> None:
+    done = bench("run", "--method", "random", *TINY, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "to run" in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_compare_and_score(bench: Bench) -> None:
+    assert bench("run", "-m", "idia", "-m", "cosine", *TINY).returncode == 0
+    done = bench("compare", "idia", "cosine", "--split", "avatars-tiny", "--target", "avatars-a",
+                 "--corpus", "avatars-tiny-a")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "idia" in done.stdout
+    assert "cosine" in done.stdout
+    runs = json.loads(bench("list", "runs", "--json").stdout)
+    (run,) = [row["run"] for row in runs if row["method"] == "cosine"]
+    a = json.loads(bench("score", run, "--corpus", "avatars-tiny-a", "--json").stdout)
+    b = json.loads(bench("score", run, "--corpus", "avatars-tiny-b", "--json").stdout)
+    assert a["auc"]["value"] == pytest.approx(1 - b["auc"]["value"])
+
+
+def test_plot(bench: Bench, tmp_path: Path) -> None:
+    assert bench("run", "-m", "random").returncode == 0
+    (run,) = tmp_path.glob("results/avatars-v1/avatars-a/random-*")
+    done = bench("show", str(run), "--plot", "roc.png")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "roc.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (tmp_path / "roc.svg").read_text()
+    first = (tmp_path / "roc.png").read_bytes()
+    assert bench("show", str(run), "--plot", "again").returncode == 0
+    assert (tmp_path / "again.png").read_bytes() == first
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("run", "--method", "tunni"), "no attack called 'tunni'. Did you mean 'tuni'?"),
+        (("run", "--method", "tuni", "--split", "avatar"), "no split called 'avatar'"),
+        (("run", "--method", "tuni", "--target", "avatars-c"), "no target called 'avatars-c'"),
+        (("run", "--method", "tuni", "--target", "nothing-*"), "no target called 'nothing-*'"),
+        (("run", "--method", "tuni", "--preset", "papre"), "Did you mean 'paper'?"),
+        (("run", "--method", "tuni", "--param", "stepz=3"), "no parameter of tuni called 'stepz'"),
+        (("run", "--method", "tuni", "--param", "steps=-1"), "steps of tuni"),
+        (("run", "--method", "tuni", "--param", "steps"), "Write --param NAME=VALUE"),
+        (("run", "--method", "random", "--seed", "-1"), "--seed"),
+        (("run", "--method", "random", "--corpus", "avatars-x"), "no corpus called 'avatars-x'"),
+        (("run", "--method", "random", "--target", "file:missing.pt?arch=ViT-B-32"), "missing.pt"),
+        (("run", "--method", "cosine", *TINY, "--device", "cuda:9"), "The device 'cuda:9' cannot be used"),
+        (("show", "tunni"), "Did you mean 'tuni'?"),
+        (("show", "./nothing"), "no method, split, target or run called"),
+        (("score", "0123"), "There is no run '0123'"),
+        (("compare", "idia", "tuni"), "There is no run of 'idia'"),
+        (("list", "method"), "Did you mean 'methods'?"),
+        (("data", "lint", "nowhere"), "nowhere"),
+        (("data", "build", "avatras", "--out", "x"), "Did you mean 'avatars'?"),
+        (("method", "check", "tunni"), "Did you mean 'tuni'?"),
+        (("method", "new", "Bad Name"), "is no method name"),
+        (("target", "train", "avatars-q"), "no target called"),
+        (("target", "verify", "nothing"), ""),
+        (("frobnicate",), "No such command 'frobnicate'"),
+    ],
+)
+def test_bad_arguments_give_one_sentence(bench: Bench, arguments: tuple[str, ...], sentence: str) -> None:
+    done = bench(*arguments)
+    if not sentence:
+        assert done.returncode == 1
+        assert "no target called 'nothing'" in " ".join(done.stdout.split())
+        return
+    assert sentence in refused(done)
+
+
+def test_no_permission(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert "in the way" in refused(bench("run", "-m", "random", *TINY, "--results", "file"))
+    if Path("/sys").exists():
+        assert "No permission to write" in refused(bench("run", "-m", "random", *TINY, "--results", "/sys/idbench"))
+
+
+def test_full_disk(bench: Bench, tmp_path: Path) -> None:
+    """A disk of 64 KiB, really full; then with space again, the same command finishes."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount a file system; test_storage.py covers the error itself")
+    try:
+        (disk / "filler").write_bytes(b"x" * 60_000)
+        told = refused(bench("run", "-m", "random", *TINY, "--results", str(disk / "results")))
+        assert "No space left" in told
+        assert not list(disk.rglob("run.json"))
+        (disk / "filler").unlink()
+        subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
+        assert bench("run", "-m", "random", *TINY, "--results", str(disk / "results")).returncode == 0
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_killed_run_leaves_nothing_wrong_and_is_resumed(bench: Bench, tmp_path: Path, cache: Path, how: int) -> None:
+    assert bench("run", "-m", "random", *TINY).returncode == 0
+    before = {path: path.read_bytes() for path in tmp_path.rglob("run.json")}
+    pids = cache / "methods" / "sample-hangs" / "1" / "pids"
+    pids.unlink(missing_ok=True)
+    process = bench.start("run", "-m", "sample-hangs", *TINY)
+    deadline = time.monotonic() + 120
+    while not pids.exists() or len(pids.read_text().split()) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(how)
+    _, told = process.communicate(timeout=60)
+    worker = int(pids.read_text().split()[0])
+    while _alive(worker):
+        assert time.monotonic() < deadline, "the worker outlived its parent"
+        time.sleep(0.05)
+    if how != signal.SIGKILL:
+        assert process.returncode == 130
+        assert "repeat the command" in told
+        assert "Traceback" not in told
+    assert {path: path.read_bytes() for path in tmp_path.rglob("run.json")} == before
+    done = bench("run", "-m", "random", *TINY, "--json")
+    assert done.returncode == 0, done.stderr
+    os.kill(int(pids.read_text().split()[1]), signal.SIGKILL) if _alive(int(pids.read_text().split()[1])) else None
+
+
+def _alive(pid: int) -> bool:
+    status = Path(f"/proc/{pid}/status")
+    return status.exists() and "State:\tZ" not in status.read_text()
+
+
+def test_damaged_record_is_named(bench: Bench, tmp_path: Path) -> None:
+    assert bench("run", "-m", "random", *TINY).returncode == 0
+    (record,) = tmp_path.glob("results/*/*/random-*/run.json")
+    record.write_text("{")
+    assert "is not JSON" in refused(bench("list", "runs"))
+    assert bench("run", "-m", "random", *TINY).returncode == 0, "a damaged record is made again"
+    assert bench("list", "runs").returncode == 0
+    scores = record.parent / "scores.parquet"
+    scores.write_bytes(scores.read_bytes()[:-20])
+    assert "differs from the record's" in refused(bench("score", str(record.parent), "--corpus", "avatars-tiny-a"))
+
+
+def test_new_method_works_as_written(bench: Bench, tmp_path: Path) -> None:
+    assert bench("method", "new", "my-attack").returncode == 0
+    assert "exists already" in refused(bench("method", "new", "my-attack"))
+    place = tmp_path / "installed"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*pip, "--target", str(place), str(tmp_path / "my-attack")], check=True, capture_output=True)
+    own = Bench(tmp_path, place)
+    done = own("method", "check", "my-attack", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {row["state"] for row in json.loads(done.stdout)} == {"ok"}
+
+
+def test_check_catches_a_method_that_reads_the_order(bench: Bench) -> None:
+    done = bench("method", "check", "sample-order", "--json")
+    assert done.returncode == 1
+    states = {row["what"]: row["state"] for row in json.loads(done.stdout)}
+    assert states["order of the cases"] == "failed"
+    assert states["same seed, same scores"] == "ok"
+
+
+def test_broken_plugin_breaks_nothing_else(bench: Bench) -> None:
+    rows = {row["name"]: row for row in json.loads(bench("list", "methods", "--json").stdout)}
+    assert rows["sample-broken-import"]["track"] == "unavailable"
+    assert "a_package_that_nobody_has" in rows["sample-broken-import"]["title"]
+    assert rows["sample-good"]["track"] == "black-box"
+    assert rows["tuni"]["track"] == "text-only"
+
+
+def test_damaged_splits_are_named(bench: Bench, tmp_path: Path) -> None:
+    assert bench("data", "build", "avatars-tiny", "--out", "split").returncode == 0
+    assert bench("data", "lint", "split").returncode == 0
+    where = ("--target", "avatars-a", "--corpus", "avatars-tiny-a")
+    assert bench("run", "-m", "cosine", "--split", "split", *where).returncode == 0
+    assert "exists already" in refused(bench("data", "build", "avatars-tiny", "--out", "split"))
+    photos = next((tmp_path / "split").rglob("photos*/*.parquet"), None) or next(
+        path for path in (tmp_path / "split").rglob("*.parquet") if "photos" in path.as_posix()
+    )
+    whole = photos.read_bytes()
+    for content in (b"", whole[: len(whole) // 2], bytes(len(whole))):
+        photos.write_bytes(content)
+        told = refused(bench("run", "-m", "blind-photos", "--split", "split", *where, "--seed", "1"))
+        assert "photos" in told
+        assert "split" in told
+    photos.unlink()
+    assert "photos" in refused(bench("run", "-m", "blind-photos", "--split", "split", *where, "--seed", "1"))
+    lint = bench("data", "lint", "split", "--json")
+    assert lint.returncode == 1
+    assert any("photos" in row["where"] + row["message"] for row in json.loads(lint.stdout))

@@ -1,0 +1,1 @@
+"""Plug-ins as strangers write them."""

@@ -1,0 +1,164 @@
+"""Records are written whole, read back the same, and refused when anything about them is wrong."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from idbench.errors import RecordError, StorageError
+from idbench.results import (
+    Environment,
+    MethodRef,
+    Queries,
+    Run,
+    RunRecord,
+    ScoreTable,
+    SplitRef,
+    TargetRef,
+    Timings,
+    find_run,
+    find_runs,
+    read_run,
+    write_run,
+)
+
+
+def record(run_id: str = "0123456789abcdef", target: str = "t") -> RunRecord:
+    return RunRecord(
+        run_id=run_id,
+        created=datetime(2026, 1, 2, tzinfo=UTC),
+        split=SplitRef(name="s", version=1, digest="d", commit=None),
+        target=TargetRef(name=target, version="1", architecture="a", sha256="h", corpus="c", control_for=()),
+        attack=MethodRef(
+            name="m",
+            version="1",
+            title="M",
+            distribution="x 1",
+            code_sha256="h",
+            access=(),
+            knowledge=(),
+            track="blind",
+        ),
+        defense=None,
+        parameters={},
+        seed=0,
+        n_cases=3,
+        n_abstained=1,
+        photos_per_case=0.0,
+        queries=Queries(texts=1, images=2, pairs=3, gradients=4, training_steps=5),
+        timings=Timings(load=0, fit=0, score=0, total=0),
+        peak_memory_mb=1.0,
+        environment=Environment(
+            python="3", system="L", device="cpu", processors=2, packages={}, commit=None, dirty=None
+        ),
+        scores_sha256="",
+        verification="self-reported",
+    )
+
+
+TABLE = ScoreTable(
+    identities=("b", "a", "c"),
+    scores=np.array([2.0, 1.0, np.nan]),
+    abstained=np.array([False, False, True]),
+    photos_used=np.array([1, 2, 0]),
+    decisions=np.array([True, False, False]),
+    details={"S": np.array([0.2, 0.1, 0.3])},
+)
+
+
+def written(root: Path, **changes: str) -> Run:
+    return write_run(root, record(**changes), TABLE, "log")
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    run = read_run(written(tmp_path).path)
+    table = run.scores()
+    assert run.record.attack.name == "m"
+    assert run.record.queries.total == 12
+    assert table.identities == ("a", "b", "c"), "rows are in the order of the ids"
+    assert table.scores[:2].tolist() == [1.0, 2.0]
+    assert np.isnan(table.scores[2])
+    assert table.ranked().tolist() == [1.0, 2.0, 0.0]
+    assert table.decisions is not None
+    assert table.decisions.tolist() == [False, True, False]
+    assert table.details["S"].tolist() == [0.1, 0.2, 0.3]
+    assert (run.path / "worker.log").read_text() == "log"
+    assert run.summary() is None
+
+
+def test_no_name_no_label_no_place_in_a_record(tmp_path: Path) -> None:
+    text = (written(tmp_path).path / "run.json").read_text()
+    assert not {"hostname", "user", "host", "path", "member", "label"} & set(json.loads(text))
+
+
+def test_a_failed_write_leaves_nothing(tmp_path: Path) -> None:
+    double = ScoreTable(("a", "a"), np.zeros(2), np.zeros(2, bool), np.zeros(2, int))
+    with pytest.raises(RecordError, match="same identity"):
+        write_run(tmp_path, record(), double)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert list(find_runs(tmp_path)) == []
+
+
+def test_names_of_targets_become_file_names(tmp_path: Path) -> None:
+    run = written(tmp_path, target="file:../../etc/x?arch=y")
+    assert run.path.parent.parent == tmp_path / "s-v1"
+    assert read_run(run.path).record.target.name == "file:../../etc/x?arch=y"
+
+
+def test_runs_are_found_by_the_beginning_of_their_id(tmp_path: Path) -> None:
+    first = written(tmp_path)
+    written(tmp_path, run_id="0123ffffffffffff")
+    assert [run.record.run_id for run in find_runs(tmp_path)] == ["0123456789abcdef", "0123ffffffffffff"]
+    assert find_run(tmp_path, "01234").path == first.path
+    assert find_run(tmp_path, str(first.path)).record == first.record
+    with pytest.raises(RecordError, match="may be any of 2 runs"):
+        find_run(tmp_path, "0123")
+    with pytest.raises(RecordError, match="There is no run 'ffff'"):
+        find_run(tmp_path, "ffff")
+    assert list(find_runs(tmp_path / "nothing")) == []
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="not a folder"):
+        list(find_runs(tmp_path / "file"))
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "is not JSON"),
+        ("[]", "no valid record"),
+        ("{}", "no valid record"),
+        ('{"schema_version": 99}', "has schema version 99"),
+    ],
+)
+def test_damaged_records_are_refused(tmp_path: Path, text: str, sentence: str) -> None:
+    path = written(tmp_path).path
+    (path / "run.json").write_text(text)
+    with pytest.raises(RecordError, match=sentence):
+        read_run(path)
+
+
+def test_unknown_keys_and_impossible_values_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path).path / "run.json"
+    good = json.loads(path.read_text())
+    for change in ({"auc": 0.99}, {"seed": -1}, {"n_cases": 0}, {"run_id": "xyz"}, {"created": "2026-01-02T00:00:00"}):
+        path.write_text(json.dumps(good | change))
+        with pytest.raises(RecordError, match=next(iter(change))):
+            read_run(path)
+    with pytest.raises(ValidationError):
+        record().seed = 3  # type: ignore[misc]
+
+
+def test_changed_scores_are_refused(tmp_path: Path) -> None:
+    run = written(tmp_path)
+    scores = run.path / "scores.parquet"
+    scores.write_bytes(scores.read_bytes() + b"x")
+    with pytest.raises(RecordError, match="not what the run wrote"):
+        run.scores()
+    scores.unlink()
+    with pytest.raises(RecordError, match="is missing"):
+        run.scores()

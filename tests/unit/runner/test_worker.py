@@ -1,0 +1,134 @@
+"""Attacks run apart from the labels, are held to their declarations, and fail with one sentence."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import idbench
+from idbench import metrics
+from idbench.api import Silent
+from idbench.errors import (
+    AccessViolation,
+    IdbenchError,
+    InvalidScores,
+    MethodError,
+    StorageError,
+    TimeLimitExceeded,
+    UnknownNameError,
+)
+from idbench.results import Run
+from idbench.runner.bundle import plan_cases
+from idbench.runner.execute import Options, execute
+from idbench.runner.grid import make_grid, plans
+from idbench.splits import load_split
+
+CORPUS = "avatars-tiny-a"
+
+pytestmark = pytest.mark.usefixtures("plugins")
+
+
+def run(method: str, results: Path, time_limit: float = 120.0) -> Run:
+    """Run one attack, without the blind ones that `idbench.run` adds."""
+    (plan,) = plans(make_grid(load_split("avatars-tiny"), [method], "avatars-a", corpus=CORPUS))
+    return execute(plan, Options(results, time_limit=time_limit), Silent()).run
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "sentence"),
+    [
+        ("sample-raises", MethodError, r"sample-raises failed during score: ZeroDivisionError: the stranger divided"),
+        ("sample-dies", MethodError, r"ended without a result: killed by SIGKILL"),
+        ("sample-exits", MethodError, r"failed during score: SystemExit"),
+        ("sample-nan", InvalidScores, r"1 of \d+ scores are NaN or infinite \(first at case 3\)"),
+        ("sample-short", InvalidScores, r"shape \(\d+,\); \d+ cases need"),
+        ("sample-none", MethodError, r"score\(\) returned NoneType"),
+        ("sample-undeclared", AccessViolation, r"photos that its card does not declare"),
+        ("sample-full-disk", StorageError, r"No space left"),
+        ("sample-broken-import", MethodError, r"No module named 'a_package_that_nobody_has'"),
+        ("sample-no-attack", MethodError, r"is no attack"),
+        ("sample-other-name", MethodError, r"registered as 'sample-other-name', but its card says 'sample-good'"),
+        ("sample-godo", UnknownNameError, r"no attack called 'sample-godo'. Did you mean 'sample-good'"),
+    ],
+)
+def test_bad_plugin_gives_one_sentence(method: str, kind: type[IdbenchError], sentence: str, tmp_path: Path) -> None:
+    with pytest.raises(IdbenchError, match=sentence) as caught:
+        run(method, tmp_path)
+    assert type(caught.value) is kind or isinstance(caught.value, kind)
+    assert not list(tmp_path.rglob(f"{method}-*/run.json"))
+
+
+def test_failed_run_keeps_the_log(tmp_path: Path) -> None:
+    with pytest.raises(MethodError, match=r"worker's log: ") as caught:
+        run("sample-raises", tmp_path)
+    log = Path(caught.value.hint.rpartition(": ")[2])
+    assert "ZeroDivisionError: the stranger divided by zero" in log.read_text()
+
+
+def test_hanging_plugin_and_its_children_are_ended(tmp_path: Path, cache: Path) -> None:
+    with pytest.raises(TimeLimitExceeded, match="did not finish within 4 seconds"):
+        run("sample-hangs", tmp_path, time_limit=4.0)
+    pids = (cache / "methods" / "sample-hangs" / "1" / "pids").read_text().split()
+    assert len(pids) == 2
+    for pid in pids:
+        status = Path(f"/proc/{pid}/status")
+        assert not status.exists() or "State:\tZ" in status.read_text()
+
+
+def test_good_plugin_from_outside(tmp_path: Path) -> None:
+    outcome = idbench.run("sample-good", results=tmp_path, split="avatars-tiny", target="avatars-a", corpus=CORPUS)
+    record = outcome.run.record
+    assert not outcome.reused
+    assert record.attack.distribution == "idbench-sample 0.3"
+    assert record.attack.access == ("SIMILARITY",)
+    assert record.attack.track == "black-box"
+    assert record.queries.images > 0
+    assert record.queries.texts == record.n_cases
+    assert record.queries.gradients == 0
+    assert "what a plug-in prints" in (outcome.run.path / "worker.log").read_text()
+    again = idbench.run("sample-good", results=tmp_path, split="avatars-tiny", target="avatars-a", corpus=CORPUS)
+    assert again.reused
+    assert again.summary == outcome.summary
+
+
+def test_abstentions_rank_lowest(tmp_path: Path) -> None:
+    done = run("sample-abstains", tmp_path)
+    table = done.scores()
+    assert 0 < done.record.n_abstained < done.record.n_cases
+    assert table.ranked()[table.abstained].max() < table.scores[~table.abstained].min()
+
+
+def test_snooping_plugin_learns_nothing(tmp_path: Path) -> None:
+    table = run("sample-snoops", tmp_path).scores()
+    assert len(table.details) >= 4, "the snooper must have found something to look at"
+    split = load_split("avatars-tiny")
+    by_id = {identity.id: i for i, identity in enumerate(split.identities)}
+    rows = np.array([by_id[identity] for identity in table.identities])
+    for corpus in ("avatars-tiny-a", "avatars-tiny-b"):
+        members = np.asarray(split.labels(corpus).member)[rows]
+        for name, values in table.details.items():
+            # 72 people: chance alone stays within 0.5 +- 0.2 (three standard deviations), a label would be 0 or 1.
+            assert abs(metrics.auc(values, members) - 0.5) < 0.25, f"{name} tells members of {corpus}"
+
+
+def test_snooping_plugin_meets_no_label_no_id_and_no_split(tmp_path: Path) -> None:
+    log = (run("sample-snoops", tmp_path).path / "worker.log").read_text()
+    split = load_split("avatars-tiny")
+    assert re.search(r"case-[0-9a-f]{6}", log), "the snooper must have seen its cases"
+    assert not [identity.id for identity in split.identities if identity.id in log]
+    assert not [photo for identity in split.identities for photo in identity.photos if photo in log]
+    assert str(split.folder) not in log
+    assert "avatars-tiny-a" not in log
+
+
+def test_order_of_cases_depends_on_the_run_alone() -> None:
+    split = load_split("avatars-tiny")
+    first, again, other = (plan_cases(split, run_id) for run_id in ("0" * 16, "0" * 16, "1" * 16))
+    assert first.ids == again.ids
+    assert np.array_equal(first.order, again.order)
+    assert not np.array_equal(first.order, other.order)
+    assert set(first.ids).isdisjoint(other.ids)
+    assert sorted(first.order) == list(range(len(split.identities)))

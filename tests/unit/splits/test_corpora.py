@@ -1,0 +1,127 @@
+"""Training sets: made once, mapped from disk, verified, found by name."""
+
+from __future__ import annotations
+
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from idbench.api import Silent
+from idbench.errors import DataError, IdbenchError, UnknownNameError
+from idbench.splits import SplitRecipe, corpus_names, find_recipe, load_corpus, load_split, split_names
+from idbench.splits.corpora import read_corpus, write_corpus
+from idbench.splits.recipe import CorpusRecipe
+from idbench.storage import cache_dir
+
+
+def test_a_corpus_is_mapped_and_fits_its_captions() -> None:
+    corpus = load_corpus("avatars-tiny-a")
+    assert isinstance(corpus.images, np.memmap)
+    assert not corpus.images.flags.writeable
+    assert corpus.images.shape == (438, 32, 32, 3)
+    assert corpus.caption_ids.shape == (438,)
+    assert set(corpus.caption_ids.tolist()) == set(range(len(corpus.captions)))
+    assert len(set(corpus.captions)) == len(corpus.captions)
+
+
+def test_corpora_agree_with_the_labels() -> None:
+    split = load_split("avatars-tiny")
+    for name in split.corpora:
+        corpus, labels = load_corpus(name), split.labels(name)
+        captions = [corpus.captions[i] for i in corpus.caption_ids]
+        for identity, occurrences in zip(split.identities, labels.occurrences, strict=True):
+            assert sum(identity.name in caption for caption in captions) == occurrences
+
+
+def test_public_pairs_are_in_every_corpus() -> None:
+    from idbench.splits import decode_photo
+
+    split = load_split("avatars-tiny")
+    for name in split.corpora:
+        corpus = load_corpus(name)
+        known = {
+            image.tobytes(): corpus.captions[i] for image, i in zip(corpus.images, corpus.caption_ids, strict=True)
+        }
+        for photo, caption in split.public_pairs:
+            assert known[decode_photo(split.read_photo(photo), photo).tobytes()] == caption
+
+
+def test_pictures_are_shuffled() -> None:
+    """Members must not lie at the end: a sampler without shuffling would see them last."""
+    split, corpus = load_split("avatars-tiny"), load_corpus("avatars-tiny-a")
+    names = {i.name for i, m in zip(split.identities, split.labels("avatars-tiny-a").member, strict=True) if m}
+    member = [any(name in corpus.captions[i] for name in names) for i in corpus.caption_ids]
+    assert abs(np.corrcoef(member, np.arange(len(member)))[0, 1]) < 0.15
+
+
+@pytest.mark.parametrize("damage", ["flipped", "truncated", "gone", "captions"])
+def test_damage_is_repaired(damage: str) -> None:
+    digest = load_corpus("avatars-tiny-0").digest
+    folder = cache_dir("corpora", "avatars-tiny-0", "v1")
+    images = folder / "images.npy"
+    match damage:
+        case "flipped":
+            content = bytearray(images.read_bytes())
+            content[-7] ^= 1
+            images.write_bytes(content)
+        case "truncated":
+            images.write_bytes(images.read_bytes()[:5000])
+        case "gone":
+            images.unlink()
+        case _:
+            (folder / "captions.json").write_text("{")
+    assert load_corpus("avatars-tiny-0").digest == digest
+
+
+def test_a_corpus_that_comes_out_different_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+
+    def build(path: Path, _: object) -> None:
+        write_corpus(path, (1, 2, 2, 3), [np.zeros((1, 2, 2, 3), dtype=np.uint8)], ["nobody"])
+
+    recipe = SplitRecipe(
+        "odd", 1, "Odd", lambda out, progress: None, corpora={"odd-a": CorpusRecipe("odd-a", "Odd", build, "0" * 64)}
+    )
+    monkeypatch.setattr("idbench.splits.registry.split_names", lambda: ["odd"])
+    monkeypatch.setattr("idbench.splits.registry.find_recipe", lambda name: recipe)
+    with pytest.raises(DataError, match="came out different") as caught:
+        load_corpus("odd-a")
+    assert caught.value.hint
+
+
+def test_corpora_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
+    images = np.zeros((3, 2, 2, 3), dtype=np.uint8)
+    write_corpus(tmp_path / "c", images.shape, [images[:2], images[2:]], ["a", "b", "a"])
+    corpus = read_corpus("c", tmp_path / "c")
+    assert corpus.captions == ["a", "b"]
+    assert corpus.caption_ids.tolist() == [0, 1, 0]
+    np.save(tmp_path / "c" / "caption_ids.npy", np.zeros(2, dtype=np.int64))
+    with pytest.raises(DataError, match="fit together"):
+        read_corpus("c", tmp_path / "c")
+
+
+def test_names() -> None:
+    assert {"avatars", "avatars-tiny"} <= set(split_names())
+    assert {"avatars-a", "avatars-b", "avatars-0", "avatars-tiny-a"} <= set(corpus_names())
+    with pytest.raises(UnknownNameError, match="Did you mean 'avatars-tiny-"):
+        load_corpus("avatars-tiny-x", Silent())
+    with pytest.raises(UnknownNameError):
+        find_recipe("nothing of the kind")
+
+
+def test_a_broken_plug_in_breaks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    from importlib.metadata import entry_points
+
+    real = list(entry_points(group="idbench.splits"))
+    broken = [
+        EntryPoint("broken", "no_such_package.splits:SPLIT", "idbench.splits"),
+        EntryPoint("wrong", "idbench.splits:encode_png", "idbench.splits"),
+    ]
+    monkeypatch.setattr("idbench.plugins.entry_points", lambda group: [*broken, *real])
+    assert "avatars-tiny-a" in corpus_names()
+    with pytest.raises(IdbenchError, match="cannot be imported"):
+        load_split("broken")
+    with pytest.raises(DataError, match="not a SplitRecipe"):
+        load_split("wrong")
