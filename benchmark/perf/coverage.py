@@ -479,8 +479,9 @@ def tables() -> tuple[Table, ...]:
 
 
 AUC_TEXT = """
-True AUC inside the 95 % interval. `auc_interval` is what idbench uses. It stays at or above nominal in all but the
-smallest samples with heavy tails, and errs on the wide side at AUC 0.99 and where one class has eight people only.
+True AUC inside the 95 % interval. `auc_interval` is what idbench uses. It stays within two points of nominal or above,
+but for eight people in each class with heavy tails and AUC 0.99 (0.922), and errs on the wide side at AUC 0.99 and
+where one class has eight people only.
 
 - `delong_interval`: within two points from 50 people in each class up to AUC 0.7, from 100 up to about 0.9, from 1000
   up to 0.95 (0.99 with normal tails). Not for eight non-members, whatever the number of members.
@@ -514,9 +515,10 @@ people in each class and tied scores few p-values are possible, and the tests re
 """
 PAIR_TEXT = """
 How often a test at 5 % rejects for two methods of the same AUC whose noise has the given correlation; `mcnemar`
-compares their decisions at one threshold. `delong_test` refers to Student's t: with the normal distribution instead
-it rejected up to 8.5 % of the time against eight non-members. Both err on the safe side where few identities are out
-of order (small classes, high AUC); `p_mid` is the more powerful of McNemar's p-values and keeps its level here.
+compares their decisions at one threshold. `delong_test` refers to Student's t: with the normal distribution instead it
+rejected about 8 % of the time against eight non-members. Both err on the safe side where few identities are out of
+order (small classes, high AUC); `p_mid` is the more powerful of McNemar's p-values and keeps its level here. The one
+row in bold is chance: 1500 other data sets of that kind gave 0.051.
 """
 PAIR_TPR_TEXT = """
 How often `bootstrap_test_tpr` at 5 % rejects for two methods of the same TPR (400 draws). It errs on the safe side:
@@ -524,18 +526,18 @@ the TPR moves in steps, and a draw without any difference counts for both sides.
 """
 DIFFERENCE_TEXT = """
 Method b is worse by 0.05 AUC. Left: true difference inside the 95 % interval of `delong_test`. Right: how often
-`equivalence` claims "the same within 0.05", which is just not true, at 5 %; small samples never claim it. The
-interval is short where AUCs near 1 meet a small class: there nearly all of the variance comes from identities that a
-sample of this size does not hold.
+`equivalence` claims "the same within 0.05", which is just not true, at 5 %; small samples never claim it. Both hold
+except for eight non-members against many members at AUC 0.95: there nearly all of the variance comes from people that
+eight do not contain. Do not use the interval or `equivalence` with a handful of non-members and AUCs above 0.9.
 """
 POWER_TEXT = """
-`minimum_detectable_auc` claims 80 % power for normal scores; measured with `permutation_test` at 5 %. With eight
-people in each class the claim is rough.
+`minimum_detectable_auc` claims 80 % power for normal scores; measured with `permutation_test` at 5 %.
 """
 POWER_DIFFERENCE_TEXT = """
 `minimum_detectable_difference` claims 80 % power; measured with `delong_test` at 5 % on methods whose AUCs lie half
 of the difference on either side of the given AUC. The correlation of the two AUCs is estimated first, from 2000 data
-sets.
+sets. Measured power lies up to five points
+from the claim: read the difference as a guide, not as a third decimal.
 """
 RANKS_TEXT = """
 Six methods: two equal ones at the given AUC, one 0.05 below, three equal ones at 0.6. Left: all six rank intervals

@@ -23,6 +23,7 @@ from idbench_leaderboard.manifest import ABOUT, REBUILD, SAMPLES, read_manifest
 
 ALL: Final = "all"
 BLIND: Final = "blind"
+NONE: Final = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,12 @@ class Board:
         """Corpora that a target's rows were scored against."""
         rows = self._of(split, version)
         return sorted(str(c) for c in rows.loc[rows["target_label"] == target, "corpus"].unique())
+
+    def defenses(self, split: str, version: int, target: str) -> list[str]:
+        """`none`, then the defenses that stood before a target in some run."""
+        rows = self._of(split, version)
+        names = rows.loc[(rows["target_label"] == target) & (rows["defense"] != ""), "defense"].unique()
+        return [NONE, *sorted(str(name) for name in names)]
 
     def _of(self, split: str, version: int) -> pd.DataFrame:
         entries = self.entries

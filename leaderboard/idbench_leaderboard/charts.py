@@ -252,7 +252,12 @@ def heat(frame: pd.DataFrame) -> Chart:
         alt.Tooltip("high:Q", title="95 % to", format=".3f"),
     ]
     base = alt.Chart(frame).encode(x=x, y=y, tooltip=tooltip)
-    colour = alt.Color("auc:Q", title="AUC", scale=alt.Scale(domain=[0.5, 1.0], scheme="viridis", clamp=True))
+    colour = alt.Color(
+        "auc:Q",
+        title="AUC",
+        scale=alt.Scale(domain=[0.5, 1.0], scheme="viridis", clamp=True),
+        legend=alt.Legend(orient="bottom", gradientLength=200),
+    )
     return alt.layer(
         base.mark_rect().encode(color=colour),
         base.mark_text(fontWeight="bold").encode(

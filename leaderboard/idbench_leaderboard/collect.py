@@ -19,7 +19,8 @@ class Collected:
     Args:
         runs: the readable records, in order of folder and path.
         rejected: the others.
-        names: for each run, its path relative to the folder that was given; shown instead of machine paths.
+        names: for each run, its path relative to the folder that was given; begins with that folder's name if there
+            are several.
     """
 
     runs: tuple[Run, ...]
@@ -36,9 +37,11 @@ def collect(roots: Iterable[Path]) -> Collected:
     runs: list[Run] = []
     names: list[str] = []
     rejected: list[Rejected] = []
-    for root in roots:
+    given = list(roots)
+    for root in given:
+        prefix = f"{root.name}/" if len(given) > 1 else ""
         for folder in _folders(root):
-            name = folder.relative_to(root).as_posix()
+            name = prefix + folder.relative_to(root).as_posix()
             try:
                 runs.append(read_run(folder))
                 names.append(name)

@@ -106,14 +106,11 @@ def _write_data(folder: Path, board: Board, page: Page) -> None:
 
 def _board_page(board: Board, page: Page, pages: list[Page]) -> str:
     rows, view = board.rows(page.view), page.view
-    sizes = f"{int(rows['n_members'].iloc[0]):,} members and {int(rows['n_nonmembers'].iloc[0]):,} non-members"
     _, verdict = words.control_verdict(board.controls(view))
     parts = [
         f"<h1>{_escape(words.QUESTION)}</h1>",
         _choice(page, pages),
-        f"<p>Each row is an attack on the model <b>{_escape(view.target)}</b>. It was asked about {sizes} of the split "
-        f"<b>{_escape(view.split)}</b>, version {view.version}, and never told who is who; a member's pictures were in "
-        f"the corpus <b>{_escape(view.corpus)}</b>.</p>",
+        f"<p>{_bold(words.opening(rows, view))}</p>",
         f"<p>{_bold(words.finding(rows))} {_escape(verdict)}</p>",
         "<h2 id='how-well'>How well, and how surely</h2>",
         *_statistics(rows),

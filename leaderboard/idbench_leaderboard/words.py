@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
 from idbench.metrics import Interval
+
+if TYPE_CHECKING:
+    from idbench_leaderboard.board import View
 
 PERCENT: Final = "\u00a0%"  # a sign that does not go to the next line alone
 QUESTION: Final = "Can these methods tell who was in the training data?"
@@ -108,6 +111,23 @@ def rank(row: Mapping[str, Any] | pd.Series[Any]) -> str:
 def missing(value: float | None) -> bool:
     """None or NaN."""
     return value is None or (isinstance(value, float) and math.isnan(value))
+
+
+def opening(rows: pd.DataFrame, view: View) -> str:
+    """What the rows of a board are."""
+    sizes = "people"
+    if len(rows):
+        members, others = int(rows["n_members"].iloc[0]), int(rows["n_nonmembers"].iloc[0])
+        sizes = f"{members:,} members and {others:,} non-members"
+    defended = f", behind the defense **{view.defense}**" if view.defense else ""
+    text = (
+        f"Each row is an attack on the model **{view.target}**{defended}. It was asked about {sizes} of the split "
+        f"**{view.split}**, version {view.version}, and never told who is who; a member's pictures are in the corpus "
+        f"**{view.corpus}**."
+    )
+    if len(rows) and rows["control"].all():
+        text += " This model is a control: it saw none of these people, so honest attacks are at chance here."
+    return text
 
 
 def top(rows: pd.DataFrame, column: str) -> pd.Series[Any]:

@@ -385,6 +385,16 @@ def test_folders_that_are_no_board_are_refused(tmp_path: Path, filled: Path) -> 
         _ = Board(tmp_path).entries
 
 
+def test_records_of_several_folders_are_told_apart(world: World, tmp_path: Path) -> None:
+    record = world.write(tmp_path / "mine", "keen")
+    run = read_run(next((tmp_path / "mine").rglob("run.json")))
+    write_run(tmp_path / "yours", record, run.scores())
+    found = collect([tmp_path / "mine", tmp_path / "yours"])
+    assert [name.partition("/")[0] for name in found.names] == ["mine", "yours"]
+    built = build(found.runs, [world.labels()], tmp_path / "board", Silent(), names=found.names)
+    assert reasons(built) == [f"the same record counts already: {found.names[0]}"]
+
+
 def test_missing_result_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="does not exist"):
         collect([tmp_path / "nowhere"])

@@ -159,7 +159,7 @@ def test_compare_pairs_and_places(filled: Path) -> None:
 def test_target_says_what_would_fill_the_heat_map(filled: Path) -> None:
     said = text(opened("target", filled))
     assert "No defended target has been attacked yet" in said
-    assert "--defense NAME" in said
+    assert "records that name it" in said
     assert "All 5 attacks are at chance on the control" in said
 
 

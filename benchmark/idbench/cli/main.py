@@ -77,7 +77,6 @@ def main() -> None:
     except TyperException as error:
         status = _misuse(error)
     except (KeyboardInterrupt, typer.Abort):
-        console.err.print("interrupted: what was finished is kept; repeat the command to go on.")
         status = _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`bench list | head`): nothing to say, and nobody to say it to.
@@ -85,6 +84,8 @@ def main() -> None:
         status = 0
     except Exception as error:  # noqa: BLE001  the last line of defence: a person sees a sentence, never a traceback
         status = _bug(error)
+    if status == _INTERRUPTED:  # typer, too, turns an interrupt into this status
+        console.err.print("interrupted: what was finished is kept; repeat the command to go on.")
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -113,6 +114,7 @@ def _bug(error: Exception) -> int:
         where = "Please report it"
     console.complain(IdbenchError(f"This is a bug in idbench: {type(error).__name__}: {text}.", hint=f"{where}."))
     return _BUG
+
 
 if __name__ == "__main__":
     main()

@@ -62,15 +62,14 @@ def _figure(run: Run, judged: Judged) -> Any:
 
 def _roc(axes: Any, judged: Judged) -> None:
     band = metrics.roc_band(judged.scores, judged.members)
-    interval = metrics.delong_interval_logit(judged.scores, judged.members)
-    value = metrics.auc(judged.scores, judged.members)
+    found = metrics.auc_estimate(judged.scores, judged.members)
     axes.fill_between(band.fpr, band.low, band.high, step="post", color=_MEMBER, alpha=0.18, label="95 % band")
     axes.step(
         band.fpr,
         band.tpr,
         where="post",
         color=_MEMBER,
-        label=f"AUC {value:.3f} [{interval.low:.3f}, {interval.high:.3f}]",
+        label=f"AUC {found.value:.3f} [{found.interval.low:.3f}, {found.interval.high:.3f}]",
     )
     axes.plot(band.fpr, band.fpr, linestyle="--", color=_INK, linewidth=1, label="chance")
     axes.axvline(band.resolution, color=_INK, linestyle=":", linewidth=1, label="resolution of the non-members")

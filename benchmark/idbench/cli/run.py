@@ -131,6 +131,7 @@ def _facts(outcome: Outcome) -> list[tuple[str, str]]:
         ("p against chance", text.p_value(summary.p_chance)),
         ("against the best blind attack", text.blind(summary.blind)),
         ("AUC by training pictures", text.bins(summary.bins)),
+        ("rises with them?", "-" if summary.trend_p is None else f"p {text.compared(summary.trend_p)}"),
         ("queries", ", ".join(f"{text.amount(count)} {name}" for name, count in asked.items()) or "none"),
         ("time, memory", f"{text.seconds(record.timings.total)}, {record.peak_memory_mb:.0f} MiB at most"),
     ]

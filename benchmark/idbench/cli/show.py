@@ -155,6 +155,8 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
             "p against chance": text.p_value(summary.p_chance),
             "against blind": text.blind(summary.blind),
             "AUC by training pictures": text.bins(summary.bins),
+            "rises with them?": "-" if summary.trend_p is None else f"p {text.compared(summary.trend_p)}",
+            "mean AUC over the bins": "-" if summary.macro_auc is None else text.estimate(summary.macro_auc),
         }
         if summary.decision is not None:
             d = summary.decision

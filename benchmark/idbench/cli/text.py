@@ -22,12 +22,16 @@ def p_value(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
+def compared(p: float) -> str:
+    """E.g. `= 0.031`, `< 0.001`: what stands after a p."""
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
 def blind(value: BlindComparison | None) -> str:
     """E.g. `+0.310 over blind-names, p <0.001`."""
     if value is None:
         return "-"
-    p = p_value(value.p)
-    return f"{value.difference:+.3f} over {value.attack}, p {p if p.startswith('<') else '= ' + p}"
+    return f"{value.difference:+.3f} over {value.attack}, p {compared(value.p)}"
 
 
 def amount(number: int) -> str:

@@ -417,7 +417,8 @@ def delong_test(
         way, or each perfectly), the interval joins the two `newcombe_interval`s as if independent, and p is the
         level at which that interval would end at 0. The difference is referred to Student's t rather than to the
         normal distribution, which rejects too often when one class has only a few identities. The test keeps its level
-        for every size measured; the interval is short for AUCs above 0.9 in classes of fewer than 100.
+        for every size measured; so does the interval, except for AUCs above 0.9 with a handful of non-members, where it
+        is too narrow.
 
     Raises:
         MetricError: see `delong_covariance`; or `level` outside (0, 1).

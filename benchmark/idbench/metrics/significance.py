@@ -232,6 +232,8 @@ def bootstrap_test_tpr(
 ) -> TprDifference | NotEstimable:
     """Do two methods that scored the same identities have the same TPR at one false-positive rate?
 
+    Errs on the safe side (rejects in 0 to 6 % of the cases where it should in 5 %), as the TPR moves in steps.
+
     Args:
         scores_a: (n,) finite scores of method a. An abstention is given the lowest score by the caller.
         scores_b: (n,) finite scores of method b, same identities in the same order.
@@ -420,6 +422,9 @@ def equivalence(
     alpha: float = 0.05,
 ) -> Equivalence:
     """Are the AUCs of two methods the same within `margin`? Two one-sided tests.
+
+    Keeps its level for every size measured, except for AUCs above 0.9 with a handful of non-members: do not use it
+    there.
 
     Args:
         scores_a: (n,) finite scores of method a. An abstention is given the lowest score by the caller.

@@ -144,6 +144,7 @@ class BinSummary(Closed):
     occurrences: int
     n_members: int
     auc: Estimate
+    tpr: tuple[float | None, ...] = Field(description="at the rates of the summary; None where not estimable")
 
 
 class BlindComparison(Closed):
@@ -177,4 +178,6 @@ class Summary(Closed):
     p_chance: float
     blind: BlindComparison | None
     bins: tuple[BinSummary, ...]
+    trend_p: float | None = Field(description="one-sided: more training pictures, higher scores; None with one bin")
+    macro_auc: Estimate | None = Field(description="mean AUC over the bins, each with equal weight")
     decision: Decision | None

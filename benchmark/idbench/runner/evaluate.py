@@ -88,18 +88,20 @@ def summarize(
     """
     table = run.scores()
     test = judge(table, split, corpus, "test")
-    interval = metrics.delong_interval_logit(test.scores, test.members)
+    strata = _strata(test, seed)
     return Summary(
         run_id=run.record.run_id,
         corpus=corpus,
         control=control,
         n_members=int(test.members.sum()),
         n_nonmembers=int((~test.members).sum()),
-        auc=_estimate(metrics.auc(test.scores, test.members), interval),
+        auc=_auc(test.scores, test.members),
         tpr=tuple(_rate(test, fpr) for fpr in RATES),
         p_chance=metrics.permutation_test(test.scores, test.members, seed=seed).p_greater,
         blind=_against_blind(run, test, split, corpus, blind),
-        bins=_bins(test),
+        bins=() if strata is None else _bins(strata),
+        trend_p=None if strata is None or strata.trend is None else strata.trend.p_rising,
+        macro_auc=None if strata is None else _estimate(strata.macro_auc, strata.macro_interval),
         decision=_decision(judge(table, split, corpus, "calibration"), test),
     )
 
@@ -114,17 +116,32 @@ def _estimate(value: float, interval: metrics.Interval) -> Estimate:
     return Estimate(value=value, low=interval.low, high=interval.high, level=interval.level, method=interval.method)
 
 
+def _auc(scores: NDArray[np.float64], members: NDArray[np.bool_]) -> Estimate:
+    found = metrics.auc_estimate(scores, members)
+    return _estimate(found.value, found.interval)
+
+
 def _rate(test: Judged, fpr: float) -> RateSummary:
     found = metrics.tpr_at_fpr(test.scores, test.members, fpr)
-    if isinstance(found, metrics.NotEstimable):
+    # This interval knows that the threshold, too, was read off a few non-members.
+    interval = metrics.tpr_at_fpr_interval(test.scores, test.members, fpr)
+    if isinstance(found, metrics.NotEstimable) or isinstance(interval, metrics.NotEstimable):
+        lacking = found if isinstance(found, metrics.NotEstimable) else interval
+        assert isinstance(lacking, metrics.NotEstimable)
         return RateSummary(
-            fpr=fpr, value=None, low=None, high=None, threshold=None, resolution=found.resolution, reason=found.reason
+            fpr=fpr,
+            value=None,
+            low=None,
+            high=None,
+            threshold=None,
+            resolution=lacking.resolution,
+            reason=lacking.reason,
         )
     return RateSummary(
         fpr=fpr,
         value=found.value,
-        low=found.interval.low,
-        high=found.interval.high,
+        low=interval.low,
+        high=interval.high,
         threshold=found.threshold if np.isfinite(found.threshold) else None,
         resolution=found.resolution,
         reason=None,
@@ -140,19 +157,23 @@ def _against_blind(run: Run, test: Judged, split: Split, corpus: str, blind: Seq
     return BlindComparison(attack=other.record.attack.name, auc=found.auc_b, difference=found.difference, p=found.p)
 
 
-def _bins(test: Judged) -> tuple[BinSummary, ...]:
-    bins = []
-    for occurrences in np.unique(test.occurrences[test.members]):
-        chosen = ~test.members | (test.occurrences == occurrences)
-        n = int((test.members & chosen).sum())
-        if n < 2:
-            continue  # one person has no spread
-        scores, members = test.scores[chosen], test.members[chosen]
-        interval = metrics.delong_interval_logit(scores, members)
-        bins.append(
-            BinSummary(occurrences=int(occurrences), n_members=n, auc=_estimate(metrics.auc(scores, members), interval))
+def _strata(test: Judged, seed: int) -> metrics.Strata | None:
+    """Metrics by number of training pictures; None where these are not known."""
+    if test.occurrences[test.members].min(initial=1) < 1:
+        return None
+    return metrics.by_stratum(test.scores, test.members, test.occurrences, fprs=RATES, seed=seed)
+
+
+def _bins(strata: metrics.Strata) -> tuple[BinSummary, ...]:
+    return tuple(
+        BinSummary(
+            occurrences=int(stratum.label),
+            n_members=stratum.n_members,
+            auc=_estimate(stratum.auc, stratum.interval),
+            tpr=tuple(None if isinstance(rate, metrics.NotEstimable) else rate.value for rate in stratum.rates),
         )
-    return tuple(bins)
+        for stratum in strata.strata
+    )
 
 
 def _decision(calibration: Judged, test: Judged) -> Decision | None:

@@ -23,7 +23,7 @@ from idbench.targets.memory import LARGEST_MATRIX, Batches, batch_for
 from idbench.targets.texts import TextEncoder
 
 _GRADIENT_BATCH = 128
-"""Images per forward and backward pass; measured for the shipped targets on two cores (benchmark/perf)."""
+"""Images per forward and backward pass; measured best for the shipped targets (benchmark/perf/text_engine.py)."""
 
 _GRADIENT_ACTIVATIONS = 60
 """Working memory of one image whose gradient is taken, in sizes of the image itself."""

@@ -12,7 +12,7 @@ import pandas as pd
 import streamlit as st
 
 from idbench_leaderboard import downloads
-from idbench_leaderboard.board import ALL, Board, View
+from idbench_leaderboard.board import ALL, NONE, Board, View
 from idbench_leaderboard.words import TRACKS
 
 _TTL: Final = 600.0
@@ -90,13 +90,17 @@ def filters(board: Board) -> View:
             "Blind attacks are always shown.",
             _track_name,
         )
+        defense = choose(
+            "Defense", board.defenses(split, int(version), target), "defense", "What stands before the target."
+        )
         verified = st.toggle(
             "Checked records only", key="verified", bind="query-params", help="Leave out self-reported."
         )
         every = st.toggle(
             "Every parameter setting", key="settings", bind="query-params", help="Not only each method's usual ones."
         )
-    return View(split, int(version), target, corpus, track, verified, "all" if every else "usual")
+    settings = "all" if every else "usual"
+    return View(split, int(version), target, corpus, track, verified, settings, "" if defense == NONE else defense)
 
 
 def _track_name(track: str) -> str:

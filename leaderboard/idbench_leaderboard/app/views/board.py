@@ -30,7 +30,7 @@ def page(board: Board, view: View | None) -> None:
         common.nothing("There is no result yet.", "Run a method and build a board:", common.FIRST)
         return
     rows = common.rows_of(board, view)
-    _opening(rows, view)
+    st.markdown(words.opening(rows, view))
     if rows.empty:
         st.info("No record passes these filters. Take one away: *Checked records only*, or the track.")
         return
@@ -41,19 +41,6 @@ def page(board: Board, view: View | None) -> None:
     _downloads(board, rows, view)
     _cost(rows)
     _traces(board)
-
-
-def _opening(rows: pd.DataFrame, view: View) -> None:
-    sizes = (
-        f"{int(rows['n_members'].iloc[0]):,} members and {int(rows['n_nonmembers'].iloc[0]):,} non-members"
-        if len(rows)
-        else "people"
-    )
-    st.markdown(
-        f"Each row is an attack on the model **{view.target}**. It was asked about {sizes} of the split "
-        f"**{view.split}**, version {view.version}, and never told who is who; a member's pictures were in the corpus "
-        f"**{view.corpus}**."
-    )
 
 
 def _tiles(board: Board, view: View, rows: pd.DataFrame) -> None:

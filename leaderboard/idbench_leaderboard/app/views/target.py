@@ -69,12 +69,11 @@ def _defenses(board: Board, view: View, rows: pd.DataFrame) -> None:
     st.subheader("Attacks against defenses", anchor="defenses")
     frame = tables.defenses(board, view)
     if frame["defense"].nunique() < 2:
-        common.nothing(
-            "No defended target has been attacked yet.",
-            "A defense turns this target into another one; each gets a column here once attacks were run on it:",
-            f"bench run --method {rows.iloc[0]['method']} --split {view.split} --target {view.target} --defense NAME\n"
-            "bench leaderboard build results --out board",
+        st.info(
+            "No defended target has been attacked yet. A defense turns this target into another one; each gets a "
+            "column here as soon as records that name it are among the results that the board is built from."
         )
+        st.code("bench leaderboard build results --out board", language="bash")
     text = "AUC of each attack (rows) with each defense (columns)."
     common.show_chart(charts.heat(frame), "AUC by attack and defense", text, frame, "defenses")
 

@@ -1,0 +1,94 @@
+"""Takes the screenshots of the README: `python docs/screenshots/take.py BOARD` (needs Chromium and its driver).
+
+Serves the board on a free port of this machine and ends the server afterwards.
+"""
+
+import argparse
+import shutil
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+
+from idbench_leaderboard.manifest import REFERENCE
+from idbench_leaderboard.server import command
+
+FOLDER = Path(__file__).parent
+# name: address, width, height, colour scheme
+SHOTS = {
+    "board": ("/", 1280, 1180, "light"),
+    "board-dark": ("/", 1280, 1180, "dark"),
+    "board-phone": ("/", 390, 844, "light"),
+    "method": ("/method", 1280, 1180, "light"),
+    "compare": ("/compare", 1280, 1180, "light"),
+    "target": ("/target", 1280, 1180, "light"),
+    "split": ("/split", 1280, 980, "light"),
+}
+
+
+def main() -> None:
+    """Take them all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("board", type=Path, nargs="?", default=REFERENCE)
+    board = parser.parse_args().board
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(command(board, port), stdout=subprocess.DEVNULL)  # noqa: S603  our own command
+    try:
+        _wait_for(port)
+        for name, (address, width, height, scheme) in SHOTS.items():
+            take(f"http://127.0.0.1:{port}{address}", FOLDER / f"{name}.png", width, height, scheme)
+    finally:
+        server.terminate()
+        server.wait()
+
+
+def take(address: str, path: Path, width: int, height: int, scheme: str) -> None:
+    """One screenshot, once the page has stopped changing."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
+        options.add_argument(argument)
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or ""))
+    try:
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        driver.get(address)
+        _settle(driver)
+        driver.save_screenshot(str(path))
+    finally:
+        driver.quit()
+
+
+def _wait_for(port: int) -> None:
+    for _ in range(600):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.2)
+    raise SystemExit("the server never answered")
+
+
+def _settle(driver: webdriver.Chrome) -> None:
+    """Wait until the page has charts or tables and has said the same for three seconds."""
+    seen, since = "", time.monotonic()
+    for _ in range(600):
+        text = driver.find_element(By.TAG_NAME, "body").text
+        done = driver.find_elements(By.CSS_SELECTOR, ".marks, [data-testid=stTable]")
+        if text != seen or not done:
+            seen, since = text, time.monotonic()
+        elif time.monotonic() - since > 3:
+            return
+        time.sleep(0.2)
+    raise SystemExit(f"{driver.current_url} never came to rest")
+
+
+if __name__ == "__main__":
+    main()
