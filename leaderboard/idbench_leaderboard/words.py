@@ -178,7 +178,8 @@ def control_verdict(rows: pd.DataFrame) -> tuple[bool | None, str]:
     if outside.empty:
         return (
             True,
-            f"All {tested} attacks are at chance on the control: what they find is in the model, not in the data.",
+            f"None of {tested} attacks can be told from chance on the control: "
+            "what they find elsewhere comes from the model.",
         )
     names = ", ".join(outside["label"])
     expected = "; one in twenty intervals misses 0.5 by chance alone" if len(outside) <= max(1, tested // 10) else ""

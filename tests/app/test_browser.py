@@ -247,7 +247,7 @@ def test_filters_write_the_address_that_reproduces_the_view(browser: Browser, se
     )[0]
     label.click()
     browser.until(lambda: "verified=true" in browser.driver.current_url, "address")
-    browser.until(lambda: "mild" not in _cells(browser), "filter")
+    browser.until(lambda: "keen" in _cells(browser) and "mild" not in _cells(browser), "filtered rows")
     shown, address = _cells(browser), browser.driver.current_url
     browser.open(address)
     browser.until(lambda: _cells(browser) == shown, "the same rows")

@@ -160,7 +160,7 @@ def test_target_says_what_would_fill_the_heat_map(filled: Path) -> None:
     said = text(opened("target", filled))
     assert "No defended target has been attacked yet" in said
     assert "records that name it" in said
-    assert "All 5 attacks are at chance on the control" in said
+    assert "None of 5 attacks can be told from chance on the control" in said
 
 
 def test_target_draws_defenses_once_there_are_some(world: World, tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_split_shows_card_audit_and_sizes(filled: Path) -> None:
     test = opened("split", filled)
     said = text(test)
     assert "Nobody here exists." in said
-    assert "every blind attack is at chance" in said
+    assert "No blind attack can be told from chance" in said
     checks = next(each.value for each in test.dataframe if "Verdict" in each.value)
     assert checks["Verdict"].tolist() == ["passed", "look closer"]
     assert test.dataframe[-1].value["Members"].sum() == 120

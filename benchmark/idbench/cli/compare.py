@@ -23,6 +23,7 @@ def compare(
     """Compare two methods: difference, interval, p, and what follows."""
     from idbench.metrics import NotEstimable
     from idbench.runner.comparing import compare_runs
+    from idbench.runner.evaluate import RATES
     from idbench.splits import load_split
 
     with console.bars() as progress:
@@ -41,9 +42,10 @@ def compare(
             text.p_value(found.auc.p),
         )
     ]
-    for rate in found.tpr:
+    for fpr, rate in zip(RATES, found.tpr, strict=True):
         if isinstance(rate, NotEstimable):
-            rows.append(("TPR at low FPR", "-", "-", rate.reason, "-"))
+            lacking = f"not estimable: one non-member is {rate.resolution:.1%}"
+            rows.append((f"TPR at {fpr:g} FPR", "-", "-", lacking, "-"))
             continue
         rows.append(
             (

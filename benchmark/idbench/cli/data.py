@@ -52,7 +52,7 @@ def lint(
     from idbench.splits import load_corpus
 
     if not folder.is_dir():
-        raise IdbenchError(f"{folder} is not a folder.", hint="Give the folder of a split, as `bench data build` writes.")
+        raise IdbenchError(f"{folder} is not a folder.", hint="Give one that `bench data build` wrote.")
     with console.bars() as progress:
         corpora = [load_corpus(name, progress) for name in corpus or ()]
         findings = check(folder, corpora=corpora, progress=progress)

@@ -8,7 +8,7 @@ from pathlib import Path
 from idbench import metrics
 from idbench.errors import RecordError
 from idbench.results import Run, find_run, find_runs
-from idbench.runner.evaluate import judge
+from idbench.runner.evaluate import RATES, judge
 from idbench.runner.plan import targets_of
 from idbench.runner.scoring import check_split, own_corpus
 from idbench.splits import Split
@@ -60,6 +60,7 @@ def compare_runs(
         name_a=_label(run_a, run_b),
         name_b=_label(run_b, run_a),
         margin=margin,
+        fprs=RATES,
     )
     return Pairing(run_a, run_b, chosen, found)
 

@@ -64,7 +64,7 @@ def _audit(board: Board, view: View, card: SplitCard | None) -> None:
     else:
         shifted = blind[(blind["auc_low"] > 0.5) | (blind["auc_high"] < 0.5)]
         if shifted.empty:
-            st.success("No: every blind attack is at chance. What attacks find here comes from the model.")
+            st.success("No blind attack can be told from chance here. What other attacks find comes from the model.")
         else:
             st.warning(
                 f"Look closer: {', '.join(shifted['label'])} is not at chance without asking the model anything."
