@@ -11,7 +11,7 @@ from idbench.api.errors import (
     TargetError,
     TimeLimitExceeded,
 )
-from idbench.api.method import Attack, Context, Progress, Silent
+from idbench.api.method import Attack, Context, Progress, Reporter, Silent
 from idbench.api.target import TargetInfo, TargetView
 from idbench.api.words import Access, Knowledge, Track, names_of, track_of
 
@@ -33,6 +33,7 @@ __all__ = [
     "Pair",
     "Photo",
     "Progress",
+    "Reporter",
     "Scores",
     "Silent",
     "TargetError",

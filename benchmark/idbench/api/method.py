@@ -33,12 +33,26 @@ class Progress(Protocol):
         ...
 
 
-class Silent:
-    """A progress reporter that says nothing."""
+class Reporter(ABC):
+    """A progress reporter that needs to know only how to show `update`."""
+
+    @abstractmethod
+    def update(self, done: float, total: float, description: str) -> None:
+        """Say that `done` of `total` units are finished."""
 
     def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-        """Pass items on."""
-        yield from items
+        """Pass items on and say how many are finished."""
+        if total is None:
+            items = list(items)
+            total = len(items)
+        for done, item in enumerate(items):
+            self.update(done, total, description)
+            yield item
+        self.update(total, total, description)
+
+
+class Silent(Reporter):
+    """A progress reporter that says nothing."""
 
     def update(self, done: float, total: float, description: str) -> None:
         """Do nothing."""

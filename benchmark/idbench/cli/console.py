@@ -7,38 +7,27 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from idbench.api import Reporter
 from idbench.errors import IdbenchError
 
-T = TypeVar("T")
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
 
 
-class Bars:
+class Bars(Reporter):
     """A progress reporter that draws a bar with the time left, or writes a line now and then without a terminal."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._tasks: dict[str, TaskID] = {}
         self._last = time.monotonic()
-
-    def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-        """Pass items on while the bar moves."""
-        if total is None:
-            items = list(items)
-            total = len(items)
-        for done, item in enumerate(items):
-            self.update(done, total, description)
-            yield item
-        self.update(total, total, description)
 
     def update(self, done: float, total: float, description: str) -> None:
         """Move the bar of that description."""

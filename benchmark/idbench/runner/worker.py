@@ -12,39 +12,27 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO, TypeVar, cast
+from typing import Any, TextIO, cast
 
 import numpy as np
 
 from idbench import plugins
-from idbench.api import AccessViolation, Attack, Context, Scores, TargetView
+from idbench.api import AccessViolation, Attack, Context, Reporter, Scores, TargetView
 from idbench.errors import IdbenchError
 from idbench.runner.bundle import Request, read_cases, read_request
 from idbench.runner.messages import FAILURE, RESULT, SCORES, Failure, Result, dump
 
-T = TypeVar("T")
 _REPORT_EVERY = 0.1  # seconds between progress messages: often enough for the eye, seldom enough to cost nothing
 
 
-class PipeProgress:
+class PipeProgress(Reporter):
     """Sends progress to the parent, not more often than a person can see."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._last = 0.0
-
-    def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-        """Pass items on and report how many are finished."""
-        if total is None:
-            items = list(items)
-            total = len(items)
-        for done, item in enumerate(items):
-            self.update(done, total, description)
-            yield item
-        self.update(total, total, description)
 
     def update(self, done: float, total: float, description: str) -> None:
         """Report that `done` of `total` units are finished."""
