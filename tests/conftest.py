@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent
+collect_ignore = ["plugin_package"]  # strangers' code: installed and run, never collected
 
 
 @pytest.fixture(scope="session", autouse=True)
