@@ -21,10 +21,10 @@ from idbench.errors import (
     UnknownNameError,
 )
 from idbench.results import Run
-from idbench.runner.bundle import plan_cases
+from idbench.runner.bundle import CasePlan, plan_cases
 from idbench.runner.execute import Options, execute
 from idbench.runner.grid import make_grid, plans
-from idbench.splits import load_split
+from idbench.splits import Split, load_split
 
 CORPUS = "avatars-tiny-a"
 
@@ -112,6 +112,21 @@ def test_snooping_plugin_learns_nothing(tmp_path: Path) -> None:
         for name, values in table.details.items():
             # 72 people: chance alone stays within 0.5 +- 0.2 (three standard deviations), a label would be 0 or 1.
             assert abs(metrics.auc(values, members) - 0.5) < 0.25, f"{name} tells members of {corpus}"
+
+
+def test_snooping_plugin_would_find_a_leak(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check above can fail: let the order of the cases tell members, and the snooper brings it home."""
+
+    def leaking(split: Split, run_id: str, shuffle: int = 0) -> CasePlan:
+        plan = plan_cases(split, run_id, shuffle)
+        return CasePlan(np.argsort(np.asarray(split.labels(CORPUS).member), kind="stable"), plan.ids)
+
+    monkeypatch.setattr("idbench.runner.execute.plan_cases", leaking)
+    table = run("sample-snoops", tmp_path).scores()
+    split = load_split("avatars-tiny")
+    members = {identity.id: bool(m) for identity, m in zip(split.identities, split.labels(CORPUS).member, strict=True)}
+    truth = np.array([members[identity] for identity in table.identities])
+    assert max(metrics.auc(values, truth) for values in table.details.values()) == 1.0
 
 
 def test_snooping_plugin_meets_no_label_no_id_and_no_split(tmp_path: Path) -> None:
