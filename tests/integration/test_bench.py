@@ -45,12 +45,33 @@ def test_run_prints_a_result_and_where_it_is(bench: Bench, tmp_path: Path) -> No
 
 def test_json_is_json(bench: Bench) -> None:
     done = bench("run", "--method", "random", *TINY, "--seeds", "2", "--json")
-    found = json.loads(done.stdout)
+    found = json.loads(done.stdout)["runs"]
     assert len(found) == 2
     assert found[0]["n_members"] == found[0]["n_nonmembers"] == 24
     assert 0 <= found[0]["auc"]["low"] <= found[0]["auc"]["value"] <= found[0]["auc"]["high"] <= 1
     for arguments in (["list"], ["list", "runs"], ["show", "tuni"], ["show", "avatars-tiny"], ["show", "avatars-a"]):
         assert json.loads(bench(*arguments, "--json").stdout)
+
+
+def test_several_targets_are_pooled_by_identity(bench: Bench) -> None:
+    several = ("--split", "avatars-tiny", "--target", "avatars-a,avatars-b", "--corpus", "avatars-tiny-a")
+    found = json.loads(bench("run", "-m", "cosine", "-m", "random", *several, "--seeds", "2", "--json").stdout)
+    by_method = {pooled["method"]: pooled for pooled in found["pooled"]}
+    assert set(by_method) == {"cosine", "random"}
+    for method, pooled in by_method.items():
+        aucs = [run["auc"]["value"] for run in found["runs"] if f"/{method}-" in run["record"]]
+        assert len(aucs) == 4
+        assert pooled["targets"] == ["avatars-a", "avatars-b"]
+        assert pooled["auc"]["value"] == pytest.approx(sum(aucs) / 4)
+        assert pooled["auc"]["low"] < pooled["auc"]["value"] < pooled["auc"]["high"]
+        assert pooled["tpr"][2]["value"] is None
+        assert "non-members" in pooled["tpr"][2]["reason"]
+    # Both seeds give the cosine the same scores: four rows must not count as four times as many people.
+    single = found["runs"][0]["auc"]
+    width = by_method["cosine"]["auc"]["high"] - by_method["cosine"]["auc"]["low"]
+    assert width > 0.6 * (single["high"] - single["low"])
+    shown = bench("run", "-m", "cosine", *several)
+    assert "pooled over avatars-a, avatars-b" in shown.stdout
 
 
 def test_dry_run_does_nothing(bench: Bench, tmp_path: Path) -> None:

@@ -56,7 +56,7 @@ def run(
     if dry_run:
         _announce(grid, wanted.results.as_posix(), json)
     elif json:
-        console.write_json([{"record": o.run.path.as_posix(), **o.summary.model_dump(mode="json")} for o in outcomes])
+        _write_json(grid, outcomes)
     else:
         _print(grid, outcomes)
 
@@ -88,6 +88,46 @@ def _announce(grid: Grid, results: str, json: bool) -> None:
         console.table(f"{grid.split.manifest.name}: {len(unique)} runs", names, unique, right=("seed",))
 
 
+def _write_json(grid: Grid, outcomes: list[Outcome]) -> None:
+    from dataclasses import asdict
+
+    from idbench.runner.pooling import pool
+
+    pooled = [
+        asdict(p) | {"auc": p.auc.model_dump(mode="json"), "tpr": [rate.model_dump(mode="json") for rate in p.tpr]}
+        for p in pool(grid.split, outcomes)
+    ]
+    runs = [{"record": o.run.path.as_posix(), **o.summary.model_dump(mode="json")} for o in outcomes]
+    console.write_json({"runs": runs, "pooled": pooled})
+
+
+def _print_pooled(grid: Grid, outcomes: list[Outcome]) -> None:
+    from idbench.runner.pooling import pool
+
+    pooled = pool(grid.split, outcomes)
+    if not pooled:
+        return
+    names = ", ".join(dict.fromkeys(name for p in pooled for name in p.targets))
+    console.table(
+        f"pooled over {names}",
+        ("method", "targets", "seeds", "AUC [95 %]", "sd over targets", "TPR at 10 % FPR", "TPR at 1 % FPR"),
+        [
+            (
+                p.method,
+                str(len(p.targets)),
+                str(p.seeds),
+                text.estimate(p.auc),
+                f"{p.spread:.3f}",
+                text.rate(p.tpr[0]),
+                text.rate(p.tpr[1]),
+            )
+            for p in pooled
+        ],
+        right=("targets", "seeds", "sd over targets"),
+    )
+    console.say("pooled: mean over targets and seeds; intervals by drawing people, each with all scores; no controls")
+
+
 def _print(grid: Grid, outcomes: list[Outcome]) -> None:
     manifest, first = grid.split.manifest, outcomes[0].summary
     people = (
@@ -110,6 +150,7 @@ def _print(grid: Grid, outcomes: list[Outcome]) -> None:
         )
         console.table(people, columns, [_row(o) for o in outcomes], right=("seed", "time"))
         console.say("p: against chance, by permutation; over blind: AUC minus the best blind attack's, and its p")
+        _print_pooled(grid, outcomes)
     for outcome in outcomes:
         for line in _remarks(outcome):
             console.say(line)

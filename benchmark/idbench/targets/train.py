@@ -134,7 +134,13 @@ class _Trainer:
         self._id = sha256_bytes(f"{says} {corpus.digest} {torch.__version__}".encode())
 
     def run_epoch(self, epoch: int) -> None:
-        """One pass over the corpus in an order that the seed and the epoch decide."""
+        """One pass over the corpus; its order and its dropout are decided by the seed and the epoch."""
+        # A training that is resumed must draw what the uninterrupted one would have drawn.
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.recipe.seed + epoch)
+            self._run_epoch(epoch)
+
+    def _run_epoch(self, epoch: int) -> None:
         from open_clip import ClipLoss
 
         criterion = ClipLoss()

@@ -109,7 +109,7 @@ def test_training_leaves_the_callers_chance_alone(tmp_path: Path) -> None:
     assert torch.equal(torch.rand(3), expected)
 
 
-@pytest.mark.parametrize("tower", [VIT, RESNET], ids=["vit", "resnet"])
+@pytest.mark.parametrize("tower", [VIT, VIT | {"patch_dropout": 0.5}, RESNET], ids=["vit", "dropout", "resnet"])
 def test_an_interrupted_training_goes_on_with_the_same_result(tmp_path: Path, tower: dict[str, Any]) -> None:
     whole = train(tmp_path / "whole.safetensors", tower=tower)
     out = tmp_path / "cut.safetensors"
