@@ -1,4 +1,4 @@
-"""The three shipped targets: tiny CLIPs trained on fictional people, and the control that saw none under test."""
+"""The shipped targets: tiny CLIPs trained on fictional people, the control that saw none under test, and relatives."""
 
 from __future__ import annotations
 
@@ -30,14 +30,22 @@ class _Pins:
     corpus: str
 
 
-def _spec(name: str, title: str, pins: _Pins, *, control_for: tuple[str, ...] = ()) -> TargetSpec:
+def _spec(
+    name: str,
+    title: str,
+    pins: _Pins,
+    *,
+    corpus: str | None = None,
+    vision: dict[str, Any] | None = None,
+    control_for: tuple[str, ...] = (),
+) -> TargetSpec:
     return TargetSpec(
         name=name,
         version="1",
         title=title,
-        corpus=name,
+        corpus=corpus or name,
         control_for=control_for,
-        architecture=ARCHITECTURE,
+        architecture=ARCHITECTURE if vision is None else ARCHITECTURE | {"vision_cfg": {"image_size": 32} | vision},
         weights=Packaged(file=f"{name}.safetensors"),
         sha256=pins.weights,
         tokenizer=MERGES,
@@ -76,4 +84,24 @@ CONTROL = _spec(
         corpus="f2ea6081f9555539cfa81fe71b849b469b82bb6fa65ec3ee35feb00a15d9ba45",
     ),
     control_for=("avatars-a", "avatars-b"),
+)
+
+
+def _relative(of: str, vision: dict[str, Any], weights: str, golden: str) -> TargetSpec:
+    """A target that stands to `avatars-a` as one of the six architectures of the papers stands to RN50."""
+    assert A.corpus_digest is not None
+    return _spec(
+        f"avatars-a-{of.lower()}",
+        f"Relative of {of}, trained like avatars-a on corpus A",
+        _Pins(weights=weights, golden=golden, corpus=A.corpus_digest),
+        corpus="avatars-a",
+        vision=vision,
+    )
+
+
+VIT_B_32 = _relative(
+    "ViT-B-32",
+    {"layers": 3, "width": 96, "head_width": 32, "patch_size": 8},
+    weights="5da6bc928dd9aa41f0986caeefe4cd484c77af84b42738bc79f3b7cd841da20e",
+    golden="621791f9a7bc881f716be3ed207d8866272fb690407583a2a3029ebd40fda336",
 )
