@@ -99,6 +99,13 @@ def _relative(of: str, vision: dict[str, Any], weights: str, golden: str) -> Tar
     )
 
 
+RN101 = _relative(
+    "RN101",
+    {"layers": [1, 1, 3, 1], "width": 16, "head_width": 64},
+    weights="89b237103678f4c11a09f9d2f16a51bc00725a737ed04a0a7c6a0013979dfc3f",
+    golden="c11848ba9f0d20e8a55dd9bf36ea8bd40ed0663ae3f089553c419594c74a266a",
+)
+
 VIT_B_32 = _relative(
     "ViT-B-32",
     {"layers": 3, "width": 96, "head_width": 32, "patch_size": 8},
