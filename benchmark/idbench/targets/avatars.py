@@ -106,6 +106,13 @@ RN101 = _relative(
     golden="c11848ba9f0d20e8a55dd9bf36ea8bd40ed0663ae3f089553c419594c74a266a",
 )
 
+RN50X4 = _relative(
+    "RN50x4",
+    {"layers": [1, 1, 2, 1], "width": 20, "head_width": 64},
+    weights="535599291a6bf3b07bad88cef5ec139fe5967055f799d6407e8f775be3aa1efd",
+    golden="957a0f6f8cfd77141e70e507d46f9dd0e266a7bf07702f65a986c63a55de85db",
+)
+
 VIT_B_32 = _relative(
     "ViT-B-32",
     {"layers": 3, "width": 96, "head_width": 32, "patch_size": 8},
