@@ -119,3 +119,10 @@ VIT_B_32 = _relative(
     weights="5da6bc928dd9aa41f0986caeefe4cd484c77af84b42738bc79f3b7cd841da20e",
     golden="621791f9a7bc881f716be3ed207d8866272fb690407583a2a3029ebd40fda336",
 )
+
+VIT_L_14 = _relative(
+    "ViT-L-14",
+    {"layers": 4, "width": 128, "head_width": 32, "patch_size": 4, "patch_dropout": 0.75},
+    weights="3e3591e0736db19548b61588d13c4a8b62dc0cde4dea01a9a8a1969b6342d764",
+    golden="66f72f6acdcbdfe6bc80dd149bac11f1540b795605909b4f9c2bf927d1bcad05",
+)
