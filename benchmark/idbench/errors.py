@@ -39,6 +39,10 @@ class DataError(IdbenchError):
     """A split, a photo or a table is missing, damaged or contradicts itself."""
 
 
+class LabelsWithheld(DataError):
+    """The labels that are asked for are not in this folder: somebody else holds them."""
+
+
 class TargetError(IdbenchError):
     """A target cannot be found, loaded or verified."""
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -68,15 +70,16 @@ def measure(runs: int, folder: Path) -> None:
         for index, (record, table) in enumerate(synthetic(runs, labels)):
             write_run(results / f"{index % 100:02d}", record, table)
         print(f"wrote {runs} runs in {time.perf_counter() - begin:.1f} s", flush=True)
-    begin = time.perf_counter()
+    begin, before = time.perf_counter(), processor_seconds()
     found = collect([results])
     print(f"read {len(found.runs)} records in {time.perf_counter() - begin:.1f} s", flush=True)
     built = build(found.runs, [labels], folder / "board", Silent(), names=found.names, rejected=found.rejected)
-    seconds = time.perf_counter() - begin
+    seconds, used = time.perf_counter() - begin, processor_seconds() - before
     size = sum(path.stat().st_size for path in built.path.iterdir()) / 2**20
     print(
         f"built {built.entries} rows on {built.boards} boards from {built.runs} runs in {seconds:.1f} s altogether, "
-        f"{size:.1f} MiB, load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors",
+        f"{used:.1f} s of processor time, {size:.1f} MiB, "
+        f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors",
         flush=True,
     )
     subprocess.run([sys.executable, __file__, "--open", str(built.path)], check=True)
@@ -84,26 +87,38 @@ def measure(runs: int, folder: Path) -> None:
 
 def open_pages(board: Path) -> None:
     """Print what looking costs: a process that serves the pages, each drawn once as a browser would ask for it."""
-    begin = time.perf_counter()
-    from streamlit.testing.v1 import AppTest
+    with timed("imports"):
+        from streamlit.testing.v1 import AppTest
 
-    from idbench_leaderboard import app
-    from idbench_leaderboard.app import common
+        from idbench_leaderboard import app
+        from idbench_leaderboard.app import common
 
-    print(f"imports {time.perf_counter() - begin:.2f} s")
-    begin = time.perf_counter()
-    opened = common.board_at(board)
-    view = opened.default_view()
-    assert view is not None
-    rows = opened.rows(view)
-    print(f"opened the board and ranked {len(rows)} rows in {time.perf_counter() - begin:.2f} s")
+    with timed("opened the board and ranked its rows"):
+        opened = common.board_at(board)
+        view = opened.default_view()
+        assert view is not None
+        opened.rows(view)
     page = AppTest.from_file(str(Path(app.__file__).with_name("main.py")), default_timeout=120)
     page.session_state["board"] = str(board)
     for name in ("first look", "second look"):
-        begin = time.perf_counter()
-        page.run()
-        print(f"{name} at the board page: {time.perf_counter() - begin:.2f} s")
+        with timed(f"{name} at the board page"):
+            page.run()
     print(f"resident memory {psutil.Process().memory_info().rss / 2**20:.0f} MiB")
+
+
+@contextmanager
+def timed(what: str) -> Iterator[None]:
+    """Print what a step took."""
+    begin, before = time.perf_counter(), processor_seconds()
+    yield
+    seconds, used = time.perf_counter() - begin, processor_seconds() - before
+    print(f"{what}: {seconds:.2f} s, {used:.2f} s of processor time", flush=True)
+
+
+def processor_seconds() -> float:
+    """User and system time of this process and of those that it waited for: what a busy machine does not stretch."""
+    used = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(each.ru_utime + each.ru_stime for each in used)
 
 
 def split_labels() -> SplitLabels:

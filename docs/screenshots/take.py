@@ -25,6 +25,7 @@ SHOTS = {
     "board-phone": ("/", 390, 844, "light"),
     "method": ("/method", 1280, 1180, "light"),
     "compare": ("/compare", 1280, 1180, "light"),
+    "targets": ("/?target=all+of+avatars-a", 1280, 1620, "light"),
     "target": ("/target", 1280, 1180, "light"),
     "split": ("/split", 1280, 980, "light"),
 }
@@ -39,32 +40,34 @@ def main() -> None:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = subprocess.Popen(command(board, port), stdout=subprocess.DEVNULL)  # noqa: S603  our own command
+    driver = _browser()
     try:
         _wait_for(port)
         for name, (address, width, height, scheme) in SHOTS.items():
-            take(f"http://127.0.0.1:{port}{address}", FOLDER / f"{name}.png", width, height, scheme)
+            take(driver, f"http://127.0.0.1:{port}{address}", FOLDER / f"{name}.png", width, height, scheme)
     finally:
+        driver.quit()
         server.terminate()
         server.wait()
 
 
-def take(address: str, path: Path, width: int, height: int, scheme: str) -> None:
-    """One screenshot, once the page has stopped changing."""
+def _browser() -> webdriver.Chrome:
     options = webdriver.ChromeOptions()
     options.binary_location = shutil.which("chromium") or ""
     for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"):
         options.add_argument(argument)
-    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or ""))
-    try:
-        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
-        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
-        driver.get(address)
-        _settle(driver)
-        driver.save_screenshot(str(path))
-    finally:
-        driver.quit()
+    return webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver") or ""))
+
+
+def take(driver: webdriver.Chrome, address: str, path: Path, width: int, height: int, scheme: str) -> None:
+    """One screenshot, once the page has stopped changing."""
+    size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    driver.get(address)
+    _settle(driver)
+    driver.save_screenshot(str(path))
 
 
 def _wait_for(port: int) -> None:
@@ -77,14 +80,14 @@ def _wait_for(port: int) -> None:
 
 
 def _settle(driver: webdriver.Chrome) -> None:
-    """Wait until the page has charts or tables and has said the same for three seconds."""
+    """Wait until the page has charts or tables and has said the same for two seconds."""
     seen, since = "", time.monotonic()
     for _ in range(600):
         text = driver.find_element(By.TAG_NAME, "body").text
         done = driver.find_elements(By.CSS_SELECTOR, ".marks, [data-testid=stTable]")
         if text != seen or not done:
             seen, since = text, time.monotonic()
-        elif time.monotonic() - since > 3:
+        elif time.monotonic() - since > 2:
             return
         time.sleep(0.2)
     raise SystemExit(f"{driver.current_url} never came to rest")

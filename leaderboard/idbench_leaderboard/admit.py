@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from idbench.errors import IdbenchError
-from idbench.results import Run, RunRecord, ScoreTable
+from idbench.results import Run, RunRecord, read_columns
 from idbench_leaderboard.inputs import Rejected, SplitLabels
-from idbench_leaderboard.measure import Flags, Floats
+from idbench_leaderboard.standing import Flags, Floats
 
+Places: TypeAlias = NDArray[np.int64]
 SplitKey = tuple[str, int]
+_WHERE = ": it is not here; give its folder (--split) or its label file (--labels)"
 _TRUST = {"self-reported": 0, "verified": 1, "reproduced": 2}
 
 
@@ -46,7 +50,12 @@ class BoardKey:
     @property
     def id(self) -> str:
         """Short hash."""
-        return _short(dataclasses.astuple(self))
+        return _short(self.parts())
+
+    def parts(self) -> tuple[str | int, ...]:
+        """What it consists of."""
+        version = (self.split, self.split_version, self.split_digest)
+        return *version, self.target, self.target_version, self.target_sha256, self.corpus
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -65,7 +74,8 @@ class EntryKey:
     @property
     def id(self) -> str:
         """Short hash."""
-        return _short(dataclasses.astuple(self))
+        method = (self.method, self.method_version, self.code_sha256, self.defense, self.defense_version)
+        return _short((self.board.parts(), *method, self.parameters, self.verified))
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +138,7 @@ def _objection(record: RunRecord, labels: Mapping[SplitKey, SplitLabels]) -> str
     if found is None:
         versions = sorted(version for split, version in labels if split == record.split.name)
         other = f"; there are labels for version {', '.join(map(str, versions))}" if versions else ""
-        return f"no labels for split {name}{other}"
+        return f"no labels for split {name}{other or _WHERE}"
     if record.split.digest != found.digest and record.split.digest not in found.accepts:
         return (
             f"split {name} had other content when this ran: digest {record.split.digest[:12]}, now {found.digest[:12]}"
@@ -204,29 +214,80 @@ def entry_key(board: BoardKey, record: RunRecord) -> EntryKey:
     )
 
 
-def read_scored(candidate: Candidate, people: People) -> Scored | Rejected:
-    """The scores of a record, or why they cannot be used."""
-    try:
-        table = candidate.run.scores()
-    except IdbenchError as error:
-        return candidate.rejected(error.message.replace(str(candidate.run.path), candidate.where))
-    return align(candidate, table, people)
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Where a table of scores has the people of a split.
+
+    Args:
+        identities: the table's column, for which this holds.
+        test: rows of the test part, (n,).
+        calibration: rows of the calibration part, (c,); None unless all of it is there.
+        problem: why the table cannot be used; empty if it can.
+    """
+
+    identities: pa.ChunkedArray
+    test: Places
+    calibration: Places | None
+    problem: str = ""
 
 
-def align(candidate: Candidate, table: ScoreTable, people: People) -> Scored | Rejected:
-    """Scores in the order of the people; a record must speak of everybody in the test part."""
-    place = {identity: index for index, identity in enumerate(table.identities)}
+class Reader:
+    """Reads scores in the order of a split's people; records of one split mostly list the same people alike."""
+
+    def __init__(self, people: People) -> None:
+        """Read scores about these people."""
+        self._people = people
+        self._order: Order | None = None
+
+    def read(self, candidate: Candidate) -> Scored | Rejected:
+        """The scores of a record, or why they cannot be used; a record must speak of everybody in the test part."""
+        try:
+            table = read_columns(candidate.run.path, candidate.run.record, _COLUMNS)
+        except IdbenchError as error:
+            return candidate.rejected(error.message.replace(str(candidate.run.path), candidate.where))
+        order = self._order
+        if order is None or not order.identities.equals(table["identity"]):
+            order = self._order = _order(table["identity"], self._people)
+        if order.problem:
+            return candidate.rejected(order.problem)
+        try:
+            scores = table["score"].to_numpy().astype(np.float64)
+            abstained = table["abstained"].to_numpy().astype(np.bool_)
+        except (TypeError, ValueError) as error:
+            return candidate.rejected(f"the scores are no numbers: {error}")
+        bad = int((~np.isfinite(scores) & ~abstained)[order.test].sum())
+        if bad:
+            return candidate.rejected(f"{bad} scores are not finite although the attack did not abstain")
+        return _scored(scores, abstained, order)
+
+
+def _scored(scores: Floats, abstained: Flags, order: Order) -> Scored:
+    """An abstention counts as less likely than every score (`ScoreTable.ranked`)."""
+    given = scores[~abstained & np.isfinite(scores)]
+    floor = float(given.min()) - 1.0 if given.size else 0.0
+    ranked = np.where(abstained, floor, scores)
+    calibration = None if order.calibration is None else ranked[order.calibration]
+    usable = calibration is not None and bool(np.isfinite(calibration).all())
+    return Scored(ranked[order.test], abstained[order.test], calibration if usable else None)
+
+
+def _order(identities: pa.ChunkedArray, people: People) -> Order:
+    names = identities.to_pylist()
+    place = {identity: index for index, identity in enumerate(names)}
+    nobody = np.zeros(0, dtype=np.int64)
+    if len(place) < len(names):
+        return Order(identities, nobody, None, "an identity occurs twice in its scores")
     missing = sum(identity not in place for identity in people.test)
     if missing:
-        return candidate.rejected(f"{missing} of {len(people.test)} people of the test part have no score")
-    test = np.array([place[identity] for identity in people.test])
-    bad = int((~np.isfinite(table.scores[test]) & ~table.abstained[test]).sum())
-    if bad:
-        return candidate.rejected(f"{bad} scores are not finite although the attack did not abstain")
-    ranked = table.ranked()
+        problem = f"{missing} of {len(people.test)} people of the test part have no score"
+        return Order(identities, nobody, None, problem)
     rest = [place[identity] for identity in people.calibration if identity in place]
     complete = bool(rest) and len(rest) == len(people.calibration)
-    return Scored(ranked[test], table.abstained[test], ranked[np.array(rest)] if complete else None)
+    test = np.array([place[identity] for identity in people.test], dtype=np.int64)
+    return Order(identities, test, np.array(rest, dtype=np.int64) if complete else None)
+
+
+_COLUMNS: Final = ("identity", "score", "abstained")
 
 
 def _short(parts: object) -> str:

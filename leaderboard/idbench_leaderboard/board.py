@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -113,6 +113,10 @@ class Board:
         return self._table("joint")
 
     @cached_property
+    def _pools(self) -> pd.DataFrame:
+        return self._table("pools")
+
+    @cached_property
     def about(self) -> dict[str, Any]:
         """What cards say, as JSON."""
         return cast(dict[str, Any], json.loads((self.path / ABOUT).read_text(encoding="utf-8")))
@@ -127,10 +131,29 @@ class Board:
         return sorted((int(v) for v in found), reverse=True)
 
     def targets(self, split: str, version: int) -> list[str]:
-        """Labels of the targets, controls last."""
+        """Labels of the targets: single ones, then those pooled, controls last."""
         rows = self._of(split, version)
-        order = rows.groupby("target_label")["control"].max().reset_index().sort_values(["control", "target_label"])
+        order = rows.groupby("target_label")[["control", "pooled"]].max().astype("int64").reset_index()
+        order = order.assign(pooled=order["pooled"] > 0).sort_values(["control", "pooled", "target_label"])
         return [str(label) for label in order["target_label"]]
+
+    def singles(self, split: str, version: int) -> list[str]:
+        """Labels of the targets that are one model each, controls last."""
+        rows = self._of(split, version)
+        pooled = set(rows.loc[rows["pooled"] > 0, "target_label"])
+        return [label for label in self.targets(split, version) if label not in pooled]
+
+    def members_of(self, view: View) -> pd.DataFrame:
+        """The targets behind a pooled view, one row of `entries` each; empty for a view of one target."""
+        rows = self.entries[self.entries["entry"].isin(self._parts(self.select(replace(view, settings=ALL))["entry"]))]
+        return rows.drop_duplicates("target_label").sort_values("target_label", ignore_index=True)
+
+    def _parts(self, entries: Iterable[str]) -> pd.Series[Any]:
+        return self._pools.loc[self._pools["entry"].isin(list(entries)), "part"]
+
+    def runs_of(self, entry: str) -> pd.DataFrame:
+        """The records behind a row (`rows.RunRow`), of all its targets."""
+        return self.runs[self.runs["entry"].isin([entry, *self._parts([entry])])].reset_index(drop=True)
 
     def corpora(self, split: str, version: int, target: str) -> list[str]:
         """Corpora that a target's rows were scored against."""
@@ -238,8 +261,9 @@ class Board:
         return None if table.empty else table.iloc[0]
 
     def ranks(self, entry: str) -> NDArray[np.float64] | None:
-        """Ranks of the scores (seeds, n), ties sharing one; None where the split's labels are not public."""
-        table = pq.read_table(self.path / "ranks.parquet", filters=[("entry", "==", entry)], columns=["seed", "ranks"])
+        """Ranks of the scores (runs, n), ties sharing one; None where the split's labels are not public."""
+        entries = [entry, *self._parts([entry])]
+        table = pq.read_table(self.path / "ranks.parquet", filters=[("entry", "in", entries)], columns=["ranks"])
         rows = table.to_pandas()
         return None if rows.empty else np.stack([np.asarray(r, dtype=np.float64) for r in rows["ranks"]])
 

@@ -240,13 +240,17 @@ def histogram(frame: pd.DataFrame) -> Chart:
     return drawn
 
 
-def heat(frame: pd.DataFrame) -> Chart:
-    """AUC of attacks (rows) against defenses (columns); columns `attack`, `defense`, `auc`, `low`, `high`."""
-    x = alt.X("defense:N", title="Defense", axis=alt.Axis(labelAngle=0, orient="top", labelLimit=140))
+def heat(frame: pd.DataFrame, column: str) -> Chart:
+    """AUC of attacks (rows) against defenses or targets (columns); `attack`, the column, `auc`, `low`, `high`."""
+    names = list(dict.fromkeys(frame[column]))
+    # Many names, or long ones, are slanted: side by side they would cover each other.
+    slanted = len(names) > 4 or max(map(len, names)) > 14
+    axis = alt.Axis(labelAngle=-40 if slanted else 0, orient="top", labelLimit=130, labelOverlap=False)
+    x = alt.X(f"{column}:N", title=column.title(), sort=names, axis=axis)
     y = alt.Y("attack:N", title=None, sort=list(dict.fromkeys(frame["attack"])), axis=alt.Axis(labelLimit=150))
     tooltip = [
         alt.Tooltip("attack:N", title="Attack"),
-        alt.Tooltip("defense:N", title="Defense"),
+        alt.Tooltip(f"{column}:N", title=column.title()),
         alt.Tooltip("auc:Q", title="AUC", format=".3f"),
         alt.Tooltip("low:Q", title="95 % from", format=".3f"),
         alt.Tooltip("high:Q", title="95 % to", format=".3f"),
@@ -258,9 +262,12 @@ def heat(frame: pd.DataFrame) -> Chart:
         scale=alt.Scale(domain=[0.5, 1.0], scheme="viridis", clamp=True),
         legend=alt.Legend(orient="bottom", gradientLength=200),
     )
+    # On a phone the cells may be narrower than a number: the colour then speaks alone, the table below says the rest.
+    size = alt.ExprRef("clamp(bandwidth('x') / 2.6, 7, 12)")
+    shown = alt.ExprRef("bandwidth('x') < 19 ? 0 : 1")
     return alt.layer(
         base.mark_rect().encode(color=colour),
-        base.mark_text(fontWeight="bold").encode(
+        base.mark_text(fontWeight="bold", fontSize=size, opacity=shown).encode(
             text=alt.Text("auc:Q", format=".2f"),
             color=alt.condition("datum.auc > 0.8", alt.value("black"), alt.value("white")),
         ),

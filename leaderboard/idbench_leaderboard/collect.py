@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +57,7 @@ def _folders(root: Path) -> Iterator[Path]:
         raise StorageError(f"{root} does not exist.", hint="Give the folder that holds the results (--results).")
     if not root.is_dir():
         raise StorageError(f"{root} is not a folder.", hint="Give the folder that holds the results.")
-    for path in sorted(root.rglob(RECORD)):
-        if not any(part.startswith(".") for part in path.relative_to(root).parts):
-            yield path.parent
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if RECORD in files:
+            yield Path(folder)

@@ -11,11 +11,11 @@ from idbench.errors import DataError
 REFERENCE: Final = Path(__file__).parent / "reference"
 """The board that is shown when none is given."""
 
-BOARD_VERSION: Final = 1
+BOARD_VERSION: Final = 2
 MANIFEST: Final = "manifest.json"
 ABOUT: Final = "about.json"
 SAMPLES: Final = "samples.parquet"
-TABLES: Final = ("entries", "rates", "bins", "curves", "histograms", "joint", "ranks", "runs", "people")
+TABLES: Final = ("entries", "rates", "bins", "curves", "histograms", "joint", "ranks", "runs", "pools", "people")
 REBUILD: Final = "Build it again: `bench leaderboard build results --out FOLDER`."
 
 

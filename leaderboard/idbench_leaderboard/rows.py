@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 
 @dataclass(frozen=True, slots=True)
 class EntryRow:
@@ -20,6 +23,8 @@ class EntryRow:
     architecture: str
     corpus: str
     control: bool
+    pooled: int
+    """Number of targets that the row is a mean over; 0 for a row of one target."""
     method: str
     method_version: str
     method_title: str
@@ -59,7 +64,9 @@ class EntryRow:
     training_steps: float
     queries: float
     seconds: float
-    """Fitting and scoring, mean over seeds."""
+    """Fitting and scoring, mean over seeds; shadow models count as if trained from nothing."""
+    training_seconds: float
+    """Of these, training shadow models."""
     seconds_total: float
     peak_memory_mb: float
     device: str
@@ -99,10 +106,10 @@ class CurveRow:
     """A ROC curve with its band."""
 
     entry: str
-    fpr: list[float]
-    tpr: list[float]
-    low: list[float]
-    high: list[float]
+    fpr: NDArray[np.float64]
+    tpr: NDArray[np.float64]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,9 +117,9 @@ class HistogramRow:
     """Shares of members and non-members per bin of the score."""
 
     entry: str
-    edges: list[float]
-    members: list[float]
-    nonmembers: list[float]
+    edges: NDArray[np.float64]
+    members: NDArray[np.float64]
+    nonmembers: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +132,8 @@ class JointRow:
     board: str
     entry: str
     place: int
-    of_members: list[float]
-    of_nonmembers: list[float]
+    of_members: NDArray[np.float64]
+    of_nonmembers: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +143,15 @@ class RankRow:
     board: str
     entry: str
     seed: int
-    ranks: list[int]
+    ranks: NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolRow:
+    """One row of one target that a pooled row is a mean over."""
+
+    entry: str
+    part: str
 
 
 @dataclass(frozen=True, slots=True)

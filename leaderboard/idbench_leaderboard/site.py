@@ -30,6 +30,7 @@ _FORMATS: Final[Mapping[str, str]] = {
     "Queries": "{:,.0f}",
     "Seconds": "{:,.1f}",
     "Steps": "{:,.0f}",
+    "Training s": "{:,.1f}",
 }
 
 
@@ -161,6 +162,12 @@ def _details(board: Board, rows: pd.DataFrame, view: View) -> Iterable[str]:
         chart = charts.by_count(pictures, "Training pictures of the person")
         yield _chart(chart, "AUC by training pictures", "AUC by number of training pictures of each person")
         yield _numbers(pictures)
+    if len(board.singles(view.split, view.version)) > 1:
+        yield "<h2 id='targets'>Target by target</h2>"
+        frame = tables.by_target(board, view)
+        text = "AUC of each attack (rows) on each target (columns), against the labels of the target's own corpus"
+        yield _chart(charts.heat(frame, "target"), "AUC by attack and target", text)
+        yield _numbers(frame)
     control = tables.beside_control(rows, view)
     if not control.empty:
         yield "<h2 id='control'>The same attacks on a model that saw none of these people</h2>"

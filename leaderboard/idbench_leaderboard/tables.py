@@ -37,9 +37,12 @@ def board(rows: pd.DataFrame) -> pd.DataFrame:
         "Queries": rows["queries"].round().astype("int64"),
         "Seconds": rows["seconds"],
         "Steps": rows["training_steps"].round().astype("int64"),
+        "Training s": rows["training_seconds"],
         "Seeds": rows["n_seeds"],
         "Checked": rows["verification"],
     }
+    if (rows["pooled"] > 0).any():
+        shown["Targets"] = rows["pooled"]
     return pd.DataFrame(shown)
 
 
@@ -110,6 +113,7 @@ def facts(row: pd.Series[Any]) -> dict[str, str]:
         ("Gradients", words.count(row["gradients"])),
         ("Training steps", words.count(row["training_steps"])),
         ("Seconds to fit and score", words.number(row["seconds"], 1)),
+        ("Of these, training shadow models", words.number(row["training_seconds"], 1)),
         ("Peak memory, MiB", words.count(row["peak_memory_mb"])),
         ("Device", row["device"]),
         ("Records", row["verification"]),
@@ -225,7 +229,7 @@ def defenses(board_: Board, view: View) -> pd.DataFrame:
 def across_targets(board_: Board, view: View) -> pd.DataFrame:
     """AUC of each method on every target of the split, as text."""
     columns = {}
-    for target in board_.targets(view.split, view.version):
+    for target in board_.singles(view.split, view.version):
         for corpus in board_.corpora(view.split, view.version, target):
             rows = board_.select(replace(view, target=target, corpus=corpus))
             if rows.empty:
@@ -236,11 +240,37 @@ def across_targets(board_: Board, view: View) -> pd.DataFrame:
     return pd.DataFrame(columns).fillna("–").rename_axis("Method").reset_index()
 
 
+def by_target(board_: Board, view: View) -> pd.DataFrame:
+    """AUC of each attack on each target of the split: `attack`, `target`, `auc`, `low`, `high`; controls come last.
+
+    A control has one column for each corpus that it stands in for. Attacks stand in the order of their mean AUC.
+    """
+    parts = []
+    for target in board_.singles(view.split, view.version):
+        for corpus in board_.corpora(view.split, view.version, target):
+            rows = board_.select(replace(view, target=target, corpus=corpus))
+            name = f"{target} for {corpus}" if rows["control"].any() else target
+            parts.append(rows.assign(name=name))
+    rows = pd.concat(parts)
+    frame = pd.DataFrame(
+        {
+            "attack": rows["label"],
+            "target": rows["name"],
+            "auc": rows["auc"],
+            "low": rows["auc_low"],
+            "high": rows["auc_high"],
+            "mean": rows["auc"].where(~rows["control"]).groupby(rows["label"]).transform("mean"),
+        }
+    )
+    return frame.sort_values("mean", ascending=False, kind="stable", ignore_index=True).drop(columns="mean")
+
+
 def blind(board_: Board, view: View) -> pd.DataFrame:
     """Rows of blind attacks on this split's targets, best first."""
     rows = board_.entries
     keep = (rows["split"] == view.split) & (rows["split_version"] == view.version) & (rows["track"] == BLIND)
-    return rows[keep & ~rows["control"] & rows["usual"]].sort_values("auc", ascending=False, ignore_index=True)
+    keep &= ~rows["control"] & (rows["pooled"] == 0) & rows["usual"]
+    return rows[keep].sort_values("auc", ascending=False, ignore_index=True)
 
 
 def sizes(board_: Board, view: View) -> pd.DataFrame:

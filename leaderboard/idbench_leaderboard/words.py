@@ -42,8 +42,10 @@ COLUMNS: Final[Mapping[str, str]] = {
     "p, Holm": "Chance of so large a difference if there were none, corrected for the number of methods.",
     "On control": "AUC of the same attack on a model that saw none of these people. An honest attack has 0.5 here.",
     "Queries": "Texts and photos encoded, gradients and training steps, for all people together, per seed.",
-    "Seconds": "Fitting and scoring, per seed, on the machine of the record.",
+    "Seconds": "Fitting and scoring, per seed, on the machine of the record; shadow models count as if trained anew.",
     "Steps": "Optimizer steps of shadow models.",
+    "Training s": "Of the seconds, those that trained shadow models.",
+    "Targets": "Models that the row is a mean over.",
     "Seeds": "Independent repetitions that the numbers average over.",
     "Checked": "self-reported: by whoever ran it; verified: scores checked against labels by the maintainers; "
     "reproduced: run again by them.",
@@ -120,11 +122,18 @@ def opening(rows: pd.DataFrame, view: View) -> str:
         members, others = int(rows["n_members"].iloc[0]), int(rows["n_nonmembers"].iloc[0])
         sizes = f"{members:,} members and {others:,} non-members"
     defended = f", behind the defense **{view.defense}**" if view.defense else ""
+    pooled = int(rows["pooled"].max()) if len(rows) else 0
+    if pooled:
+        attacked = f"**{pooled} models**, one after the other, and the mean of what it reached{defended}"
+    else:
+        attacked = f"the model **{view.target}**{defended}"
     text = (
-        f"Each row is an attack on the model **{view.target}**{defended}. It was asked about {sizes} of the split "
+        f"Each row is an attack on {attacked}. It was asked about {sizes} of the split "
         f"**{view.split}**, version {view.version}, and never told who is who; a member's pictures are in the corpus "
         f"**{view.corpus}**."
     )
+    if pooled:
+        text += " Intervals speak of other people, asked of these same models."
     if len(rows) and rows["control"].all():
         text += " This model is a control: it saw none of these people, so honest attacks are at chance here."
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -99,7 +100,7 @@ class World:
         return ScoreTable(**{**values, **changes})
 
     def record(self, method: str, target: str = "fiction-a", seed: int = 0, **changes: Any) -> RunRecord:
-        """A record of a run that never took place."""
+        """A record of a run that never took place; `fiction-a-wide` is another model of the corpus `fiction-a`."""
         self.made += 1
         _, access, knowledge, track = METHODS[method]
         control = target == "fiction-0"
@@ -111,8 +112,10 @@ class World:
                 name=target,
                 version="1",
                 architecture="ViT-tiny",
-                sha256=("0" if control else target[-1]) * 64,
-                corpus="fiction-background" if control else target,
+                sha256=("0" if control else target[8]) * 64
+                if len(target) == 9
+                else hashlib.sha256(target.encode()).hexdigest(),
+                corpus="fiction-background" if control else target[:9],
                 control_for=("fiction-a", "fiction-b") if control else (),
             ),
             "attack": MethodRef(

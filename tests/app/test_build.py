@@ -16,7 +16,7 @@ from idbench.errors import DataError, StorageError
 from idbench.metrics import auc, auc_interval, delong_covariance, ranks, tpr_at_fpr, tpr_at_fpr_interval
 from idbench.metrics.curve import RateAtFpr
 from idbench.metrics.values import Interval
-from idbench.results import Invalidation, MethodRef, SplitRef, TargetRef, read_run, write_run
+from idbench.results import Invalidation, MethodRef, ShadowCosts, SplitRef, TargetRef, read_run, write_run
 from idbench_leaderboard.board import Board, View, complete
 from idbench_leaderboard.building import Built, build
 from idbench_leaderboard.collect import collect
@@ -139,11 +139,11 @@ def test_the_same_input_gives_the_same_bytes(world: World, tmp_path: Path) -> No
     assert all((first.path / name).read_bytes() == (second.path / name).read_bytes() for name in names)
 
 
-def test_several_processes_give_the_same_board(world: World, tmp_path: Path) -> None:
+def test_several_threads_give_the_same_board(world: World, tmp_path: Path) -> None:
     for target in ("fiction-a", "fiction-b"):
         world.write(tmp_path / "results", "keen", target)
     one = make(world, tmp_path)[0].manifest
-    assert make(world, tmp_path, processes=2)[0].manifest == one
+    assert make(world, tmp_path, threads=2)[0].manifest == one
 
 
 def test_invalidated_records_vanish_with_a_trace(world: World, tmp_path: Path) -> None:
@@ -363,6 +363,82 @@ def test_pairs_are_corrected_together(filled: Path) -> None:
     pair = next(each for each in found if {each.a, each.b} == {best["label"], worst["label"]})
     assert pair.found.difference == pytest.approx(best["auc"] - worst["auc"])
     assert pair.p_holm < 0.001
+
+
+def test_targets_of_one_corpus_are_pooled(world: World, tmp_path: Path) -> None:
+    models = ("fiction-a", "fiction-a-wide", "fiction-a-deep")
+    for target in (*models, "fiction-0"):
+        for method in ("keen", "mild", "random"):
+            for seed in range(2):
+                world.write(tmp_path / "results", method, target, seed)
+    for target in ("fiction-a", "fiction-a-wide"):
+        world.write(tmp_path / "results", "deep", target)
+    world.write(tmp_path / "results", "random", "fiction-a-odd")
+    board, built = make(world, tmp_path)
+    assert not built.rejected
+    assert board.targets("fiction", 1) == [
+        "fiction-a",
+        "fiction-a-deep",
+        "fiction-a-odd",
+        "fiction-a-wide",
+        "all of fiction-a",
+        "fiction-0",
+    ]
+    view = replace(VIEW, target="all of fiction-a")
+    rows = board.rows(view)
+    # Of the methods, only those that were run on each target; of the targets, none where nearly all are missing.
+    assert rows["label"].tolist() == ["keen", "mild", "random"]
+    assert sorted(board.members_of(view)["target"]) == sorted(models)
+    singles = [board.rows(replace(VIEW, target=target)).set_index("label") for target in models]
+    for _, row in rows.iterrows():
+        one = [each.loc[row["label"]] for each in singles]
+        assert row["pooled"] == 3
+        assert row["auc"] == pytest.approx(np.mean([each["auc"] for each in one]), abs=1e-12)
+        assert row["tpr_1"] == pytest.approx(np.mean([each["tpr_1"] for each in one]), abs=1e-12)
+        assert row["control_auc"] == pytest.approx(one[0]["control_auc"])
+        assert len(board.runs_of(row["entry"])) == 6
+        found = board.ranks(row["entry"])
+        assert found is not None
+        assert found.shape == (6, 2 * world.people)
+        assert board.histogram(row["entry"]) is None
+        assert board.curve(row["entry"]) is not None
+    assert rows["blind"].iloc[0] == "random"
+    expected = "bench run --method keen --split fiction --target fiction-a,fiction-a-deep,fiction-a-wide --seeds 2"
+    assert rows["command"].iloc[0] == expected
+
+
+def test_pooled_intervals_are_those_of_the_joint_covariance(world: World, tmp_path: Path) -> None:
+    for target in ("fiction-a", "fiction-a-wide"):
+        world.write(tmp_path / "results", "keen", target)
+    board, _ = make(world, tmp_path)
+    labels = world.labels()
+    member = labels.corpora["fiction-a"].member[labels.test]
+    rows = np.stack([run.scores().scores[labels.test] for run in collect([tmp_path / "results"]).runs])
+    entry = board.rows(replace(VIEW, target="all of fiction-a"))["entry"].iloc[0]
+    expected = delong_covariance(rows, member).covariance.mean()
+    assert board.joint([entry]).covariance[0, 0] == pytest.approx(expected)
+
+
+def test_a_new_target_changes_no_number_of_another(world: World, tmp_path: Path) -> None:
+    world.write(tmp_path / "results", "keen")
+    before = make(world, tmp_path)[0].rows(VIEW)
+    assert not before["pooled"].any()
+    world.write(tmp_path / "results", "keen", "fiction-a-wide")
+    board, _ = make(world, tmp_path)
+    assert board.rows(VIEW).equals(before)
+    assert "all of fiction-a" in board.targets("fiction", 1)
+
+
+def test_shadow_models_cost_what_training_them_cost(world: World, tmp_path: Path) -> None:
+    costs = ShadowCosts(count=4, steps=800, seconds=90.0, trained=1, trained_steps=200, waited=25.0)
+    record = world.record("deep")
+    timings = record.timings.model_copy(update={"fit": 30.0, "score": 2.0})
+    world.write(tmp_path / "results", "deep", shadows=costs, timings=timings)
+    row = make(world, tmp_path)[0].rows(VIEW).iloc[0]
+    # Three of the four were found in the cache: the board counts them as if this run had trained them.
+    assert (row["training_steps"], row["training_seconds"]) == (800, 90.0)
+    assert row["seconds"] == 30.0 + 2.0 - 25.0 + 90.0
+    assert row["queries"] == record.queries.total + 800
 
 
 def test_folders_that_are_no_board_are_refused(tmp_path: Path, filled: Path) -> None:

@@ -10,7 +10,8 @@ from streamlit.testing.v1 import AppTest
 from tests.app.fictional import World, build_board
 
 from idbench.results import MethodRef
-from idbench_leaderboard import app
+from idbench_leaderboard import app, tables
+from idbench_leaderboard.board import Board, View
 
 SCRIPT = Path(app.__file__).with_name("main.py")
 PAGES = ("board", "method", "compare", "target", "split", "glossary")
@@ -189,6 +190,68 @@ def test_target_without_a_control_says_how_to_run_one(world: World, tmp_path: Pa
     world.write(tmp_path / "results", "keen")
     build_board(world, tmp_path / "results", tmp_path / "board")
     assert "No control was run for the corpus fiction-a" in text(opened("target", tmp_path / "board"))
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A board of three models of one corpus, one of another, and a control."""
+    folder, world = tmp_path_factory.mktemp("several"), World(people=60)
+    for target in ("fiction-a", "fiction-a-wide", "fiction-a-deep", "fiction-b", "fiction-0"):
+        for method in ("keen", "random"):
+            world.write(folder / "results", method, target)
+    world.write(folder / "results", "mild", "fiction-a")
+    build_board(world, folder / "results", folder / "board")
+    return folder / "board"
+
+
+def test_pooled_targets_are_a_board_of_their_own(several: Path) -> None:
+    test = opened("board", several, target="all of fiction-a")
+    said = text(test)
+    assert "an attack on **3 models**" in said
+    assert "Intervals speak of other people, asked of these same models." in said
+    assert "Target by target" in said
+    table = next(each.value for each in test.dataframe if "Places" in each.value)
+    assert table["Method"].tolist() == ["keen", "random"]
+    assert table["Targets"].tolist() == [3, 3]
+    single = opened("board", several, target="fiction-a")
+    assert "Target by target" not in text(single)
+    table = next(each.value for each in single.dataframe if "Places" in each.value)
+    assert set(table["Method"]) == {"keen", "mild", "random"}
+    assert "Targets" not in table
+
+
+def test_every_page_shows_pooled_targets(several: Path) -> None:
+    target = opened("target", several, target="all of fiction-a")
+    assert "3 models trained on fiction-a" in text(target)
+    members = next(each.value for each in target.dataframe if "Architecture" in each.value)
+    assert members["Target"].tolist() == ["fiction-a", "fiction-a-deep", "fiction-a-wide"]
+    method = opened("method", several, target="all of fiction-a", method="keen")
+    assert "--target fiction-a,fiction-a-deep,fiction-a-wide" in text(method)
+    assert "choose a single target to see them" in text(method)
+    runs = next(each.value for each in method.dataframe if "run_id" in each.value)
+    assert len(runs) == 3
+    compare = opened("compare", several, target="all of fiction-a")
+    assert "**keen** is better than **random** by" in text(compare)
+    split = opened("split", several, target="all of fiction-a")
+    blind = next(each.value for each in split.dataframe if "Blind attack" in each.value)
+    assert len(blind) == 4  # random on each single target, not once more for the pool
+
+
+def test_the_heat_map_has_every_attack_on_every_target(several: Path) -> None:
+    frame = tables.by_target(Board(several), View("fiction", 1, "fiction-a", "fiction-a"))
+    counts = frame.groupby("target", sort=False)["attack"].apply(set).to_dict()
+    assert list(counts)[-2:] == ["fiction-0 for fiction-a", "fiction-0 for fiction-b"]
+    assert counts["fiction-a"] == {"keen", "mild", "random"}
+    assert counts["fiction-a-wide"] == counts["fiction-b"] == {"keen", "random"}
+    assert frame["attack"].iloc[0] == "keen"  # the best on average comes first, wherever it was run
+    assert not any("all of" in str(name) for name in counts)
+
+
+@pytest.mark.parametrize("page", ["board", "method", "compare", "target"])
+def test_rows_can_be_taken_away(page: str, several: Path) -> None:
+    test = opened(page, several)
+    labels = [getattr(button, "label", "") for button in test.get("download_button")]
+    assert {"CSV", "JSON", "LaTeX", "BibTeX", "SVG", "PNG"} <= set(labels)
 
 
 def test_split_shows_card_audit_and_sizes(filled: Path) -> None:

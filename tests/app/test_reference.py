@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import pandas as pd
 from tests.conftest import ROOT
 
+from idbench.api import Silent
+from idbench.splits.retractions import retracted_here
 from idbench_leaderboard.board import Board
+from idbench_leaderboard.building import build
 from idbench_leaderboard.collect import collect
+from idbench_leaderboard.label_file import NAME, labels_in, read_label_file
 from idbench_leaderboard.manifest import REFERENCE
 
 RECORDS = ROOT.parent / "leaderboard" / "reference"
-COMMAND = "bench leaderboard build leaderboard/reference --out leaderboard/idbench_leaderboard/reference"
+LABELS = sorted(RECORDS.glob(f"*/{NAME}"))
+COMMAND = "bench leaderboard build leaderboard/reference --out leaderboard/idbench_leaderboard/reference" + (
+    " --labels leaderboard/reference" if LABELS else ""
+)
 
 
 def test_the_reference_board_is_made_from_the_reference_records() -> None:
@@ -39,3 +48,36 @@ def test_the_reference_opens_on_results() -> None:
     assert {"random"} < set(rows["method"])
     assert (rows["auc_low"] <= rows["auc"]).all()
     assert (rows["auc"] <= rows["auc_high"]).all()
+
+
+def test_every_split_with_records_is_on_the_board() -> None:
+    board, found = Board(REFERENCE), collect([RECORDS])
+    rejected = {each["run_id"] for each in board.manifest["rejected"]}
+    given = {(r.record.split.name, r.record.split.version) for r in found.runs if r.record.run_id not in rejected}
+    shown = {(split, version) for split in board.splits() for version in board.versions(split)}
+    assert shown == given, f"out of date; run: {COMMAND}"
+    assert {folder.name for folder in RECORDS.iterdir() if folder.is_dir()} == {f"{n}-v{v}" for n, v in given}
+
+
+def test_boards_of_label_files_can_be_built_from_what_is_committed(tmp_path: Path) -> None:
+    """Split by split, so that nothing but the records and the file decides; splits that draw themselves need none."""
+    shown = Board(REFERENCE)
+    for path in LABELS:
+        file = read_label_file(path)
+        assert path.parent.name == f"{file.name}-v{file.version}"
+        ids = {*file.test, *file.calibration}
+        labels = labels_in(file, frozenset(retracted_here(file.name) & ids), frozenset())
+        found = collect([path.parent])
+        built = build(found.runs, [labels], tmp_path / path.parent.name, Silent(), names=found.names)
+        assert not built.rejected, built.rejected[:3]
+        again = Board(built.path).entries.set_index("entry")
+        before = shown.entries[shown.entries["split"] == file.name].set_index("entry")
+        columns = ["auc", "auc_low", "auc_high", "p_chance", "n_members", "n_nonmembers"]
+        pd.testing.assert_frame_equal(before[columns].sort_index(), again[columns].sort_index(), rtol=1e-9)
+
+
+def test_label_files_hold_ids_alone() -> None:
+    for path in LABELS:
+        file = read_label_file(path)
+        ids = [*file.test, *file.calibration, *file.retracted]
+        assert all(re.fullmatch(r"[0-9a-f]{8,}", identity) for identity in ids), path

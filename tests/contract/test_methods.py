@@ -15,27 +15,48 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from idbench.api import Attack, Calibration, Case, Context, Knowledge, Pair, Photo, Scores, Silent
-from idbench.targets import LocalFile, TargetSpec
+from idbench.api import (
+    Attack,
+    AuxiliaryPerson,
+    Calibration,
+    Case,
+    Context,
+    Knowledge,
+    Pair,
+    Photo,
+    Scores,
+    Silent,
+)
+from idbench.targets import LocalFile, TargetSpec, TrainingRecipe
+from idbench.targets.avatars import MERGES
 from idbench.targets.load import LoadedTarget, build_model, load_target
 from idbench.targets.view import View
 
 METHODS = sorted(
     entry.name for entry in entry_points(group="idbench.attacks") if entry.value.startswith("idbench_methods.")
 )
-QUICK: dict[str, dict[str, Any]] = {"tuni": {"runs": 2, "steps": 2, "gibberish_count": 20}}
+QUICK: dict[str, dict[str, Any]] = {
+    "tuni": {"runs": 2, "steps": 2, "gibberish_count": 20},
+    "lira": {"shadows": 4},
+    "rmia": {"shadows": 4},
+    "shadow-classifier": {"shadows": 4},
+}
 VARIANTS: list[tuple[str, dict[str, Any]]] = [
     *((name, QUICK.get(name, {})) for name in METHODS),
     ("idia", {"photos_per_person": 1, "draws": 5, "pool_size": 8}),
     ("tuni", QUICK["tuni"] | {"use_photos": True, "start": "noise", "optimizer": "sgd", "crop_of": "start"}),
     ("tuni", QUICK["tuni"] | {"use_photos": True, "photo_features": "descriptor", "direction": "more-similar"}),
+    ("lira", QUICK["lira"] | {"mode": "offline"}),
+    ("lira", QUICK["lira"] | {"variance": "per-identity"}),
+    ("rmia", QUICK["rmia"] | {"mode": "online", "gamma": 2.0, "a": 0.3}),
 ]
 NAMES = ["Mara Ohm", "José Ñandú", "李 雷", "Bo", "Ünal Œuvre", "X" * 400, "{} {0} %s", "", "Mara Ohm-Veld", "ß 🙂"]
 CONFIG: dict[str, Any] = {
     "embed_dim": 16,
     "vision_cfg": {"image_size": 16, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8},
-    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+    "text_cfg": {"context_length": 77, "vocab_size": 849, "width": 16, "heads": 2, "layers": 1},
 }
+RECIPE = TrainingRecipe(epochs=1, batch_size=32, learning_rate=1e-3, weight_decay=0.1, warmup_steps=1, seed=0)
 
 
 @dataclass(frozen=True)
@@ -54,7 +75,13 @@ def target(tmp_path_factory: pytest.TempPathFactory) -> LoadedTarget:
         model = build_model(CONFIG, "random")
     save_file({name: tensor.clone().contiguous() for name, tensor in model.state_dict().items()}, path)
     spec = TargetSpec(
-        name="random", version="1", title="random weights", architecture=CONFIG, weights=LocalFile(path=str(path))
+        name="random",
+        version="1",
+        title="random weights",
+        architecture=CONFIG,
+        tokenizer=MERGES,
+        weights=LocalFile(path=str(path)),
+        recipe=RECIPE,
     )
     return load_target(spec)
 
@@ -70,6 +97,13 @@ def photos(n: int, seed: int) -> tuple[Photo, ...]:
 
 def persons(names: Sequence[str] = NAMES, n_photos: int = 3) -> list[Person]:
     return [Person(name, photos(n_photos, seed)) for seed, name in enumerate(names)]
+
+
+def auxiliary_people() -> tuple[AuxiliaryPerson, ...]:
+    return tuple(
+        AuxiliaryPerson(f"Aux Person{i}", tuple(Pair(photo, f"Aux Person{i} outside") for photo in photos(2, 800 + i)))
+        for i in range(6)
+    )
 
 
 @pytest.fixture(params=VARIANTS, ids=[f"{name}-{i}" for i, (name, _) in enumerate(VARIANTS)])
@@ -105,8 +139,9 @@ def run(request: pytest.FixtureRequest, target: LoadedTarget, tmp_path: Path) ->
             pairs=tuple(Pair(photo, "a photo of somebody") for photo in photos(4, 900))
             if Knowledge.PUBLIC_PAIRS in knows
             else None,
+            auxiliary=auxiliary_people() if Knowledge.AUXILIARY_PEOPLE in knows else None,
         )
-        view = View(target, method.card.access, cache=tmp_path / "embeddings")
+        view = View(target, method.card.access, cache=tmp_path / "embeddings", shadows=tmp_path / "shadows")
         attack.fit(view, calibration, context)
         scores: Scores = attack.score(view, [case(i, person, "t") for i, person in enumerate(people)], context)
         return scores.checked(len(people))

@@ -1,7 +1,7 @@
 """The only thing a method author imports."""
 
 from idbench.api.card import Choice, MethodCard, MethodParams
-from idbench.api.cases import Calibration, Case, Pair, Photo, Scores
+from idbench.api.cases import AuxiliaryPerson, Calibration, Case, Pair, Photo, Scores
 from idbench.api.errors import (
     AccessViolation,
     DataError,
@@ -19,6 +19,7 @@ __all__ = [
     "Access",
     "AccessViolation",
     "Attack",
+    "AuxiliaryPerson",
     "Calibration",
     "Case",
     "Choice",

@@ -86,6 +86,22 @@ class Pair:
     caption: str
 
 
+@dataclass(frozen=True, slots=True)
+class AuxiliaryPerson:
+    """A person like those in a target's training data, and not under test.
+
+    Depending on the split such people are in no target at all, or in the background of every one: either way they say
+    nothing of who is a member.
+
+    Args:
+        name: as in the captions; may be empty where these do not agree on one.
+        pairs: the person's photos with their captions; at least one.
+    """
+
+    name: str
+    pairs: tuple[Pair, ...]
+
+
 class Calibration:
     """Identities apart from those under test, with labels for methods that declare Knowledge.CALIBRATION_LABELS."""
 

@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_orig
 import numpy as np
 
 from idbench.api.card import MethodCard, MethodParams
-from idbench.api.cases import Calibration, Case, Pair, Scores
+from idbench.api.cases import AuxiliaryPerson, Calibration, Case, Pair, Scores
 from idbench.api.target import TargetView
 from idbench.api.words import Knowledge
 from idbench.errors import AccessViolation, MethodError
@@ -69,6 +69,7 @@ class Context:
         progress: tells a person how far the work is.
         candidates: every name that the attacker considers possible; read through `candidate_names`.
         pairs: read through `public_pairs`.
+        auxiliary: read through `auxiliary_people`.
     """
 
     seed: int
@@ -77,6 +78,7 @@ class Context:
     progress: Progress
     candidates: tuple[str, ...] | None = None
     pairs: tuple[Pair, ...] | None = None
+    auxiliary: tuple[AuxiliaryPerson, ...] | None = None
 
     def rng(self, *labels: int | str) -> np.random.Generator:
         """A generator that depends on the run's seed and on the labels, so that parts do not disturb each other."""
@@ -102,6 +104,16 @@ class Context:
                 hint="Add Knowledge.PUBLIC_PAIRS to the card.",
             )
         return self.pairs
+
+    @property
+    def auxiliary_people(self) -> tuple[AuxiliaryPerson, ...]:
+        """People to train shadow models on, none of them under test; needs AUXILIARY_PEOPLE."""
+        if self.auxiliary is None:
+            raise AccessViolation(
+                "The method read auxiliary people that its card does not declare.",
+                hint="Add Knowledge.AUXILIARY_PEOPLE to the card.",
+            )
+        return self.auxiliary
 
 
 class Attack(ABC, Generic[P]):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench.api.cases import Photo
+from idbench.api.cases import Pair, Photo
 
 if TYPE_CHECKING:
     import torch
@@ -98,4 +98,25 @@ class TargetView(Protocol):
 
     def weights(self) -> torch.nn.Module:
         """A copy of the model itself, in evaluation mode. Needs WEIGHTS."""
+        ...
+
+    def train_shadows(self, sets: Sequence[Sequence[Pair]], seed: int, epochs: float = 1.0) -> Sequence[TargetView]:
+        """Look-alikes of the target: its architecture, trained by its recipe on other data. Needs TRAIN_SHADOWS.
+
+        The same pairs (in whatever order), seed and place in `sets` give the same shadow, which is kept on disk and
+        trained once. A set smaller than the recipe's batch is trained in one batch an epoch.
+
+        Args:
+            sets: one training set per shadow, at least two pairs each.
+            seed: non-negative; decides, with the shadow's place in `sets`, the first weights and the order of pairs.
+            epochs: passes over the data, as a multiple of the recipe's; more than one where the shadows have fewer
+                pairs than the target had, and so fewer steps in a pass.
+
+        Returns:
+            One view per set, in order. The shadows are the attacker's own: they may be asked everything, and only the
+            steps of their training are counted.
+
+        Raises:
+            TargetError: nobody knows how the target was trained.
+        """
         ...

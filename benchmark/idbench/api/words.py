@@ -32,6 +32,8 @@ class Knowledge(Flag):
     CALIBRATION_LABELS = auto()
     PUBLIC_PAIRS = auto()
     """Pairs of a photo and a caption that show nobody under test."""
+    AUXILIARY_PEOPLE = auto()
+    """People like those in the training data, each with photos and captions; nobody under test."""
 
 
 class Track(StrEnum):

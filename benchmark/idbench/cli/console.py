@@ -87,6 +87,12 @@ def say(text: str) -> None:
     out.print(text, markup=False)
 
 
+def command(text: str) -> None:
+    """Print a line that a person may copy: never wrapped."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def complain(error: IdbenchError) -> None:
     """Print an error and what to do next."""
     err.print("[bold red]error:[/] ", end="")

@@ -2,31 +2,93 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError
 
+if TYPE_CHECKING:
+    from idbench.splits import SourcedRecipe, Sources, SplitRecipe
+
 app = typer.Typer(help="Build, check and audit splits.", no_args_is_help=True)
 
 
 @app.command()
 def build(
-    name: Annotated[str, typer.Argument(help="A registered split, e.g. avatars.")],
-    out: Annotated[Path, typer.Option(help="The folder to write; must not exist yet, or be empty.")],
+    name: Annotated[str, typer.Argument(help="A registered split, e.g. avatars or lfw-injected.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The folder to write; must not exist yet, or be empty. What is made from your data needs none."
+        ),
+    ] = None,
+    faces: Annotated[Path | None, typer.Option(help="A folder with one folder per person, NAME/*.jpg.")] = None,
+    download: Annotated[bool, typer.Option("--download", help="Fetch the faces from the network instead.")] = False,
+    pairs: Annotated[Path | None, typer.Option(help="The background: a TSV of captions and URLs.")] = None,
+    lists: Annotated[Path | None, typer.Option(help="A folder with the authors' lists of members (cc3m-idia).")] = None,
+    secret_seed: Annotated[
+        Path | None, typer.Option(help="A file with a secret; membership then follows from it and cannot be guessed.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="With --secret-seed: the complete folder goes here, and --out has no test labels."),
+    ] = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Write a split's folder, laid out as a Hugging Face data set: datasets.load_dataset(FOLDER, CONFIG) loads it."""
-    from idbench.splits import find_recipe, load_split
-    from idbench.storage import atomic_dir
+    """Write a split's folder, laid out as a Hugging Face data set: datasets.load_dataset(FOLDER, CONFIG) loads it.
+
+    What is made from your own data (lfw-injected, cc3m-injected) goes into the cache, where every command finds it.
+    """
+    from idbench.splits import SourcedRecipe, Sources, find_recipe
+    from idbench.splits.withholding import read_secret
 
     recipe = find_recipe(name)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise IdbenchError(f"{out} exists already.", hint="Choose a new folder, or remove that one first.")
+    for folder in filter(None, (out, labels)):
+        _check_new(folder)
+    if not isinstance(recipe, SourcedRecipe):
+        given = {"--faces": faces, "--pairs": pairs, "--lists": lists, "--secret-seed": secret_seed, "--labels": labels}
+        _refuse(recipe.name, [option for option, value in given.items() if value] + ["--download"] * download)
+        _build_known(recipe, out, dry_run)
+        return
+    if labels is not None and (secret_seed is None or out is None):
+        raise IdbenchError(
+            "--labels needs --secret-seed and --out: labels are withheld from the folder that is published.",
+            hint=f"Type: bench data build {name} ... --secret-seed FILE --out PUBLIC --labels PRIVATE",
+        )
+    seed = None if secret_seed is None else read_secret(secret_seed)
+    _build_sourced(recipe, Sources(faces, pairs, seed, lists), download, Folders(out, labels), dry_run)
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where copies of a split go: one to publish, and the complete one of a split whose labels are withheld."""
+
+    out: Path | None
+    labels: Path | None
+
+
+def _check_new(folder: Path) -> None:
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise IdbenchError(f"{folder} exists already.", hint="Choose a new folder, or remove that one first.")
+
+
+def _refuse(name: str, given: list[str]) -> None:
+    if given:
+        raise IdbenchError(
+            f"{name} is not made from data of yours: {given[0]} means nothing to it.", hint="Leave it out."
+        )
+
+
+def _build_known(recipe: SplitRecipe, out: Path | None, dry_run: bool) -> None:
+    from idbench.splits import load_split
+    from idbench.storage import atomic_dir
+
+    if out is None:
+        raise IdbenchError(f"Where shall {recipe.name} be written?", hint="Name a new folder with --out DIR.")
     if dry_run:
         console.say(f"would build {recipe.name} version {recipe.version} ({recipe.title}) in {out}")
         return
@@ -37,6 +99,44 @@ def build(
         raise IdbenchError(f"{out} differs from the published {recipe.name} version {recipe.version}.")
     console.say(f"{recipe.name} version {recipe.version} in {out}, digest {split.manifest.digest}")
     console.say(f"Next: bench data lint {out}")
+
+
+def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, folders: Folders, dry_run: bool) -> None:
+    from idbench.splits.sourcing import build_sourced, check_sources, copy_split
+    from idbench.splits.withholding import write_withheld
+
+    if download and recipe.fetch is None:
+        raise IdbenchError(f"{recipe.name} has nothing to download.", hint="Give your own data; see --help.")
+    if not download:
+        check_sources(recipe, sources)
+    if dry_run and recipe.plan is not None:
+        for step in recipe.plan(sources):
+            console.say(step)
+        return
+    if dry_run:
+        console.say(
+            f"would build {recipe.name} version {recipe.version} ({recipe.title}) and {', '.join(recipe.corpora)} "
+            f"from {'a download' if download else sources.faces or sources.pairs} into the cache"
+        )
+        return
+    with console.bars() as progress:
+        if download and recipe.fetch is not None:
+            sources = replace(sources, faces=recipe.fetch(progress))
+        built = build_sourced(recipe, sources, progress)
+        if folders.labels is not None and folders.out is not None:
+            copy_split(built.split, folders.labels)
+            write_withheld(built.split, folders.out)
+        elif folders.out is not None:
+            copy_split(built.split, folders.out)
+    for note in built.notes:
+        console.say(note)
+    manifest = built.split.manifest
+    people = ", ".join(f"{size} identities for {part}" for part, size in manifest.parts.items())
+    console.say(f"{recipe.name} version {recipe.version}: {people}; digest {manifest.digest}")
+    if folders.labels is not None:
+        console.say(f"all labels in {folders.labels}: keep it; {folders.out} can be published without the test labels")
+    if recipe.corpora:
+        console.say(f"Next: bench target train {recipe.name}{' --arch RN50' if recipe.shards else ''}")
 
 
 @app.command()

@@ -78,13 +78,18 @@ def _plugins(_: object) -> Iterator[tuple[bool, str]]:
 
 def _targets(_: object) -> Iterator[tuple[bool, str]]:
     from idbench.storage import sha256_file
-    from idbench.targets import Packaged, list_targets
+    from idbench.targets import Packaged, TrainedHere, list_targets
     from idbench.targets.fetch import packaged_file
+    from idbench.targets.trained import read_note, weights_place
 
     for spec in list_targets():
         if isinstance(spec.weights, Packaged):
             good = sha256_file(packaged_file(spec.weights.file)) == spec.sha256
             yield good, f"{spec.name}: SHA-256 {'as published' if good else 'DIFFERS: install idbench again'}"
+        elif isinstance(spec.weights, TrainedHere) and (note := read_note(spec)) is not None:
+            good = sha256_file(weights_place(spec)) == note.sha256
+            train = f"DIFFERS: bench target train {spec.name}"
+            yield good, f"{spec.name}: SHA-256 {'as it was trained here' if good else train}"
 
 
 _CHECKS: dict[str, Callable[[options.Results], Iterator[tuple[bool, str]]]] = {

@@ -31,6 +31,12 @@ def build(
         list[Path] | None,
         typer.Option("--split", help="Folder of a split that is not registered; may be repeated."),
     ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--labels", help="A file that `labels` wrote, or a folder with some: instead of the split. Repeatable."
+        ),
+    ] = None,
     public: Annotated[
         list[str] | None,
         typer.Option("--public", help="A split whose labels anybody may see; drawn people's always are. Repeatable."),
@@ -45,16 +51,15 @@ def build(
 
     with console.bars() as progress:
         found = collect(results)
-        splits = board_inputs.open_splits(found.runs, split or [], progress)
-        opened = set(public or [])
+        told = board_inputs.gather(found.runs, split or [], labels or [], public or [], progress)
         built = build_board(
             found.runs,
-            [board_inputs.labels_of(s, board_inputs.fictional(s) or s.manifest.name in opened) for s in splits],
+            told.labels,
             out,
             progress,
             names=found.names,
             rejected=found.rejected,
-            about=board_inputs.about(splits, found.runs, progress),
+            about=board_inputs.about(told.cards, found.runs),
             commit=environment("cpu").commit,
         )
     if json:
@@ -72,6 +77,29 @@ def _print(built: Built) -> None:
         console.say("The board is empty. Next: bench run --method tuni")
     else:
         console.say(f"Next: bench leaderboard serve {built.path}")
+
+
+@app.command()
+def labels(
+    split: Annotated[str, typer.Argument(help="A registered split, or its folder.", envvar="BENCH_SPLIT")],
+    out: Annotated[Path, typer.Option(help="The file to write, e.g. leaderboard/reference/NAME-v1/labels.json.")],
+    public: Annotated[bool, typer.Option(help="A board may show single people, by their opaque ids.")] = False,  # noqa: FBT002, RUF100
+) -> None:
+    """Write who is a member, by opaque id, so that a board can be built where the split cannot be opened.
+
+    No name and no photo is in the file. Hand it on only where membership may be known.
+    """
+    from idbench.cli import board_inputs
+    from idbench.splits import load_split
+    from idbench_leaderboard.label_file import label_file, write_label_file
+
+    with console.bars() as progress:
+        opened = load_split(split, progress)
+        shown = public or board_inputs.fictional(opened)
+        written = label_file(board_inputs.labels_of(opened, public=shown), board_inputs.split_card(opened, progress))
+        write_label_file(out, written)
+    console.say(f"{len(written.test) + len(written.calibration)} identities, {len(written.corpora)} corpora in {out}")
+    console.say(f"Next: bench leaderboard build results --labels {out} --out board")
 
 
 @app.command()

@@ -9,15 +9,17 @@ import typer
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError, UnknownNameError
 
-_KINDS = ("methods", "splits", "targets", "runs")
+_KINDS = ("methods", "splits", "targets", "runs", "studies")
 
 
 def listing(
-    kind: Annotated[str, typer.Argument(help="methods, splits, targets or runs; nothing: all but the runs.")] = "",
+    kind: Annotated[
+        str, typer.Argument(help="methods, splits, targets, runs or studies; nothing: the first three.")
+    ] = "",
     results: options.Results = options.RESULTS,
     json: options.Json = False,
 ) -> None:
-    """List methods, splits, targets and runs."""
+    """List methods, splits, targets, runs and studies."""
     if kind and kind not in _KINDS:
         raise UnknownNameError("kind of thing to list", kind, _KINDS)
     kinds = [kind] if kind else list(_KINDS[:3])
@@ -67,7 +69,7 @@ def _splits(_: object) -> list[dict[str, Any]]:
 
 
 def _targets(_: object) -> list[dict[str, Any]]:
-    from idbench.targets import broken_targets, list_targets
+    from idbench.targets import broken_targets, is_ready, list_targets
 
     rows = [
         {
@@ -76,7 +78,7 @@ def _targets(_: object) -> list[dict[str, Any]]:
             "architecture": t.architecture_name,
             "trained on": t.corpus or "unknown",
             "control for": ", ".join(t.control_for) or "-",
-            "title": t.title,
+            "title": t.title if is_ready(t) else f"{t.title} (not trained yet: bench target train {t.name})",
         }
         for t in list_targets()
     ]
@@ -109,4 +111,10 @@ def _runs(results: Any) -> list[dict[str, Any]]:
     return rows
 
 
-_ROWS = {"methods": _methods, "splits": _splits, "targets": _targets, "runs": _runs}
+def _studies(_: object) -> list[dict[str, Any]]:
+    from idbench.cli.study import study_rows
+
+    return list(study_rows())
+
+
+_ROWS = {"methods": _methods, "splits": _splits, "targets": _targets, "runs": _runs, "studies": _studies}

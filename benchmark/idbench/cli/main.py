@@ -47,7 +47,7 @@ def _root(
 
 
 def _gather() -> None:
-    from idbench.cli import compare, data, doctor, leaderboard, listing, method, run, score, show, target
+    from idbench.cli import compare, data, doctor, leaderboard, listing, method, run, score, search, show, study, target
 
     for function, name in (
         (run.run, "run"),
@@ -55,9 +55,12 @@ def _gather() -> None:
         (show.show, "show"),
         (compare.compare, "compare"),
         (score.score, "score"),
+        (study.study, "study"),
     ):
         app.command(name)(function)
     app.add_typer(method.app, name="method")
+    data.app.command("search")(search.search)
+    data.app.add_typer(search.faces, name="face-classifier")
     app.add_typer(data.app, name="data")
     app.add_typer(target.app, name="target")
     app.add_typer(leaderboard.app, name="leaderboard")

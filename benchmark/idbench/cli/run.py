@@ -10,6 +10,7 @@ from idbench.cli import console, options, text
 from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
+    from idbench.runner.execute import Executed
     from idbench.runner.grid import Grid, Outcome
 
 
@@ -38,7 +39,7 @@ def run(
 ) -> None:
     """Run an attack and print AUC, TPR at low FPR, tests, cost, and where the record is."""
     from idbench.runner.execute import Options
-    from idbench.runner.grid import make_grid, run_grid
+    from idbench.runner.grid import make_grid, run_grid, run_unscored
     from idbench.runner.registry import list_attacks, load_attack, make_attack
     from idbench.splits import load_split
 
@@ -52,13 +53,29 @@ def run(
             load_split(split, progress), methods, target, range(seed, seed + seeds), corpus, preset, params
         )
         wanted = Options(results, device, time_limit, force)
-        outcomes = [] if dry_run else list(run_grid(grid, wanted, progress))
+        withheld = grid.split.manifest.withheld is not None
+        unscored = list(run_unscored(grid, wanted, progress)) if withheld and not dry_run else []
+        outcomes = [] if dry_run or withheld else list(run_grid(grid, wanted, progress))
     if dry_run:
         _announce(grid, wanted.results.as_posix(), json)
+    elif withheld:
+        _print_unscored(grid, unscored, json)
     elif json:
         _write_json(grid, outcomes)
     else:
         _print(grid, outcomes)
+
+
+def _print_unscored(grid: Grid, runs: list[Executed], json: bool) -> None:
+    """Say where the scores are; what they are worth is for the holder of the labels to say."""
+    paths = [done.run.path.as_posix() for done in runs]
+    if json:
+        console.write_json([{"record": path, "withheld": True} for path in paths])
+        return
+    console.say(f"The test labels of {grid.split.manifest.name} are withheld: scores were written, no metrics.")
+    for path in paths:
+        console.say(f"record in {path}")
+    console.say("Next: send the records to whoever holds the labels; they type bench score RUN --split FOLDER")
 
 
 def _parse(given: list[str] | None) -> dict[str, object]:

@@ -140,6 +140,7 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
         "queries": {name: count for name, count in record.queries.model_dump().items() if count},
         "time": f"{text.seconds(record.timings.total)} (load {text.seconds(record.timings.load)}, "
         f"fit {text.seconds(record.timings.fit)}, score {text.seconds(record.timings.score)})",
+        **({} if record.shadows is None else {"shadow models": _shadows(record.shadows)}),
         "peak memory": f"{record.peak_memory_mb:.0f} MiB",
         "device": f"{where.device}, {where.processors} processors, {where.system}",
         "packages": where.packages,
@@ -162,6 +163,14 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
             d = summary.decision
             facts["at the calibrated threshold"] = f"TPR {d.tpr:.3f}, FPR {d.fpr:.3f}, accuracy {d.accuracy:.3f}"
     console.table("", ("fact", "value"), [(key, str(value)) for key, value in facts.items()])
+
+
+def _shadows(costs: Any) -> str:
+    kept = costs.count - costs.trained
+    return (
+        f"{costs.count}, {costs.steps:,} training steps, {text.seconds(costs.seconds)} of training in all; "
+        f"{kept} from the cache, {costs.trained} trained by this run, {text.seconds(costs.waited)} until all were there"
+    )
 
 
 def _plot(run: Any, path: Path) -> None:

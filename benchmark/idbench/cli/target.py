@@ -3,51 +3,109 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError, TargetError
+from idbench.targets import TargetSpec, TrainedHere
+
+if TYPE_CHECKING:
+    from idbench.runner.training import TrainedTarget
 
 app = typer.Typer(help="Train and verify the models under audit.", no_args_is_help=True)
 
 
-@app.command()
+@app.command(context_settings={"allow_extra_args": True})
 def train(
-    name: Annotated[str, typer.Argument(help="A registered target with a recipe, e.g. avatars-a.")],
-    out: Annotated[Path | None, typer.Option(help="File for the weights; default: NAME.safetensors.")] = None,
+    context: typer.Context,
+    name: Annotated[
+        str, typer.Argument(help="A registered target with a recipe, e.g. avatars-a, or all of a split: lfw-injected.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File for the weights of one target, or folder of full-size ones; default: in the cache."),
+    ] = None,
     threads: Annotated[
         int, typer.Option(min=1, help="More than one is faster, but rounds otherwise than the shipped weights did.")
     ] = 1,
+    device: Annotated[str, typer.Option("--device", envvar="BENCH_DEVICE", help="cpu, cuda, auto, ...")] = "cpu",
+    force: options.Force = False,
+    arch: Annotated[
+        str | None, typer.Option(help="Full size (cc3m-injected): RN50, ViT-B-32, ..., or a model configuration.json.")
+    ] = None,
+    gpus: Annotated[int | None, typer.Option(help="Full size: GPUs on each node; default: all that are here.")] = None,
+    nodes: Annotated[int, typer.Option(min=1, help="Full size: nodes; the same command is typed on each.")] = 1,
+    rendezvous: Annotated[str | None, typer.Option(help="Full size: HOST:PORT of one node.")] = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Train a target from its corpus; an interrupted training goes on where it stopped."""
-    import torch
+    """Train targets from their corpora; an interrupted training goes on where it stopped, a finished one is kept."""
+    from idbench.runner.full_size import Wanted, full_size_recipe
+    from idbench.runner.training import HowToTrain, targets_to_train, train_one
 
-    from idbench.splits import load_corpus
-    from idbench.targets import resolve_target
-    from idbench.targets.train import train_target
+    full_size = full_size_recipe(name)
+    if full_size is not None:
+        from idbench.cli.full_size import train_full_size
 
-    spec = resolve_target(name)
-    if spec.recipe is None or spec.corpus is None:
-        raise TargetError(
-            f"{name} has no recipe: it cannot be trained here.", hint="`bench list targets` shows others."
-        )
-    file = out or Path(f"{spec.name}.safetensors")
-    if dry_run:
-        console.say(f"would train {spec.name} on {spec.corpus} for {spec.recipe.epochs} epochs, to {file}")
+        if force:
+            raise TargetError(
+                "A full-size training is not thrown away.", hint="Remove its folder, or name another: --out."
+            )
+        train_full_size(full_size, name, Wanted(arch, gpus, nodes, rendezvous, out, tuple(context.args)), dry_run)
         return
-    torch.set_num_threads(threads)
-    with console.bars() as progress:
-        trained = train_target(spec, load_corpus(spec.corpus, progress), file, progress)
-    console.say(f"weights in {trained.path}, SHA-256 {trained.sha256}, {text.seconds(trained.seconds)}")
-    same = trained.sha256 == spec.sha256
+    given = {"--arch": arch, "--gpus": gpus is not None, "--nodes": nodes > 1, "--rendezvous": rendezvous}
+    _refuse_full_size(name, [*context.args, *(option for option, value in given.items() if value)])
+    specs = targets_to_train(name)
+    if out is not None and len(specs) > 1:
+        raise TargetError(f"{name} means {len(specs)} targets, but --out is one file.", hint="Name one target.")
+    how = HowToTrain(threads, device, force)
+    for spec in specs:
+        file = out or _place(spec)
+        if dry_run:
+            epochs = spec.recipe.epochs if spec.recipe else 0
+            console.say(f"would train {spec.name} on {spec.corpus} for {epochs} epochs, to {file or 'the cache'}")
+            continue
+        with console.bars() as progress:
+            trained = train_one(spec, how, progress, file)
+        _report(trained)
+    if not dry_run and any(isinstance(spec.weights, TrainedHere) for spec in specs):
+        console.say(f"Next: bench run --method all --split {_split_of(specs)} --target all")
+
+
+def _refuse_full_size(name: str, given: list[str]) -> None:
+    if given:
+        raise TargetError(
+            f"{name} is not trained by open_clip's trainer: {given[0]} means nothing here.", hint="Leave it out."
+        )
+
+
+def _place(spec: TargetSpec) -> Path | None:
+    """Where shipped targets go that somebody trains again; None for those that belong in the cache."""
+    return None if isinstance(spec.weights, TrainedHere) else Path(f"{spec.name}.safetensors")
+
+
+def _split_of(specs: list[TargetSpec]) -> str:
+    return next(spec.weights.group for spec in specs if isinstance(spec.weights, TrainedHere))
+
+
+def _report(trained: TrainedTarget) -> None:
+    spec, note = trained.spec, trained.note
+    if trained.reused:
+        console.say(f"{spec.name} is trained already: loss {note.loss:.3f}, SHA-256 {note.sha256}")
+        return
+    if trained.resumed:
+        console.say(f"went on after epoch {trained.resumed}, where an earlier training had stopped")
     console.say(
-        "identical to the shipped weights"
-        if same
-        else "not the shipped bits: other processors and numbers of threads round otherwise"
+        f"weights in {trained.path}, SHA-256 {note.sha256}, {text.seconds(note.seconds)} "
+        f"({text.seconds(note.cpu_seconds)} of processor), loss {note.loss:.3f}"
     )
+    if spec.sha256 is not None:
+        console.say(
+            "identical to the shipped weights"
+            if note.sha256 == spec.sha256
+            else "not the shipped bits: other processors and numbers of threads round otherwise"
+        )
 
 
 @app.command()
@@ -56,23 +114,26 @@ def verify(
     json: options.Json = False,
 ) -> None:
     """Check hashes, load strictly, and compare embeddings with the shipped ones."""
-    from idbench.targets import list_targets, resolve_target
+    from idbench.targets import is_ready, list_targets, resolve_target
     from idbench.targets.verify import verify_target
 
-    rows = []
-    for target in name or [spec.name for spec in list_targets()]:
+    rows: list[dict[str, Any]] = []
+    waiting = [] if name else [spec for spec in list_targets() if not is_ready(spec)]
+    for target in name or [spec.name for spec in list_targets() if is_ready(spec)]:
         try:
             report = verify_target(resolve_target(target))
             rows.append({"target": target, "ok": True, "found": str(report)})
         except IdbenchError as error:
             rows.append({"target": target, "ok": False, "found": str(error)})
+    rows += [{"target": spec.name, "ok": None, "found": "not trained on this machine yet"} for spec in waiting]
     if json:
         console.write_json(rows)
     else:
+        words = {True: "ok", False: "FAILED", None: "-"}
         console.table(
             "",
             ("target", "", "found"),
-            [(str(r["target"]), "ok" if r["ok"] else "FAILED", str(r["found"])) for r in rows],
+            [(str(r["target"]), words[r["ok"]], str(r["found"])) for r in rows],
         )
-    if not all(row["ok"] for row in rows):
+    if any(row["ok"] is False for row in rows):
         raise typer.Exit(1)

@@ -181,17 +181,25 @@ def _step(sample: Sample, grid: FloatArray) -> FloatArray:
 
 def _tail_band(values: FloatArray, cuts: FloatArray, level: float, seed: int) -> tuple[FloatArray, FloatArray]:
     """Bounds (k,), (k,) for P(score > cut) at falling `cuts`, all at once with confidence `level`."""
-    n = values.size
+    strictly_above = values.size - np.sort(values).searchsorted(cuts, "right")
+    low, high = tail_bounds(values.size, level, seed)
+    return low[strictly_above], high[strictly_above]
+
+
+@lru_cache(maxsize=64)  # a board draws thousands of bands for a handful of class sizes
+def tail_bounds(n: int, level: float, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Bounds (n + 1,), (n + 1,) for P(score > cut) where 0..n of n scores lie above the cut, for all cuts at once."""
     ranks = _support(n)
     local = _local_level(n, level, seed)
     # U_(i), the tail probability at the i-th highest score, lies between these two with confidence 1 - 2 * local.
     lower = special.betaincinv(ranks, n - ranks + 1, local)
     upper = special.betaincinv(ranks, n - ranks + 1, 1 - local)
-    strictly_above = n - np.sort(values).searchsorted(cuts, "right")
-    # P(score > cut) is at least U_(c) with c = strictly_above, and at most U_(c + 1); between supports, monotone.
-    below = ranks.searchsorted(strictly_above, "right")
-    beyond = ranks.searchsorted(strictly_above + 1, "left")
-    return np.concatenate([[0.0], lower])[below], np.append(upper, 1.0)[beyond]
+    # P(score > cut) is at least U_(c) with c scores above, and at most U_(c + 1); between supports, monotone.
+    above = np.arange(n + 1)
+    below, beyond = ranks.searchsorted(above, "right"), ranks.searchsorted(above + 1, "left")
+    low, high = np.concatenate([[0.0], lower])[below], np.append(upper, 1.0)[beyond]
+    low.flags.writeable = high.flags.writeable = False  # shared by all who ask again
+    return low, high
 
 
 def _support(n: int) -> IntArray:
@@ -202,7 +210,6 @@ def _support(n: int) -> IntArray:
     return np.unique(np.concatenate([half, n + 1 - half]))
 
 
-@lru_cache(maxsize=64)  # a board draws thousands of bands for a handful of class sizes
 @lru_cache(maxsize=256)
 def _local_level(n: int, level: float, seed: int) -> float:
     """The tail probability at each order statistic for which all hold at once with confidence `level`."""

@@ -72,6 +72,17 @@ class Timings(Closed):
     total: float = Field(ge=0, description="from the command to the record")
 
 
+class ShadowCosts(Closed):
+    """What a run's shadow models cost: from nothing, and this time, when some may have been trained before."""
+
+    count: int = Field(ge=0, description="shadow models that the run used")
+    steps: int = Field(ge=0, description="optimizer steps behind them")
+    seconds: float = Field(ge=0, description="training time behind them, summed over the models, wherever it was spent")
+    trained: int = Field(ge=0, description="of the models: trained by this run, not found in its cache")
+    trained_steps: int = Field(ge=0, description="optimizer steps of those")
+    waited: float = Field(ge=0, description="wall-clock seconds of this run until all were there")
+
+
 class Environment(Closed):
     """Where the run took place; no host or user name."""
 
@@ -114,6 +125,7 @@ class RunRecord(Closed):
     scores_sha256: str
     verification: Literal["self-reported", "verified", "reproduced"]
     invalidated: tuple[Invalidation, ...] = ()
+    shadows: ShadowCosts | None = Field(default=None, description="None: the run used no shadow models")
 
 
 class Estimate(Closed):

@@ -83,9 +83,10 @@ def audit(split: Split, methods: Sequence[str], options: Options, progress: Prog
         seed: of the runs.
 
     Raises:
-        DataError: the split has no control.
+        DataError: the split has no control, or its test labels are withheld.
     """
     trio = trio_of(split)
+    split.labels(trio.a.corpus or "")  # where they are withheld, nothing needs to run first
     grid = make_grid(split, methods, ",".join(t.name for t in (trio.a, trio.b, trio.control)), [seed])
     found: dict[tuple[str, str], Outcome] = {}
     for outcome in run_grid(grid, options, progress):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench.api import Calibration, Case, Knowledge, Pair, Photo
+from idbench.api import AuxiliaryPerson, Calibration, Case, Knowledge, Pair, Photo
 from idbench.splits import Split, decode_photo
+from idbench.splits.auxiliary import people_of
+from idbench.splits.corpora import Corpus
 
 REQUEST = "request.json"
 PHOTOS = "photos.bin"
@@ -41,6 +43,7 @@ class Request:
         calibration_members: their labels, only if the attack declares CALIBRATION_LABELS.
         candidates: candidate names, only if declared.
         pairs: (photo index, caption), only if PUBLIC_PAIRS is declared.
+        auxiliary: name, and (photo index, caption) of each pair, only if AUXILIARY_PEOPLE is declared.
     """
 
     attack: str
@@ -54,6 +57,17 @@ class Request:
     calibration_members: list[bool] | None
     candidates: list[str] | None
     pairs: list[tuple[int, str]] | None
+    auxiliary: list[tuple[str, list[tuple[int, str]]]] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What a method is given: cases, calibration, and of the rest what it declared."""
+
+    cases: list[Case]
+    calibration: Calibration
+    pairs: tuple[Pair, ...] | None
+    auxiliary: tuple[AuxiliaryPerson, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +104,7 @@ def write_bundle(
     device: str,
     cache: Path,
     target: str | None,
+    auxiliary: Corpus | None = None,
 ) -> Request:
     """Write everything that the worker gets, and nothing else.
 
@@ -99,6 +114,7 @@ def write_bundle(
         plan: from `plan_cases`.
         knowledge: what the attack may know; the rest is left out.
         calibration_members: labels aligned with the split's identities, or None.
+        auxiliary: a corpus with owners, from `load_auxiliary`; only where the attack may know AUXILIARY_PEOPLE.
 
     Raises:
         DataError: a photo is empty or damaged.
@@ -109,7 +125,7 @@ def write_bundle(
     # Photos stand in the order of the split, in which they are read fastest; it does not depend on labels either.
     wanted = [photo for identity in split.identities for photo in identity.photos] if with_photos else []
     pairs = split.public_pairs if Knowledge.PUBLIC_PAIRS in knowledge else None
-    position = _write_photos(folder, split, [*wanted, *(photo for photo, _ in pairs or ())])
+    position = _write_photos(folder, split, [*wanted, *(photo for photo, _ in pairs or ())], auxiliary)
     calibration = [i for i, identity in enumerate(identities) if identity.part == "calibration"]
     labelled = Knowledge.CALIBRATION_LABELS in knowledge and calibration_members is not None
     request = Request(
@@ -133,6 +149,7 @@ def write_bundle(
         else None,
         candidates=list(split.candidate_names) if Knowledge.CANDIDATE_NAMES in knowledge else None,
         pairs=None if pairs is None else [(position[photo], caption) for photo, caption in pairs],
+        auxiliary=None if auxiliary is None else _auxiliary(auxiliary, len(position)),
     )
     (folder / REQUEST).write_text(json.dumps(asdict(request)), encoding="utf-8")
     return request
@@ -143,8 +160,8 @@ def read_request(folder: Path) -> Request:
     return Request(**json.loads((folder / REQUEST).read_text(encoding="utf-8")))
 
 
-def read_cases(folder: Path, request: Request) -> tuple[list[Case], Calibration, tuple[Pair, ...] | None]:
-    """Cases, calibration and public pairs of a bundle; pixels stay on disk until they are asked for."""
+def read_given(folder: Path, request: Request) -> Given:
+    """What is in a bundle; pixels stay on disk until they are asked for."""
     photos = _read_photos(folder)
     cases = [
         Case(case, name, None if indices is None else [photos[i] for i in indices])
@@ -155,18 +172,36 @@ def read_cases(folder: Path, request: Request) -> tuple[list[Case], Calibration,
         [cases[i] for i in request.calibration], None if members is None else np.array(members, dtype=np.bool_)
     )
     pairs = None if request.pairs is None else tuple(Pair(photos[i], caption) for i, caption in request.pairs)
-    return cases, calibration, pairs
+    people = request.auxiliary
+    auxiliary = None if people is None else tuple(_person(photos, name, own) for name, own in people)
+    return Given(cases, calibration, pairs, auxiliary)
 
 
-def _write_photos(folder: Path, split: Split, ids: Sequence[str]) -> dict[str, int]:
-    """Decode photos into one file; where each photo id stands in the index."""
+def _person(photos: Sequence[Photo], name: str, own: Sequence[tuple[int, str]]) -> AuxiliaryPerson:
+    return AuxiliaryPerson(name, tuple(Pair(photos[i], caption) for i, caption in own))
+
+
+def _auxiliary(corpus: Corpus, first: int) -> list[tuple[str, list[tuple[int, str]]]]:
+    """The people of a corpus whose pictures stand in the index from `first` on."""
+    captions = [corpus.captions[i] for i in corpus.caption_ids]
+    return [(person.name, [(first + int(i), captions[i]) for i in person.places]) for person in people_of(corpus)]
+
+
+def _decoded(split: Split, ids: Sequence[str], more: Corpus | None) -> Iterator[NDArray[np.uint8]]:
+    for name, data in zip(ids, split.read_photos(ids), strict=True):
+        yield decode_photo(data, name)
+    if more is not None:
+        yield from more.images
+
+
+def _write_photos(folder: Path, split: Split, ids: Sequence[str], more: Corpus | None) -> dict[str, int]:
+    """Decode photos into one file, a corpus's pictures after them; where each photo id stands in the index."""
     unique = list(dict.fromkeys(ids))
     sizes: list[tuple[int, int, int]] = []
     digests: list[str] = []
     offset = 0
     with (folder / PHOTOS).open("wb") as file:
-        for name, data in zip(unique, split.read_photos(unique), strict=True):
-            pixels = decode_photo(data, name)
+        for pixels in _decoded(split, unique, more):
             raw = pixels.tobytes()
             height, width, _ = pixels.shape
             sizes.append((offset, height, width))

@@ -14,13 +14,14 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from idbench.api import Progress
+from idbench.api import Knowledge, Progress
 from idbench.errors import IdbenchError, RecordError, StorageError
 from idbench.results import (
     Queries,
     Run,
     RunRecord,
     ScoreTable,
+    ShadowCosts,
     Timings,
     read_run,
     run_path,
@@ -32,6 +33,7 @@ from idbench.runner.messages import SCORES, Result
 from idbench.runner.plan import Plan, split_ref, target_ref
 from idbench.runner.process import LOG, run_worker
 from idbench.runner.registry import params_dict
+from idbench.splits.auxiliary import load_auxiliary
 from idbench.storage import cache_dir, explain, make_dir, storage_errors
 
 
@@ -102,7 +104,7 @@ def _run(plan: Plan, options: Options, progress: Progress) -> Run:
     begin = time.perf_counter()
     cases = plan_cases(plan.split, plan.run_id, options.shuffle)
     with _workplace() as folder:
-        _write(folder, plan, cases, options)
+        _write(folder, plan, cases, options, progress)
         prepared = time.perf_counter()
         try:
             result = run_worker(folder, plan.method.name, progress, options.time_limit)
@@ -128,20 +130,22 @@ def _workplace() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(folder: Path, plan: Plan, cases: CasePlan, options: Options) -> None:
+def _write(folder: Path, plan: Plan, cases: CasePlan, options: Options, progress: Progress) -> None:
     method = plan.method
+    needs_people = Knowledge.AUXILIARY_PEOPLE in plan.attack.knowledge
     write_bundle(
         folder,
         plan.split,
         cases,
         plan.attack.knowledge,
-        np.asarray(plan.split.labels(plan.corpus).member, dtype=np.bool_),
+        plan.split.calibration_members(plan.corpus),
         attack=plan.registered.plugin.value,
         params=params_dict(plan.attack.params),
         seed=plan.seed,
         device=options.device,
         cache=cache_dir("methods", method.name, method.version),
         target=None if plan.registered.card.blind else plan.target.model_dump_json(),
+        auxiliary=load_auxiliary(plan.split.manifest.name, progress) if needs_people else None,
     )
 
 
@@ -174,6 +178,7 @@ def _record(plan: Plan, table: ScoreTable, result: Result, begin: float, prepare
         n_abstained=int(table.abstained.sum()),
         photos_per_case=float(table.photos_used[scored].mean()) if scored.any() else 0.0,
         queries=Queries(**(dict.fromkeys(Queries.model_fields, 0) | result.queries)),
+        shadows=None if result.shadows is None else ShadowCosts(**result.shadows),
         timings=Timings(
             load=prepared - begin + result.load,
             fit=result.fit,

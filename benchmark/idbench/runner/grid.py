@@ -10,8 +10,8 @@ from idbench.api import Progress
 from idbench.errors import IdbenchError
 from idbench.results import Run, Summary, run_path, write_summary
 from idbench.runner.evaluate import summarize
-from idbench.runner.execute import Options, execute
-from idbench.runner.plan import Plan, choose_targets, corpus_for, split_ref, target_ref
+from idbench.runner.execute import Executed, Options, execute
+from idbench.runner.plan import Plan, check_trained_on, choose_targets, corpus_for, split_ref, target_ref
 from idbench.runner.registry import blind_attacks, load_attack, make_attack
 from idbench.splits import Split
 from idbench.targets import TargetSpec
@@ -73,6 +73,8 @@ def make_grid(
         TargetError: the weights cannot be found.
     """
     targets = tuple(pin_target(spec) for spec in choose_targets(split, target))
+    for pinned in targets:
+        check_trained_on(split, pinned)
     grid = Grid(split, targets, tuple(methods), tuple(seeds), corpus, preset, dict(params or {}))
     for _ in plans(grid):
         pass
@@ -121,6 +123,21 @@ def run_grid(grid: Grid, options: Options, progress: Progress) -> Iterator[Outco
             summary = summarize(done.run, plan.split, plan.corpus, blind, plan.seed, control=plan.control)
             write_summary(done.run, summary)
             yield Outcome(done.run, summary, done.reused)
+
+
+def run_unscored(grid: Grid, options: Options, progress: Progress) -> Iterator[Executed]:
+    """Execute a grid on a split whose test labels are withheld, and the blind attacks that it is compared with.
+
+    Records are written as ever; whoever holds the labels scores them.
+
+    Raises:
+        IdbenchError: a run of the grid itself failed.
+    """
+    for target in grid.targets:
+        own = replace(grid, targets=(target,))
+        for plan in plans(own):
+            yield execute(plan, options, progress)
+        _run_blind(own, options, progress)
 
 
 def _run_blind(grid: Grid, options: Options, progress: Progress) -> list[Run]:

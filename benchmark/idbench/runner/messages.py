@@ -13,7 +13,7 @@ SCORES = "scores.npz"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Costs of a finished run: seconds, MiB, queries by kind."""
+    """Costs of a finished run: seconds, MiB, queries by kind, and what its shadow models cost if it had any."""
 
     load: float
     fit: float
@@ -21,6 +21,7 @@ class Result:
     device: str
     peak_memory_mb: float
     queries: dict[str, int] = field(default_factory=dict)
+    shadows: dict[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

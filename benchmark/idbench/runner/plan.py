@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from idbench.api import Attack
-from idbench.errors import DataError, UnknownNameError
+from idbench.errors import DataError, TargetError, UnknownNameError
 from idbench.results import MethodRef, SplitRef, TargetRef
 from idbench.runner.registry import RegisteredAttack, params_dict
 from idbench.splits import Split
@@ -118,6 +118,20 @@ def choose_targets(split: Split, pattern: str | None) -> list[TargetSpec]:
             found = [resolve_target(part)]
         chosen.extend(t for t in found if t not in chosen)
     return chosen
+
+
+def check_trained_on(split: Split, target: TargetSpec) -> None:
+    """Refuse a target that was trained on another build of the split's corpora.
+
+    Raises:
+        TargetError: the digest of its training set is not the one in the split's manifest.
+    """
+    expected = split.manifest.training.get(target.corpus or "")
+    if expected is not None and target.corpus_digest not in (None, expected):
+        raise TargetError(
+            f"{target.name} was trained on another build of {target.corpus} than the one in {split.manifest.name}.",
+            hint=f"Type: bench target train {target.name}",
+        )
 
 
 def corpus_for(split: Split, target: TargetSpec, wanted: str | None = None) -> str:

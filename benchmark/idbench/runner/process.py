@@ -68,6 +68,10 @@ def _worker(folder: Path) -> Iterator[subprocess.Popen[str]]:
     environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
     # Threads that wait by spinning take processors from those that work: on a busy machine, half of the time.
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Temporary files go with the bundle: a worker that is ended cannot clean up after itself.
+    temporary = folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    environment.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)))
     command = [sys.executable, "-P", "-m", "idbench.runner.worker", str(folder)]
     process = subprocess.Popen(  # noqa: S603  our own interpreter and module
         command,

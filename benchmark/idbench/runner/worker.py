@@ -21,7 +21,7 @@ import numpy as np
 from idbench import plugins
 from idbench.api import AccessViolation, Attack, Context, Reporter, Scores, TargetView
 from idbench.errors import IdbenchError
-from idbench.runner.bundle import Request, read_cases, read_request
+from idbench.runner.bundle import Request, read_given, read_request
 from idbench.runner.messages import FAILURE, RESULT, SCORES, Failure, Result, dump
 
 _REPORT_EVERY = 0.1  # seconds between progress messages: often enough for the eye, seldom enough to cost nothing
@@ -82,7 +82,7 @@ def run(folder: Path, progress: PipeProgress, stage: Stage) -> Result:
     begin = time.perf_counter()
     request = read_request(folder)
     attack = _make_attack(request)
-    cases, calibration, pairs = read_cases(folder, request)
+    given = read_given(folder, request)
     stage.name = "loading the target"
     device, target, view = _open_target(request, attack, progress)
     context = Context(
@@ -91,23 +91,24 @@ def run(folder: Path, progress: PipeProgress, stage: Stage) -> Result:
         cache=Path(request.cache),
         progress=progress,
         candidates=None if request.candidates is None else tuple(request.candidates),
-        pairs=pairs,
+        pairs=given.pairs,
+        auxiliary=given.auxiliary,
     )
     context.cache.mkdir(parents=True, exist_ok=True)
     del request
     loaded = time.perf_counter()
     stage.name = "fit"
-    attack.fit(target, calibration, context)
+    attack.fit(target, given.calibration, context)
     fitted = time.perf_counter()
     stage.name = "score"
-    scores = attack.score(target, cases, context)
+    scores = attack.score(target, given.cases, context)
     done = time.perf_counter()
     if view is not None:
         view.close()
     stage.name = "checking the scores"
     if not isinstance(scores, Scores):
         raise TypeError(f"score() returned {type(scores).__name__}, not idbench.api.Scores")
-    _save(folder / SCORES, scores.checked(len(cases)), [len(case._photos or ()) for case in cases])
+    _save(folder / SCORES, scores.checked(len(given.cases)), [len(case._photos or ()) for case in given.cases])
     return Result(
         load=loaded - begin,
         fit=fitted - loaded,
@@ -115,6 +116,7 @@ def run(folder: Path, progress: PipeProgress, stage: Stage) -> Result:
         device=device,
         peak_memory_mb=_peak_memory_mb(),
         queries={} if view is None else asdict(view.queries),
+        shadows=None if view is None or view.shadow_costs is None else asdict(view.shadow_costs),
     )
 
 

@@ -5,7 +5,7 @@ from idbench.splits.lint import Finding, lint
 from idbench.splits.loading import load_split
 from idbench.splits.manifest import CorpusInfo, Labels, Manifest, PhotoFormat
 from idbench.splits.photos import decode_photo, encode_png
-from idbench.splits.recipe import CorpusRecipe, SplitRecipe
+from idbench.splits.recipe import CorpusRecipe, SourcedRecipe, Sources, SplitRecipe
 from idbench.splits.registry import corpus_names, find_recipe, load_corpus, split_names
 from idbench.splits.split import Identity, Split
 
@@ -18,6 +18,8 @@ __all__ = [
     "Labels",
     "Manifest",
     "PhotoFormat",
+    "SourcedRecipe",
+    "Sources",
     "Split",
     "SplitRecipe",
     "corpus_names",

@@ -46,7 +46,7 @@ def complete_card(prose: str, manifest: Manifest, folder: Path) -> str:
         lines += [f"  - split: {HUB_SPLIT}", f"    path: data/{table}.parquet"]
         lines += ["  default: true"] if table == "identities" else []
     lines.append("dataset_info:")
-    for table, rows in manifest.rows.items():
+    for table, rows in manifest.rows_here.items():
         n_bytes = table_path(folder, table).stat().st_size
         lines += [f"- config_name: {table}", "  features:"]
         for column, kind in COLUMNS[table].items():
@@ -54,6 +54,12 @@ def complete_card(prose: str, manifest: Manifest, folder: Path) -> str:
         lines += ["  splits:", f"  - name: {HUB_SPLIT}", f"    num_bytes: {n_bytes}", f"    num_examples: {rows}"]
         lines += [f"  download_size: {n_bytes}", f"  dataset_size: {n_bytes}"]
     return "---\n" + parts[1] + "\n".join(lines) + "\n---\n" + parts[2]
+
+
+def plain_prose(card: str) -> str:
+    """What `complete_card` was given to make this card."""
+    _, metadata, text = card.split("---\n", 2)
+    return "---\n" + metadata.split("size_categories:\n", 1)[0] + "---\n" + text
 
 
 def _size_category(rows: int) -> str:

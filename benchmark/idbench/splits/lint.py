@@ -84,11 +84,13 @@ def _read_tables(folder: Path, manifest: Manifest, rows: dict[str, list[Row]]) -
         except DataError as error:
             yield Finding("error", table, error.message)
             continue
-        if len(rows[table]) != manifest.rows.get(table):
+        if len(rows[table]) != manifest.rows_here.get(table):
             yield Finding(
-                "error", table, f"The table has {len(rows[table])} rows; the manifest says {manifest.rows.get(table)}."
+                "error",
+                table,
+                f"The table has {len(rows[table])} rows; the manifest says {manifest.rows_here.get(table)}.",
             )
-        if digest_rows(rows[table]) != manifest.digests.get(table):
+        if digest_rows(rows[table]) != manifest.digests_here.get(table):
             yield Finding("error", table, "The content differs from the manifest's digest.")
 
 
@@ -144,10 +146,14 @@ def _check_labels(split: _Opened) -> Iterator[Finding]:
     for message, examples in wrong.items():
         yield Finding("error", "labels", f"{message}: {_some(examples)}.")
     listed = {corpus.name for corpus in split.manifest.corpora}
+    hidden = split.manifest.withheld.part if split.manifest.withheld else None
+    wanted = {str(row[0]) for row in split.identities if row[1] != hidden}
+    if shown := sorted(set().union(*labelled.values()) & known - wanted):
+        yield Finding("error", "labels", f"Labels that the manifest calls withheld: {_some(shown)}.")
     if unknown := sorted(set(labelled) - listed):
         yield Finding("error", "labels", f"Labels for corpora that the manifest does not list: {_some(unknown)}.")
     for corpus in sorted(listed):
-        if missing := sorted(known - labelled[corpus]):
+        if missing := sorted(wanted - labelled[corpus]):
             yield Finding("error", "labels", f"Identities without a label in {corpus}: {_some(missing)}.")
 
 
@@ -214,7 +220,7 @@ def _check_card(split: _Opened) -> Iterator[Finding]:
         )
     counts = _card_counts(data.get("dataset_info"))
     configs = {str(entry.get("config_name")) for entry in data.get("configs") or [] if isinstance(entry, dict)}
-    for table, rows in split.manifest.rows.items():
+    for table, rows in split.manifest.rows_here.items():
         if table not in configs:
             yield Finding("error", "README.md", f"The card has no config for the table {table!r}.")
         if counts.get(table) != rows:

@@ -8,8 +8,9 @@ from idbench.api import Progress, Silent
 from idbench.errors import DataError, UnknownNameError
 from idbench.splits.building import get_or_build
 from idbench.splits.manifest import MANIFEST_FILE
-from idbench.splits.recipe import SplitRecipe
+from idbench.splits.recipe import SourcedRecipe, SplitRecipe
 from idbench.splits.registry import find_recipe, split_names
+from idbench.splits.sourcing import open_sourced
 from idbench.splits.split import Split
 from idbench.storage import atomic_dir, cache_dir
 
@@ -23,12 +24,16 @@ def load_split(ref: str | Path, progress: Progress | None = None) -> Split:
 
     Raises:
         UnknownNameError: neither a registered name nor a folder.
-        DataError: the folder is damaged, or what was built differs from what the recipe promises.
+        DataError: the folder is damaged, what was built differs from what the recipe promises, or it is made from a
+            person's own data and was not built yet.
         StorageError: no space or no permission in the cache.
     """
     text = str(ref)
     if isinstance(ref, str) and text in split_names():
-        return _load_registered(find_recipe(text), progress or Silent())
+        recipe = find_recipe(text)
+        if isinstance(recipe, SourcedRecipe):
+            return open_sourced(recipe)
+        return _load_registered(recipe, progress or Silent())
     folder = Path(ref).expanduser()
     if folder.is_dir():
         return Split(folder)

@@ -40,6 +40,14 @@ class PhotoFormat(_Closed):
     width: int | None = Field(default=None, gt=0, description="Pixels; None where photos differ.")
 
 
+class Withheld(_Closed):
+    """What a published folder leaves out of its `labels`; the manifest's digest still stands for the whole table."""
+
+    part: Part = Field(description="The part whose labels only their holder has.")
+    rows: int = Field(ge=0, description="Rows of the table `labels` as it was published.")
+    digest: str = Field(description="SHA-256 over the logical content of that table.")
+
+
 class Manifest(_Closed):
     """A split's description; the file `manifest.json` of its folder."""
 
@@ -58,10 +66,24 @@ class Manifest(_Closed):
         description="SHA-256 over the logical content of each table (`tables.digest_rows`)."
     )
     retracted: tuple[str, ...] = Field(default=(), description="Identities that asked to be taken out.")
+    training: dict[str, str] = Field(
+        default_factory=dict, description="Digest of each training set that was built along with the split."
+    )
+    withheld: Withheld | None = Field(default=None, description="None: the labels are all here.")
+
+    @property
+    def rows_here(self) -> dict[str, int]:
+        """Rows of each table in this folder, from which labels may be withheld."""
+        return self.rows | ({"labels": self.withheld.rows} if self.withheld else {})
+
+    @property
+    def digests_here(self) -> dict[str, str]:
+        """Digest of each table in this folder, from which labels may be withheld."""
+        return self.digests | ({"labels": self.withheld.digest} if self.withheld else {})
 
     @property
     def digest(self) -> str:
-        """SHA-256 of everything that results depend on, retractions apart."""
+        """SHA-256 of everything that results depend on, retractions apart; withholding labels does not change it."""
         content = {
             "name": self.name,
             "version": self.version,
@@ -69,6 +91,12 @@ class Manifest(_Closed):
             "digests": dict(sorted(self.digests.items())),
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """What stands in `manifest.json`; fields that later versions added appear only where they say something."""
+    empty = {name for name in ("training", "withheld") if not getattr(manifest, name)}
+    return manifest.model_dump_json(indent=2, exclude=empty) + "\n"
 
 
 def read_manifest(folder: Path) -> Manifest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,55 @@ class CorpusRecipe:
 
 
 @dataclass(frozen=True, slots=True)
+class Sources:
+    """What a person gives to a recipe that is made from data of their own.
+
+    Args:
+        faces: a folder with one folder per person, `NAME/*.jpg`.
+        pairs: the background, a TSV of captions and URLs.
+        seed: the secret from which all chance comes; None: the published seed of the recipe.
+        lists: a folder with somebody else's lists of members and non-members.
+    """
+
+    faces: Path | None = None
+    pairs: Path | None = None
+    seed: str | None = None
+    lists: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SourcedRecipe:
+    """What an entry point of the group `idbench.splits` refers to where the data come from the user.
+
+    Building it once (`bench data build NAME ...`) puts the split and its training sets into the cache, where
+    `load_split` and `load_corpus` find them; before that both say what to type.
+
+    Args:
+        name: e.g. `lfw-injected`.
+        version: counts from 1; a change of the recipe is a new version.
+        title: one line for people.
+        needs: which of `Sources` it cannot do without, e.g. `("faces",)`.
+        corpora: names of the training sets that belong to it.
+        build: writes the split's folder (laid out as the Hub wants it) into the first path, and one folder per
+            training set, named like it, into the second; both are empty folders. Returns remarks for the person,
+            a sentence each: what was left out, for example.
+        fetch: gets the faces from the network and returns their folder; None where nobody may pass them on.
+        shards: whether its training sets are WebDataset shards, for open_clip's own trainer.
+        plan: says what `build` would do, a sentence for each step, and does nothing; None where there is one step.
+    """
+
+    name: str
+    version: int
+    title: str
+    needs: tuple[str, ...]
+    corpora: tuple[str, ...]
+    build: Callable[[Sources, Path, Path, Progress], Sequence[str]]
+    fetch: Callable[[Progress], Path] | None = None
+    shards: bool = False
+    plan: Callable[[Sources], Sequence[str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SplitRecipe:
     """What an entry point of the group `idbench.splits` refers to.
 
@@ -45,3 +94,7 @@ class SplitRecipe:
     build: Callable[[Path, Progress], None]
     digest: str | None = None
     corpora: Mapping[str, CorpusRecipe] = field(default_factory=dict)
+
+
+Recipe = SplitRecipe | SourcedRecipe
+"""Whatever makes a split."""

@@ -9,7 +9,8 @@ from idbench.api import Progress, Silent
 from idbench.errors import DataError, IdbenchError, UnknownNameError
 from idbench.splits.building import get_or_build
 from idbench.splits.corpora import Corpus, read_corpus
-from idbench.splits.recipe import CorpusRecipe, SplitRecipe
+from idbench.splits.recipe import CorpusRecipe, Recipe, SourcedRecipe, SplitRecipe
+from idbench.splits.sourcing import corpus_place, how_to_build, open_sourced
 from idbench.storage import cache_dir
 
 
@@ -18,7 +19,7 @@ def split_names() -> list[str]:
     return list(plugins.find(plugins.SPLITS))
 
 
-def find_recipe(name: str) -> SplitRecipe:
+def find_recipe(name: str) -> Recipe:
     """The recipe registered under a name.
 
     Raises:
@@ -28,14 +29,16 @@ def find_recipe(name: str) -> SplitRecipe:
     """
     plugin = plugins.get(plugins.SPLITS, name, "split")
     recipe = plugin.load()
-    if not isinstance(recipe, SplitRecipe):
-        raise DataError(f"{plugin.value} is not a SplitRecipe.", hint=f"Repair {plugin.distribution}.")
+    if not isinstance(recipe, SplitRecipe | SourcedRecipe):
+        raise DataError(
+            f"{plugin.value} is neither a SplitRecipe nor a SourcedRecipe.", hint=f"Repair {plugin.distribution}."
+        )
     return recipe
 
 
 def corpus_names() -> list[str]:
     """Names of all training sets that registered splits can make, sorted. Plug-ins that do not load are left out."""
-    return sorted(_corpus_recipes())
+    return sorted(_recipes_by_corpus())
 
 
 def load_corpus(name: str, progress: Progress | None = None) -> Corpus:
@@ -47,13 +50,17 @@ def load_corpus(name: str, progress: Progress | None = None) -> Corpus:
 
     Raises:
         UnknownNameError: no such training set.
-        DataError: what was made differs from what the recipe promises.
+        DataError: what was made differs from what the recipe promises; it is made from a person's own data and was
+            not built yet.
         StorageError: no space or no permission in the cache.
     """
-    recipes = _corpus_recipes()
+    recipes = _recipes_by_corpus()
     if name not in recipes:
         raise UnknownNameError("corpus", name, recipes)
-    split, recipe = recipes[name]
+    split = recipes[name]
+    if isinstance(split, SourcedRecipe):
+        return _read_sourced(split, name)
+    recipe = split.corpora[name]
     path = cache_dir("corpora", name, f"v{split.version}")
     reporter = progress or Silent()
     return get_or_build(
@@ -61,15 +68,33 @@ def load_corpus(name: str, progress: Progress | None = None) -> Corpus:
     )
 
 
-def _corpus_recipes() -> dict[str, tuple[SplitRecipe, CorpusRecipe]]:
+def _recipes_by_corpus() -> dict[str, Recipe]:
     found = {}
     for name in split_names():
         try:
             recipe = find_recipe(name)
         except IdbenchError:
             continue  # one broken plug-in must not take the other splits away; `find_recipe` says what is wrong with it
-        found.update({corpus.name: (recipe, corpus) for corpus in recipe.corpora.values()})
+        found.update(dict.fromkeys(recipe.corpora, recipe))
     return found
+
+
+def _read_sourced(recipe: SourcedRecipe, name: str) -> Corpus:
+    """A training set that was built along with its split, and is the one that the split's manifest names."""
+    if recipe.shards:
+        raise DataError(
+            f"The training set {name} consists of shards, which are too large to be opened at once.",
+            hint=f"Train on it: bench target train {name} --arch RN50",
+        )
+    expected = open_sourced(recipe).manifest.training.get(name)
+    hint = f"Build it again: {how_to_build(recipe)}"
+    try:
+        corpus = read_corpus(name, corpus_place(recipe, name))
+    except DataError as error:
+        raise DataError(error.message, hint=hint) from error
+    if expected not in (None, corpus.digest):
+        raise DataError(f"The corpus {name} does not belong to the split {recipe.name} in the cache.", hint=hint)
+    return corpus
 
 
 def _read_good(recipe: CorpusRecipe, path: Path) -> Corpus | None:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from idbench.errors import DataError, UnknownNameError
+from idbench.errors import DataError, LabelsWithheld, UnknownNameError
 from idbench.splits.manifest import Labels, Manifest, Part, read_manifest
 from idbench.splits.retractions import retracted_here
 from idbench.splits.tables import REQUIRED, Row, digest_rows, open_table, read_rows, table_path
@@ -114,7 +115,8 @@ class Split:
         self.public_pairs: tuple[tuple[str, str], ...] = tuple(
             (str(row[0]), str(row[1])) for row in rows.get("public_pairs", [])
         )
-        self._labels = self._labels_of(rows["labels"])
+        self._members = self._members_of(rows["labels"])
+        self._labels = {} if self.manifest.withheld else self._labels_of(rows["labels"])
         self._pictures = [_Pictures(folder, "photos", rows["photos"], 2)]
         if "public_pairs" in rows:
             self._pictures.append(_Pictures(folder, "public_pairs", rows["public_pairs"], 2))
@@ -138,10 +140,28 @@ class Split:
 
         Raises:
             UnknownNameError: the split has no labels for this corpus.
+            LabelsWithheld: those of one part are not in this folder.
         """
-        if corpus not in self._labels:
-            raise UnknownNameError("corpus in this split", corpus, self._labels)
+        if corpus not in self.corpora:
+            raise UnknownNameError("corpus in this split", corpus, self.corpora)
+        if self.manifest.withheld is not None:
+            raise LabelsWithheld(
+                f"The {self.manifest.withheld.part} labels of {self.manifest.name} are withheld.",
+                hint="Send the record to whoever holds them: they type bench score RUN --split FOLDER, with the folder "
+                "that has them.",
+            )
         return self._labels[corpus]
+
+    def calibration_members(self, corpus: str) -> NDArray[np.bool_]:
+        """Membership of the calibration part in one corpus, bool (n,) aligned with `identities`; False for all others.
+
+        Raises:
+            UnknownNameError: the split has no labels for this corpus.
+        """
+        if corpus not in self.corpora:
+            raise UnknownNameError("corpus in this split", corpus, self.corpora)
+        calibration = np.array([identity.part == "calibration" for identity in self.identities], dtype=np.bool_)
+        return np.asarray(self._members[corpus] & calibration, dtype=np.bool_)
 
     def photo_sha256(self, photo: str) -> str:
         """SHA-256 of a photo's encoded bytes, from the table: no picture is read."""
@@ -180,7 +200,7 @@ class Split:
 
     def _verified_rows(self, table: str) -> list[Row]:
         rows = read_rows(self.folder, table)
-        if digest_rows(rows) != self.manifest.digests.get(table):
+        if digest_rows(rows) != self.manifest.digests_here.get(table):
             raise DataError(
                 f"The table {table!r} in {self.folder} is not the one that its manifest describes.",
                 hint="Fetch or build the split again; `bench data lint` says more.",
@@ -190,6 +210,14 @@ class Split:
     def _retractions(self, identities: list[Row]) -> frozenset[str]:
         listed = set(self.manifest.retracted) | retracted_here(self.manifest.name)
         return frozenset(listed & {str(row[0]) for row in identities})
+
+    def _members_of(self, rows: list[Row]) -> Mapping[str, NDArray[np.bool_]]:
+        """Who is said to be a member of each corpus; False where nothing is said."""
+        told = {(row[0], row[1]) for row in rows if row[2]}
+        return {
+            corpus: np.array([(corpus, identity.id) in told for identity in self.identities], dtype=np.bool_)
+            for corpus in self.corpora
+        }
 
     def _labels_of(self, rows: list[Row]) -> Mapping[str, Labels]:
         order = {identity.id: i for i, identity in enumerate(self.identities)}

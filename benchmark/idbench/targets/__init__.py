@@ -9,8 +9,10 @@ from idbench.targets.spec import (
     Preprocessing,
     PretrainedTag,
     TargetSpec,
+    TrainedHere,
     TrainingRecipe,
 )
+from idbench.targets.trained import is_ready
 
 __all__ = [
     "HubFile",
@@ -20,8 +22,10 @@ __all__ = [
     "Preprocessing",
     "PretrainedTag",
     "TargetSpec",
+    "TrainedHere",
     "TrainingRecipe",
     "broken_targets",
+    "is_ready",
     "list_targets",
     "resolve_target",
 ]

@@ -13,10 +13,14 @@ from pydantic import ValidationError
 from idbench import plugins
 from idbench.errors import MethodError, TargetError, UnknownNameError
 from idbench.storage import storage_errors
+from idbench.targets.full_size.idia import resolve_idia
 from idbench.targets.spec import HubFile, LocalFile, PretrainedTag, TargetSpec
 
-_FORMS = "Write a registered name, open_clip:ARCH/TAG, file:PATH?arch=ARCH, or hub:ORG/REPO@COMMIT?file=FILE&arch=ARCH."
-_OPTIONS = {"arch", "like", "corpus", "sha256", "file", "quick_gelu"}
+_FORMS = (
+    "Write a registered name, open_clip:ARCH/TAG, file:PATH?arch=ARCH, hub:ORG/REPO@COMMIT?file=FILE&arch=ARCH, "
+    "or idia:ARCH/PICTURES."
+)
+_OPTIONS = {"arch", "like", "name", "corpus", "control_for", "sha256", "file", "quick_gelu"}
 
 
 def list_targets() -> list[TargetSpec]:
@@ -37,14 +41,16 @@ def resolve_target(ref: str) -> TargetSpec:
         ref: a registered name; `open_clip:ARCH/TAG`; `file:PATH?arch=ARCH`, where ARCH is an open_clip model name
             or the path of a model configuration (JSON), or `file:PATH?like=NAME` for a checkpoint that shares
             architecture and tokenizer with a registered target; `hub:ORG/REPO@COMMIT?file=FILE&arch=ARCH`. All but
-            names take `corpus=NAME`, `sha256=HEX` and `quick_gelu=true|false` too.
+            names take `name=NAME`, `corpus=NAME`, `control_for=NAME,NAME`, `sha256=HEX` and `quick_gelu=true|false`
+            too. `idia:ARCH/PICTURES`, a public checkpoint of the authors of IDIA in the folder
+            `BENCH_IDIA_CHECKPOINTS`, takes `sha256=HEX` alone.
 
     Raises:
         UnknownNameError: nothing is registered under the name.
         TargetError: the reference cannot be understood.
     """
     scheme, colon, rest = ref.partition(":")
-    if colon and scheme in ("open_clip", "file", "hub"):
+    if colon and scheme in _READERS:
         path, _, query = rest.partition("?")
         options = _options(ref, query)
         try:
@@ -100,6 +106,7 @@ def _common(options: dict[str, str]) -> dict[str, Any]:
     return {
         "version": "1",
         "corpus": options.get("corpus"),
+        "control_for": tuple(name for name in options.get("control_for", "").split(",") if name),
         "sha256": options.get("sha256"),
         "quick_gelu": None if quick_gelu is None else quick_gelu == "true",
     }
@@ -110,7 +117,7 @@ def _open_clip(ref: str, path: str, options: dict[str, str]) -> TargetSpec:
     if not slash or not architecture or not tag:
         raise TargetError(f"The target reference {ref!r} names no architecture and tag.", hint=_FORMS)
     return TargetSpec(
-        name=_slug(f"open_clip-{architecture}-{tag}"),
+        name=_slug(options.get("name") or f"open_clip-{architecture}-{tag}"),
         title=f"open_clip {architecture}, weights {tag}",
         architecture=architecture,
         weights=PretrainedTag(tag=tag),
@@ -120,7 +127,7 @@ def _open_clip(ref: str, path: str, options: dict[str, str]) -> TargetSpec:
 
 def _file(ref: str, path: str, options: dict[str, str]) -> TargetSpec:
     common = _common(options) | {
-        "name": _slug(f"file-{Path(path).stem}"),
+        "name": _slug(options.get("name") or f"file-{Path(path).stem}"),
         "title": f"local checkpoint {Path(path).name}",
         "weights": LocalFile(path=path),
     }
@@ -149,7 +156,7 @@ def _hub(ref: str, path: str, options: dict[str, str]) -> TargetSpec:
         )
     file = {"file": options["file"]} if "file" in options else {}
     return TargetSpec(
-        name=_slug(f"hub-{repo}-{commit[:12]}"),
+        name=_slug(options.get("name") or f"hub-{repo}-{commit[:12]}"),
         title=f"{repo} at {commit[:12]}",
         architecture=_architecture(options["arch"]) if "arch" in options else None,
         weights=HubFile(repo=repo, commit=commit, **file),
@@ -157,7 +164,13 @@ def _hub(ref: str, path: str, options: dict[str, str]) -> TargetSpec:
     )
 
 
-_READERS = {"open_clip": _open_clip, "file": _file, "hub": _hub}
+def _idia(ref: str, path: str, options: dict[str, str]) -> TargetSpec:
+    if beside := sorted(options.keys() - {"sha256"}):
+        raise TargetError(f"The target reference {ref!r} cannot have {beside[0]}=.", hint="Only sha256 may follow.")
+    return resolve_idia(path, sha256=options.get("sha256"))
+
+
+_READERS = {"open_clip": _open_clip, "file": _file, "hub": _hub, "idia": _idia}
 
 
 def _architecture(value: str) -> str | dict[str, Any]:

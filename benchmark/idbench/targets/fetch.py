@@ -10,7 +10,8 @@ from typing import Any
 from idbench.errors import TargetError, UnknownNameError
 from idbench.storage import cache_dir, sha256_file, storage_errors
 from idbench.targets.catalogue import read_config
-from idbench.targets.spec import HubFile, LocalFile, Packaged, Preprocessing, PretrainedTag, TargetSpec
+from idbench.targets.spec import HubFile, LocalFile, Packaged, Preprocessing, PretrainedTag, TargetSpec, TrainedHere
+from idbench.targets.trained import trained_target, weights_place
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 _HUB_CONFIG = "open_clip_config.json"
@@ -43,6 +44,8 @@ def pin_target(spec: TargetSpec) -> TargetSpec:
     """
     if spec.sha256 is not None:
         return spec
+    if isinstance(spec.weights, TrainedHere):
+        return trained_target(spec)
     weights = _weights_file(spec)
     return spec.model_copy(update={"sha256": sha256_file(weights)})
 
@@ -50,10 +53,14 @@ def pin_target(spec: TargetSpec) -> TargetSpec:
 def fetch_target(spec: TargetSpec) -> TargetFiles:
     """Find or download the target's files and check their hashes, before anything reads what is in them.
 
+    Args:
+        spec: what was trained here is compared with the hash that its training wrote down.
+
     Raises:
         TargetError: a file is missing, cannot be fetched, or has another hash than the spec says; the architecture
             does not fit the tag.
     """
+    spec = trained_target(spec) if isinstance(spec.weights, TrainedHere) and spec.sha256 is None else spec
     config, preprocessing = _configuration(spec)
     _check_activation(spec, config)
     weights = _weights_file(spec)
@@ -61,7 +68,7 @@ def fetch_target(spec: TargetSpec) -> TargetFiles:
     if spec.sha256 not in (None, digest):
         raise TargetError(
             f"The weights of {spec.name} ({weights}) have SHA-256 {digest[:16]}..., not {str(spec.sha256)[:16]}....",
-            hint="The file is damaged or another one: fetch it again, or reinstall idbench if it came with it.",
+            hint=_repair(spec),
         )
     return TargetFiles(
         weights=weights,
@@ -70,6 +77,12 @@ def fetch_target(spec: TargetSpec) -> TargetFiles:
         preprocessing=spec.preprocessing or preprocessing,
         merges=_merges_file(spec),
     )
+
+
+def _repair(spec: TargetSpec) -> str:
+    if isinstance(spec.weights, TrainedHere):
+        return f"It is damaged or was trained anew: repeat the command, or type bench target train {spec.name}."
+    return "The file is damaged or another one: fetch it again, or reinstall idbench if it came with it."
 
 
 def packaged_file(name: str) -> Path:
@@ -108,6 +121,8 @@ def _weights_file(spec: TargetSpec) -> Path:
         return path
     if isinstance(weights, PretrainedTag):
         return _tag_file(spec, weights)
+    if isinstance(weights, TrainedHere):
+        return weights_place(spec)
     return _hub_file(weights, weights.file)
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from idbench.api.cases import Photo
 from idbench.api.method import Progress
 from idbench.errors import DataError, StorageError
-from idbench.storage import atomic_path, sha256_bytes
+from idbench.storage import sha256_bytes, write_bytes
 from idbench.targets.load import LoadedTarget
 from idbench.targets.memory import Batches, Table, batch_for
 
@@ -198,8 +198,8 @@ class _Shards:
         except ValueError:  # digests that are not hexadecimal, or of several lengths, come from no split of ours
             return
         try:
-            with atomic_path(self._folder / f"{_name(raw, embeddings)}.safetensors") as temporary:
-                save_file({"digests": raw, "embeddings": np.ascontiguousarray(embeddings)}, temporary)
+            data = save({"digests": raw, "embeddings": np.ascontiguousarray(embeddings)})
+            write_bytes(self._folder / f"{_name(raw, embeddings)}.safetensors", data)
         except StorageError:
             return
 

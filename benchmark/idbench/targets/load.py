@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import pickle
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -113,7 +116,7 @@ def build_tokenizer(spec: TargetSpec, files: TargetFiles, model: torch.nn.Module
     if files.merges is not None:
         tokenizer = merges_tokenizer(files.merges, length)
     else:
-        tokenizer = _open_clip_tokenizer(spec, text, length)
+        tokenizer = open_clip_tokenizer(spec, text, length)
     if WordCache.fits(tokenizer):
         tokenizer = WordCache(tokenizer)
     ids, places = getattr(tokenizer, "vocab_size", None), getattr(model, "vocab_size", None)
@@ -132,7 +135,17 @@ def merges_tokenizer(path: Path, context_length: int) -> Any:
     return SimpleTokenizer(bpe_path=str(path), context_length=context_length)
 
 
-def _open_clip_tokenizer(spec: TargetSpec, text: Mapping[str, Any], length: int) -> Any:
+def open_clip_tokenizer(spec: TargetSpec, text: Mapping[str, Any], length: int) -> Any:
+    """The tokenizer that open_clip gives an architecture.
+
+    Args:
+        spec: of the target.
+        text: `text_cfg` of its model configuration.
+        length: context length, in tokens, where a configuration decides.
+
+    Raises:
+        TargetError: it has to be fetched and cannot be.
+    """
     from open_clip import SimpleTokenizer, get_tokenizer
     from open_clip.tokenizer import HFTokenizer
 
@@ -179,7 +192,8 @@ def _read_safetensors(path: Path) -> Mapping[str, object]:
 
 def _read_torch(path: Path) -> object:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with _numbers_allowed():
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "weights only" in str(error).lower():
             raise TargetError(
@@ -194,6 +208,20 @@ def _read_torch(path: Path) -> object:
                 hint="Save its state dict alone, best as safetensors.",
             ) from error
         raise _damaged(path) from error
+
+
+def _numbers_allowed() -> AbstractContextManager[None]:
+    """Let numpy's numbers be read beside tensors: they are data.
+
+    open_clip left learning rates as such in the optimizer's state until 2023, and torch refuses the whole file then.
+    """
+    if not hasattr(torch.serialization, "safe_globals"):  # torch before 2.5 refuses them
+        return nullcontext()
+    scalar: Any = np.float64(0).__reduce__()[0]
+    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
+    names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]  # numpy 1 and 2
+    allowed: AbstractContextManager[None] = torch.serialization.safe_globals([*names, np.dtype, *kinds, codecs.encode])
+    return allowed
 
 
 def _damaged(path: Path) -> TargetError:

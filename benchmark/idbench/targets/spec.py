@@ -65,7 +65,14 @@ class HubFile(_Closed):
         return commit
 
 
-Weights = Annotated[Packaged | LocalFile | PretrainedTag | HubFile, Field(discriminator="kind")]
+class TrainedHere(_Closed):
+    """Weights that `bench target train` makes on this machine, for their training data may not be passed on."""
+
+    kind: Literal["trained"] = "trained"
+    group: str = Field(description="what trains it together with its fellows: `bench target train GROUP`", min_length=1)
+
+
+Weights = Annotated[Packaged | LocalFile | PretrainedTag | HubFile | TrainedHere, Field(discriminator="kind")]
 
 
 class Merges(_Closed):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,13 +13,13 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 
 from idbench.api.method import Progress, Silent
 from idbench.errors import DataError, TargetError
-from idbench.storage import atomic_path, sha256_bytes, sha256_file, storage_errors
+from idbench.storage import sha256_bytes, sha256_file, storage_errors
 from idbench.targets.fetch import packaged_file
-from idbench.targets.load import build_model, merges_tokenizer
+from idbench.targets.load import build_model, merges_tokenizer, open_clip_tokenizer
+from idbench.targets.saving import write_checkpoint, write_weights
 from idbench.targets.spec import Preprocessing, TargetSpec, TrainingRecipe
 from idbench.targets.texts import encode_cut, text_lengths
 
@@ -63,6 +63,7 @@ class Trained:
         loss: mean over the last epoch.
         seconds: wall time of this call.
         cpu_seconds: processor time of this call.
+        resumed: epochs that an earlier call had finished.
     """
 
     path: Path
@@ -72,19 +73,23 @@ class Trained:
     loss: float
     seconds: float
     cpu_seconds: float
+    resumed: int = 0
 
 
-def train_target(spec: TargetSpec, corpus: TrainingData, out: Path, progress: Progress | None = None) -> Trained:
+def train_target(
+    spec: TargetSpec, corpus: TrainingData, out: Path, progress: Progress | None = None, device: str = "cpu"
+) -> Trained:
     """Train a target by its recipe.
 
     The same spec and corpus give the same bytes on the same machine. After each epoch a checkpoint is written beside
     `out`; the same call goes on from there after an interruption, with the same result.
 
     Args:
-        spec: with a recipe, an architecture given as a model configuration, and a tokenizer that comes with idbench.
+        spec: with a recipe and an architecture given as a model configuration.
         corpus: pictures of the model's image size with captions.
         out: where the weights go, a `.safetensors` file; replaced only when training has finished.
         progress: told after every step.
+        device: where to compute, e.g. `cpu`, `cuda:0`; only the CPU gives the same bytes again.
 
     Raises:
         TargetError: the target cannot be trained, or training diverged.
@@ -92,14 +97,13 @@ def train_target(spec: TargetSpec, corpus: TrainingData, out: Path, progress: Pr
         StorageError: `out` cannot be written.
     """
     start, start_cpu = time.perf_counter(), time.process_time()
-    trainer = _Trainer(spec, corpus, progress or Silent())
+    trainer = _Trainer(spec, corpus, progress or Silent(), torch.device(device))
     checkpoint = out.with_name(f"{out.name}.resume")
     first = trainer.resume(checkpoint)
     for epoch in range(first, trainer.recipe.epochs):
         trainer.run_epoch(epoch)
         trainer.save_checkpoint(checkpoint, epoch + 1)
-    with atomic_path(out) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in trainer.model.state_dict().items()}, temporary)
+    write_weights(out, trainer.model.state_dict())
     with storage_errors(checkpoint):
         checkpoint.unlink(missing_ok=True)
     return Trained(
@@ -110,26 +114,28 @@ def train_target(spec: TargetSpec, corpus: TrainingData, out: Path, progress: Pr
         loss=trainer.loss,
         seconds=time.perf_counter() - start,
         cpu_seconds=time.process_time() - start_cpu,
+        resumed=first,
     )
 
 
 class _Trainer:
-    def __init__(self, spec: TargetSpec, corpus: TrainingData, progress: Progress) -> None:
-        self.recipe, config = _trainable(spec)
+    def __init__(self, spec: TargetSpec, corpus: TrainingData, progress: Progress, device: torch.device) -> None:
+        self.recipe, config = trainable(spec)
+        self._device = device
         self.loss = math.nan
         self._name = spec.name
         self._corpus = corpus
         self._progress = progress
-        _check_corpus(corpus, config, self.recipe)
+        check_corpus(corpus, config, self.recipe)
         self.steps_per_epoch = len(corpus.images) // self.recipe.batch_size
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed)
-            self.model: Any = build_model(config, spec.name)
+            self.model: Any = build_model(config, spec.name).to(device)  # drawn on the CPU: the same everywhere
         self.model.train()
         self._optimizer = _optimizer(self.model, self.recipe)
-        self._tokens = _tokens(spec, corpus, config)
+        self._tokens = corpus_tokens(spec, corpus, config)
         self._lengths = text_lengths(self.model, self._tokens)
-        self._normalize = _Normalize(spec.preprocessing)
+        self._normalize = Normalize(spec.preprocessing, device)
         says = spec.model_dump_json(exclude={"sha256", "golden_sha256"})
         self._id = sha256_bytes(f"{says} {corpus.digest} {torch.__version__}".encode())
 
@@ -148,10 +154,10 @@ class _Trainer:
         total = self.recipe.epochs * self.steps_per_epoch
         if epoch in self.recipe.restarts:
             self._optimizer = _optimizer(self.model, self.recipe)
-        first, last = (bound * self.steps_per_epoch for bound in _cycle(self.recipe, epoch))
+        first, last = (bound * self.steps_per_epoch for bound in cycle_of(self.recipe, epoch))
         for step, places in enumerate(self._batches(epoch), start=epoch * self.steps_per_epoch):
             for group in self._optimizer.param_groups:
-                group["lr"] = _learning_rate(self.recipe, step - first, last - first)
+                group["lr"] = learning_rate_at(self.recipe, step - first, last - first)
             loss: torch.Tensor = criterion(*self._features(places))
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
@@ -167,9 +173,7 @@ class _Trainer:
         self.loss = float(np.mean(losses))
 
     def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
-        order = np.random.default_rng([self.recipe.seed, epoch]).permutation(len(self._corpus.images))
-        for step in range(self.steps_per_epoch):
-            yield order[step * self.recipe.batch_size : (step + 1) * self.recipe.batch_size]
+        yield from batches_of(self.recipe, epoch, len(self._corpus.images))
 
     def _features(self, places: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Normalized embeddings of a batch's pictures and captions, and the inverse temperature."""
@@ -177,23 +181,22 @@ class _Trainer:
         captions = torch.from_numpy(self._corpus.caption_ids[np.sort(places)])
         # Captions come back within a batch; each is encoded once, at the length of the longest.
         distinct, inverse = torch.unique(captions, return_inverse=True)
-        tokens = self._tokens[distinct, : int(self._lengths[distinct].max())]
-        texts = torch.nn.functional.normalize(encode_cut(self.model, tokens), dim=-1)[inverse]
+        tokens = self._tokens[distinct, : int(self._lengths[distinct].max())].to(self._device)
+        texts = torch.nn.functional.normalize(encode_cut(self.model, tokens), dim=-1)[inverse.to(self._device)]
         return self.model.encode_image(images, normalize=True), texts, self.model.logit_scale.exp()
 
     def save_checkpoint(self, path: Path, epochs_done: int) -> None:
         """Everything that the next epoch needs, written atomically."""
-        with atomic_path(path) as temporary:
-            torch.save(
-                {
-                    "id": self._id,
-                    "epochs_done": epochs_done,
-                    "loss": self.loss,
-                    "model": self.model.state_dict(),
-                    "optimizer": self._optimizer.state_dict(),
-                },
-                temporary,
-            )
+        write_checkpoint(
+            path,
+            {
+                "id": self._id,
+                "epochs_done": epochs_done,
+                "loss": self.loss,
+                "model": self.model.state_dict(),
+                "optimizer": self._optimizer.state_dict(),
+            },
+        )
 
     def resume(self, path: Path) -> int:
         """Epochs that a checkpoint of the same training holds; 0 without one, or if it is damaged or another's."""
@@ -212,31 +215,52 @@ class _Trainer:
         return int(saved["epochs_done"])
 
 
-class _Normalize:
+def batches_of(recipe: TrainingRecipe, epoch: int, n: int) -> NDArray[np.int64]:
+    """Places of the pairs of each step of an epoch, of `n` pairs in all, (steps, batch size); the rest is left out."""
+    steps = n // recipe.batch_size
+    order = np.random.default_rng([recipe.seed, epoch]).permutation(n)
+    return order[: steps * recipe.batch_size].reshape(steps, recipe.batch_size)
+
+
+class Normalize:
     """Pixels 0..255 to the normalized space."""
 
-    def __init__(self, preprocessing: Preprocessing | None) -> None:
-        from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-
-        mean = preprocessing.mean if preprocessing else OPENAI_DATASET_MEAN
-        std = preprocessing.std if preprocessing else OPENAI_DATASET_STD
-        self._mean = torch.tensor(mean).view(1, 3, 1, 1)
-        self._std = torch.tensor(std).view(1, 3, 1, 1)
+    def __init__(self, preprocessing: Preprocessing | None, device: torch.device) -> None:
+        self._mean, self._std = (value.to(device) for value in mean_and_std(preprocessing))
 
     def __call__(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
-        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).float()
+        images = torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))).to(self._mean.device).float()
         return (images / 255 - self._mean) / self._std
 
 
-def _trainable(spec: TargetSpec) -> tuple[TrainingRecipe, dict[str, Any]]:
-    if spec.recipe is None or spec.tokenizer is None or not isinstance(spec.architecture, dict):
+def mean_and_std(preprocessing: Preprocessing | None) -> tuple[torch.Tensor, torch.Tensor]:
+    """What the normalized space subtracts from pixels in 0..1 and divides by, (1, 3, 1, 1) each; CLIP's own if None."""
+    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+
+    mean = preprocessing.mean if preprocessing else OPENAI_DATASET_MEAN
+    std = preprocessing.std if preprocessing else OPENAI_DATASET_STD
+    return torch.tensor(mean).view(1, 3, 1, 1), torch.tensor(std).view(1, 3, 1, 1)
+
+
+def trainable(spec: TargetSpec) -> tuple[TrainingRecipe, dict[str, Any]]:
+    """The recipe and the model configuration of a target that can be trained here.
+
+    Raises:
+        TargetError: it has none.
+    """
+    if spec.recipe is None or not isinstance(spec.architecture, dict):
         raise TargetError(
             f"{spec.name} has no recipe to train it by.", hint="Shipped targets have one: see `bench list targets`."
         )
     return spec.recipe, spec.architecture
 
 
-def _check_corpus(corpus: TrainingData, config: dict[str, Any], recipe: TrainingRecipe) -> None:
+def check_corpus(corpus: TrainingData, config: dict[str, Any], recipe: TrainingRecipe) -> None:
+    """Refuse a corpus that does not fit the model or the recipe.
+
+    Raises:
+        DataError: pictures of another size, too few of them, or captions that are not theirs.
+    """
     size = config["vision_cfg"]["image_size"]
     n = len(corpus.images)
     if corpus.images.shape[1:] != (size, size, 3):
@@ -252,13 +276,20 @@ def _check_corpus(corpus: TrainingData, config: dict[str, Any], recipe: Training
         raise DataError("The corpus's captions do not fit its pictures.", hint="Build the corpus again.")
 
 
-def _tokens(spec: TargetSpec, corpus: TrainingData, config: dict[str, Any]) -> torch.Tensor:
-    assert spec.tokenizer is not None
-    tokenizer = merges_tokenizer(packaged_file(spec.tokenizer.file), config["text_cfg"]["context_length"])
-    if tokenizer.vocab_size != config["text_cfg"]["vocab_size"]:
+def corpus_tokens(spec: TargetSpec, corpus: TrainingData, config: dict[str, Any]) -> torch.Tensor:
+    """Token ids of the distinct captions, int64 (n, context length).
+
+    Raises:
+        TargetError: tokenizer and model do not belong together.
+    """
+    text = config["text_cfg"]
+    if spec.tokenizer is None:
+        tokenizer = open_clip_tokenizer(spec, text, int(text["context_length"]))
+    else:
+        tokenizer = merges_tokenizer(packaged_file(spec.tokenizer.file), text["context_length"])
+    if tokenizer.vocab_size != text["vocab_size"]:
         raise TargetError(
-            f"The tokenizer of {spec.name} has {tokenizer.vocab_size} tokens, its model "
-            f"{config['text_cfg']['vocab_size']}.",
+            f"The tokenizer of {spec.name} has {tokenizer.vocab_size} tokens, its model {text['vocab_size']}.",
             hint="Use the tokenizer and the architecture of the same version of idbench.",
         )
     return torch.as_tensor(tokenizer(corpus.captions), dtype=torch.int64)
@@ -267,22 +298,26 @@ def _tokens(spec: TargetSpec, corpus: TrainingData, config: dict[str, Any]) -> t
 def _optimizer(model: torch.nn.Module, recipe: TrainingRecipe) -> torch.optim.AdamW:
     """AdamW that leaves biases, norms and the temperature without decay, as open_clip does."""
     decayed = [p for p in model.parameters() if p.ndim >= 2]
-    others = [p for p in model.parameters() if p.ndim < 2]
+    return adamw(decayed, [p for p in model.parameters() if p.ndim < 2], recipe)
+
+
+def adamw(decayed: Sequence[torch.Tensor], others: Sequence[torch.Tensor], recipe: TrainingRecipe) -> torch.optim.AdamW:
+    """The recipe's AdamW, with weight decay on the first parameters only."""
     return torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}],
+        [{"params": list(decayed), "weight_decay": recipe.weight_decay}, {"params": list(others), "weight_decay": 0.0}],
         lr=recipe.learning_rate,
         betas=_BETAS,
         eps=_EPSILON,
     )
 
 
-def _cycle(recipe: TrainingRecipe, epoch: int) -> tuple[int, int]:
+def cycle_of(recipe: TrainingRecipe, epoch: int) -> tuple[int, int]:
     """First epoch of the schedule's cycle that holds `epoch`, and the epoch after its last."""
     bounds = (0, *sorted(recipe.restarts), recipe.epochs)
     return max(b for b in bounds if b <= epoch), min(b for b in bounds if b > epoch)
 
 
-def _learning_rate(recipe: TrainingRecipe, step: int, total: int) -> float:
+def learning_rate_at(recipe: TrainingRecipe, step: int, total: int) -> float:
     """Linear rise over the warm-up, then half a cosine down to zero."""
     if step < recipe.warmup_steps:
         return recipe.learning_rate * (step + 1) / recipe.warmup_steps

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from idbench.api.cases import Photo
+from idbench.api.cases import Pair, Photo
 from idbench.api.method import Progress, Silent
 from idbench.api.target import TargetInfo
 from idbench.api.words import Access
@@ -20,6 +20,7 @@ from idbench.storage import cache_dir
 from idbench.targets.images import PhotoEncoder, encode_images
 from idbench.targets.load import LoadedTarget
 from idbench.targets.memory import LARGEST_MATRIX, Batches, batch_for
+from idbench.targets.shadows import ShadowCosts, train_shadows
 from idbench.targets.texts import TextEncoder
 
 _GRADIENT_BATCH = 128
@@ -39,7 +40,7 @@ class QueryCounts:
             kept from an earlier run counts too: the count is the method's, not the machine's.
         pairs: similarities, those behind labels among them.
         gradients: gradients with respect to one image.
-        training_steps: optimizer steps of shadow models.
+        training_steps: optimizer steps of shadow models; those of models kept from an earlier run count too.
     """
 
     texts: int = 0
@@ -61,16 +62,27 @@ class View:
         access: what the method's card declares.
         progress: told about encoding of many texts or photos.
         cache: folder for embeddings of photos that outlive the run; None: `embeddings` in the cache.
+        shadows: folder for shadow models that outlive the run; None: `shadows` in the cache.
     """
 
     def __init__(
-        self, target: LoadedTarget, access: Access, *, progress: Progress | None = None, cache: Path | None = None
+        self,
+        target: LoadedTarget,
+        access: Access,
+        *,
+        progress: Progress | None = None,
+        cache: Path | None = None,
+        shadows: Path | None = None,
     ) -> None:
-        told = Silent() if progress is None else progress
+        told = self.__progress = Silent() if progress is None else progress
         self.__target = target
         self.__access = access
         self.__texts = TextEncoder(target, told)
-        self.__photos = PhotoEncoder(target, cache_dir("embeddings") if cache is None else cache, told)
+        self.__cache = cache_dir("embeddings") if cache is None else cache
+        self.__photos = PhotoEncoder(target, self.__cache, told)
+        self.__shadow_folder = cache_dir("shadows") if shadows is None else shadows
+        self.__shadows: list[View] = []
+        self.__shadow_costs: ShadowCosts | None = None
         self.__images = 0
         self.__pairs = 0
         self.__gradients = 0
@@ -91,11 +103,18 @@ class View:
             images=len(self.__photos) + self.__images,
             pairs=self.__pairs,
             gradients=self.__gradients,
+            training_steps=0 if self.__shadow_costs is None else self.__shadow_costs.steps,
         )
+
+    @property
+    def shadow_costs(self) -> ShadowCosts | None:
+        """What the shadow models cost so far; None: there are none."""
+        return self.__shadow_costs
 
     def close(self) -> None:
         """Keep embeddings of photos for later runs; call it when the method has finished."""
-        self.__photos.save()
+        for view in (self, *self.__shadows):
+            view.__photos.save()
 
     def labels(self, photos: Sequence[Photo], texts: Sequence[str]) -> NDArray[np.int64]:
         """Index of the text that fits each photo best, (n_photos,); the first of equals. Needs LABEL or SIMILARITY."""
@@ -195,6 +214,21 @@ class View:
         """A copy of the model itself, in evaluation mode, its weights ready for gradients. Needs WEIGHTS."""
         self.__need("weights", Access.WEIGHTS)
         return copy.deepcopy(self.__target.model).requires_grad_(True).eval()
+
+    def train_shadows(self, sets: Sequence[Sequence[Pair]], seed: int, epochs: float = 1.0) -> tuple[View, ...]:
+        """Look-alikes of the target, trained by its recipe on other data, in order of `sets`. Needs TRAIN_SHADOWS.
+
+        Raises:
+            TargetError: nobody knows how the target was trained, or a training failed.
+            MethodError: a set has fewer than two pairs.
+        """
+        self.__need("shadow models", Access.TRAIN_SHADOWS)
+        loaded, costs = train_shadows(self.__target, sets, seed, epochs, self.__shadow_folder, self.__progress)
+        self.__shadow_costs = costs if self.__shadow_costs is None else self.__shadow_costs + costs
+        # They are the attacker's own models: everything may be asked of them but shadows of shadows.
+        views = tuple(View(one, ~Access.TRAIN_SHADOWS, progress=self.__progress, cache=self.__cache) for one in loaded)
+        self.__shadows += views
+        return views
 
     def __need(self, query: str, *enough: Access) -> None:
         if not any(flag in self.__access for flag in enough):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ import altair as alt
 import pandas as pd
 import streamlit as st
 
-from idbench_leaderboard import downloads
+from idbench_leaderboard import charts, downloads, tables
 from idbench_leaderboard.board import ALL, NONE, Board, View
 from idbench_leaderboard.words import TRACKS
 
@@ -80,7 +81,7 @@ def filters(board: Board) -> View:
         split = choose("Split", board.splits(), "split", "Which people were asked about.")
         version = choose("Version", [str(v) for v in board.versions(split)], "version", "Versions are never mixed.")
         targets = board.targets(split, int(version))
-        target = choose("Target", targets, "target", "Which model was audited.")
+        target = choose("Target", targets, "target", "Which model was audited; `all of` averages over several.")
         corpora = board.corpora(split, int(version), target)
         corpus = choose("Corpus", corpora, "corpus", "Whose members are to be found.")
         track = choose(
@@ -131,6 +132,23 @@ def show_chart(chart: Any, title: str, alt_text: str, numbers: pd.DataFrame, nam
             _download("PNG", lambda: downloads.picture(specification(chart, title), "png"), f"{name}.png", "image/png")
 
 
+def show_targets(board: Board, view: View) -> None:
+    """Every attack on every target of the split, as a heat map with its numbers."""
+    frame = tables.by_target(board, view)
+    if frame.empty:
+        st.info("No record passes these filters on a single target.")
+        return
+    text = (
+        f"AUC of {frame['attack'].nunique()} attacks (rows) on {frame['target'].nunique()} targets (columns), "
+        "each against the labels of the target's own corpus."
+    )
+    numbers = tables.across_targets(board, view)
+    show_chart(charts.heat(frame, "target"), "AUC by attack and target", text, numbers, "targets")
+    st.caption(
+        "Each against the labels of the target's own corpus. 0.5 is guessing; on a control it is what to hope for."
+    )
+
+
 def specification(chart: Any, title: str) -> dict[str, Any]:
     """The chart as Vega-Lite, for a picture."""
     with alt.data_transformers.disable_max_rows():
@@ -142,9 +160,23 @@ def _download(label: str, make: Callable[[], str | bytes], name: str, mime: str)
     st.download_button(label, make, name, mime, key=f"get-{name}", on_click="ignore", help=f"Save {name}")
 
 
-def download_table(label: str, make: Callable[[], str | bytes], name: str, mime: str) -> None:
-    """One button of a row of downloads."""
-    _download(label, make, name, mime)
+def download_rows(board: Board, rows: pd.DataFrame, view: View, what: str) -> None:
+    """Rows of the board to take away: as data, as a table for a paper, and as what to cite.
+
+    Args:
+        board: that they belong to.
+        rows: of `Board.rows`.
+        view: in which they were seen.
+        what: tells their files from those of the whole board, e.g. `-tuni`; empty for the board itself.
+    """
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", f"idbench-{view.split}-v{view.version}-{view.target}{what}")
+    caption = f"Identity inference on {view.split} v{view.version}, target {view.target}, corpus {view.corpus}."
+    papers = tables.papers(board, rows)
+    with st.container(horizontal=True):
+        _download("CSV", lambda: downloads.csv(rows), f"{name}.csv", "text/csv")
+        _download("JSON", lambda: downloads.as_json(rows), f"{name}.json", "application/json")
+        _download("LaTeX", lambda: downloads.latex(rows, caption), f"{name}.tex", "text/x-tex")
+        _download("BibTeX", lambda: downloads.bibtex(caption, board.manifest, papers), f"{name}.bib", "text/x-bibtex")
 
 
 def nothing(what: str, fill: str, command: str) -> None:

@@ -19,7 +19,10 @@ TRACKS = {
     "blind-photos": Track.BLIND,
     "cosine": Track.BLACK_BOX,
     "idia": Track.BLACK_BOX,
+    "lira": Track.SHADOW,
     "random": Track.BLIND,
+    "rmia": Track.SHADOW,
+    "shadow-classifier": Track.SHADOW,
     "tuni": Track.TEXT_ONLY,
 }
 

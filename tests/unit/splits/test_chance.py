@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idbench.splits.avatars.chance import Draws, hex_id, shuffled, stream
+from idbench.splits.injected.chance import Draws, hex_id, shuffled, stream
 
 
 def test_stream_is_shake128_of_the_label() -> None:

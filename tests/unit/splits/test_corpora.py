@@ -123,5 +123,5 @@ def test_a_broken_plug_in_breaks_nothing_else(monkeypatch: pytest.MonkeyPatch) -
     assert "avatars-tiny-a" in corpus_names()
     with pytest.raises(IdbenchError, match="cannot be imported"):
         load_split("broken")
-    with pytest.raises(DataError, match="not a SplitRecipe"):
+    with pytest.raises(DataError, match="neither a SplitRecipe"):
         load_split("wrong")

@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from idbench.splits.avatars import chance, people, render
+from idbench.splits.avatars import people, render
 from idbench.splits.avatars.people import looks_of, scenes_of
+from idbench.splits.injected import chance
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "pictures.json"
 

@@ -206,7 +206,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, monkeypa
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("idbench.splits.avatars.world.write_table", full)
+    monkeypatch.setattr("idbench.splits.injected.writing.write_table", full)
     with pytest.raises(StorageError, match="No space left"):
         load_split("avatars-tiny")
     assert [path.name for path in (tmp_path / "splits" / "avatars-tiny").iterdir()] == [".v1.lock"]

@@ -15,7 +15,8 @@ from idbench.splits.avatars import LEVELS, SPEC, TINY_SPEC
 from idbench.splits.avatars.captions import TEMPLATES
 from idbench.splits.avatars.names import FIRST_NAMES, LAST_NAMES
 from idbench.splits.avatars.people import BACKDROPS, EXPRESSIONS, looks_of, scenes_of
-from idbench.splits.avatars.world import World, photo_id, world_of
+from idbench.splits.avatars.world import World, world_of
+from idbench.splits.injected.dealing import photo_id
 
 CORPORA = ("avatars-a", "avatars-b")
 

@@ -17,6 +17,7 @@ from idbench.targets.load import load_target
 from idbench.targets.verify import GOLDEN_TOLERANCE, verify_target, write_golden
 
 SHIPPED = ("avatars-a", "avatars-b", "avatars-0")
+RELATIVES = tuple(f"avatars-a-{of}" for of in ("rn101", "rn50x4", "vit-b-32", "vit-b-16", "vit-l-14"))
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def weights_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return copy
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", [*SHIPPED, *RELATIVES])
 def test_shipped_targets_verify(name: str) -> None:
     spec = resolve_target(name)
     verified = verify_target(spec)
@@ -50,6 +51,20 @@ def test_shipped_files_are_small_and_of_one_recipe(name: str) -> None:
     assert (spec.recipe, spec.architecture, spec.tokenizer) == (first.recipe, first.architecture, first.tokenizer)
     assert spec.corpus == name
     assert spec.corpus_digest is not None
+
+
+def test_the_relatives_differ_from_target_a_in_the_image_tower_alone() -> None:
+    first = resolve_target("avatars-a")
+    assert isinstance(first.architecture, dict)
+    for name in RELATIVES:
+        spec = resolve_target(name)
+        assert isinstance(spec.architecture, dict)
+        assert isinstance(spec.weights, Packaged)
+        assert packaged_file(spec.weights.file).stat().st_size <= 10 << 20
+        assert (spec.recipe, spec.tokenizer, spec.corpus) == (first.recipe, first.tokenizer, "avatars-a")
+        assert spec.architecture | {"vision_cfg": first.architecture["vision_cfg"]} == first.architecture
+        assert spec.architecture["vision_cfg"] != first.architecture["vision_cfg"]
+    assert len({resolve_target(name).sha256 for name in (*SHIPPED, *RELATIVES)}) == 8
 
 
 def test_the_three_targets_differ() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from idbench.splits.avatars import golden
-from idbench.splits.avatars.world import WorldSpec, build_corpus, build_world, world_of
+from idbench.splits.avatars.world import WorldSpec, build_auxiliary, build_corpus, build_world, world_of
 from idbench.splits.recipe import CorpusRecipe, SplitRecipe
 
 LEVELS = (1, 5, 10, 25, 50, 75)
@@ -25,6 +25,7 @@ SPEC = WorldSpec(
     n_first=60,
     n_last=90,
     n_public=256,
+    n_auxiliary=1000,
 )
 
 TINY_SPEC = WorldSpec(
@@ -41,13 +42,14 @@ TINY_SPEC = WorldSpec(
     n_first=12,
     n_last=15,
     n_public=24,
+    n_auxiliary=20,
     note="**The tiny version for checks that take seconds: 48 + 24 identities, 3 photos each.** "
     "Its results mean nothing. The sizes below are those of `avatars`.",
 )
 
 
 def recipe_of(spec: WorldSpec, digest: str | None = None) -> SplitRecipe:
-    """The recipe of a world and of its three corpora.
+    """The recipe of a world, of its three corpora, and of its auxiliary people (`NAME-aux`).
 
     Args:
         spec: sizes and seed.
@@ -59,6 +61,13 @@ def recipe_of(spec: WorldSpec, digest: str | None = None) -> SplitRecipe:
         )
         for info in world_of(spec).corpora
     }
+    auxiliary = f"{spec.name}-aux"
+    corpora[auxiliary] = CorpusRecipe(
+        auxiliary,
+        "people like those of the background, in no other corpus",
+        partial(build_auxiliary, spec),
+        golden.CORPORA.get(auxiliary),
+    )
     return SplitRecipe(spec.name, 1, spec.title, partial(build_world, spec), digest, corpora)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from idbench.errors import DataError
-from idbench.splits.avatars.chance import shuffled
+from idbench.splits.injected.chance import shuffled
 
 _FIRST_HEADS = [
     "Ba",
@@ -55,11 +55,12 @@ LAST_NAMES = tuple(head + tail for head in _LAST_HEADS for tail in _LAST_TAILS)
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """Full names, all different: of the background people, of the identities, and of nobody."""
+    """Full names, all different: of the background people, of the identities, of nobody; the rest is to spare."""
 
     background: tuple[str, ...]
     identities: tuple[str, ...]
     nobody: tuple[str, ...]
+    spare: tuple[str, ...]
 
 
 def name_everybody(
@@ -96,4 +97,6 @@ def name_everybody(
             rest.append((f, la))
     full = [f"{first[f]} {last[la]}" for f, la in background + rest]
     end = n_background + n_identities
-    return Naming(tuple(full[:n_background]), tuple(full[n_background:end]), tuple(full[end : end + n_nobody]))
+    return Naming(
+        tuple(full[:n_background]), tuple(full[n_background:end]), tuple(full[end:needed]), tuple(full[needed:])
+    )

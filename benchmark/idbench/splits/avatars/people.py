@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from idbench.splits.avatars.chance import Draws, IntArray
+from idbench.splits.injected.chance import Draws, IntArray
 
 BACKDROPS = ("red", "copper", "yellow", "green", "teal", "blue", "purple", "pink", "grey", "white")
 CLOTHES = ("black", "white", "red", "blue", "green", "yellow", "brown", "purple")

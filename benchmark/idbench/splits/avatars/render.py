@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench.splits.avatars.chance import IntArray, stream
 from idbench.splits.avatars.people import Looks, Scenes, looks_of, scenes_of
+from idbench.splits.injected.chance import IntArray, stream
 
 SIZE = 32
 """Height and width of a picture in pixels; a power of two, at most 256."""

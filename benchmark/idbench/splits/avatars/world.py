@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -13,16 +13,18 @@ from numpy.typing import NDArray
 from idbench.api import Progress
 from idbench.errors import DataError
 from idbench.splits.avatars.captions import TEMPLATES, captions_of
-from idbench.splits.avatars.chance import hex_id, shuffled
 from idbench.splits.avatars.names import Naming, name_everybody
 from idbench.splits.avatars.people import looks_of, scenes_of
 from idbench.splits.avatars.render import SIZE, render
-from idbench.splits.card import card_prose, complete_card
+from idbench.splits.card import card_prose
 from idbench.splits.corpora import write_corpus
-from idbench.splits.manifest import MANIFEST_FILE, CorpusInfo, Manifest, Part, PhotoFormat
+from idbench.splits.injected.chance import shuffled
+from idbench.splits.injected.dealing import corpora_of, deal, label_rows, photo_id
+from idbench.splits.injected.writing import About, write_split
+from idbench.splits.manifest import CorpusInfo, Part, PhotoFormat
 from idbench.splits.photos import encode_png
-from idbench.splits.tables import ROWS_PER_GROUP, Row, write_table
-from idbench.storage import sha256_bytes, write_text
+from idbench.splits.tables import ROWS_PER_GROUP, Row
+from idbench.storage import sha256_bytes
 
 _RENDERED_AT_ONCE = 512
 
@@ -44,6 +46,8 @@ class WorldSpec:
         n_candidates: names that an attacker considers possible.
         n_first, n_last: size of the pools of names.
         n_public: public pairs.
+        n_auxiliary: people of the corpus NAME-aux, each with `background_pictures` pictures: in no corpus, under no
+            test, and with names that nobody else bears.
         note: a sentence that its card begins with; may be empty.
     """
 
@@ -60,6 +64,7 @@ class WorldSpec:
     n_first: int
     n_last: int
     n_public: int
+    n_auxiliary: int = 0
     note: str = ""
 
 
@@ -106,7 +111,8 @@ class World:
 
     def __init__(self, spec: WorldSpec) -> None:
         self.spec = spec
-        for part, size in (("test", spec.n_test), ("calibration", spec.n_calibration)):
+        self.parts: tuple[tuple[Part, int], ...] = (("test", spec.n_test), ("calibration", spec.n_calibration))
+        for part, size in self.parts:
             if size % (2 * len(spec.levels)):
                 raise DataError(
                     f"{size} {part} identities cannot be dealt to two corpora and {len(spec.levels)} levels evenly.",
@@ -116,12 +122,7 @@ class World:
     @property
     def corpora(self) -> tuple[CorpusInfo, ...]:
         """The two corpora with people under test, and the control."""
-        name = self.spec.name
-        return (
-            CorpusInfo(name=f"{name}-a", title="background and half of the identities", control=False),
-            CorpusInfo(name=f"{name}-b", title="background and the other half", control=False),
-            CorpusInfo(name=f"{name}-0", title="background alone: nobody under test", control=True),
-        )
+        return corpora_of(self.spec.name)
 
     @cached_property
     def naming(self) -> Naming:
@@ -138,21 +139,31 @@ class World:
         )
 
     @cached_property
+    def auxiliary(self) -> Pictures:
+        """Pictures of the auxiliary people: people like those of the background, for whoever trains shadow models.
+
+        Raises:
+            DataError: the pools have too few names left.
+        """
+        spec, names = self.spec, self.naming.spare
+        if spec.n_auxiliary > len(names):
+            raise DataError(
+                f"{spec.n_auxiliary} auxiliary people need a name each; the pools have {len(names)} left.",
+                hint="Use more first or last names.",
+            )
+        pairs = [(j, i) for j in range(spec.n_auxiliary) for i in range(spec.background_pictures)]
+        return Pictures(
+            tuple(f"{spec.seed}/aux/{j}" for j, _ in pairs),
+            tuple(f"{spec.seed}/aux/{j}/train/{i}" for j, i in pairs),
+            tuple(names[j] for j, _ in pairs),
+        )
+
+    @cached_property
     def people(self) -> tuple[Person, ...]:
         """All identities, in the order of their ids: drawn, like everything about them, at random."""
         spec, names = self.spec, self.naming.identities
-        people, start = [], 0
-        parts: tuple[tuple[Part, int], ...] = (("test", spec.n_test), ("calibration", spec.n_calibration))
-        for part, size in parts:
-            # Dealing a shuffled part in turn to corpora and levels makes each combination equally large.
-            for turn, k in enumerate(shuffled(f"{spec.seed}/deal/{part}", size)):
-                number = start + int(k)
-                corpus = f"{spec.name}-{'ab'[turn % 2]}"
-                level = spec.levels[turn // 2 % len(spec.levels)]
-                label = f"{spec.seed}/person/{number}"
-                people.append(Person(hex_id(f"{label}/id", 12), label, names[number], part, corpus, level))
-            start += size
-        return tuple(sorted(people, key=lambda person: person.id))
+        dealt = deal(spec.seed, spec.name, self.parts, spec.levels)
+        return tuple(Person(d.id, d.label, names[d.number], d.part, d.corpus, d.level) for d in dealt)
 
     @cached_property
     def background(self) -> Pictures:
@@ -197,11 +208,6 @@ class World:
         return tuple(pool[i] for i in shuffled(f"{self.spec.seed}/candidates", len(pool)))
 
 
-def photo_id(picture: str) -> str:
-    """The opaque id of an attack photo or public picture."""
-    return hex_id(f"{picture}/id", 16)
-
-
 @lru_cache(maxsize=4)
 def world_of(spec: WorldSpec) -> World:
     """The world of a specification; the last few are kept."""
@@ -212,10 +218,34 @@ def build_corpus(spec: WorldSpec, corpus: str, path: Path, progress: Progress) -
     """Render a training set into a folder (`corpora.write_corpus`), shuffled."""
     pictures = world_of(spec).training(corpus)
     order = shuffled(f"{spec.seed}/{corpus}/order", len(pictures)).tolist()
+    _write_pictures(pictures, order, corpus, path, progress)
+
+
+def build_auxiliary(spec: WorldSpec, path: Path, progress: Progress) -> None:
+    """Render the auxiliary people into a corpus folder with owners, person after person."""
+    pictures = world_of(spec).auxiliary
+    _write_pictures(
+        pictures,
+        list(range(len(pictures))),
+        f"{spec.name}-aux",
+        path,
+        progress,
+        owners=[i // spec.background_pictures for i in range(len(pictures))],
+    )
+
+
+def _write_pictures(
+    pictures: Pictures,
+    order: Sequence[int],
+    corpus: str,
+    path: Path,
+    progress: Progress,
+    owners: Sequence[int] | None = None,
+) -> None:
     batches = [order[i : i + _RENDERED_AT_ONCE] for i in range(0, len(order), _RENDERED_AT_ONCE)]
     captions = [caption for batch in batches for caption in pictures.captions(batch)]
     images = (pictures.render(batch) for batch in progress.track(batches, f"Drawing {corpus}", len(batches)))
-    write_corpus(path, (len(pictures), SIZE, SIZE, 3), images, captions)
+    write_corpus(path, (len(pictures), SIZE, SIZE, 3), images, captions, owners)
 
 
 def build_world(spec: WorldSpec, out: Path, progress: Progress) -> None:
@@ -227,15 +257,15 @@ def build_world(spec: WorldSpec, out: Path, progress: Progress) -> None:
         progress: shows how far the drawing is.
     """
     world = world_of(spec)
-    written = {
-        "identities": write_table(out, "identities", [_identity_rows(world)]),
-        "labels": write_table(out, "labels", [_label_rows(world)]),
-        "photos": write_table(out, "photos", _photo_batches(world, progress)),
-        "names": write_table(out, "names", [[(name,) for name in world.candidates]]),
-        "prompts": write_table(out, "prompts", [[(template,) for template in TEMPLATES]]),
-        "public_pairs": write_table(out, "public_pairs", _public_batches(world)),
+    tables: dict[str, Iterable[Sequence[Row]]] = {
+        "identities": [_identity_rows(world)],
+        "labels": [label_rows(world.corpora, world.people)],
+        "photos": _photo_batches(world, progress),
+        "names": [[(name,) for name in world.candidates]],
+        "prompts": [[(template,) for template in TEMPLATES]],
+        "public_pairs": _public_batches(world),
     }
-    manifest = Manifest(
+    about = About(
         name=spec.name,
         version=1,
         title=spec.title,
@@ -243,13 +273,11 @@ def build_world(spec: WorldSpec, out: Path, progress: Progress) -> None:
         description="Fictional people drawn by a deterministic renderer; membership assigned at random.",
         source="rendered by idbench.splits.avatars",
         corpora=world.corpora,
-        parts={"test": spec.n_test, "calibration": spec.n_calibration},
+        parts=dict(world.parts),
         photo_format=PhotoFormat(encoding="png", height=SIZE, width=SIZE),
-        rows={table: rows for table, (rows, _) in written.items()},
-        digests={table: digest for table, (_, digest) in written.items()},
+        prose=_prose(spec),
     )
-    write_text(out / "README.md", complete_card(_prose(spec), manifest, out))
-    write_text(out / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+    write_split(out, about, tables)
 
 
 def _prose(spec: WorldSpec) -> str:
@@ -262,15 +290,6 @@ def _identity_rows(world: World) -> list[Row]:
     return [
         (person.id, person.part, person.name, [photo_id(p) for p in world.attack([person], 0, count).pictures])
         for person in world.people
-    ]
-
-
-def _label_rows(world: World) -> list[Row]:
-    return [
-        (corpus.name, person.id, member, person.pictures if member else 0, "construction", 1.0)
-        for corpus in world.corpora
-        for person in world.people
-        for member in (person.corpus == corpus.name,)
     ]
 
 

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import pandas as pd
 import streamlit as st
 
-from idbench_leaderboard import charts, downloads, tables, words
+from idbench_leaderboard import charts, tables, words
 from idbench_leaderboard.app import common
 from idbench_leaderboard.board import Board, View
 
@@ -20,6 +20,7 @@ _FORMATS = {
     "On control": "%.3f",
     "Queries": "localized",
     "Seconds": "%.1f",
+    "Training s": "%.1f",
 }
 
 
@@ -38,7 +39,10 @@ def page(board: Board, view: View | None) -> None:
     _tiles(board, view, rows)
     _chart(rows)
     _table(rows, view)
-    _downloads(board, rows, view)
+    common.download_rows(board, rows, view, "")
+    if (rows["pooled"] > 0).any():
+        st.subheader("Target by target", anchor="targets")
+        common.show_targets(board, view)
     _cost(rows)
     _traces(board)
 
@@ -128,19 +132,6 @@ def _table(rows: pd.DataFrame, view: View) -> None:
     )
     with st.expander("What the columns mean"):
         st.markdown("\n".join(f"- **{name}**: {text}" for name, text in words.COLUMNS.items()))
-
-
-def _downloads(board: Board, rows: pd.DataFrame, view: View) -> None:
-    name = f"idbench-{view.split}-v{view.version}-{view.target}"
-    caption = f"Identity inference on {view.split} v{view.version}, target {view.target}, corpus {view.corpus}."
-    papers = tables.papers(board, rows)
-    with st.container(horizontal=True):
-        common.download_table("CSV", lambda: downloads.csv(rows), f"{name}.csv", "text/csv")
-        common.download_table("JSON", lambda: downloads.as_json(rows), f"{name}.json", "application/json")
-        common.download_table("LaTeX", lambda: downloads.latex(rows, caption), f"{name}.tex", "text/x-tex")
-        common.download_table(
-            "BibTeX", lambda: downloads.bibtex(caption, board.manifest, papers), f"{name}.bib", "text/x-bibtex"
-        )
 
 
 def _cost(rows: pd.DataFrame) -> None:

@@ -40,6 +40,7 @@ def page(board: Board, view: View | None) -> None:
         return
     picked = rows[rows["label"].isin(chosen)]
     _differences(board, view, picked)
+    common.download_rows(board, picked, view, "-compared")
     _curves(board, picked)
     _pictures(board, picked)
     _people(board, view, picked)

@@ -29,6 +29,7 @@ def page(board: Board, view: View | None) -> None:
     info = board.method_info(str(row["method"]))
     _card(row, info)
     _numbers(row)
+    common.download_rows(board, rows[rows["label"] == label], view, f"-{label}")
     _roc(board, row)
     _pictures(board, row)
     _photos(board, view, row)
@@ -124,6 +125,7 @@ def _histogram(board: Board, row: pd.Series[Any]) -> None:
     st.subheader("Scores", anchor="scores")
     bars = board.histogram(row["entry"])
     if bars is None:
+        st.info("Scores of different models have no scale in common: choose a single target to see them.")
         return
     frame = charts.histogram_frame(bars)
     text = f"Histogram of the scores of {row['label']}: members beside non-members. The less they overlap, the better."
@@ -155,7 +157,7 @@ def _repeat(board: Board, row: pd.Series[Any], info: MethodInfo | None) -> None:
     with st.expander("What it asked, knew and cost"):
         common.show_facts(tables.facts(row))
     with st.expander("Records behind this row"):
-        runs = board.runs[board.runs["entry"] == row["entry"]].drop(columns="entry")
+        runs = board.runs_of(str(row["entry"])).drop(columns="entry")
         st.dataframe(runs, hide_index=True, width="stretch", alt="Records behind this row")
 
 

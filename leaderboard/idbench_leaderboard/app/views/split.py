@@ -46,13 +46,23 @@ def _card(board: Board, view: View, card: SplitCard | None) -> None:
 def _samples(card: SplitCard | None) -> None:
     st.subheader("Who is in it", anchor="faces")
     if card is None or not card.samples:
-        st.info("No photo of this split may be shown here. People are opaque ids.")
+        st.info(_no_faces(card))
         return
-    if card.fictional:
-        st.markdown("These people do not exist: a program drew them.")
+    st.markdown("These people do not exist: a program drew them.")
     with st.container(horizontal=True):
         for sample in card.samples:
             st.image(sample.data, width=96, caption=sample.caption, alt=f"Drawn face of {sample.caption}")
+
+
+def _no_faces(card: SplitCard | None) -> str:
+    if card is None:
+        return "This board was built without the split's card: people are opaque ids here."
+    if card.fictional:
+        return "This board was built from a file of labels, which holds no pictures: people are opaque ids here."
+    return (
+        "No face is shown, for these are real people. Whoever builds the split fetches their photos from where they "
+        "were published; a board holds opaque ids and scores, no name and no photo."
+    )
 
 
 def _audit(board: Board, view: View, card: SplitCard | None) -> None:

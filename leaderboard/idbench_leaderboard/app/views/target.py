@@ -26,11 +26,16 @@ def page(board: Board, view: View | None) -> None:
     _control(board, view, rows)
     _defenses(board, view, rows)
     _others(board, view)
+    common.download_rows(board, rows, view, "-target")
 
 
 def _card(board: Board, view: View) -> None:
     rows = board.select(replace(view, track="all", verified=False, settings="all"))
     if rows.empty:
+        return
+    members = board.members_of(view)
+    if len(members):
+        _pool(board, view, members)
         return
     row = rows.iloc[0]
     info = board.target_info(str(row["target"]))
@@ -45,6 +50,24 @@ def _card(board: Board, view: View) -> None:
         "Training": (info.recipe if info else "") or "unknown",
     }
     common.show_facts({name: str(value) for name, value in facts.items()})
+
+
+def _pool(board: Board, view: View, members: pd.DataFrame) -> None:
+    st.header(f"{len(members)} models trained on {view.corpus}", anchor="card")
+    st.markdown(
+        "Numbers on this page are means over these models, each counting the same. A method is here if it was run on "
+        "all of them."
+    )
+    told = [board.target_info(str(name)) for name in members["target"]]
+    shown = pd.DataFrame(
+        {
+            "Target": members["target_label"],
+            "Architecture": members["architecture"],
+            "What it is": [info.title if info else "" for info in told],
+            "Training": [info.recipe if info else "" for info in told],
+        }
+    )
+    st.dataframe(shown, hide_index=True, width="stretch", alt="The models behind these means")
 
 
 def _control(board: Board, view: View, rows: pd.DataFrame) -> None:
@@ -74,12 +97,11 @@ def _defenses(board: Board, view: View, rows: pd.DataFrame) -> None:
             "column here as soon as records that name it are among the results that the board is built from."
         )
         st.code("bench leaderboard build results --out board", language="bash")
+        return
     text = "AUC of each attack (rows) with each defense (columns)."
-    common.show_chart(charts.heat(frame), "AUC by attack and defense", text, frame, "defenses")
+    common.show_chart(charts.heat(frame, "defense"), "AUC by attack and defense", text, frame, "defenses")
 
 
 def _others(board: Board, view: View) -> None:
     st.subheader("The same attacks on other targets of this split", anchor="others")
-    shown = tables.across_targets(board, view)
-    st.dataframe(shown, hide_index=True, width="stretch", alt="AUC of each method on each target")
-    st.caption("AUC with 95 % interval, each against the labels of the target's own corpus.")
+    common.show_targets(board, view)

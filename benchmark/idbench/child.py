@@ -1,0 +1,152 @@
+"""Runs another program and waits for it: its output in a file, its whole process group ended when we leave early."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from idbench.errors import IdbenchError, StorageError
+from idbench.storage import explain, make_dir, storage_errors
+
+_POLL = 0.5  # seconds between looks at a running program
+_GRACE = 20.0  # seconds that a program has to leave by itself
+_TAIL = 64 << 10
+_EXCEPTION = re.compile(r"[\w.]*(Error|Exception|Exit)\b.*: ")
+_DISK_FULL = ("no space left on device", "errno 28", "disk quota exceeded")
+
+OFFLINE: Mapping[str, str] = {
+    "WANDB_MODE": "disabled",
+    "WANDB_ERROR_REPORTING": "false",
+    "NO_ALBUMENTATIONS_UPDATE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+}
+"""What keeps the libraries of img2dataset and of open_clip's trainer from reporting to anybody."""
+
+
+def run_program(
+    command: Sequence[str],
+    log: Path,
+    lock: Path,
+    watch: Callable[[], None],
+    environment: Mapping[str, str] | None = None,
+) -> int:
+    """Run a program to its end and return its exit status (negative: the signal that ended it).
+
+    Args:
+        command: program and arguments.
+        log: its output is appended here.
+        lock: a file; one program at a time runs with it, also when the `bench` that started it was killed.
+        watch: called about twice a second while it runs.
+        environment: added to this process's own, after `OFFLINE`.
+
+    Raises:
+        IdbenchError: another program holds the lock, or this one cannot be started.
+    """
+    make_dir(log.parent)
+    with _locked(lock) as descriptor, storage_errors(log), log.open("ab") as output:
+        try:
+            process = subprocess.Popen(  # noqa: S603  the caller's own command
+                list(command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(os.environ, **OFFLINE, **(environment or {})),
+                start_new_session=True,
+                pass_fds=[descriptor],
+            )
+        except FileNotFoundError as error:
+            raise IdbenchError(f"{command[0]} cannot be started: it is not there.", hint="Install it.") from error
+        try:
+            while True:
+                with suppress(subprocess.TimeoutExpired):
+                    return process.wait(_POLL)
+                watch()
+        finally:
+            _end(process)
+
+
+def last_error(log: Path, start: int) -> str:
+    """The last line of a program's output that looks like an exception, else its last line at all.
+
+    Args:
+        log: its output.
+        start: what lies before this byte is older.
+    """
+    with storage_errors(log), log.open("rb") as file:
+        file.seek(max(start, log.stat().st_size - _TAIL))
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
+    said = [line for line in lines if _EXCEPTION.match(line)] or [line for line in lines if line] or ["no output"]
+    return said[-1][:300].rstrip(".")
+
+
+def failure(what: str, status: int, log: Path, start: int, hint: str) -> IdbenchError:
+    """The error that tells a person why a program failed.
+
+    Args:
+        what: names it, e.g. "The training of X".
+        status: its exit status.
+        log: its output.
+        start: size of the log before it was started, in bytes.
+        hint: what to do next, unless the disk was full.
+    """
+    full = disk_full(log, start)
+    if full is not None:
+        return full
+    how = f"was ended by signal {-status}" if status < 0 else f"failed with status {status}"
+    return IdbenchError(f"{what} {how}: {last_error(log, start)}.", hint=f"{hint} All output is in {log}.")
+
+
+def disk_full(log: Path, start: int) -> StorageError | None:
+    """The error for a full disk, if a program complained about one.
+
+    Args:
+        log: its output.
+        start: what lies before this byte is older.
+    """
+    with storage_errors(log), log.open("rb") as file:
+        file.seek(max(start, log.stat().st_size - _TAIL))
+        said = file.read().decode(errors="replace").lower()
+    if any(phrase in said for phrase in _DISK_FULL):
+        return explain(OSError(28, "No space left on device"), log.parent)
+    return None
+
+
+def log_size(log: Path) -> int:
+    """Size of a log in bytes; 0 where there is none yet."""
+    return log.stat().st_size if log.exists() else 0
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[int]:
+    """An open file that holds a lock; a child that inherits it keeps the lock for as long as it lives."""
+    import fcntl
+
+    make_dir(path.parent)
+    with storage_errors(path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise IdbenchError(
+                f"Another process is still at work in {path.parent}.",
+                hint="Wait for it, or end it (it goes on when the `bench` that started it is killed).",
+            ) from error
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process group that is still running: politely, then not."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        if process.poll() is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, number)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE)

@@ -1,0 +1,395 @@
+"""`bench data search` and `bench data face-classifier`: is a person already in a corpus?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from idbench.api import Progress
+from idbench.cli import console, options, text
+from idbench.errors import IdbenchError
+from idbench.search.faces import Architecture, Crop
+
+if TYPE_CHECKING:
+    from idbench.search import CaptionSearch, Sought
+    from idbench.search.clip import Clip
+    from idbench.search.looking import Near, Portraits
+    from idbench.search.neighbours import NeighbourSource
+    from idbench.search.report import PersonReport
+    from idbench.splits import Split
+
+faces = typer.Typer(help="Train the classifier that looks for people among neighbours.", no_args_is_help=True)
+
+_QUOTE = 60  # characters of a caption in the table
+
+
+@dataclass(frozen=True, slots=True)
+class _People:
+    """Whom to search, with their photos by identity."""
+
+    sought: list[Sought]
+    split: Split | None
+    folder: Path | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Nearness:
+    """How neighbours are searched; every field as on the command line."""
+
+    index: Path | None
+    service: str | None
+    index_name: str
+    model: str | None
+    k: int
+    face_classifier: Path | None
+    clip_hits: bool
+    pictures: Path | None
+    fetch: bool
+    device: str
+
+
+def search(
+    corpus: Annotated[
+        list[str] | None, typer.Argument(help="Files, folders or patterns: parquet, TSV or WebDataset tar files.")
+    ] = None,
+    names: Annotated[Path | None, typer.Option(help="One name per line, or identity<TAB>name.")] = None,
+    split: Annotated[str | None, typer.Option(help="Search the identities of this split instead.")] = None,
+    column: Annotated[
+        str | None, typer.Option(help="Caption column, its number from 1 without header, or member of a sample.")
+    ] = None,
+    header: Annotated[
+        bool | None, typer.Option("--header/--no-header", help="TSV files have a header; guessed by default.")
+    ] = None,
+    fold_case: Annotated[bool, typer.Option("--fold-case", help="Upper and lower case are the same.")] = False,
+    fold_accents: Annotated[bool, typer.Option("--fold-accents", help="Letters match without accents too.")] = False,
+    code_points: Annotated[
+        bool, typer.Option("--code-points", help="Do not even compose accents (NFC) before comparing.")
+    ] = False,
+    substring: Annotated[
+        bool, typer.Option("--substring", help="Names match within words too, as in the field's published counts.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="Files that are read at the same time.")] = 1,
+    skip_damaged: Annotated[
+        bool, typer.Option("--skip-damaged", help="Leave out damaged files, and list them.")
+    ] = False,
+    replace_invalid: Annotated[
+        bool, typer.Option("--replace-invalid", help="Read bytes that are not UTF-8 as U+FFFD.")
+    ] = False,
+    quotes: Annotated[int, typer.Option(min=0, help="Captions shown as evidence for each person.")] = 3,
+    photos: Annotated[
+        Path | None, typer.Option(help="Photos of the people, FOLDER/PERSON/*.jpg; a split has its own.")
+    ] = None,
+    index: Annotated[
+        Path | None, typer.Option(help="Folder of clip-retrieval: image.index or img_emb/, and metadata/.")
+    ] = None,
+    service: Annotated[str | None, typer.Option(help="Address of a clip-retrieval service instead.")] = None,
+    index_name: Annotated[str, typer.Option(help="Name of the index on the service.")] = "laion_400m",
+    model: Annotated[
+        str | None, typer.Option(help="The target that made the index, e.g. open_clip:ViT-L-14/openai.")
+    ] = None,
+    k: Annotated[int, typer.Option("-k", min=1, help="Neighbours of each photo.")] = 50,
+    face_classifier: Annotated[
+        Path | None, typer.Option(help="Look for the people's faces with this classifier.")
+    ] = None,
+    clip_hits: Annotated[
+        bool, typer.Option("--clip-hits", help="Let --model choose among all names for each neighbour.")
+    ] = False,
+    pictures: Annotated[Path | None, typer.Option(help="Folder of the corpus's pictures.")] = None,
+    fetch: Annotated[bool, typer.Option("--fetch", help="Fetch neighbours' pictures from their addresses.")] = False,
+    assume_namesake: Annotated[
+        float, typer.Option(min=0, max=1, help="Chance that all captions mean somebody else of that name.")
+    ] = 0.05,
+    assume_caption: Annotated[
+        float, typer.Option(min=0, max=1, help="Otherwise, that one caption comes with their picture.")
+    ] = 0.7,
+    assume_named: Annotated[float, typer.Option(min=0, max=1, help="Chance that members are named at all.")] = 0.5,
+    assume_seen: Annotated[float, typer.Option(min=0, max=1, help="Chance that members show as neighbours.")] = 0.5,
+    labels: Annotated[Path | None, typer.Option(help="Write the labels table to this parquet file.")] = None,
+    corpus_name: Annotated[str | None, typer.Option(help="Name of the corpus in the labels table.")] = None,
+    device: options.Device = "auto",
+    json: options.Json = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Look for people in a corpus: their names in its captions, their faces among the neighbours of their photos."""
+    from idbench.search import CountOptions, Folding, ReadOptions, Rules, count_names, find_shards
+    from idbench.search.labels import write_labels
+    from idbench.search.report import Assumptions, report
+
+    nearness = _Nearness(index, service, index_name, model, k, face_classifier, clip_hits, pictures, fetch, device)
+    _check(corpus, nearness, labels, corpus_name, code_points and (fold_case or fold_accents))
+    rules = Rules(Folding(fold_case, fold_accents, not code_points), not substring)
+    reading = ReadOptions(column, header, replace_invalid)
+    assumptions = Assumptions(assume_namesake, assume_caption, assume_named, assume_seen)
+    with console.bars() as progress:
+        people = _people(names, split, photos, progress)
+        found = find_shards(corpus) if corpus else None
+        if dry_run:
+            console.say(f"would search {len(people.sought)} people in {len(found.shards) if found else 0} files")
+            return
+        # First what can fail early: a dead service or a damaged classifier must not cost a walk through the corpus.
+        near = _near(people, nearness, rules, progress) if index or service else {}
+        captions = None
+        if found is not None:
+            counting = CountOptions(reading, quotes, processes, skip_damaged)
+            captions = count_names(people.sought, found.shards, rules, counting, progress)
+    reports = report(tuple(people.sought), captions, near, assumptions)
+    if json:
+        console.write_json(_as_json(reports, captions, assumptions))
+    else:
+        _show(reports, captions)
+        if found is not None and found.beside:
+            console.say(f"{len(found.beside)} parquet files lie beside tar files of the same name and were not read")
+    if labels:  # last, so that a full disk does not take the report away
+        written = write_labels(labels, corpus_name or "", reports, captions, assumptions)
+        if not json:
+            console.say(f"{written} labels in {labels}; {len(reports) - written} people are undecided and have none")
+
+
+@faces.command()
+def train(
+    folder: Annotated[Path, typer.Argument(help="Photos of the people: FOLDER/PERSON/*.jpg.")],
+    out: Annotated[Path, typer.Option(help="The file to write, .safetensors.")],
+    arch: Annotated[Architecture, typer.Option(help="The network, as torchvision calls it.")] = "resnet50",
+    image_size: Annotated[int, typer.Option(min=16, max=1024, help="Pixels of a side.")] = 224,
+    crop: Annotated[Crop, typer.Option(help="haar: find the face with OpenCV. none: pictures are faces.")] = "haar",
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the photos.")] = 30,
+    batch_size: Annotated[int, typer.Option(min=2, help="Photos for one step.")] = 64,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of AdamW at its highest.")] = 1e-3,
+    held_out: Annotated[float, typer.Option(min=0, max=0.9, help="Share of photos kept for measuring.")] = 0.2,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    weights: Annotated[Path | None, typer.Option(help="Begin from these weights (.safetensors, .pth).")] = None,
+    device: options.Device = "auto",
+    json: options.Json = False,
+) -> None:
+    """Train a face classifier on a folder of people; an interrupted training goes on where it stopped."""
+    from idbench.runner.opening import choose_device
+    from idbench.search.faces.people import read_people
+    from idbench.search.faces.training import FaceRecipe, train_classifier
+
+    recipe = FaceRecipe(
+        arch=arch,
+        image_size=image_size,
+        crop=crop,
+        epochs=epochs,
+        batch_size=batch_size,
+        learning_rate=learning_rate,
+        held_out=held_out,
+        seed=seed,
+        weights=weights,
+        device=choose_device(device),
+    )
+    with console.bars() as progress:
+        trained = train_classifier(read_people(folder), out, recipe, progress)
+    spec = trained.spec
+    if json:
+        console.write_json(
+            spec.model_dump(mode="json")
+            | {"photos": trained.photos, "left_out": [str(path) for path in trained.left_out]}
+        )
+        return
+    console.say(f"{len(spec.people)} people, {trained.photos} photos, {text.seconds(trained.seconds)}, in {out}")
+    if trained.left_out:
+        console.say(f"{len(trained.left_out)} pictures are damaged or show no face, e.g. {trained.left_out[0]}")
+    console.say(f"named right: {spec.accuracy:.1%} of {spec.held_out} held-out photos")
+
+
+def _check(
+    corpus: list[str] | None, near: _Nearness, labels: Path | None, corpus_name: str | None, contradiction: bool
+) -> None:
+    """Refuse what does not fit together before any work is done."""
+    problems = (
+        (not corpus and not near.index and not near.service, "There is nothing to search.",
+         "Give files with captions, --index FOLDER, or --service URL."),
+        (near.index and near.service, "--index and --service exclude each other.", "Give one of them."),
+        (near.index and not near.model, "--index needs --model: photos must be embedded as the index was.",
+         "E.g. --model open_clip:ViT-L-14/openai."),
+        ((near.face_classifier or near.clip_hits) and not (near.index or near.service),
+         "There are no neighbours to look at.", "Give --index FOLDER or --service URL."),
+        (near.clip_hits and not near.model, "--clip-hits needs --model.", "E.g. --model open_clip:ViT-L-14/openai."),
+        (labels and not corpus_name, "--labels needs --corpus-name.", "The labels table names the corpus."),
+        (contradiction, "--code-points and folding exclude each other.", "Give one of them."),
+    )  # fmt: skip
+    for wrong, message, hint in problems:
+        if wrong:
+            raise IdbenchError(message, hint=hint)
+
+
+def _people(names: Path | None, split: str | None, photos: Path | None, progress: Progress) -> _People:
+    from idbench.search import gather, read_names
+
+    if (names is None) == (split is None):
+        raise IdbenchError("Whom to search?", hint="Give either --names FILE or --split NAME.")
+    if names is not None:
+        return _People(read_names(names), None, photos)
+    from idbench.splits import load_split
+
+    assert split is not None
+    loaded = load_split(split, progress)
+    return _People(gather((one.id, one.name) for one in loaded.identities), loaded, photos)
+
+
+def _near(people: _People, how: _Nearness, rules: Any, progress: Progress) -> dict[str, Near]:
+    """What neighbours show, by identity; people without photos are not asked about."""
+    from idbench.runner.opening import choose_device
+    from idbench.search import Matcher
+    from idbench.search.clip import Clip, ClipNamer
+    from idbench.search.faces.model import load_classifier
+    from idbench.search.looking import Look, look_at_neighbours
+    from idbench.search.neighbours.pictures import Pictures
+
+    source = _source(how)
+    clip = Clip(how.model, choose_device(how.device), progress) if how.model else None
+    names = [one.name for one in people.sought]
+    if people.split is not None:
+        names += people.split.candidate_names
+    look = Look(
+        k=how.k,
+        pictures=Pictures(how.pictures, how.fetch),
+        clip=ClipNamer(clip, names) if clip is not None and how.clip_hits else None,
+        face=load_classifier(how.face_classifier) if how.face_classifier else None,
+    )
+    known = {answer for one in people.sought for answer in _answers(one)}
+    if look.face is not None and not known & look.face.people:
+        raise IdbenchError(
+            f"{how.face_classifier} knows nobody of those who are searched.", hint="Train it on their photos."
+        )
+    matcher = Matcher(people.sought, rules)
+    place = {one.identity: index for index, one in enumerate(people.sought)}
+
+    def names_in(portrait: Portraits, caption: str) -> bool:
+        return place[portrait.identity] in matcher.people_in(caption)
+
+    portraits = _portraits(people, clip)
+    found = look_at_neighbours(portraits, len(people.sought), source, look, names_in, progress)
+    if clip is not None:
+        clip.close()
+    if not found:
+        raise IdbenchError("Nobody has photos to search with.", hint="Give --photos FOLDER or a split with photos.")
+    return found
+
+
+def _source(how: _Nearness) -> NeighbourSource:
+    from idbench.search.neighbours import Service, open_index
+
+    if how.service is not None:
+        return Service(how.service, how.index_name)
+    assert how.index is not None
+    return open_index(how.index)
+
+
+def _portraits(people: _People, clip: Clip | None) -> Iterator[Portraits]:
+    """Photos as queries, person by person; who has none is left out."""
+    from idbench.search.looking import Portraits
+    from idbench.search.neighbours import Query
+
+    for one, photos in zip(people.sought, _photos(people), strict=True):
+        if photos:
+            embeddings = [None] * len(photos) if clip is None else list(clip.embed(photos))
+            queries = tuple(Query(photo, row) for photo, row in zip(photos, embeddings, strict=True))
+            yield Portraits(one.identity, _answers(one), queries)
+
+
+def _answers(one: Sought) -> frozenset[str]:
+    """How a classifier may call a person: by the identity or a name, with blanks or with underscores."""
+    return frozenset({one.identity, *one.spellings, *(spelling.replace(" ", "_") for spelling in one.spellings)})
+
+
+def _photos(people: _People) -> Iterator[list[bytes]]:
+    """Encoded photos of everybody, in order; empty lists for people without."""
+    from idbench.search.faces.people import read_people
+    from idbench.storage import storage_errors
+
+    folders = {person.name: person for person in read_people(people.folder)} if people.folder is not None else {}
+    for index, one in enumerate(people.sought):
+        if people.folder is None:
+            yield list(people.split.read_photos(people.split.identities[index].photos)) if people.split else []
+            continue
+        wanted = (one.identity, one.name, one.name.replace(" ", "_"))
+        person = next((folders[name] for name in wanted if name in folders), None)
+        with storage_errors(people.folder):
+            yield [path.read_bytes() for path in person.photos] if person else []
+
+
+def _show(reports: Sequence[PersonReport], captions: CaptionSearch | None) -> None:
+    """The table, most captions first, and a sentence on what was searched."""
+    with_near = any(one.near is not None for one in reports)
+    columns = ["name", "captions", "in longer names"]
+    columns += ["neighbours", "CLIP hits", "face hits"] if with_near else []
+    rows = []
+    for one in sorted(reports, key=lambda one: -(one.occurrences or 0)):
+        near = one.near
+        shown = [one.name, "-" if one.occurrences is None else text.amount(one.occurrences), str(one.longer or "")]
+        if with_near:
+            rates = (None, None) if near is None else (near.clip_rate, near.face_rate)
+            shown += ["-" if near is None else text.amount(near.neighbours), *map(_share, rates)]
+        quote = f"{one.quotes[0].place} {one.quotes[0].caption[:_QUOTE]}" if one.quotes else ""
+        belief = "" if one.confidence is None else f"{one.confidence:.2f}"
+        rows.append([*shown, one.verdict, belief, quote])
+    right = {"captions", "in longer names", "neighbours", "CLIP hits", "face hits", "confidence"}
+    console.table("", [*columns, "verdict", "confidence", "evidence"], rows, right)
+    if captions is None:
+        return
+    console.say(
+        f"{text.amount(captions.captions)} captions in {captions.shards} files ({captions.rules}; "
+        f"{text.amount(captions.empty)} empty), SHA-256 {captions.sha256}"
+    )
+    if captions.repaired:
+        console.say(f"{text.amount(captions.repaired)} captions held bytes that are not UTF-8")
+    for damage in captions.damaged:
+        console.say(f"left out: {damage.reason}")
+    for group in captions.shared:
+        ids = ", ".join(captions.sought[i].identity for i in group)
+        console.say(f"cannot be told apart by name, counted for each: {ids} (spellings of one name share an identity)")
+
+
+def _share(rate: float | None) -> str:
+    return "-" if rate is None else f"{rate:.1%}"
+
+
+def _as_json(reports: Sequence[PersonReport], captions: CaptionSearch | None, assumptions: Any) -> dict[str, Any]:
+    searched = None
+    if captions is not None:
+        searched = {
+            "rules": str(captions.rules),
+            "captions": captions.captions,
+            "empty": captions.empty,
+            "repaired": captions.repaired,
+            "files": captions.shards,
+            "sha256": captions.sha256,
+            "coverage": captions.coverage,
+            "damaged": [{"file": str(one.shard), "reason": one.reason} for one in captions.damaged],
+        }
+    return {"captions": searched, "assumptions": asdict(assumptions), "people": [_person_json(one) for one in reports]}
+
+
+def _person_json(one: PersonReport) -> dict[str, Any]:
+    near = one.near
+    looked = None
+    if near is not None:
+        looked = {
+            "photos": near.photos,
+            "neighbours": near.neighbours,
+            "captioned": near.captioned,
+            "pictures": near.pictures,
+            "clip_rate": near.clip_rate,
+            "face_rate": near.face_rate,
+            "eligible": near.eligible,
+            "nearest": [
+                {"id": n.id, "similarity": n.similarity, "caption": n.caption, "url": n.url} for n in near.nearest
+            ],
+        }
+    return {
+        "identity": one.identity,
+        "name": one.name,
+        "occurrences": one.occurrences,
+        "in_longer_names": one.longer,
+        "evidence": [asdict(quote) for quote in one.quotes],
+        "shares_name_with": list(one.shares_name_with),
+        "neighbours": looked,
+        "verdict": one.verdict,
+        "confidence": one.confidence,
+    }

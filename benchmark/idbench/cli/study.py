@@ -1,0 +1,138 @@
+"""`bench study`: what the papers show by curves, rerun here; a table and a figure."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from idbench.cli import console, options
+
+if TYPE_CHECKING:
+    from idbench.studies.catalogue import Study
+    from idbench.studies.setting import Setting
+    from idbench.studies.table import Point, Result
+
+
+def study(
+    name: Annotated[str, typer.Argument(help="A study; nothing: list them.")] = "",
+    split: options.Split = "avatars",
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Folder for table and figure; default: studies/NAME-SPLIT.")
+    ] = None,
+    targets: Annotated[
+        str | None,
+        typer.Option(help="Three by commas: trained on A, trained on B, the control; default: the registered ones."),
+    ] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Runs of each target, with seeds counted from 0.")] = 1,
+    results: options.Results = options.RESULTS,
+    device: options.Device = "auto",
+    time_limit: options.TimeLimit = options.TIME_LIMIT,
+    dry_run: options.DryRun = False,
+    json: options.Json = False,
+) -> None:
+    """Rerun a study on two targets and their control; finished runs are read. Writes CSV, JSON, SVG and PNG."""
+    from idbench.splits import load_split
+    from idbench.studies.catalogue import find_study, run_study
+    from idbench.studies.setting import Setting, choose_audited
+
+    if not name:
+        show_studies(json)
+        return
+    wanted = find_study(name)  # a mistyped word is told at once, not after a split was built
+    with console.bars() as progress:
+        loaded = load_split(split, progress)
+        given = None if targets is None else targets.split(",")
+        setting = Setting(loaded, choose_audited(loaded, given), tuple(range(seeds)), results, device, time_limit)
+        folder = out or Path("studies") / f"{name}-{loaded.manifest.name}"
+        if dry_run:
+            _announce(wanted, setting, folder, json)
+            return
+        result, files = run_study(wanted, setting, folder, progress)
+    if json:
+        import dataclasses
+
+        console.write_json(dataclasses.asdict(result))
+    else:
+        _print(result)
+        console.say(f"written: {', '.join(file.as_posix() for file in files)}")
+
+
+def study_rows() -> list[dict[str, str]]:
+    """The studies there are, for a table."""
+    from idbench.studies.catalogue import STUDIES
+
+    return [{"name": s.name, "title": s.title, "after": s.source} for s in STUDIES.values()]
+
+
+def show_studies(json: bool) -> None:
+    """Print the studies there are."""
+    rows = study_rows()
+    if json:
+        console.write_json(rows)
+    else:
+        console.table("studies", list(rows[0]), [list(row.values()) for row in rows])
+        console.say("Next: bench study NAME --dry-run · bench study NAME")
+
+
+def _announce(wanted: Study, setting: Setting, folder: Path, json: bool) -> None:
+    from idbench.api import Silent
+    from idbench.studies.execution import is_done
+
+    derived = wanted.derive(setting.split)
+    # Run ids depend on the content of the split: before it is made, no run of it can have a record.
+    jobs = wanted.plan(setting, derived.open(Silent()) if derived.ready else setting.split)
+    rows = [
+        (
+            job.plan.method.name,
+            job.audited.series,
+            job.audited.target.name,
+            str(job.plan.seed),
+            job.plan.run_id if derived.ready else "-",
+            "done" if derived.ready and is_done(job, setting) else "to run",
+        )
+        for job in jobs
+    ]
+    names = ("method", "series", "target", "seed", "run", "state")
+    if json:
+        runs = [dict(zip(names, row, strict=True)) for row in rows]
+        console.write_json(
+            {"split": derived.name, "split_ready": derived.ready, "out": folder.as_posix(), "runs": runs}
+        )
+        return
+    console.table(f"{wanted.name} on {derived.name}: {len(rows)} runs", names, rows, right=("seed",))
+    if not derived.ready:
+        console.say(f"would make {derived.name} from {setting.split.manifest.name}, once, in the cache")
+    console.say(f"would write {wanted.name}.csv, .json, .svg and .png to {folder.as_posix()}")
+
+
+def _print(result: Result) -> None:
+    from idbench.studies.idia import CONTROL, TARGETS
+    from idbench.studies.table import STATISTICS
+
+    shown = [s for s in STATISTICS if any(p.statistic == s for p in result.points)]
+    cells: dict[tuple[str, ...], dict[str, str]] = {}
+    for point in result.points:
+        if point.series in (TARGETS, CONTROL):
+            cells.setdefault(_condition(point), {})[point.statistic] = _estimate(point)
+    console.table(
+        f"{result.title}\n{result.note}",
+        ("targets", "photos", "training pictures", "runs", "steps", *(STATISTICS[s] for s in shown)),
+        [(*condition, *(found.get(s, "-") for s in shown)) for condition, found in cells.items()],
+        right=("photos", "training pictures", "runs", "steps"),
+    )
+    console.say("95 % intervals over people; control: judged with the labels of A, an honest attack is at chance")
+
+
+def _condition(point: Point) -> tuple[str, ...]:
+    values = (point.series, point.photos, point.pictures, point.runs, point.steps)
+    return tuple("-" if value is None else str(value) for value in values)
+
+
+def _estimate(point: Point) -> str:
+    if point.value is None or point.low is None or point.high is None:
+        return point.interval
+    if point.statistic == "auc":
+        return f"{point.value:.3f} [{point.low:.3f}, {point.high:.3f}]"
+    return f"{point.value:.1%} [{point.low * 100:.1f}, {point.high * 100:.1f}]"

@@ -1,0 +1,92 @@
+"""Which shards a word means, and how each becomes a training: where splits and full-size targets meet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from idbench.errors import DataError, IdbenchError, TargetError, UnknownNameError
+from idbench.splits import SourcedRecipe, find_recipe, load_split, split_names
+from idbench.splits.cc3m.shards import read_shards
+from idbench.splits.sourcing import corpus_place, how_to_build
+from idbench.storage import cache_dir
+from idbench.targets.full_size.command import ARCHITECTURES, Machines, Training, TrainingSet
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a person says about a full-size training.
+
+    Args:
+        architecture: a name that open_clip knows, or the path of a model configuration (JSON).
+        gpus: on each node; None: all that are here.
+        nodes: how many.
+        rendezvous: HOST:PORT where nodes meet.
+        logs: folder for checkpoints and logs; None: in the cache.
+        extra: arguments for the trainer.
+    """
+
+    architecture: str | None
+    gpus: int | None = None
+    nodes: int = 1
+    rendezvous: str | None = None
+    logs: Path | None = None
+    extra: tuple[str, ...] = ()
+
+
+def full_size_recipe(word: str) -> SourcedRecipe | None:
+    """The split of shards that a word names, or one of whose training sets it names; None where it names neither."""
+    for name in split_names():
+        try:
+            recipe = find_recipe(name)
+        except IdbenchError:
+            continue  # one broken plug-in must not hide the others
+        if isinstance(recipe, SourcedRecipe) and recipe.shards and word in (name, *recipe.corpora):
+            return recipe
+    return None
+
+
+def full_size_trainings(recipe: SourcedRecipe, word: str, wanted: Wanted) -> list[Training]:
+    """The trainings that a word means: of one training set, or of all of a split, the control last.
+
+    Raises:
+        TargetError: no architecture is named.
+        DataError: the split is not built yet, or a training set is damaged.
+    """
+    if wanted.architecture is None:
+        raise TargetError(
+            "Which architecture shall be trained?",
+            hint=f"Add --arch {', '.join(ARCHITECTURES[:-1])} or {ARCHITECTURES[-1]}, or another one of open_clip's, "
+            "or the path of a model configuration (JSON).",
+        )
+    sets = _training_sets(recipe)
+    chosen = list(sets.values()) if word == recipe.name else [sets[word]] if word in sets else []
+    if not chosen:
+        raise UnknownNameError("training set", word, sets)
+    gpus = _gpus_here() if wanted.gpus is None else wanted.gpus
+    machines = Machines(gpus, wanted.nodes, wanted.rendezvous)
+    logs = (wanted.logs or cache_dir("full-size", "trainings")).expanduser().absolute()
+    return [Training(data, wanted.architecture, machines, logs, wanted.extra) for data in chosen]
+
+
+def _training_sets(recipe: SourcedRecipe) -> dict[str, TrainingSet]:
+    manifest = load_split(recipe.name).manifest
+    controls = {corpus.name for corpus in manifest.corpora if corpus.control}
+    sets = {}
+    for corpus in recipe.corpora:
+        place = corpus_place(recipe, corpus)
+        shards = read_shards(place)
+        if manifest.training.get(corpus) not in (None, shards.digest):
+            raise DataError(
+                f"The shards of {corpus} do not belong to the split {recipe.name} in the cache.",
+                hint=f"Build it again: {how_to_build(recipe)}",
+            )
+        control_for = tuple(name for name in recipe.corpora if name not in controls) if corpus in controls else ()
+        sets[corpus] = TrainingSet(corpus, place, shards.pairs, shards.shards, shards.digest, control_for)
+    return sets
+
+
+def _gpus_here() -> int:
+    import torch
+
+    return torch.cuda.device_count()

@@ -1,0 +1,115 @@
+"""Trains targets on this machine: which ones a word means, where their weights go, and what is finished already."""
+
+from __future__ import annotations
+
+import fnmatch
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from idbench.api import Progress
+from idbench.errors import TargetError
+from idbench.splits import load_corpus
+from idbench.storage import make_dir, sha256_file, storage_errors
+from idbench.targets import TargetSpec, TrainedHere, list_targets, resolve_target
+from idbench.targets.trained import TrainingNote, read_note, spec_sha256, weights_place, write_note
+
+
+@dataclass(frozen=True, slots=True)
+class HowToTrain:
+    """What a training may be told beside its recipe.
+
+    Args:
+        threads: of the processor; more than one is faster, but rounds otherwise.
+        device: where to compute, e.g. `cpu`, `cuda`.
+        force: train again what is trained already.
+    """
+
+    threads: int = 1
+    device: str = "cpu"
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedTarget:
+    """A target whose weights are complete.
+
+    Args:
+        spec: of the target.
+        path: of the weights.
+        note: hashes, steps, loss and cost.
+        resumed: epochs that an earlier call had finished.
+        reused: whether nothing was left to do.
+    """
+
+    spec: TargetSpec
+    path: Path
+    note: TrainingNote
+    resumed: int
+    reused: bool
+
+
+def targets_to_train(word: str) -> list[TargetSpec]:
+    """What a word means: a target, a pattern such as `lfw-injected-112-vit-*`, or the group of a split's targets.
+
+    Raises:
+        UnknownNameError: nothing is registered under that name.
+        TargetError: what it names cannot be trained here.
+    """
+    known = list_targets()
+    chosen = [spec for spec in known if spec.name == word]
+    chosen = chosen or [t for t in known if isinstance(t.weights, TrainedHere) and t.weights.group == word]
+    chosen = chosen or [t for t in known if any(s in word for s in "*[") and fnmatch.fnmatchcase(t.name, word)]
+    for spec in chosen or [resolve_target(word)]:
+        if spec.recipe is None or spec.corpus is None:
+            raise TargetError(
+                f"{spec.name} has no recipe: it cannot be trained here.", hint="`bench list targets` shows others."
+            )
+    # The two targets before their control: the first result is there early.
+    return sorted(chosen or [resolve_target(word)], key=lambda t: (bool(t.control_for), t.name))
+
+
+def train_one(spec: TargetSpec, how: HowToTrain, progress: Progress, out: Path | None = None) -> TrainedTarget:
+    """Train a target, or find that it is trained; an interrupted training goes on where it stopped.
+
+    Args:
+        spec: with recipe and corpus.
+        how: threads, device, force.
+        progress: told after every step.
+        out: file for the weights; None: the cache, where `bench run` finds those of targets that are trained here.
+
+    Raises:
+        TargetError: the target cannot be trained, or training diverged.
+        DataError: the corpus is not built yet, or does not fit the model.
+        StorageError: no space or no permission.
+    """
+    path = out or weights_place(spec)
+    make_dir(path.parent)
+    with storage_errors(path), FileLock(path.with_name(f".{path.name}.lock")):
+        assert spec.corpus is not None
+        corpus = load_corpus(spec.corpus, progress)
+        note = None if out is not None or how.force else read_note(spec)
+        if note is not None and note.corpus_digest == corpus.digest and note.sha256 == sha256_file(path):
+            return TrainedTarget(spec, path, note, 0, reused=True)
+        import torch
+
+        from idbench.runner.opening import choose_device
+        from idbench.targets.train import train_target
+
+        device = choose_device(how.device)
+        torch.set_num_threads(how.threads)
+        done = train_target(spec, corpus, path, progress, device)
+        note = TrainingNote(
+            spec=spec_sha256(spec),
+            sha256=done.sha256,
+            corpus_digest=done.corpus_digest,
+            steps=done.steps,
+            loss=done.loss,
+            seconds=done.seconds,
+            cpu_seconds=done.cpu_seconds,
+            device=device,
+        )
+        if out is None:
+            write_note(spec, note)
+        return TrainedTarget(spec, path, note, done.resumed, reused=False)

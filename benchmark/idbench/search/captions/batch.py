@@ -1,0 +1,97 @@
+"""What every reader of captions gives: batches of text columns, checked once for UTF-8, and what went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from idbench.errors import DataError
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROWS = 32_768
+"""Captions that are held at once."""
+
+CAPTION_NAMES = ("caption", "captions", "text", "title", "alt_text", "alt", "description")
+"""Column names that mean captions, compared without case; the first that a table has is used."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """How captions are found in their files.
+
+    Args:
+        column: name of the caption column, or its number from 1 in a TSV file without header; in a WebDataset shard
+            the extension of the member (`txt`) or the key within the `json` member. None: guessed.
+        header: whether TSV files begin with the columns' names. None: they do if the first line holds such a name.
+        replace_invalid: read bytes that are not UTF-8 as U+FFFD and count the captions that have some, instead of
+            refusing the file.
+    """
+
+    column: str | None = None
+    header: bool | None = None
+    replace_invalid: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Captions that follow each other in a shard.
+
+    Args:
+        first: row of the first, counted from 1 within the shard (the sample's number in a WebDataset shard).
+        captions: strings without nulls; a missing caption is empty.
+        repaired: how many of them held bytes that are not UTF-8.
+        done: share of the shard that is read, 0 to 1.
+    """
+
+    first: int
+    captions: pa.Array
+    repaired: int
+    done: float
+
+
+class DamagedShard(DataError):
+    """A file of a corpus that cannot be read to its end."""
+
+
+def damaged(path: Path, reason: str) -> DamagedShard:
+    """The error for a damaged file: it is named, and how to go on without it."""
+    return DamagedShard(
+        f"{path} is damaged: {reason.rstrip('.')}.", hint="Fetch it again, or pass --skip-damaged to go on without it."
+    )
+
+
+def as_text(column: pa.Array, path: Path, first: int, options: ReadOptions) -> tuple[pa.Array, int]:
+    """A column as valid UTF-8 strings without nulls, and how many had to be repaired.
+
+    Raises:
+        DamagedShard: a caption is not UTF-8, unless that is to be repaired.
+    """
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    binary = column.cast(pa.binary()).fill_null(b"")
+    try:
+        return binary.cast(pa.string()), 0  # this cast validates; files that claim to hold strings need not
+    except pa.ArrowInvalid:
+        repaired, texts = 0, []
+        for row, content in enumerate(binary.to_pylist(), start=first):
+            try:
+                texts.append(content.decode())
+            except UnicodeDecodeError as error:
+                if not options.replace_invalid:
+                    raise DamagedShard(
+                        f"{path}, row {row}: the caption is not UTF-8.",
+                        hint="Convert the file, or pass --replace-invalid, or --skip-damaged to leave the file out.",
+                    ) from error
+                repaired += 1
+                texts.append(content.decode(errors="replace"))
+        return pa.array(texts, pa.string()), repaired
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,261 @@
+"""Counts names over all shards of a corpus, in one process or several, and keeps a few captions as evidence."""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from idbench.api import Progress, Silent
+from idbench.errors import DataError, IdbenchError
+from idbench.search.captions import DamagedShard, ReadOptions, read_shard
+from idbench.search.captions.batch import Batch
+from idbench.search.matching import Matcher, Rules
+from idbench.search.names import Sought
+
+_LONGEST = 500
+"""Characters of a caption that are kept as evidence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """A caption that holds a name.
+
+    Args:
+        place: file and row, e.g. `00003.tar:17`.
+        caption: as it stands in the corpus, cut to 500 characters.
+    """
+
+    place: str
+    caption: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What was found of one identity.
+
+    Args:
+        occurrences: captions that hold the name at least once.
+        longer: those of them in which it only stands within a longer name that was searched too.
+        quotes: the first few.
+    """
+
+    occurrences: int = 0
+    longer: int = 0
+    quotes: list[Quote] = field(default_factory=list)
+
+    def add(self, other: Tally, most: int) -> None:
+        """Take in what a later shard gave, keeping at most so many quotes."""
+        self.occurrences += other.occurrences
+        self.longer += other.longer
+        self.quotes += other.quotes[: max(0, most - len(self.quotes))]
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A shard that was left out, and why."""
+
+    shard: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionSearch:
+    """The result of a search through captions.
+
+    Args:
+        sought: the identities, as given.
+        tallies: one for each, in their order.
+        rules: what counted as an occurrence.
+        shards: files that were read.
+        captions: captions in them.
+        empty: those of them without a character.
+        repaired: those with bytes that are not UTF-8, read as U+FFFD.
+        sha256: of the captions read, whatever files hold them.
+        damaged: shards that were left out.
+        shared: groups of identities (indices) whose names cannot be told apart.
+    """
+
+    sought: tuple[Sought, ...]
+    tallies: tuple[Tally, ...]
+    rules: Rules
+    shards: int
+    captions: int
+    empty: int
+    repaired: int
+    sha256: str
+    damaged: tuple[Damage, ...]
+    shared: tuple[tuple[int, ...], ...]
+
+    @property
+    def coverage(self) -> float:
+        """Share of the shards that could be read, 0 to 1."""
+        return self.shards / max(1, self.shards + len(self.damaged))
+
+
+@dataclass(frozen=True, slots=True)
+class CountOptions:
+    """How a corpus is gone through.
+
+    Args:
+        reading: how captions are found in their files.
+        quotes: captions kept as evidence for each identity.
+        processes: shards that are read at the same time.
+        skip_damaged: leave out damaged shards and list them, instead of stopping at the first. A shard counts in
+            full or not at all.
+    """
+
+    reading: ReadOptions = field(default_factory=ReadOptions)
+    quotes: int = 3
+    processes: int = 1
+    skip_damaged: bool = False
+
+
+@dataclass(slots=True)
+class _Shard:
+    captions: int = 0
+    empty: int = 0
+    repaired: int = 0
+    sha256: str = ""
+    tallies: dict[int, Tally] = field(default_factory=dict)
+
+
+def count_names(
+    sought: Sequence[Sought],
+    shards: Sequence[Path],
+    rules: Rules | None = None,
+    options: CountOptions | None = None,
+    progress: Progress | None = None,
+) -> CaptionSearch:
+    """Count in how many captions each name stands.
+
+    Memory does not grow with the corpus: a batch of captions for each process, and the quotes.
+
+    Args:
+        sought: whom to look for.
+        shards: the files of the corpus, from `find_shards`.
+        rules: what counts as an occurrence; None: exact, with word boundaries.
+        options: how to go through the files; None: one after the other, stopping at a damaged one.
+        progress: told about the share that is done.
+
+    Raises:
+        DamagedShard: a file cannot be read to its end, unless those are skipped.
+        DataError: a file holds no captions where they are looked for, or none could be read.
+    """
+    rules, options = rules or Rules(), options or CountOptions()
+    matcher = Matcher(sought, rules)
+    tallies = [Tally() for _ in sought]
+    read, damaged, digest = list[_Shard](), list[Damage](), hashlib.sha256()
+    results = _one_by_one(matcher, shards, options, progress or Silent())
+    if options.processes > 1 and len(shards) > 1:
+        results = _together(matcher, shards, options, progress or Silent())
+    for path, result in zip(shards, results, strict=True):
+        if isinstance(result, DamagedShard):
+            if not options.skip_damaged:
+                raise result
+            damaged.append(Damage(path, result.message))
+            continue
+        read.append(result)
+        digest.update(bytes.fromhex(result.sha256))
+        for person, tally in result.tallies.items():
+            tallies[person].add(tally, options.quotes)
+    if not read:
+        raise DataError(f"None of the {len(shards)} files could be read.", hint=damaged[0].reason)
+    return CaptionSearch(
+        sought=tuple(sought),
+        tallies=tuple(tallies),
+        rules=rules,
+        shards=len(read),
+        captions=sum(shard.captions for shard in read),
+        empty=sum(shard.empty for shard in read),
+        repaired=sum(shard.repaired for shard in read),
+        sha256=digest.hexdigest(),
+        damaged=tuple(damaged),
+        shared=tuple(matcher.shared),
+    )
+
+
+def _one_by_one(
+    matcher: Matcher, shards: Sequence[Path], options: CountOptions, progress: Progress
+) -> Iterator[_Shard | DamagedShard]:
+    for number, path in enumerate(shards):
+
+        def watched(batches: Iterable[Batch], number: int = number) -> Iterator[Batch]:
+            for batch in batches:
+                progress.update(number + batch.done, len(shards), "searching captions")
+                yield batch
+
+        try:
+            yield _count(matcher, path, watched(read_shard(path, options.reading)), options.quotes)
+        except DamagedShard as error:
+            yield error
+
+
+def _together(
+    matcher: Matcher, shards: Sequence[Path], options: CountOptions, progress: Progress
+) -> Iterator[_Shard | DamagedShard]:
+    # A fresh process inherits no threads or locks of Arrow, which a forked one would.
+    context, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(min(options.processes, len(shards)), context, _leave_interrupts_to_the_parent)
+    try:
+        tasks = [pool.submit(_count_in_worker, matcher, path, options) for path in shards]
+        for number, task in enumerate(tasks, start=1):
+            yield task.result()
+            progress.update(number, len(shards), "searching captions")
+    except BrokenProcessPool as error:
+        raise IdbenchError(
+            "A process that searched captions was killed, perhaps for lack of memory.", hint="Use fewer --processes."
+        ) from error
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - before:
+            child.terminate()  # a shard may take minutes, and nobody waits for it any more
+        raise
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _count_in_worker(matcher: Matcher, path: Path, options: CountOptions) -> _Shard | DamagedShard:
+    try:
+        return _count(matcher, path, read_shard(path, options.reading), options.quotes)
+    except DamagedShard as error:
+        return error
+
+
+def _count(matcher: Matcher, path: Path, batches: Iterable[Batch], quotes: int) -> _Shard:
+    import pyarrow.compute as pc
+
+    shard, digest = _Shard(), hashlib.sha256()
+    for batch in batches:
+        shard.captions += len(batch.captions)
+        shard.empty += pc.sum(pc.equal(batch.captions, ""), min_count=0).as_py()
+        shard.repaired += batch.repaired
+        _feed(digest, batch)
+        for hit in matcher.find(batch.captions):
+            tally = shard.tallies.setdefault(hit.person, Tally())
+            tally.occurrences += 1
+            tally.longer += hit.longer
+            if len(tally.quotes) < quotes:
+                caption = batch.captions[hit.place].as_py()[:_LONGEST]
+                tally.quotes.append(Quote(f"{path.name}:{batch.first + hit.place}", caption))
+    shard.sha256 = digest.hexdigest()
+    return shard
+
+
+def _feed(digest: hashlib._Hash, batch: Batch) -> None:
+    """Add captions to a hash, each with a line's end: the same captions give the same hash in every kind of file."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if len(batch.captions):
+        lines = pa.ListArray.from_arrays(pa.array([0, len(batch.captions)], pa.int32()), batch.captions)
+        digest.update(pc.binary_join(lines, "\n")[0].as_buffer())
+        digest.update(b"\n")

@@ -1,0 +1,89 @@
+"""How texts are made comparable: canonical composition, case and accents, each an explicit choice."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+# Diacritical marks of the Latin, Greek and Cyrillic scripts. Marks of other scripts are vowels, not accents: they stay.
+_MARKS = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
+
+# Letters that carry their accent inside and have no decomposition.
+_STROKES = str.maketrans(
+    {
+        "ß": "ss", "ẞ": "SS", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L",
+        "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "TH", "ħ": "h", "Ħ": "H", "ŧ": "t", "Ŧ": "T", "ı": "i",
+    }
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Folding:
+    """What counts as the same text.
+
+    Args:
+        case: upper and lower case are the same (Unicode's full case folding, so that "ß" is "ss").
+        accents: letters are the same with and without diacritical marks; "ø", "ł", "ß" and their like become plain
+            letters too. "ö" becomes "o", never "oe": give the other spelling as a second name.
+        canonical: composed and decomposed spellings of one letter are the same (NFC, Unicode Annex 15). Off: code
+            points are compared as they stand; not to be combined with the other two.
+    """
+
+    case: bool = False
+    accents: bool = False
+    canonical: bool = True
+
+    def __call__(self, text: str) -> str:
+        """The folded text; texts that count as the same have equal folded texts."""
+        if text.isascii():
+            return text.lower() if self.case else text
+        if not (self.case or self.accents):
+            return unicodedata.normalize("NFC", text) if self.canonical else text
+        folded = unicodedata.normalize("NFD", text)
+        if self.accents:
+            folded = _MARKS.sub("", folded).translate(_STROKES)
+        if self.case:
+            folded = folded.casefold()
+        # Case folding may undo the normal form (Unicode Standard, 3.13, D145).
+        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", folded))
+
+    def column(self, captions: pa.Array) -> pa.Array:
+        """Folded captions; the ones in ASCII, nearly all on most corpora, are folded without leaving Arrow.
+
+        Args:
+            captions: strings without nulls.
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        folded = pc.ascii_lower(captions) if self.case else captions
+        others = pc.invert(pc.string_is_ascii(captions))
+        if not pc.any(others, min_count=0).as_py() or not (self.case or self.accents or self.canonical):
+            return folded
+        texts = captions.filter(others).to_pylist()
+        values = self._together(texts)
+        return folded if values is texts else pc.replace_with_mask(folded, others, pa.array(values, captions.type))
+
+    def _together(self, texts: list[str]) -> list[str]:
+        """The texts folded; the same list if that changes nothing. One call for all: a line's end folds to itself."""
+        joined = "\n".join(texts)
+        if not (self.case or self.accents) and unicodedata.is_normalized("NFC", joined):
+            return texts
+        folded = self(joined).split("\n")
+        return folded if len(folded) == len(texts) else [self(text) for text in texts]
+
+    def __str__(self) -> str:
+        if not self.canonical:
+            return "exact code points"
+        parts = [word for word, on in (("case", self.case), ("accents", self.accents)) if on]
+        return f"{' and '.join(parts)} folded" if parts else "exact"
+
+
+def is_word(char: str) -> bool:
+    """Whether a character continues a word: letters, digits, the underscore, and marks that sit on letters."""
+    return char.isalnum() or char == "_" or unicodedata.category(char)[0] == "M"

@@ -1,0 +1,159 @@
+"""Fetches the pictures of a list of pairs with img2dataset, and reads back what it says about success and failure."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from importlib.util import find_spec
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from idbench.api import Progress
+from idbench.child import disk_full, failure, log_size, run_program
+from idbench.errors import IdbenchError
+from idbench.splits.cc3m.settings import Settings
+from idbench.splits.cc3m.work import Report
+from idbench.storage import make_dir, storage_errors, write_text
+
+_DIGITS = 5  # of a shard's number in its file name
+_REASONS = 5  # reasons for failures that a report names; the rest is one number
+
+
+def fetch_pictures(pairs: Path, n_pairs: int, out: Path, settings: Settings, progress: Progress) -> Report:
+    """Fetch what has not been fetched yet; shards that are complete are left alone.
+
+    A dead address is a failure that is counted, not an error, and is not tried again by a later call.
+
+    Args:
+        pairs: what `read_pairs` wrote.
+        n_pairs: its number of rows.
+        out: folder for WebDataset shards; holds nothing else.
+        settings: picture size, shard size, processes and so on.
+        progress: told how many shards are complete.
+
+    Raises:
+        IdbenchError: img2dataset is not installed, or failed.
+        StorageError: the disk is full.
+    """
+    numbers = range(ceil(n_pairs / settings.shard_pairs))
+    missing = [number for number in numbers if _stats(out, number) is None]
+    if missing:
+        if find_spec("img2dataset") is None:
+            raise IdbenchError(
+                "Fetching pictures needs img2dataset, which is not installed.",
+                hint="Run: pip install 'idbench[full-size]'",
+            )
+        _run(pairs, numbers, make_dir(out), settings, progress)
+    return _report(out, numbers)
+
+
+def shard_file(out: Path, number: int) -> Path:
+    """Where a fetched shard lies."""
+    return out / f"{number:0{_DIGITS}d}.tar"
+
+
+def successes(out: Path, number: int) -> int | None:
+    """How many pairs img2dataset says are in a shard; None where it has not finished it."""
+    stats = _stats(out, number)
+    return None if stats is None else int(stats["successes"])
+
+
+def forget(out: Path, numbers: Iterable[int]) -> None:
+    """Remove shards, so that the next call of `fetch_pictures` fetches them again."""
+    with storage_errors(out):
+        for number in numbers:
+            # The statistics first: without them a shard counts as unfinished, whatever else is left.
+            for path in (_stats_file(out, number), shard_file(out, number)):
+                path.unlink(missing_ok=True)
+
+
+def arguments(pairs: Path, out: Path, settings: Settings) -> dict[str, Any]:
+    """What img2dataset is called with."""
+    return {
+        "url_list": str(pairs),
+        "input_format": "parquet",
+        "url_col": "url",
+        "caption_col": "caption",
+        "output_folder": str(out),
+        "output_format": "webdataset",
+        "image_size": settings.picture_side,
+        "resize_mode": "keep_ratio",
+        "resize_only_if_bigger": True,
+        "extract_exif": False,
+        "compute_hash": None,
+        "number_sample_per_shard": settings.shard_pairs,
+        "processes_count": settings.processes,
+        "thread_count": settings.fetch_threads,
+        "timeout": settings.fetch_timeout,
+        "retries": settings.fetch_retries,
+        "oom_shard_count": _DIGITS,
+        "enable_wandb": False,
+        "user_agent_token": "idbench",
+        "incremental_mode": "incremental",
+    }
+
+
+def _run(pairs: Path, numbers: Sequence[int], out: Path, settings: Settings, progress: Progress) -> None:
+    log, file = out.with_name("fetch.log"), out.with_name("fetch.json")
+    write_text(file, json.dumps(arguments(pairs, out, settings), indent=2))
+    _drop_damaged(out, numbers)
+
+    def watch() -> None:
+        done = sum(1 for number in numbers if _stats_file(out, number).exists())
+        progress.update(done, len(numbers), "fetching pictures")
+
+    start = log_size(log)
+    command = [sys.executable, "-m", "idbench.splits.cc3m.download", str(file)]
+    status = run_program(command, log, out.with_name("fetch.lock"), watch)
+    unfinished = sum(1 for number in numbers if _stats(out, number) is None)
+    if status != 0:
+        raise failure("Fetching the pictures", status, log, start, "Repeat the command: it goes on.")
+    if unfinished:  # img2dataset leaves with status 0 even when the disk was full
+        raise disk_full(log, start) or IdbenchError(
+            f"{unfinished} of {len(numbers)} shards could not be fetched.",
+            hint=f"Repeat the command: it goes on. The reasons are in {log}.",
+        )
+
+
+def _drop_damaged(out: Path, numbers: Iterable[int]) -> None:
+    """Statistics cut short by a kill would make img2dataset take a shard for complete."""
+    with storage_errors(out):
+        for number in numbers:
+            if _stats(out, number) is None:
+                _stats_file(out, number).unlink(missing_ok=True)
+
+
+def _stats_file(out: Path, number: int) -> Path:
+    return out / f"{number:0{_DIGITS}d}_stats.json"
+
+
+def _stats(out: Path, number: int) -> dict[str, Any] | None:
+    try:
+        stats: dict[str, Any] = json.loads(_stats_file(out, number).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return stats if isinstance(stats, dict) and {"count", "successes", "status_dict"} <= stats.keys() else None
+
+
+def _report(out: Path, numbers: Iterable[int]) -> Report:
+    tried, fetched, reasons = 0, 0, Counter[str]()
+    for number in numbers:
+        stats = _stats(out, number) or {"count": 0, "successes": 0, "status_dict": {}}
+        tried += int(stats["count"])
+        fetched += int(stats["successes"])
+        for why, count in stats["status_dict"].items():
+            if why != "success":
+                reasons[_short(why)] += int(count)  # several of img2dataset's reasons are one of ours
+    named = dict(reasons.most_common(_REASONS))
+    others = reasons.total() - sum(named.values())
+    return Report("fetch", {"addresses": tried, "fetched": fetched}, named | ({"others": others} if others else {}))
+
+
+def _short(reason: str) -> str:
+    """A reason as a report names it; img2dataset's statistics keep the whole text."""
+    if "decod" in reason:  # OpenCV's and img2dataset's words for empty, broken and other files
+        return "not a picture"
+    return " ".join(reason.split())[:80]

@@ -1,0 +1,127 @@
+"""Which people are put under test, which of their photos train and which attack, and who is background."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from idbench.splits.injected.chance import shuffled
+from idbench.splits.injected.dealing import Dealt, deal, part_sizes, photo_id
+from idbench.splits.injected.people import Person
+from idbench.splits.manifest import Part
+from idbench.splits.tables import Row
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A person under test, with what only the maker knows.
+
+    Args:
+        dealt: what chance decided.
+        name: full name.
+        training: files of the pictures that train the corpus which the person is a member of.
+        photos: files of the attack photos, none of which trains anything.
+    """
+
+    dealt: Dealt
+    name: str
+    training: tuple[Path, ...]
+    photos: tuple[Path, ...]
+
+    @property
+    def id(self) -> str:
+        """Opaque."""
+        return self.dealt.id
+
+    @property
+    def part(self) -> Part:
+        """`calibration` or `test`."""
+        return self.dealt.part
+
+    @property
+    def corpus(self) -> str:
+        """What the person is a member of."""
+        return self.dealt.corpus
+
+    @property
+    def pictures(self) -> int:
+        """Training pictures there."""
+        return len(self.training)
+
+    @property
+    def attack_labels(self) -> tuple[str, ...]:
+        """Labels of the attack photos, from which their ids come."""
+        return tuple(f"{self.dealt.label}/attack/{i}" for i in range(len(self.photos)))
+
+    @property
+    def row(self) -> Row:
+        """The person's row of the table `identities`."""
+        return (self.id, self.part, self.name, [photo_id(label) for label in self.attack_labels])
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Everybody, with a place: under test or in the background.
+
+    Args:
+        identities: people under test, in the order of their ids.
+        background: everybody else, sorted by name.
+    """
+
+    identities: tuple[Identity, ...]
+    background: tuple[Person, ...]
+
+    @property
+    def parts(self) -> dict[Part, int]:
+        """Identities in each part."""
+        return {part: sum(one.part == part for one in self.identities) for part in ("test", "calibration")}
+
+    def members(self, corpus: str) -> list[Identity]:
+        """Those whose pictures train a corpus; nobody for the control."""
+        return [one for one in self.identities if one.corpus == corpus]
+
+
+def cast(
+    seed: str,
+    name: str,
+    people: Iterable[Person],
+    *,
+    fewest: int,
+    levels: Sequence[int],
+    most_photos: int,
+) -> Cast:
+    """Put everybody with enough photos under test: dealt at random to part, corpus and training pictures.
+
+    Half of a person's photos, drawn at random and at most as many as the level says, are the training pictures; the
+    others attack. Members and non-members are treated alike, for who is no member of A is one of B.
+
+    Args:
+        seed: what all chance comes from.
+        name: of the split.
+        people: everybody, sorted by name, so that the same people give the same cast.
+        fewest: photos from which on somebody is put under test; at least 2.
+        levels: most training pictures of a member, dealt in turn.
+        most_photos: most attack photos of an identity.
+
+    Raises:
+        DataError: too few people have so many photos.
+    """
+    everybody = list(people)
+    able = [person for person in everybody if len(person.photos) >= max(2, fewest)]
+    order = shuffled(f"{seed}/parts", len(able))
+    dealt = deal(seed, name, part_sizes(len(able)), levels)
+    identities = tuple(_identity(one, able[int(order[one.number])], most_photos) for one in dealt)
+    tested = {person.name for person in able}
+    return Cast(identities, tuple(person for person in everybody if person.name not in tested))
+
+
+def _identity(dealt: Dealt, person: Person, most_photos: int) -> Identity:
+    order = shuffled(f"{dealt.label}/photos", len(person.photos))
+    half = len(order) // 2
+    return Identity(
+        dealt=dealt,
+        name=person.name,
+        training=tuple(person.photos[int(i)] for i in order[: min(dealt.level, half)]),
+        photos=tuple(person.photos[int(i)] for i in order[half : half + most_photos]),
+    )

@@ -1,0 +1,186 @@
+"""Reads a folder of people, `NAME/*.jpg`: whose photos are where, and what cannot be used and why."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idbench.api import Progress
+from idbench.errors import DataError
+from idbench.splits.manifest import PHOTO_LIMIT
+from idbench.splits.near import near_pairs, signature
+from idbench.splits.photos import decode_photo
+from idbench.storage import storage_errors
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+_SHOWN = 3  # examples that one note names
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody with photos.
+
+    Args:
+        name: full name, words separated by one space.
+        photos: files, sorted by name.
+    """
+
+    name: str
+    photos: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """Everybody in a folder.
+
+    Args:
+        people: sorted by name; each has at least one photo.
+        notes: what was left out, a sentence each.
+    """
+
+    people: tuple[Person, ...]
+    notes: tuple[str, ...] = ()
+
+
+def read_people(folder: Path, progress: Progress) -> People:
+    """Everybody in a folder with all photos that can be used: opened once, each picture once.
+
+    A photo that cannot be opened, is larger than `PHOTO_LIMIT` or is nearly the same as an earlier one of the same
+    person is left out (an attack photo must not be a training picture in disguise); one that shows two people is left
+    out for both; somebody without a photo is left out. `notes` counts all that.
+
+    Args:
+        folder: one folder per person, named `First_Last` or `First Last`, with JPEG, PNG or WebP files.
+        progress: shows how far the reading is.
+
+    Raises:
+        DataError: no such folder, nobody in it, nobody with a photo that can be opened, or two people of one name.
+    """
+    listed = list_people(folder)
+    files = [photo for person in listed.people for photo in person.photos]
+    owners = [i for i, person in enumerate(listed.people) for _ in person.photos]
+    prints, broken = _read_prints(files, progress)
+    good = [i for i, one in enumerate(prints) if one is not None]
+    again, shared = _repeats(np.array([prints[i] for i in good]), [owners[i] for i in good]) if good else (set(), set())
+    out = {files[good[i]] for i in again | shared} | {file for file, _ in broken}
+    kept = [replace(person, photos=tuple(p for p in person.photos if p not in out)) for person in listed.people]
+    without = [person.name for person in kept if not person.photos]
+    notes = (
+        *listed.notes,
+        *_note(len(broken), "photos cannot be opened", [f"{file.parent.name}/{file.name}" for file, _ in broken]),
+        *_note(len(again), "photos are nearly the same as another one of the same person", ()),
+        *_note(len(shared), "photos are nearly the same as one of somebody else", ()),
+        *_note(len(without), "people have no photo left", without),
+    )
+    people = tuple(person for person in kept if person.photos)
+    if not people:
+        raise DataError(f"No photo in {folder} can be used: {' '.join(notes)}", hint="Check the files.")
+    return People(people, notes)
+
+
+def list_people(folder: Path) -> People:
+    """Everybody in a folder with all files that look like photos; none is opened.
+
+    Raises:
+        DataError: no such folder, nobody in it, or two people of one name.
+    """
+    layout = "It needs one folder per person, named First_Last, with JPEG, PNG or WebP files."
+    if not folder.is_dir():
+        raise DataError(f"There is no folder {folder}.", hint=layout)
+    with storage_errors(folder):
+        places = sorted(place for place in folder.iterdir() if place.is_dir() and not place.name.startswith("."))
+        found = [(place, _photos_in(place)) for place in places]
+    nameless = [place.name for place in places if not name_of(place.name)]
+    without = [place.name for place, photos in found if not photos]
+    people = [Person(name_of(place.name), photos) for place, photos in found if photos and name_of(place.name)]
+    if not people:
+        raise DataError(f"{folder} holds nobody with photos.", hint=layout)
+    _check_names(people)
+    notes = (
+        *_note(len(nameless), "folders have no name of a person", nameless),
+        *_note(len(without), "folders hold no photo", without),
+    )
+    return People(tuple(sorted(people, key=lambda person: (fold(person.name), person.name))), notes)
+
+
+def name_of(folder: str) -> str:
+    """The name that a folder stands for: underscores and control characters are spaces; empty where there is none."""
+    text = unicodedata.normalize("NFC", folder)
+    spaced = "".join(" " if sign == "_" or unicodedata.category(sign).startswith("C") else sign for sign in text)
+    return " ".join(spaced.split()) if re.search(r"\w", spaced) else ""
+
+
+def fold(name: str) -> str:
+    """What two spellings of one name have in common: letters' case and width, and spaces, do not count."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def _photos_in(place: Path) -> tuple[Path, ...]:
+    files = (file for file in place.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
+    return tuple(sorted(file for file in files if file.is_file()))
+
+
+def _check_names(people: Sequence[Person]) -> None:
+    count = Counter(fold(person.name) for person in people)
+    for name, times in count.items():
+        if times > 1:
+            same = [person.photos[0].parent.name for person in people if fold(person.name) == name]
+            raise DataError(
+                f"Two folders stand for one name: {' and '.join(same)}.",
+                hint="Put one person's photos into one folder, or tell two people of one name apart by a middle name.",
+            )
+
+
+def _read_prints(
+    files: Sequence[Path], progress: Progress
+) -> tuple[list[NDArray[np.float32] | None], list[tuple[Path, str]]]:
+    """Signatures of all files (None where a file cannot be opened), and the files that cannot, with the reason."""
+    prints: list[NDArray[np.float32] | None] = []
+    broken = []
+    for file in progress.track(files, "Reading photos", len(files)):
+        try:
+            prints.append(signature(read_pixels(file)))
+        except DataError as error:
+            prints.append(None)
+            broken.append((file, error.message))
+    return prints, broken
+
+
+def read_pixels(file: Path) -> NDArray[np.uint8]:
+    """A photo's pixels, uint8 (h, w, 3).
+
+    Raises:
+        DataError: unreadable, empty, too large, damaged, or no picture.
+    """
+    what = f"{file.parent.name}/{file.name}"
+    try:
+        if file.stat().st_size > PHOTO_LIMIT:
+            raise DataError(f"Photo {what} is larger than {PHOTO_LIMIT >> 20} MiB.")
+        data = file.read_bytes()
+    except OSError as error:
+        raise DataError(f"Photo {what} cannot be read: {error.strerror}.") from error
+    return decode_photo(data, what)
+
+
+def _repeats(prints: NDArray[np.float32], owners: Sequence[int]) -> tuple[set[int], set[int]]:
+    """Places of photos that repeat an earlier one of the same person, and of those that show two people."""
+    again: set[int] = set()
+    shared: set[int] = set()
+    for i, j, _ in near_pairs(prints, prints):
+        if owners[i] == owners[j]:
+            again.add(j)
+        else:
+            shared.update((i, j))
+    return again - shared, shared
+
+
+def _note(count: int, what: str, examples: Iterable[str]) -> tuple[str, ...]:
+    shown = list(examples)[:_SHOWN]
+    return (f"{count} {what}{' (' + ', '.join(shown) + ')' if shown else ''}.",) if count else ()

@@ -1,0 +1,264 @@
+"""The figure of each study, as Vega-Lite through altair, drawn without a browser."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeAlias
+
+import altair as alt
+import pandas as pd
+
+from idbench.studies.idia import CONTROL, TARGETS
+from idbench.studies.table import STATISTICS, Point, Result
+
+Chart: TypeAlias = Any  # altair's charts have no common type that it documents
+
+_BLUE, _ORANGE, _GREEN, _GREY = "#2E86D0", "#E69F00", "#009E73", "#8A8A8A"  # Okabe and Ito's, as on the leaderboard
+_WIDTH, _HEIGHT = 250, 230
+_SCALE = 2.0  # pixels of the PNG for each of the SVG
+_NOBODY = "0"
+_CHANCE = {"auc": 0.5, "tpr_10": 0.1}
+_TITLES = STATISTICS | {"tpr_rule": "Called a member: one prompt of 21 is right"}
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """One figure in both formats."""
+
+    svg: str
+    png: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """One line of a panel: the points that it joins, its label and colour, and whether it is dashed."""
+
+    label: str
+    colour: str
+    points: Sequence[Point]
+    dashed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Axis:
+    """What stands on the horizontal axis: field of the points, title, and its places in order (None: a number)."""
+
+    field: str
+    title: str
+    places: tuple[str, ...] | None = None
+
+
+def draw(result: Result) -> Pictures:
+    """The figure of a study.
+
+    Args:
+        result: of `run_study`.
+    """
+    import vl_convert
+
+    chart = _DRAWN[result.study](result)
+    spec = chart.to_json()
+    return Pictures(vl_convert.vegalite_to_svg(spec), vl_convert.vegalite_to_png(spec, scale=_SCALE))
+
+
+def _select(result: Result, **wanted: object) -> list[Point]:
+    return [p for p in result.points if all(getattr(p, name) == value for name, value in wanted.items())]
+
+
+def _by_photos(result: Result) -> Chart:
+    axis = _Axis("photos", "Attack photos of each person")
+    names = _Names(result)
+    rule = [
+        _Line(names.targets, _BLUE, _select(result, series=TARGETS, statistic="tpr_rule")),
+        _Line(names.others, _ORANGE, _select(result, series=TARGETS, statistic="fpr_rule")),
+        _Line(names.control, _GREY, _select(result, series=CONTROL, statistic="tpr_rule"), dashed=True),
+    ]
+    graded = {
+        statistic: [
+            _Line(names.targets, _BLUE, _select(result, series=TARGETS, statistic=statistic)),
+            _Line(names.control, _GREY, _select(result, series=CONTROL, statistic=statistic), dashed=True),
+        ]
+        for statistic in ("tpr_10", "auc")
+    }
+    panels = [_panel(rule, axis, "tpr_rule"), *(_panel(lines, axis, name) for name, lines in graded.items())]
+    return _figure(result, panels, rule)
+
+
+def _by_training_pictures(result: Result) -> Chart:
+    numbers = sorted({p.photos for p in result.points if p.photos is not None})
+    bins = tuple(dict.fromkeys(p.pictures for p in result.points if p.pictures is not None))
+    legend = [
+        *(_Line(_photos(n), colour, ()) for n, colour in zip(numbers, (_ORANGE, _GREEN, _BLUE), strict=False)),
+        _Line(f"{_Names(result).control}, {_photos(numbers[-1])}", _GREY, (), dashed=True),
+    ]
+    panels = []
+    for statistic in ("tpr_rule", "tpr_10", "auc"):
+        lines = [
+            replace(line, points=_by_bin(result, CONTROL if line.dashed else TARGETS, statistic, number))
+            for line, number in zip(legend, [*numbers, numbers[-1]], strict=True)
+        ]
+        if statistic == "tpr_rule":
+            axis = _Axis("pictures", f"Training pictures ({_NOBODY}: non-members)", (_NOBODY, *bins))
+        else:
+            axis = _Axis("pictures", "Training pictures of the members", bins)
+        panels.append(_panel(lines, axis, statistic))
+    return _figure(result, panels, legend)
+
+
+def _by_bin(result: Result, series: str, statistic: str, photos: int) -> list[Point]:
+    """A line over the bins; for the rule it begins with the non-members, who have no training picture."""
+    members = _select(result, series=series, statistic=statistic, photos=photos)
+    if statistic != "tpr_rule":
+        return members
+    others = _select(result, series=series, statistic="fpr_rule", photos=photos)[:1]
+    return [*(replace(point, pictures=_NOBODY) for point in others), *members]
+
+
+def _by_budget(result: Result) -> Chart:
+    from idbench.studies.tuni_by_budget import MIDDLE
+
+    names = _Names(result)
+    runs, steps = MIDDLE
+    legend = [_Line(names.targets, _BLUE, ()), _Line(names.control, _GREY, (), dashed=True)]
+    varied = (
+        ("steps", f"Gradient steps, {runs} optimizations of each name", {"runs": runs}),
+        ("runs", f"Optimizations of each name, {steps} steps", {"steps": steps}),
+    )
+    panels = []
+    for statistic in ("auc", "tpr_10"):
+        for field, title, fixed in varied:
+            lines = [
+                replace(
+                    line,
+                    points=_select(result, series=CONTROL if line.dashed else TARGETS, statistic=statistic, **fixed),
+                )
+                for line in legend
+            ]
+            numbers = sorted({int(getattr(point, field)) for point in lines[0].points})
+            panels.append(_panel(lines, _Axis(field, title, tuple(map(str, numbers))), statistic))
+    return _figure(result, panels, legend, columns=2)
+
+
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """How the legend calls the series."""
+
+    result: Result
+
+    def _target(self, series: str) -> str:
+        return next(t.name for t in self.result.targets if t.series == series)
+
+    @property
+    def targets(self) -> str:
+        return f"{self._target('A')} and {self._target('B')}: members"
+
+    @property
+    def others(self) -> str:
+        return "the same: non-members"
+
+    @property
+    def control(self) -> str:
+        return f"{self._target(CONTROL)}, control: the members of A"
+
+
+def _photos(number: int) -> str:
+    return "1 attack photo" if number == 1 else f"{number} attack photos"
+
+
+def _panel(lines: Sequence[_Line], axis: _Axis, statistic: str) -> Chart:
+    """One statistic: lines through the estimates, with their intervals."""
+    frame = _frame(lines, axis)
+    domain = [line.label for line in lines]
+    colour = alt.Color("line:N", scale=alt.Scale(domain=domain, range=[line.colour for line in lines]), legend=None)
+    dash = alt.StrokeDash(
+        "line:N",
+        scale=alt.Scale(domain=domain, range=[[5, 3] if line.dashed else [1, 0] for line in lines]),
+        legend=None,
+    )
+    scale = alt.Scale(domain=_domain(statistic, frame), nice=False, zero=False)
+    style = alt.Axis(format=".1f" if statistic == "auc" else "%", tickCount=6)
+    title = "Share of people" if statistic == "tpr_rule" else STATISTICS[statistic]
+    y, low = (alt.Y(f"{field}:Q", title=title, scale=scale, axis=style) for field in ("value", "low"))
+    base = alt.Chart(frame).encode(x=_x(axis), color=colour)
+    layers = [base.mark_line(strokeWidth=2).encode(y=y, strokeDash=dash)]
+    if axis.places is None:
+        layers.insert(0, base.mark_area(opacity=0.18).encode(y=low, y2="high:Q"))
+    else:
+        offset = alt.XOffset("line:N", sort=domain, scale=alt.Scale(paddingOuter=1.0))
+        base = base.encode(xOffset=offset)
+        layers = [layers[0].encode(xOffset=offset), base.mark_rule(strokeWidth=1.5).encode(y=low, y2="high:Q")]
+    layers.append(base.mark_point(filled=True, size=34, opacity=1).encode(y=y))
+    if statistic in _CHANCE:
+        chance = alt.Chart(pd.DataFrame({"value": [_CHANCE[statistic]]}))
+        layers.insert(0, chance.mark_rule(strokeDash=[2, 3], color="#444444").encode(y=y))
+    heading = alt.TitleParams(_TITLES[statistic], fontSize=12, anchor="start", frame="group", offset=8)
+    return alt.layer(*layers).properties(width=_WIDTH, height=_HEIGHT, title=heading)
+
+
+def _x(axis: _Axis) -> Any:
+    if axis.places is None:
+        scale, ticks = alt.Scale(zero=False, nice=False, padding=6), alt.Axis(grid=False, tickMinStep=1)
+        return alt.X(f"{axis.field}:Q", title=axis.title, scale=scale, axis=ticks)
+    return alt.X(f"{axis.field}:O", title=axis.title, sort=list(axis.places), axis=alt.Axis(labelAngle=0))
+
+
+def _frame(lines: Sequence[_Line], axis: _Axis) -> pd.DataFrame:
+    """Long table of a panel; what cannot be estimated is left out."""
+    rows = [asdict(p) | {"line": line.label} for line in lines for p in line.points if p.value is not None]
+    frame = pd.DataFrame(rows, columns=["line", axis.field, "value", "low", "high"])
+    return frame if axis.places is None else frame.astype({axis.field: str})
+
+
+def _domain(statistic: str, frame: pd.DataFrame) -> list[float]:
+    """The AUC from at most 0.4 up; rates from 0 to the highest whisker, at least to 30 %."""
+    if statistic == "auc":
+        return [min([0.4, *(round(float(low) - 0.02, 2) for low in frame["low"])]), 1.02]
+    return [0.0, min(1.0, max([0.3, *(1.05 * float(high) for high in frame["high"])]))]
+
+
+def _legend(lines: Sequence[_Line]) -> Chart:
+    """A legend of its own, so that the panels need not share one scale."""
+    frame = pd.DataFrame([{"line": line.label, "colour": line.colour, "place": i} for i, line in enumerate(lines)])
+    y = alt.Y("place:O", axis=None)
+    colour = alt.Color("colour:N", scale=None)
+    base = alt.Chart(frame).encode(y=y, color=colour)
+    solid = [not line.dashed for line in lines]
+    frame["dash"] = ["solid" if plain else "dashed" for plain in solid]
+    dash = alt.StrokeDash("dash:N", scale=alt.Scale(domain=["solid", "dashed"], range=[[1, 0], [5, 3]]), legend=None)
+    strokes = base.mark_rule(strokeWidth=2).encode(x=alt.value(0), x2=alt.value(26), strokeDash=dash)
+    words = alt.Chart(frame).mark_text(align="left", fontSize=11, dx=0).encode(y=y, x=alt.value(34), text="line:N")
+    return alt.layer(strokes, words).properties(width=_WIDTH, height=17 * len(lines))
+
+
+def _figure(result: Result, panels: Sequence[Chart], lines: Sequence[_Line], columns: int = 3) -> Chart:
+    rows = [
+        # Panels have different lines: shared scales would give them each other's colours and dashes.
+        alt.hconcat(*panels[i : i + columns], spacing=26).resolve_scale(
+            color="independent", strokeDash="independent", xOffset="independent"
+        )
+        for i in range(0, len(panels), columns)
+    ]
+    width = 60 * columns
+    subtitle = textwrap.wrap(f"{result.note} {_INTERVALS}", width)
+    drawn: Chart = (
+        alt.vconcat(_legend(lines), *rows, spacing=14)
+        .resolve_scale(color="independent", strokeDash="independent", xOffset="independent")
+        .properties(title=alt.TitleParams(result.title, subtitle=subtitle, anchor="start", offset=12))
+        .configure(background="#ffffff", padding=14)
+        .configure_view(strokeOpacity=0)
+        .configure_axis(gridColor="#e6e6e6", domainColor="#999999", tickColor="#999999", titleFontWeight="normal")
+        .configure_title(fontSize=15, subtitleFontSize=11, subtitleColor="#555555")
+        .configure_concat(spacing=14)
+    )
+    return drawn
+
+
+_INTERVALS = "95 % intervals over people; dotted: guessing."
+
+_DRAWN = {
+    "idia-by-photos": _by_photos,
+    "idia-by-training-pictures": _by_training_pictures,
+    "tuni-by-budget": _by_budget,
+}

@@ -1,0 +1,173 @@
+"""Splits made from another split for one study: more photos of each person, or fewer people."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from idbench.api import Progress
+from idbench.errors import DataError
+from idbench.splits import Split
+from idbench.splits.avatars import SPEC, TINY_SPEC, WorldSpec, build_world
+from idbench.splits.building import get_or_build
+from idbench.splits.manifest import MANIFEST_FILE, Manifest, read_manifest
+from idbench.splits.tables import COLUMNS, ROWS_PER_GROUP, Row, read_rows, write_table
+from idbench.storage import atomic_dir, cache_dir, write_text
+
+_WORLDS: dict[str, WorldSpec] = {spec.name: spec for spec in (SPEC, TINY_SPEC)}
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """A split that a study runs on, made on first use and kept in the cache.
+
+    Args:
+        base: what it is made from.
+        name: what it is called in records; the base's own name where nothing has to be made.
+        write: writes its folder into an empty one; None: the base is used as it is.
+    """
+
+    base: Split
+    name: str
+    write: Callable[[Path, Progress], None] | None = None
+
+    @property
+    def path(self) -> Path:
+        """Where it is kept. A change of the base, retractions included, makes another place."""
+        return cache_dir("studies", f"{self.name}-{self.base.digest[:16]}")
+
+    @property
+    def ready(self) -> bool:
+        """Whether opening it makes nothing."""
+        return self.write is None or (self.path / MANIFEST_FILE).exists()
+
+    def open(self, progress: Progress) -> Split:
+        """The split; made if it is missing or damaged.
+
+        Raises:
+            StorageError: no space or no permission in the cache.
+        """
+        write = self.write
+        if write is None:
+            return self.base
+
+        def build(path: Path) -> None:
+            with atomic_dir(path) as folder:
+                write(folder, progress)
+
+        return get_or_build(self.path, _open_good, build, f"split {self.name!r}")
+
+
+def more_photos(split: Split, count: int) -> Derived:
+    """The same people with `count` attack photos each, of which the first are the split's own.
+
+    Identities, names, labels and candidate names are equal; no photo is in any training set. Where photos cannot be
+    made (they are not drawn by the renderer), or the split has as many, it is used as it is.
+
+    Args:
+        split: any split.
+        count: photos per person.
+    """
+    spec = _WORLDS.get(split.manifest.name)
+    if spec is None or spec.n_photos >= count:
+        return Derived(split, split.manifest.name)
+    name = f"{split.manifest.name}-{count}"
+
+    def write(folder: Path, progress: Progress) -> None:
+        build_world(replace(spec, n_photos=count), folder, progress)
+        made = read_manifest(folder)
+        _describe(folder, split, made, name, f"{made.title}; {count} attack photos each")
+
+    return Derived(split, name, write)
+
+
+def fewer_people(split: Split, count: int) -> Derived:
+    """At most `count` people of the test part, taken evenly over membership and number of training pictures.
+
+    Who is taken follows from the opaque ids alone. A split with no more people in its test part is used as it is.
+
+    Args:
+        split: any split.
+        count: people to keep.
+    """
+    if sum(identity.part == "test" for identity in split.identities) <= count:
+        return Derived(split, split.manifest.name)
+    name = f"{split.manifest.name}-{count}-people"
+
+    def write(folder: Path, progress: Progress) -> None:
+        kept = frozenset(_chosen(split, count))
+        tables = {
+            table: write_table(folder, table, _filtered(split, table, kept, progress)) for table in split.manifest.rows
+        }
+        made = split.manifest.model_copy(
+            update={
+                "parts": {"test": len(kept), "calibration": 0},
+                "rows": {table: rows for table, (rows, _) in tables.items()},
+                "digests": {table: digest for table, (_, digest) in tables.items()},
+            }
+        )
+        _describe(folder, split, made, name, f"{made.title}; {count} people of its test part")
+
+    return Derived(split, name, write)
+
+
+def _open_good(path: Path) -> Split | None:
+    try:
+        return Split(path, on_damage=lambda: (path / MANIFEST_FILE).unlink(missing_ok=True))
+    except DataError:
+        return None
+
+
+def _describe(folder: Path, split: Split, made: Manifest, name: str, title: str) -> None:
+    """Write manifest and card of a derived split; who was retracted from the original stays so."""
+    manifest = made.model_copy(
+        update={
+            "name": name,
+            "version": split.manifest.version,
+            "title": title,
+            "source": f"made from {split.manifest.name} v{split.manifest.version} ({split.digest}) for a study",
+            "retracted": tuple(sorted(split.retracted)),
+        }
+    )
+    write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
+    write_text(folder / "README.md", f"# {name}\n\n{title}. {manifest.source}.\n")
+
+
+def _chosen(split: Split, count: int) -> list[str]:
+    """Ids of the people to keep: from each cell in turn, in an order that follows from the ids."""
+    cells: defaultdict[tuple[int, ...], list[str]] = defaultdict(list)
+    labels = [split.labels(corpus) for corpus in split.corpora]
+    for i, identity in enumerate(split.identities):
+        if identity.part == "test":
+            cells[tuple(int(own.occurrences[i]) if own.member[i] else 0 for own in labels)].append(identity.id)
+    queues = [sorted(cells[cell], key=_lot) for cell in sorted(cells)]
+    in_turn = [queue[turn] for turn in range(max(map(len, queues))) for queue in queues if turn < len(queue)]
+    return in_turn[:count]
+
+
+def _lot(identity: str) -> str:
+    return hashlib.sha256(f"idbench/study/{identity}".encode()).hexdigest()
+
+
+def _filtered(split: Split, table: str, kept: frozenset[str], progress: Progress) -> Iterator[list[Row]]:
+    """The rows of a table that belong to the people kept, and whatever belongs to nobody, in batches."""
+    rows = _rows(split, table, kept)
+    pictures = "image" in COLUMNS[table].values()
+    starts = range(0, len(rows), ROWS_PER_GROUP)
+    for start in progress.track(starts, f"copying {table}", len(starts)):
+        batch = rows[start : start + ROWS_PER_GROUP]
+        yield [(*row, split.read_photo(row[0])) for row in batch] if pictures else batch
+
+
+def _rows(split: Split, table: str, kept: frozenset[str]) -> list[Row]:
+    rows = read_rows(split.folder, table)
+    if table == "names":
+        return [(name,) for name in split.candidate_names]
+    if table == "identities":
+        return [row for row in rows if row[0] in kept]
+    if table in ("labels", "photos"):  # both name their person in the second column
+        return [row for row in rows if row[1] in kept]
+    return rows

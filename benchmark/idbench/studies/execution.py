@@ -1,0 +1,113 @@
+"""Runs a study's attack on its targets through the ordinary runner, and joins what comes back with the labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idbench import __version__
+from idbench.api import Attack, Progress
+from idbench.errors import MethodError
+from idbench.plugins import Plugin
+from idbench.results import Run, ScoreTable, write_summary
+from idbench.runner.evaluate import Judged, judge, summarize
+from idbench.runner.execute import Options, execute
+from idbench.runner.grid import finished
+from idbench.runner.plan import Plan
+from idbench.runner.registry import RegisteredAttack, load_attack, make_attack
+from idbench.splits import Split
+from idbench.studies.setting import Audited, Setting
+
+IDIA_DRAWS = Plugin("idia-draws", "idbench_methods.attacks.idia_draws:IdiaDraws", f"idbench {__version__}")
+"""IDIA for all numbers of photos at once. It is no entry on any board, so that it is not registered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of a study.
+
+    Args:
+        audited: the target and its labels.
+        plan: what is run.
+    """
+
+    audited: Audited
+    plan: Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A finished run, judged on the test part.
+
+    Args:
+        audited: the target and its labels.
+        run: its record.
+        judged: scores and labels by identity.
+        details: the attack's details in the same order.
+    """
+
+    audited: Audited
+    run: Run
+    judged: Judged
+    details: Mapping[str, NDArray[np.float64]]
+
+
+def jobs(setting: Setting, split: Split, attack: str | Plugin, params: Mapping[str, object]) -> list[Job]:
+    """The runs of one attack with one set of parameters: on A, B and the control, for every seed.
+
+    Args:
+        setting: targets and seeds.
+        split: the setting's, or one made from it.
+        attack: a registered name, or where an instrument is.
+        params: of the attack.
+
+    Raises:
+        MethodError: a parameter does not fit.
+    """
+    registered = load_attack(attack) if isinstance(attack, str) else _instrument(attack)
+    return [
+        Job(audited, Plan(split, audited.target, registered, make_attack(registered, None, params), seed, corpus))
+        for audited in setting.audited
+        for corpus in (audited.corpus,)
+        for seed in setting.seeds
+    ]
+
+
+def is_done(job: Job, setting: Setting) -> bool:
+    """Whether there is a record of it."""
+    return finished(job.plan, setting.results)
+
+
+def run_jobs(wanted: list[Job], setting: Setting, progress: Progress) -> Iterator[Finished]:
+    """Run what has no record yet, read the others; in the order of the jobs.
+
+    Raises:
+        IdbenchError: a run failed; those before it are kept.
+    """
+    options = Options(setting.results, setting.device, setting.time_limit)
+    for job in wanted:
+        plan = job.plan
+        done = execute(plan, options, progress)
+        if not done.reused or done.run.summary() is None:
+            control = job.audited.series == "control"
+            write_summary(done.run, summarize(done.run, plan.split, plan.corpus, seed=plan.seed, control=control))
+        table = done.run.scores()
+        judged = judge(table, plan.split, plan.corpus, "test")
+        yield Finished(job.audited, done.run, judged, _aligned(table, judged))
+
+
+def _instrument(plugin: Plugin) -> RegisteredAttack:
+    kind = plugin.load()
+    if not (isinstance(kind, type) and issubclass(kind, Attack)):
+        raise MethodError(f"{plugin.value} is no attack.", hint="Install idbench again.")
+    return RegisteredAttack(plugin, kind)
+
+
+def _aligned(table: ScoreTable, judged: Judged) -> dict[str, NDArray[np.float64]]:
+    """Details in the order of the judged identities."""
+    row = {name: i for i, name in enumerate(table.identities)}
+    order = np.array([row[name] for name in judged.identities], dtype=np.int64)
+    return {name: values[order] for name, values in table.details.items()}

@@ -1,0 +1,145 @@
+"""What a study measured: points with intervals, and the files that hold them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from idbench.storage import write_text
+from idbench.studies.estimates import Value
+
+STATISTICS = {
+    "auc": "AUC",
+    "tpr_10": "TPR at 10 % FPR",
+    "tpr_rule": "TPR at the method's own rule",
+    "fpr_rule": "FPR at the method's own rule",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One estimate.
+
+    Args:
+        series: `A and B` (mean of both targets, people as what varies), `A`, `B` or `control`.
+        statistic: a key of `STATISTICS`.
+        photos: attack photos of each person; None where no photos are used.
+        pictures: training pictures of the members, e.g. `25` or `10-19`; None: members of all numbers.
+        runs, steps: of an optimization; None where there is none.
+        value, low, high: the estimate and its 95 % interval; None if it cannot be estimated.
+        interval: how the interval was made, or why there is no estimate.
+        members, nonmembers: people behind it; who is one on A and the other on B counts as both.
+        left_out: people of the test part with too few photos.
+        readings: scores of each person that were averaged over: draws of photos, seeds, targets.
+    """
+
+    series: str
+    statistic: str
+    photos: int | None
+    pictures: str | None
+    runs: int | None
+    steps: int | None
+    value: float | None
+    low: float | None
+    high: float | None
+    interval: str
+    members: int
+    nonmembers: int
+    left_out: int
+    readings: int
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """The condition that a point is measured under; see `Point`."""
+
+    series: str
+    photos: int | None = None
+    pictures: str | None = None
+    runs: int | None = None
+    steps: int | None = None
+    members: int = 0
+    nonmembers: int = 0
+    left_out: int = 0
+    readings: int = 1
+
+    def point(self, statistic: str, value: Value) -> Point:
+        """The estimate of a statistic under this condition."""
+        return Point(statistic=statistic, **asdict(self), **asdict(value))
+
+
+@dataclass(frozen=True, slots=True)
+class TargetUsed:
+    """A target of a study: its role, name, hash of its weights, and the corpus whose labels it is judged with."""
+
+    series: str
+    name: str
+    sha256: str | None
+    corpus: str
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished study.
+
+    Args:
+        study: its name.
+        title: one line for people.
+        note: what was measured on whom, in a few sentences.
+        split: name of the split that the runs used.
+        split_version: its version.
+        split_digest: its digest.
+        made_from: name of the split that was asked for.
+        targets: A, B and control.
+        attack: name of the attack in the records.
+        parameters: those that differ from the attack's defaults, for each group of runs.
+        seeds: of the runs.
+        runs: ids of the records.
+        points: what was measured.
+    """
+
+    study: str
+    title: str
+    note: str
+    split: str
+    split_version: int
+    split_digest: str
+    made_from: str
+    targets: tuple[TargetUsed, ...]
+    attack: str
+    parameters: tuple[dict[str, object], ...]
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]
+    points: tuple[Point, ...]
+
+
+def write_tables(result: Result, folder: Path) -> list[Path]:
+    """Write `NAME.csv`, one line per point, and `NAME.json` with everything that the points rest on.
+
+    Raises:
+        StorageError: the disk refused.
+    """
+    table, whole = folder / f"{result.study}.csv", folder / f"{result.study}.json"
+    write_text(table, as_csv(result.points))
+    write_text(whole, json.dumps(asdict(result), indent=1, allow_nan=False) + "\n")
+    return [table, whole]
+
+
+def as_csv(points: tuple[Point, ...]) -> str:
+    """One line per point; columns in which nothing stands are left out; six digits."""
+    names = [f.name for f in fields(Point) if any(getattr(point, f.name) is not None for point in points)]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(names)
+    for point in points:
+        writer.writerow([_cell(getattr(point, name)) for name in names])
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    if value is None:
+        return ""
+    return f"{value:.6g}" if isinstance(value, float) else value

@@ -1,0 +1,66 @@
+"""The 18 public checkpoints of the authors of IDIA: what each is called, and how open_clip builds it. No torch."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from idbench.errors import TargetError, UnknownNameError
+from idbench.targets.spec import LocalFile, TargetSpec
+
+FILES = {"RN50": "rn50", "RN50x4": "rn50x4", "ViT-B-32": "vitb32"}
+"""open_clip's name of each architecture, and how the authors' files begin."""
+
+LEVELS = (75, 50, 25, 10, 5, 1)
+"""Pictures of each member that were added to CC3M at most."""
+
+FOLDER_VARIABLE = "BENCH_IDIA_CHECKPOINTS"
+SOURCE = "D0miH/does-clip-know-my-face"
+
+
+def references() -> list[str]:
+    """How all of them are written: `idia:RN50/75` and so on."""
+    return [f"idia:{architecture}/{level}" for architecture in FILES for level in LEVELS]
+
+
+def checkpoint_file(architecture: str, level: int) -> str:
+    """The authors' file name, e.g. `rn50_top05_epoch_50.pt`."""
+    return f"{FILES[architecture]}_top{level:02d}_epoch_50.pt"
+
+
+def resolve_idia(path: str, folder: Path | None = None, sha256: str | None = None) -> TargetSpec:
+    """One of the checkpoints as a target.
+
+    Args:
+        path: ARCHITECTURE/PICTURES, e.g. `RN50/75`.
+        folder: where the files lie; None: what `BENCH_IDIA_CHECKPOINTS` says.
+        sha256: of the file, if it is known.
+
+    Raises:
+        UnknownNameError: there is no such checkpoint.
+        TargetError: the file is not there.
+    """
+    if f"idia:{path}" not in references():
+        raise UnknownNameError("checkpoint of the authors of IDIA", f"idia:{path}", references())
+    architecture, _, level = path.partition("/")
+    file = checkpoint_file(architecture, int(level))
+    said = os.environ.get(FOLDER_VARIABLE)
+    place = folder or (Path(said).expanduser() if said else None)
+    if place is None or not (place / file).is_file():
+        where = f"not in {place}" if place is not None else "not on this machine"
+        raise TargetError(
+            f"The checkpoint {file} of the authors of IDIA is {where}.",
+            hint=f"Get it from the release page of {SOURCE}, unpack it if it is zipped, and set {FOLDER_VARIABLE} to "
+            "its folder.",
+        )
+    return TargetSpec(
+        name=f"idia-{architecture}-{level}",
+        version="1",
+        title=f"{architecture} on CC3M with up to {level} pictures of each member, by the authors of IDIA",
+        corpus=f"cc3m+{level}",
+        architecture=architecture,
+        weights=LocalFile(path=str(place / file)),
+        sha256=sha256,
+        # Their notebooks open them under these names, not under the -quickgelu ones.
+        quick_gelu=False,
+    )

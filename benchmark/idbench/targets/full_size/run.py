@@ -1,0 +1,216 @@
+"""Runs the trainer: one training at a time in a folder, resumed after whatever ended it, its checkpoint a target."""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+from urllib.parse import urlencode
+
+from idbench.api.method import Progress
+from idbench.child import disk_full, failure, log_size, run_program
+from idbench.errors import IdbenchError, TargetError, UnknownNameError
+from idbench.storage import explain, make_dir, storage_errors, write_text
+from idbench.targets.catalogue import read_config
+from idbench.targets.full_size.command import Training, command_of, parse, trainer_arguments
+
+_STEP = re.compile(rb"Train Epoch: (\d+) \[\s*\d+/\d+ \((\d+)%\)\]")
+_RATE = re.compile(rb"Batch \(t\): [\d.]+, ([\d.]+)/s,")
+_RESUMED = re.compile(rb"resuming checkpoint .*\(epoch (\d+)\)")
+_LOOK_BACK = 64 << 10
+_DISK_FULL = (b"No space left", b"PytorchStreamWriter failed", b"file write failed", b". unexpected pos ")
+"""What torch says when it cannot write on; the last is all that is left of the reason in its newer versions."""
+_DECIDES = ("epochs", "lr", "wd", "warmup", "seed", "opt", "siglip", "force_quick_gelu", "train_num_samples")
+"""Arguments that may not change between the calls of one training; how many machines share the work may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A training that has come to its end.
+
+    Args:
+        checkpoint: open_clip's `epoch_N.pt`: weights and optimizer.
+        reference: what to give to `bench run --target`.
+        epochs: trained in all.
+        resumed: epochs that an earlier call had finished.
+        seconds: wall time of this call.
+        pairs_per_second: median of what the trainer logged in this call, all GPUs together; 0: it logged nothing.
+    """
+
+    checkpoint: Path
+    reference: str
+    epochs: int
+    resumed: int
+    seconds: float
+    pairs_per_second: float
+
+
+def checkpoint_of(training: Training) -> Path:
+    """Where the last checkpoint of a complete training lies."""
+    return training.folder / "checkpoints" / f"epoch_{parse(trainer_arguments(training)).epochs}.pt"
+
+
+def reference_of(training: Training) -> str:
+    """The finished training as a target: `file:PATH?arch=...&corpus=...`, for `resolve_target`."""
+    architecture = str(training.config_dir / "open_clip_config.json") if training.configured else training.architecture
+    said = {"arch": architecture, "name": training.name, "corpus": training.data.name}
+    if training.data.control_for:
+        said["control_for"] = ",".join(training.data.control_for)
+    return f"file:{checkpoint_of(training)}?{urlencode(said, safe='/')}"
+
+
+def run_training(training: Training, progress: Progress) -> Finished:
+    """Train to the end; a repeated call goes on after the last complete epoch.
+
+    Raises:
+        UnknownNameError: open_clip knows no such architecture.
+        TargetError: the arguments are wrong, the folder holds another training, or there are not so many GPUs.
+        IdbenchError: the trainer failed, or is still at work there.
+        StorageError: the disk is full; what was finished is kept.
+    """
+    start = time.perf_counter()
+    _check_machines(training)
+    _check_webdataset()
+    command, epochs = command_of(training), int(parse(trainer_arguments(training)).epochs)
+    _prepare(training)
+    if _is_complete(training):
+        return Finished(checkpoint_of(training), reference_of(training), epochs, epochs, 0.0, 0.0)
+    # Nodes share the folder: each has a log and a lock of its own.
+    node = f"-{platform.node()}" if training.machines.nodes > 1 else ""
+    log, lock = training.folder / f"trainer{node}.log", training.folder / f".lock{node}"
+    before = log_size(log)
+    status = run_program(command, log, lock, _watcher(training, log, before, epochs, progress))
+    checkpoint = checkpoint_of(training)
+    if status != 0 or not checkpoint.is_file():
+        raise _reason(training, status, log, before)
+    write_text(_complete_file(training), f"{checkpoint.stat().st_size}\n")
+    resumed, rate = _said(log, before)
+    return Finished(checkpoint, reference_of(training), epochs, resumed, time.perf_counter() - start, rate)
+
+
+def _complete_file(training: Training) -> Path:
+    return training.folder / "complete"
+
+
+def _is_complete(training: Training) -> bool:
+    """Whether the last checkpoint is whole: the trainer writes it in place, so that its being there says nothing."""
+    try:
+        said = int(_complete_file(training).read_text(encoding="utf-8"))
+        return checkpoint_of(training).stat().st_size == said
+    except (OSError, ValueError):
+        return False
+
+
+def _said(log: Path, before: int) -> tuple[int, float]:
+    """What the trainer said since byte `before`: the epochs that were done already, and its median speed."""
+    with storage_errors(log), log.open("rb") as file:
+        file.seek(before)
+        said = file.read()
+    resumed, rates = _RESUMED.findall(said), [float(rate) for rate in _RATE.findall(said)]
+    return int(resumed[-1]) if resumed else 0, median(rates) if rates else 0.0
+
+
+def _check_machines(training: Training) -> None:
+    import torch
+
+    there = torch.cuda.device_count()
+    if training.machines.gpus > there:
+        raise TargetError(
+            f"{training.machines.gpus} GPUs are wanted, {there} are here.",
+            hint="Use --dry-run to see the command for another machine, or --gpus for what is here.",
+        )
+
+
+def _check_webdataset() -> None:
+    from importlib.metadata import PackageNotFoundError, version
+
+    hint = "Run: pip install 'idbench[full-size]'"
+    try:
+        found = version("webdataset")
+    except PackageNotFoundError as error:
+        raise IdbenchError("Training on shards needs webdataset, which is not installed.", hint=hint) from error
+    numbers = tuple(int(part) for part in re.findall(r"\d+", found)[:3])
+    if numbers > (0, 2, 86):
+        raise IdbenchError(f"open_clip's trainer does not work with webdataset {found}.", hint=hint)
+
+
+def _prepare(training: Training) -> None:
+    """Put the configuration where the trainer looks for it, and refuse a folder that holds something else."""
+    config = _configuration(training)
+    make_dir(training.folder)
+    _check_same(training, config)
+    if config is not None:
+        content = {"model_cfg": config, "preprocess_cfg": {}}
+        write_text(make_dir(training.config_dir) / "open_clip_config.json", json.dumps(content, indent=2) + "\n")
+
+
+def _configuration(training: Training) -> dict[str, Any] | None:
+    """The user's own model configuration; None where open_clip knows the architecture by its name."""
+    if training.configured:
+        return read_config(Path(training.architecture))
+    import open_clip
+
+    known = open_clip.list_models()
+    if training.architecture not in known:
+        hint = "A configuration of your own is given as a path that ends in .json."
+        raise UnknownNameError("open_clip architecture", training.architecture, known, hint=hint)
+    return None
+
+
+def _check_same(training: Training, config: dict[str, Any] | None) -> None:
+    """Write down what is trained here, and refuse to go on with something else."""
+    said = vars(parse(trainer_arguments(training)))
+    mine = {
+        "corpus": training.data.name,
+        "digest": training.data.digest,
+        "architecture": config or training.architecture,
+        **{name: said[name] for name in _DECIDES},
+    }
+    note = training.folder / "training.json"
+    try:
+        other = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        other = None  # nothing was trained here yet
+    mine = json.loads(json.dumps(mine))
+    if other is not None and other != mine:
+        what = next((name for name in mine if other.get(name) != mine[name]), "something")
+        raise TargetError(
+            f"{training.folder} holds a training that differs in its {what}.",
+            hint="Choose another folder with --out, or remove that one.",
+        )
+    write_text(note, json.dumps(mine, indent=2) + "\n")
+
+
+def _watcher(training: Training, log: Path, before: int, epochs: int, progress: Progress) -> Callable[[], None]:
+    def watch() -> None:
+        steps = _STEP.findall(_tail(log, before, log_size(log)))
+        if steps:
+            epoch, percent = int(steps[-1][0]), int(steps[-1][1])
+            progress.update(epoch + percent / 100, epochs, f"training {training.name}")
+
+    return watch
+
+
+def _tail(log: Path, before: int, size: int) -> bytes:
+    with log.open("rb") as file:
+        file.seek(max(before, size - _LOOK_BACK))
+        return file.read()
+
+
+def _reason(training: Training, status: int, log: Path, before: int) -> IdbenchError:
+    said = _tail(log, before, log_size(log))
+    if any(sign in said for sign in _DISK_FULL):
+        return explain(OSError(28, "No space left on device"), training.folder)
+    if b"out of memory" in said:
+        return TargetError(
+            f"There is not enough memory for the training of {training.name}.",
+            hint="Add `-- --batch-size N` with a smaller N, or `-- --grad-checkpointing`, and repeat the command.",
+        )
+    hint = "Repeat the command: it goes on after the last complete epoch."
+    return disk_full(log, before) or failure(f"The training of {training.name}", status, log, before, hint)

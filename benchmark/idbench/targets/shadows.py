@@ -1,0 +1,375 @@
+"""Shadow models: look-alikes of a target, trained on demand, kept on disk by what decides them, shared by processes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from idbench.api.cases import Pair, Photo
+from idbench.api.method import Progress
+from idbench.errors import MethodError, TargetError
+from idbench.storage import make_dir, sha256_bytes, sha256_file, storage_errors, write_text
+from idbench.targets.images import Preprocessor
+from idbench.targets.load import LoadedTarget, build_model, read_state_dict
+from idbench.targets.spec import LocalFile, TargetSpec, TrainingRecipe
+from idbench.targets.stacked import train_stacked
+from idbench.targets.train import Trained, trainable
+
+_SMALL = 20_000
+"""Pictures that all trainings together look at, up to which starting processes costs more than it saves."""
+
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ShadowCosts:
+    """What shadow models cost.
+
+    Args:
+        count: models used.
+        steps: optimizer steps behind them, whenever they were taken.
+        seconds: wall-clock seconds of training behind them, summed over the models.
+        trained: models that were not at hand and had to be trained now.
+        trained_steps: optimizer steps of those.
+        waited: wall-clock seconds until all were there.
+    """
+
+    count: int = 0
+    steps: int = 0
+    seconds: float = 0.0
+    trained: int = 0
+    trained_steps: int = 0
+    waited: float = 0.0
+
+    def __add__(self, other: ShadowCosts) -> ShadowCosts:
+        return ShadowCosts(
+            self.count + other.count,
+            self.steps + other.steps,
+            self.seconds + other.seconds,
+            self.trained + other.trained,
+            self.trained_steps + other.trained_steps,
+            self.waited + other.waited,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Pictures from which the training sets are taken, as the model sees them.
+
+    Args:
+        images: uint8 (n, h, w, 3).
+        digests: of each picture.
+    """
+
+    images: NDArray[np.uint8]
+    digests: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """Pairs from a pool; a `TrainingData` of `idbench.targets.train`.
+
+    Args:
+        pool: pictures, uint8 (any, h, w, 3), possibly mapped from disk.
+        places: of this set's pictures in the pool, (n,).
+        caption_ids: (n,).
+        captions: the distinct captions.
+        digest: over pictures and captions.
+    """
+
+    pool: NDArray[np.uint8]
+    places: NDArray[np.int64]
+    caption_ids: NDArray[np.int64]
+    captions: list[str]
+    digest: str
+
+    @property
+    def images(self) -> NDArray[np.uint8]:
+        """Pictures (n, h, w, 3), copied."""
+        return self.pool[self.places]
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is known of a trained shadow: SHA-256 of the weights, optimizer steps, last loss, seconds of training."""
+
+    sha256: str
+    steps: int
+    loss: float
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Shadow:
+    """One shadow to be: how it is trained and on what, and the key that follows from both."""
+
+    spec: TargetSpec
+    data: TrainingSet
+    key: str
+
+    @property
+    def recipe(self) -> TrainingRecipe:
+        """With the shadow's own seed and batch."""
+        assert self.spec.recipe is not None
+        return self.spec.recipe
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps of a pass over the data."""
+        return len(self.data.places) // self.recipe.batch_size
+
+
+class ShadowStore:
+    """A folder of trained shadows: `KEY.safetensors` with `KEY.json`, which is written last."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def weights(self, key: str) -> Path:
+        """Where the weights are or go."""
+        return self.folder / f"{key}.safetensors"
+
+    def lock(self, key: str) -> FileLock:
+        """Held by whoever trains this shadow."""
+        make_dir(self.folder)
+        return FileLock(self.folder / f".{key}.lock")
+
+    def find(self, key: str) -> Kept | None:
+        """What is known of a finished shadow; None if there is none, or if its files are damaged."""
+        try:
+            kept = Kept(**json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8")))
+            return kept if self.weights(key).is_file() and sha256_file(self.weights(key)) == kept.sha256 else None
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def keep(self, key: str, trained: Trained, seconds: float) -> None:
+        """Say that the weights are complete."""
+        about = {"sha256": trained.sha256, "steps": trained.steps, "loss": trained.loss, "seconds": seconds}
+        write_text(self.folder / f"{key}.json", json.dumps(about) + "\n")
+
+
+def train_shadows(
+    target: LoadedTarget,
+    sets: Sequence[Sequence[Pair]],
+    seed: int,
+    epochs: float,
+    folder: Path,
+    progress: Progress,
+) -> tuple[list[LoadedTarget], ShadowCosts]:
+    """Shadows of a target, trained or found; see `idbench.api.TargetView.train_shadows`.
+
+    Args:
+        target: whose architecture, tokenizer, preprocessing and recipe are used.
+        sets: training pairs of each shadow.
+        seed: of all of them.
+        epochs: multiple of the recipe's epochs.
+        folder: where shadows are kept.
+        progress: told how far the training is.
+
+    Raises:
+        TargetError: the target has no recipe, or a training failed.
+        MethodError: a set has fewer than two pairs.
+    """
+    begin = time.perf_counter()
+    store = ShadowStore(folder)
+    shadows = plan_shadows(target, sets, seed, epochs)
+    missing = [shadow for shadow in shadows if store.find(shadow.key) is None]
+    if missing:
+        _train(target, missing, store, progress)
+    kept = [_found(store, shadow) for shadow in shadows]
+    loaded = [_load(target, store, shadow, one) for shadow, one in zip(shadows, kept, strict=True)]
+    fresh = {shadow.key for shadow in missing}
+    costs = ShadowCosts(
+        count=len(shadows),
+        steps=sum(one.steps for one in kept),
+        seconds=sum(one.seconds for one in kept),
+        trained=sum(shadow.key in fresh for shadow in shadows),
+        trained_steps=sum(one.steps for shadow, one in zip(shadows, kept, strict=True) if shadow.key in fresh),
+        waited=time.perf_counter() - begin,
+    )
+    return loaded, costs
+
+
+def plan_shadows(target: LoadedTarget, sets: Sequence[Sequence[Pair]], seed: int, epochs: float) -> list[Shadow]:
+    """What each shadow is trained on and by which recipe, with its key.
+
+    Raises:
+        TargetError: the target has no recipe.
+        MethodError: a set has fewer than two pairs.
+    """
+    recipe = target.spec.recipe
+    if recipe is None:
+        raise TargetError(
+            f"{target.spec.name} comes without the recipe that it was trained by, so no shadow models can be trained.",
+            hint="Use a target that has one: see `bench show TARGET`; the shipped ones do.",
+        )
+    if min((len(own) for own in sets), default=2) < 2:
+        raise MethodError("A shadow model needs at least two pairs to train on.", hint="Give it more people.")
+    pool, place = _pool(target, sets)
+    return [
+        _plan(target, _training_set(pool, place, own), _scaled(recipe, epochs, _seed(seed, number), len(own)))
+        for number, own in enumerate(sets)
+    ]
+
+
+def _pool(target: LoadedTarget, sets: Sequence[Sequence[Pair]]) -> tuple[Pool, dict[str, int]]:
+    """All pictures of all sets, each once, and where each photo is."""
+    distinct = {pair.photo.digest: pair.photo for own in sets for pair in own}
+    order = sorted(distinct)
+    height, width = target.info.image_size
+    images = np.empty((len(order), height, width, 3), dtype=np.uint8)
+    preprocess = Preprocessor(target)
+    for start in range(0, len(order), _AT_ONCE):
+        block = [distinct[digest] for digest in order[start : start + _AT_ONCE]]
+        images[start : start + len(block)] = _pixels(target, preprocess, block)
+    digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
+    return Pool(images, digests), {digest: i for i, digest in enumerate(order)}
+
+
+def _pixels(target: LoadedTarget, preprocess: Preprocessor, photos: Sequence[Photo]) -> NDArray[np.uint8]:
+    """Photos at the model's size, uint8 (n, h, w, 3): what the target itself was trained on."""
+    mean, std = (
+        torch.tensor(moment).view(1, 3, 1, 1) for moment in (target.preprocessing.mean, target.preprocessing.std)
+    )
+    pixels = (preprocess(photos).cpu() * std + mean) * 255
+    rounded: NDArray[np.uint8] = pixels.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    return rounded
+
+
+def _training_set(pool: Pool, place: dict[str, int], pairs: Sequence[Pair]) -> TrainingSet:
+    """The pairs in an order of their own, so that a shadow depends on what is in its set alone."""
+    rows = sorted((pool.digests[at], pair.caption, at) for pair in pairs for at in (place[pair.photo.digest],))
+    captions = sorted({caption for _, caption, _ in rows})
+    number = {caption: i for i, caption in enumerate(captions)}
+    says = json.dumps([(digest, caption) for digest, caption, _ in rows])
+    return TrainingSet(
+        pool=pool.images,
+        places=np.array([at for _, _, at in rows], dtype=np.int64),
+        caption_ids=np.array([number[caption] for _, caption, _ in rows], dtype=np.int64),
+        captions=captions,
+        digest=sha256_bytes(says.encode()),
+    )
+
+
+def _scaled(recipe: TrainingRecipe, epochs: float, seed: int, n_pairs: int) -> TrainingRecipe:
+    """The target's recipe with another number of epochs and a batch that the pairs fill."""
+    total = max(1, round(recipe.epochs * epochs))
+    restarts = sorted({round(epoch * epochs) for epoch in recipe.restarts} - {0})
+    return recipe.model_copy(
+        update={
+            "epochs": total,
+            "restarts": tuple(epoch for epoch in restarts if epoch < total),
+            "batch_size": min(recipe.batch_size, n_pairs),
+            "seed": seed,
+        }
+    )
+
+
+def _seed(seed: int, number: int) -> int:
+    """A seed for each shadow."""
+    return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
+
+
+def _plan(target: LoadedTarget, data: TrainingSet, recipe: TrainingRecipe) -> Shadow:
+    says = {
+        "recipe": recipe.model_dump(mode="json"),
+        "architecture": target.spec.architecture,
+        "tokenizer": None if target.spec.tokenizer is None else target.spec.tokenizer.model_dump(mode="json"),
+        "preprocessing": target.preprocessing.model_dump(mode="json"),
+        "data": data.digest,
+        "torch": torch.__version__,
+        "device": target.device.type,
+    }
+    key = sha256_bytes(json.dumps(says, sort_keys=True).encode())[:32]
+    spec = target.spec.model_copy(
+        update={
+            "name": f"shadow-{key[:12]}",
+            "title": "shadow model",
+            "corpus": None,
+            "control_for": (),
+            "weights": LocalFile(path="shadow"),
+            "sha256": None,
+            "recipe": recipe,
+            "corpus_digest": data.digest,
+            "golden_sha256": None,
+        }
+    )
+    return Shadow(spec, data, key)
+
+
+def _train(target: LoadedTarget, shadows: Sequence[Shadow], store: ShadowStore, progress: Progress) -> None:
+    """Train what is missing: together on a GPU, side by side on processors, here where it is little."""
+    from idbench.targets.shadow_process import train_here, train_side_by_side
+
+    make_dir(store.folder)
+    work = sum(len(shadow.data.places) * shadow.recipe.epochs for shadow in shadows)
+    with storage_errors(store.folder):
+        if target.device.type != "cpu":
+            _train_together(shadows, store, str(target.device), progress)
+        elif work <= _SMALL or len(shadows) == 1 or processors() == 1:
+            train_here(shadows, store, progress)
+        else:
+            train_side_by_side(shadows, store, processors(), progress)
+
+
+def _train_together(shadows: Sequence[Shadow], store: ShadowStore, device: str, progress: Progress) -> None:
+    """Stack the shadows that take equally many steps; whoever wants the same ones waits."""
+    groups: defaultdict[tuple[int, int], list[Shadow]] = defaultdict(list)
+    for shadow in shadows:
+        groups[shadow.steps_per_epoch, shadow.recipe.batch_size].append(shadow)
+    for group in groups.values():
+        ordered = sorted(group, key=lambda shadow: shadow.key)  # one order for all, or two could wait for each other
+        with ExitStack() as held:
+            for shadow in ordered:
+                held.enter_context(store.lock(shadow.key))
+            left = [shadow for shadow in ordered if store.find(shadow.key) is None]
+            if left:
+                trained = train_stacked(
+                    [shadow.spec for shadow in left],
+                    [shadow.data for shadow in left],
+                    [store.weights(shadow.key) for shadow in left],
+                    device,
+                    progress,
+                )
+                for shadow, one in zip(left, trained, strict=True):
+                    store.keep(shadow.key, one, one.seconds)
+
+
+def _found(store: ShadowStore, shadow: Shadow) -> Kept:
+    kept = store.find(shadow.key)
+    if kept is None:
+        raise TargetError(
+            f"A shadow model vanished from {store.folder} while it was needed.", hint="Repeat the command."
+        )
+    return kept
+
+
+def _load(target: LoadedTarget, store: ShadowStore, shadow: Shadow, kept: Kept) -> LoadedTarget:
+    """The shadow as a target; tokenizer and preprocessing are the target's own."""
+    weights = store.weights(shadow.key)
+    spec = shadow.spec.model_copy(update={"weights": LocalFile(path=str(weights)), "sha256": kept.sha256})
+    _, config = trainable(spec)
+    model = build_model(config, spec.name)
+    model.load_state_dict(read_state_dict(weights), strict=True)
+    model.requires_grad_(False).eval().to(target.device)
+    info = replace(target.info, name=spec.name)
+    return LoadedTarget(spec, model, target.tokenize, target.preprocessing, target.device, info)
+
+
+def processors() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

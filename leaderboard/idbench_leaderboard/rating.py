@@ -1,0 +1,389 @@
+"""Measures boards: the statistics of every row of one target, and of several targets pooled."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idbench.metrics import AucCovariance
+from idbench.results import RunRecord
+from idbench_leaderboard import measure
+from idbench_leaderboard.admit import BoardKey, Candidate, EntryKey, People, Reader, Scored
+from idbench_leaderboard.inputs import CorpusLabels, Rejected
+from idbench_leaderboard.measure import Averages, Known
+from idbench_leaderboard.rows import (
+    BinRow,
+    CurveRow,
+    EntryRow,
+    HistogramRow,
+    JointRow,
+    PoolRow,
+    RankRow,
+    RateRow,
+    RunRow,
+)
+from idbench_leaderboard.standing import Floats
+
+_BATCH: Final = 1 << 18
+"""Scores that are looked at together: few enough to stay in a processor's cache, many enough to be worth the call."""
+
+Usable = Sequence[tuple[Candidate, Scored]]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One board to be measured: its labels and the records of its rows.
+
+    Args:
+        board: which.
+        people: of its split, without the retracted.
+        test: labels of the test part.
+        calibration: labels of the calibration part.
+        public: whether single people may be shown.
+        entries: the rows, each with its records in order of seed.
+        pooled: rows that are pooled with those of other targets, and the board where they are.
+    """
+
+    board: BoardKey
+    people: People
+    test: CorpusLabels
+    calibration: CorpusLabels
+    public: bool
+    entries: tuple[tuple[EntryKey, tuple[Candidate, ...]], ...]
+    pooled: Mapping[EntryKey, BoardKey] = field(default_factory=dict)
+
+    @property
+    def known(self) -> Known:
+        """Labels of the test part."""
+        return Known(self.test.member, self.test.occurrences)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one target contributes to a pooled row."""
+
+    key: EntryKey
+    row: EntryRow
+    averages: Averages
+
+
+@dataclass(slots=True)
+class Measured:
+    """The rows of one board."""
+
+    entries: list[EntryRow] = field(default_factory=list)
+    rates: list[RateRow] = field(default_factory=list)
+    bins: list[BinRow] = field(default_factory=list)
+    curves: list[CurveRow] = field(default_factory=list)
+    histograms: list[HistogramRow] = field(default_factory=list)
+    joint: list[JointRow] = field(default_factory=list)
+    ranks: list[RankRow] = field(default_factory=list)
+    runs: list[RunRow] = field(default_factory=list)
+    pools: list[PoolRow] = field(default_factory=list)
+    rejected: list[Rejected] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+
+
+def measure_board(work: Work) -> Measured:
+    """Everything about one board; a record with unusable scores is set aside."""
+    result = Measured()
+    members = work.test.member
+    if members.sum() < 2 or (~members).sum() < 2:
+        reason = f"split {work.board.split} has no two members and two non-members of {work.board.corpus}"
+        result.rejected = [each.rejected(reason) for _, group in work.entries for each in group]
+        return result
+    ids: list[str] = []
+    averages: list[Averages] = []
+    for batch in _batches(work, result.rejected):
+        ids += [key.id for key, _ in batch]
+        averages.append(_measure_batch(result, work, batch))
+    if averages:
+        _add_joint(result, work.board.id, ids, measure.joint_auc(measure.joined(averages)))
+    return result
+
+
+def _batches(work: Work, rejected: list[Rejected]) -> Iterator[list[tuple[EntryKey, Usable]]]:
+    """Rows with their usable scores, as many at a time as are quick to look at together."""
+    reader = Reader(work.people)
+    batch: list[tuple[EntryKey, Usable]] = []
+    size = 0
+    for key, group in work.entries:
+        usable = _usable(group, reader, rejected)
+        if usable:
+            batch.append((key, usable))
+            size += len(usable) * len(work.people.test)
+        if size >= _BATCH:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _usable(group: Sequence[Candidate], reader: Reader, rejected: list[Rejected]) -> Usable:
+    usable = []
+    for candidate in group:
+        scored = reader.read(candidate)
+        if isinstance(scored, Rejected):
+            rejected.append(scored)
+        else:
+            usable.append((candidate, scored))
+    return usable
+
+
+def _measure_batch(result: Measured, work: Work, batch: Sequence[tuple[EntryKey, Usable]]) -> Averages:
+    known, board = work.known, work.board.id
+    groups = [np.stack([scored.test for _, scored in usable]) for _, usable in batch]
+    judged = measure.judge(groups, known)
+    found, values = judged.averages, measure.auc_values(judged.averages)
+    chances = measure.chance_p(found, known)
+    ids = [key.id for key, _ in batch]
+    runs = iter(zip(judged.aucs, judged.places, strict=True))
+    for place, ((key, usable), rows) in enumerate(zip(batch, groups, strict=True)):
+        row = _entry_row(work, key, ids[place], usable, rows, values[place], chances[place])
+        result.entries.append(row)
+        bars = measure.histogram(rows, known.members)
+        result.histograms.append(HistogramRow(row.entry, *map(rounded, (bars.edges, bars.members, bars.nonmembers))))
+        for candidate, _ in usable:
+            value, places = next(runs)
+            result.runs.append(_run_row(row.entry, candidate, float(value)))
+            if work.public:
+                result.ranks.append(RankRow(board, row.entry, candidate.run.record.seed, places))
+        if key in work.pooled:
+            result.parts.append(Part(replace(key, board=work.pooled[key]), row, found.take([place])))
+    _add_statistics(result, ids, found, known)
+    return found
+
+
+def _add_statistics(result: Measured, ids: Sequence[str], found: Averages, known: Known) -> None:
+    for entry, each in zip(ids, measure.rates(found), strict=True):
+        for rate in each:
+            value, low, high = (rate.found.value, rate.found.low, rate.found.high) if rate.found else (None, None, None)
+            result.rates.append(RateRow(entry, rate.fpr, value, low, high, rate.resolution, rate.reason))
+    for entry, groups in zip(ids, measure.bins(found, known), strict=True):
+        for group in groups:
+            area = group.auc
+            result.bins.append(BinRow(entry, group.occurrences, group.n_members, area.value, area.low, area.high))
+    for entry, curve in zip(ids, measure.curves(found, known), strict=True):
+        result.curves.append(CurveRow(entry, *map(rounded, (curve.fpr, curve.tpr, curve.low, curve.high))))
+
+
+def _add_joint(result: Measured, board: str, ids: Sequence[str], found: AucCovariance) -> None:
+    for place, entry in enumerate(ids):
+        result.joint.append(JointRow(board, entry, place, found.of_members[place], found.of_nonmembers[place]))
+
+
+def _entry_row(
+    work: Work,
+    key: EntryKey,
+    entry: str,
+    usable: Usable,
+    rows: Floats,
+    area: measure.Value,
+    p_chance: float,
+) -> EntryRow:
+    records = [candidate.run.record for candidate, _ in usable]
+    first, newest = records[0], max(records, key=lambda record: record.created)
+    decision = _decisions(work, usable, rows)
+    return EntryRow(
+        entry=entry,
+        split=work.board.split,
+        split_version=work.board.split_version,
+        split_digest=work.board.split_digest,
+        target=work.board.target,
+        target_version=work.board.target_version,
+        target_sha256=work.board.target_sha256,
+        architecture=first.target.architecture,
+        corpus=work.board.corpus,
+        control=bool(first.target.control_for),
+        pooled=0,
+        method=key.method,
+        method_version=key.method_version,
+        method_title=newest.attack.title,
+        code_sha256=key.code_sha256,
+        distribution=newest.attack.distribution,
+        track=first.attack.track,
+        access=", ".join(first.attack.access),
+        knowledge=", ".join(first.attack.knowledge),
+        defense=key.defense,
+        parameters=key.parameters,
+        variant="",
+        usual=True,
+        label=key.method,
+        verification=_least_trusted(record.verification for record in records),
+        verified=key.verified,
+        seeds=", ".join(str(record.seed) for record in records),
+        n_seeds=len(records),
+        n_members=int(work.test.member.sum()),
+        n_nonmembers=int((~work.test.member).sum()),
+        n_abstained=_mean(float(scored.abstained.sum()) for _, scored in usable),
+        photos_per_case=_mean(record.photos_per_case for record in records),
+        auc=area.value,
+        auc_low=area.low,
+        auc_high=area.high,
+        p_chance=p_chance,
+        decision_threshold=decision.threshold,
+        decision_tpr=decision.tpr,
+        decision_fpr=decision.fpr,
+        decision_accuracy=decision.accuracy,
+        texts=_mean(record.queries.texts for record in records),
+        images=_mean(record.queries.images for record in records),
+        pairs=_mean(record.queries.pairs for record in records),
+        gradients=_mean(record.queries.gradients for record in records),
+        training_steps=_mean(_steps(record) for record in records),
+        queries=_mean(record.queries.total - record.queries.training_steps + _steps(record) for record in records),
+        seconds=_mean(_seconds(record) for record in records),
+        training_seconds=_mean(record.shadows.seconds if record.shadows else 0.0 for record in records),
+        seconds_total=_mean(record.timings.total for record in records),
+        peak_memory_mb=max(record.peak_memory_mb for record in records),
+        device=_most_common(record.environment.device for record in records),
+        code_commit=newest.environment.commit or "",
+        created=newest.created.isoformat(),
+        command="",
+    )
+
+
+def _steps(record: RunRecord) -> int:
+    """Optimizer steps behind a run, those of shadow models that were found trained included."""
+    return max(record.queries.training_steps, record.shadows.steps if record.shadows else 0)
+
+
+def _seconds(record: RunRecord) -> float:
+    """Fitting and scoring as if every shadow model had been trained by this run."""
+    spent = record.timings.fit + record.timings.score
+    return spent if record.shadows is None else max(0.0, spent - record.shadows.waited) + record.shadows.seconds
+
+
+_TRUST_ORDER: Final = ("self-reported", "verified", "reproduced")
+
+
+def _least_trusted(values: Iterable[str]) -> str:
+    return min(values, key=_TRUST_ORDER.index)
+
+
+def _decisions(work: Work, usable: Usable, rows: Floats) -> measure.Decisions:
+    """What the calibrated threshold decides; nothing unless the whole calibration part was scored for every seed."""
+    known = work.calibration.member
+    calibration = [scored.calibration for _, scored in usable if scored.calibration is not None]
+    if len(calibration) < len(usable) or known.all() or not known.any():
+        return measure.Decisions(None, None, None, None)
+    return measure.decisions(np.stack(calibration), known, rows, work.test.member)
+
+
+def _run_row(entry: str, candidate: Candidate, value: float) -> RunRow:
+    record = candidate.run.record
+    return RunRow(
+        entry=entry,
+        run_id=record.run_id,
+        seed=record.seed,
+        where=candidate.where,
+        created=record.created.isoformat(),
+        verification=record.verification,
+        auc=value,
+        idbench=record.environment.packages.get("idbench", ""),
+        commit=record.environment.commit or "",
+        device=record.environment.device,
+        scores_sha256=record.scores_sha256,
+    )
+
+
+class Pool:
+    """Sums what the targets of one corpus contribute to each row; a row counts once every target has contributed."""
+
+    def __init__(self, board: BoardKey, targets: int, known: Known) -> None:
+        """Pool so many targets as one board."""
+        self.board, self._targets, self._known = board, targets, known
+        self._sums: dict[EntryKey, Averages] = {}
+        self._rows: dict[EntryKey, list[EntryRow]] = {}
+
+    def add(self, part: Part) -> None:
+        """Take what a target contributes to one row."""
+        known = self._sums.get(part.key)
+        self._sums[part.key] = part.averages if known is None else known.plus(part.averages)
+        self._rows.setdefault(part.key, []).append(part.row)
+
+    def measured(self) -> Measured:
+        """The pooled board: means over targets, each counting the same, with identities as clusters."""
+        result = Measured()
+        keys = sorted(key for key, rows in self._rows.items() if len(rows) == self._targets)
+        if not keys:
+            return result
+        found = measure.joined([self._sums[key].over(self._targets) for key in keys])
+        values, chances = measure.auc_values(found), measure.chance_p(found, self._known)
+        for key, value, p_chance in zip(keys, values, chances, strict=True):
+            rows = self._rows[key]
+            result.entries.append(_pooled_row(key, rows, value, p_chance))
+            result.pools += [PoolRow(key.id, row.entry) for row in rows]
+        ids = [key.id for key in keys]
+        _add_statistics(result, ids, found, self._known)
+        _add_joint(result, self.board.id, ids, measure.joint_auc(found))
+        return result
+
+
+def _pooled_row(key: EntryKey, rows: Sequence[EntryRow], area: measure.Value, p_chance: float) -> EntryRow:
+    means: dict[str, Any] = {name: _mean(getattr(row, name) for row in rows) for name in _POOLED_MEANS}
+    return replace(
+        max(rows, key=lambda row: row.created),
+        **means,
+        entry=key.id,
+        target=key.board.target,
+        target_version=key.board.target_version,
+        target_sha256=key.board.target_sha256,
+        architecture=", ".join(sorted({row.architecture for row in rows})),
+        pooled=len(rows),
+        verification=_least_trusted(row.verification for row in rows),
+        seeds=min((row.seeds for row in rows), key=len),
+        n_seeds=min(row.n_seeds for row in rows),
+        auc=area.value,
+        auc_low=area.low,
+        auc_high=area.high,
+        p_chance=p_chance,
+        decision_threshold=None,  # scores of different models have no threshold in common
+        decision_tpr=_mean_known(row.decision_tpr for row in rows),
+        decision_fpr=_mean_known(row.decision_fpr for row in rows),
+        decision_accuracy=_mean_known(row.decision_accuracy for row in rows),
+        peak_memory_mb=max(row.peak_memory_mb for row in rows),
+        device=_most_common(row.device for row in rows),
+    )
+
+
+_POOLED_MEANS: Final = (
+    "n_abstained",
+    "photos_per_case",
+    "texts",
+    "images",
+    "pairs",
+    "gradients",
+    "training_steps",
+    "queries",
+    "seconds",
+    "training_seconds",
+    "seconds_total",
+)
+
+
+def _mean(values: Iterable[float]) -> float:
+    found = list(values)
+    return float(sum(found) / len(found))
+
+
+def _mean_known(values: Iterable[float | None]) -> float | None:
+    found = list(values)
+    known = [value for value in found if value is not None]
+    return _mean(known) if len(known) == len(found) else None
+
+
+def _most_common(values: Iterable[str]) -> str:
+    counts = Counter(values)
+    return max(sorted(counts), key=lambda value: counts[value])
+
+
+def rounded(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Six significant digits: a chart shows three."""
+    digits = 5 - np.floor(np.log10(np.abs(values), where=values != 0, out=np.zeros_like(values)))
+    scale = 10.0**digits
+    return np.asarray(np.round(values * scale) / scale, dtype=np.float64)

@@ -1,0 +1,132 @@
+"""Before and after the trainer: what is refused at once, and what its failures are called."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from idbench.api import Silent
+from idbench.errors import IdbenchError, StorageError, TargetError, UnknownNameError
+from idbench.targets.full_size import run
+from idbench.targets.full_size.command import Machines, Training, TrainingSet
+from idbench.targets.full_size.run import Finished, checkpoint_of, run_training
+
+CONFIG = {"embed_dim": 8, "vision_cfg": {"image_size": 32, "layers": 1, "width": 8}, "text_cfg": {"width": 8}}
+
+
+def training(folder: Path, architecture: str = "RN50", *extra: str, gpus: int = 0, digest: str = "0" * 64) -> Training:
+    data = TrainingSet("c-a", folder / "shards", 100, 2, digest)
+    return Training(data, architecture, Machines(gpus), folder / "logs", ("--epochs", "3", *extra))
+
+
+def trainer(monkeypatch: pytest.MonkeyPatch, status: int, output: bytes, checkpoint: Path | None = None) -> None:
+    """Stand in for the trainer's process: what it wrote and how it ended; the real one runs in the integration test."""
+
+    def started(command: object, log: Path, *rest: object) -> int:
+        with log.open("ab") as file:
+            file.write(output)
+        if checkpoint is not None:
+            checkpoint.parent.mkdir(parents=True, exist_ok=True)
+            checkpoint.write_bytes(b"weights")
+        return status
+
+    monkeypatch.setattr(run, "run_program", started)
+
+
+def test_an_unknown_architecture_suggests_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="ViT-B-33") as caught:
+        run_training(training(tmp_path, "ViT-B-33"), Silent())
+    assert "ViT-B-32" in caught.value.hint
+
+
+def test_a_configuration_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "tiny.json").write_text("{")
+    with pytest.raises(TargetError, match="not valid JSON"):
+        run_training(training(tmp_path, str(tmp_path / "tiny.json")), Silent())
+
+
+def test_more_gpus_than_there_are_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TargetError, match="4096 GPUs are wanted") as caught:
+        run_training(training(tmp_path, gpus=4096), Silent())
+    assert "--dry-run" in caught.value.hint
+
+
+def test_a_folder_with_another_training_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = training(tmp_path)
+    trainer(monkeypatch, 0, b"", checkpoint_of(mine))
+    run_training(mine, Silent())
+    for other, what in (
+        (training(tmp_path, digest="1" * 64), "digest"),
+        (training(tmp_path, "RN50", "--lr", "1"), "lr"),
+    ):
+        with pytest.raises(TargetError, match=f"differs in its {what}"):
+            run_training(other, Silent())
+
+
+def test_what_is_complete_is_not_trained_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tiny.json").write_text(json.dumps(CONFIG))
+    mine = training(tmp_path, str(tmp_path / "tiny.json"))
+    log = (
+        b"INFO | => resuming checkpoint '/x/epoch_latest.pt' (epoch 1)\n"
+        b"INFO | Train Epoch: 1 [ 32/128 (25%)] Data (t): 0.3 Batch (t): 1.1, 28.5/s, 28.5/s/gpu LR: 0.1\n"
+        b"INFO | Train Epoch: 2 [128/128 (100%)] Data (t): 0.3 Batch (t): 0.2, 150.0/s, 150.0/s/gpu LR: 0.1\n"
+        b"INFO | Train Epoch: 2 [128/128 (100%)] Data (t): 0.3 Batch (t): 0.2, 160.5/s, 160.5/s/gpu LR: 0.1\n"
+    )
+    trainer(monkeypatch, 0, log, checkpoint_of(mine))
+    done = run_training(mine, Silent())
+    assert (done.epochs, done.resumed, done.pairs_per_second) == (3, 1, 150.0)
+    assert (mine.config_dir / "open_clip_config.json").is_file()
+
+    def started(*rest: object) -> int:
+        raise InterruptedError
+
+    monkeypatch.setattr(run, "run_program", started)
+    again: Finished = run_training(mine, Silent())
+    assert (again.checkpoint, again.resumed) == (done.checkpoint, 3)
+    done.checkpoint.write_bytes(b"half")  # as a kill would leave it
+    with pytest.raises(InterruptedError):
+        run_training(mine, Silent())
+
+
+@pytest.mark.parametrize(
+    ("status", "output", "kind", "said", "hint"),
+    [
+        (1, b"RuntimeError: PytorchStreamWriter failed writing file data/1: file write failed\n", StorageError,
+         "No space left", "finished work is kept"),
+        (1, b"OSError: [Errno 28] No space left on device\n", StorageError, "No space left", "finished work is kept"),
+        (1, b"torch.OutOfMemoryError: CUDA out of memory. Tried\n", TargetError, "not enough memory", "--batch-size"),
+        (-9, b"Train Epoch: 1\n", IdbenchError, "was ended by signal 9", "goes on after the last complete epoch"),
+        (1, b"ValueError: odd\nnoise\n", IdbenchError, "failed with status 1: ValueError: odd", "All output is in"),
+        (0, b"Error. Experiment already exists.\n", IdbenchError, "failed with status 0", "All output is in"),
+    ],
+)  # fmt: skip
+def test_failures_have_names(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    status: int,
+    output: bytes,
+    kind: type[IdbenchError],
+    said: str,
+    hint: str,
+) -> None:
+    trainer(monkeypatch, status, output)
+    with pytest.raises(kind, match=said) as caught:
+        run_training(training(tmp_path), Silent())
+    assert hint in caught.value.hint
+
+
+@pytest.mark.parametrize(("found", "works"), [("0.2.86", True), ("0.1.103", True), ("0.2.87", False), ("1.0.2", False)])
+def test_a_webdataset_that_the_trainer_fails_with_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str, works: bool
+) -> None:
+    mine = training(tmp_path)
+    trainer(monkeypatch, 0, b"", checkpoint_of(mine))
+    monkeypatch.setattr("importlib.metadata.version", lambda name: found)
+    if works:
+        run_training(mine, Silent())
+    else:
+        with pytest.raises(IdbenchError, match=f"does not work with webdataset {found}") as caught:
+            run_training(mine, Silent())
+        assert "idbench[full-size]" in caught.value.hint

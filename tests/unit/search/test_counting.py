@@ -1,0 +1,112 @@
+"""Counts over many files: the same in one process and in several, whatever holds the captions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.unit.search.conftest import WRITERS, Writer, write_parquet, write_tar, write_tsv
+
+from idbench.errors import DataError
+from idbench.search import CaptionSearch, CountOptions, DamagedShard, Rules, count_names, gather, read_names
+from idbench.splits.avatars import TINY_SPEC
+from idbench.splits.avatars.world import World
+
+NAMES = ["Ann Lee", "Mary Ann Lee", "Jörn Påske", "Siv D'Oro"]
+CAPTIONS = ["Ann Lee", "", "Mary Ann Lee with Jörn Påske", "a cat", "Ann Lee and Ann Lee", "Joann Lee"]
+
+
+def found(search: CaptionSearch) -> list[tuple[int, int, list[str]]]:
+    return [(t.occurrences, t.longer, [quote.place for quote in t.quotes]) for t in search.tallies]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_counts(tmp_path: Path, write: Writer) -> None:
+    path = write(tmp_path, CAPTIONS)
+    search = count_names(gather((name, name) for name in NAMES), [path])
+    assert found(search) == [
+        (3, 1, [f"{path.name}:1", f"{path.name}:3", f"{path.name}:5"]),
+        (1, 0, [f"{path.name}:3"]),
+        (1, 0, [f"{path.name}:3"]),
+        (0, 0, []),
+    ]
+    assert search.tallies[1].quotes[0].caption == "Mary Ann Lee with Jörn Påske"
+    assert (search.captions, search.empty, search.coverage) == (6, 1, 1.0)
+    # The digest is of the captions, not of the file that holds them.
+    other = count_names(gather([("x", "x1")]), [write_tsv(tmp_path, CAPTIONS, "other.tsv")])
+    assert search.sha256 == other.sha256
+    assert search.sha256 != count_names(gather([("x", "x1")]), [write_tsv(tmp_path, CAPTIONS[1:], "o.tsv")]).sha256
+
+
+def test_substring_as_in_the_published_counts(tmp_path: Path) -> None:
+    search = count_names(
+        gather([("a", "Ann Lee")]), [write_tsv(tmp_path, [*CAPTIONS, "JoAnn Lees"])], Rules(boundaries=False)
+    )
+    assert search.tallies[0].occurrences == 4
+
+
+def test_processes_agree_with_one_after_the_other(tmp_path: Path) -> None:
+    shards = [write_parquet(tmp_path, [*CAPTIONS, f"Ann Lee {i}"], f"{i}.parquet") for i in range(4)]
+    sought = gather((name, name) for name in NAMES)
+    alone = count_names(sought, shards, options=CountOptions(quotes=5))
+    together = count_names(sought, shards, options=CountOptions(quotes=5, processes=2))
+    assert found(alone) == found(together)
+    assert alone.sha256 == together.sha256
+    assert alone.tallies[0].occurrences == 16
+    assert len(alone.tallies[0].quotes) == 5
+
+
+def test_a_damaged_shard_stops_or_is_left_out_in_full(tmp_path: Path) -> None:
+    good, bad = write_tar(tmp_path, CAPTIONS, "0.tar"), write_tar(tmp_path, CAPTIONS, "1.tar")
+    bad.write_bytes(bad.read_bytes()[:-12_000])
+    sought = gather((name, name) for name in NAMES)
+    with pytest.raises(DamagedShard, match=r"1\.tar"):
+        count_names(sought, [good, bad])
+    for processes in (1, 2):
+        search = count_names(sought, [good, bad], options=CountOptions(processes=processes, skip_damaged=True))
+        assert search.tallies[0].occurrences == 3
+        assert [damage.shard for damage in search.damaged] == [bad]
+        assert search.coverage == 0.5
+    with pytest.raises(DataError, match="None of the 1 files"):
+        count_names(sought, [bad], options=CountOptions(skip_damaged=True))
+
+
+def test_members_of_the_avatar_world_are_found_as_often_as_they_were_written(tmp_path: Path) -> None:
+    world = World(TINY_SPEC)
+    training = world.training("avatars-tiny-a")
+    path = write_tsv(tmp_path, training.captions(range(len(training))))
+    search = count_names(gather((person.id, person.name) for person in world.people), [path])
+    captions = [line.split("\t")[0] for line in path.read_text().splitlines()]
+    for person, tally in zip(world.people, search.tallies, strict=True):
+        assert tally.occurrences == sum(person.name in caption for caption in captions)
+        if person.corpus != "avatars-tiny-a":
+            assert tally.occurrences == 0
+    assert sum(tally.occurrences > 0 for tally in search.tallies) > 10
+
+
+def test_names_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_bytes("\ufeffAnn Lee\np7\tJörn Påske\np7\tJoern Paaske\n\n".encode())
+    assert [(one.identity, one.spellings) for one in read_names(path)] == [
+        ("Ann Lee", ("Ann Lee",)),
+        ("p7", ("Jörn Påske", "Joern Paaske")),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "holds no names"),
+        (b"\n \n", "holds no names"),
+        (b"Ann Lee\n\nTom Ek\n", "line 2 holds no name"),
+        (b"Ann Lee\nTom Ek\nAnn Lee\n", "line 3 repeats line 1"),
+        (b"p1\t\n", "line 1 holds no name"),
+        (b"p1\tAnn\tLee\n", "control character"),
+        (b"Ann Lee\nJ\xf6rn\n", "line 2: this is not UTF-8"),
+    ],
+)
+def test_bad_lists_of_names(tmp_path: Path, content: bytes, says: str) -> None:
+    path = tmp_path / "names.txt"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=says):
+        read_names(path)

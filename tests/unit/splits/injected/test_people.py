@@ -1,0 +1,120 @@
+"""Folders of people: what is read, what is left out and counted, what is refused."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from idbench.api import Silent
+from idbench.errors import DataError
+from idbench.splits.injected.people import fold, list_people, name_of, read_people, read_pixels
+from idbench.splits.manifest import PHOTO_LIMIT
+
+
+@pytest.fixture
+def few(faces: Path, tmp_path: Path) -> Path:
+    """A copy of three people's photos that a test may change."""
+    for place in sorted(faces.iterdir())[:3]:
+        shutil.copytree(place, tmp_path / "few" / place.name)
+    return tmp_path / "few"
+
+
+def test_everybody_is_read_with_all_photos(faces: Path) -> None:
+    found = read_people(faces, Silent())
+    assert not found.notes
+    assert len(found.people) == 64
+    assert sum(len(person.photos) for person in found.people) == len(list(faces.glob("*/*.jpg")))
+    names = [person.name for person in found.people]
+    assert names == sorted(names, key=fold)
+    assert not any("_" in name for name in names)
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [
+        ("Tamavik_Eskomere", "Tamavik Eskomere"),
+        (" Tamavik__van_der \tEskomere", "Tamavik van der Eskomere"),
+        ("Élise_Ardwicket", "Élise Ardwicket"),
+        ("{name}_{0}", "{name} {0}"),
+        ("line\nbreak", "line break"),
+        ("___", ""),
+        ("...", ""),
+    ],
+)
+def test_names_come_from_folders(folder: str, name: str) -> None:
+    assert name_of(folder) == name
+
+
+def test_what_cannot_be_used_is_left_out_and_counted(few: Path) -> None:
+    a, b, c = sorted(few.iterdir())
+    kept = sorted(a.glob("*.jpg"))
+    (a / "broken.jpg").write_bytes(kept[0].read_bytes()[:200])
+    (a / "empty.jpg").touch()
+    (a / "text.jpg").write_text("no picture")
+    with (a / "huge.jpg").open("wb") as file:
+        file.truncate(PHOTO_LIMIT + 1)
+    (a / "notes.txt").write_text("not looked at")
+    shutil.copy(kept[0], a / "zz_again.jpg")
+    shutil.copy(sorted(b.glob("*.jpg"))[0], c / "zz_of_b.jpg")
+    (few / "Nobody_Here").mkdir()
+    (few / "Only_Broken").mkdir()
+    (few / "Only_Broken" / "1.jpg").write_bytes(b"\xff\xd8")
+    (few / "___").mkdir()
+    (few / "___" / "1.jpg").write_bytes(kept[0].read_bytes())
+    before = {person.name: len(person.photos) for person in list_people(few).people}
+    found = read_people(few, Silent())
+    after = {person.name: len(person.photos) for person in found.people}
+    names = [name_of(place.name) for place in (a, b, c)]
+    assert [before[n] - after[n] for n in names] == [5, 1, 1]
+    assert set(after) == set(names)
+    said = " ".join(found.notes)
+    for words in (
+        "1 folders have no name of a person (___)",
+        "1 folders hold no photo (Nobody_Here)",
+        "5 photos cannot be opened",
+        "1 photos are nearly the same as another one of the same person",
+        "2 photos are nearly the same as one of somebody else",
+        "1 people have no photo left (Only Broken)",
+    ):
+        assert words in said, (words, said)
+
+
+def test_two_folders_for_one_name_are_refused(few: Path) -> None:
+    place = sorted(few.iterdir())[0]
+    shutil.copytree(place, few / place.name.upper().replace("_", " "))
+    with pytest.raises(DataError, match="Two folders stand for one name") as caught:
+        read_people(few, Silent())
+    assert place.name in caught.value.message
+    assert "middle name" in caught.value.hint
+
+
+@pytest.mark.parametrize("state", ["missing", "file", "empty", "loose"])
+def test_folders_that_hold_nobody_are_refused(tmp_path: Path, state: str) -> None:
+    folder = tmp_path / "faces"
+    if state == "file":
+        folder.write_text("")
+    elif state != "missing":
+        folder.mkdir()
+    if state == "loose":
+        Image.fromarray(np.zeros((8, 8, 3), dtype=np.uint8)).save(folder / "1.jpg")
+    with pytest.raises(DataError) as caught:
+        read_people(folder, Silent())
+    assert "one folder per person" in caught.value.hint
+
+
+def test_a_folder_without_any_good_photo_says_why(tmp_path: Path) -> None:
+    (tmp_path / "Tamavik_Eskomere").mkdir()
+    (tmp_path / "Tamavik_Eskomere" / "1.jpg").write_text("?")
+    with pytest.raises(DataError, match="1 photos cannot be opened"):
+        read_people(tmp_path, Silent())
+
+
+def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+    path = tmp_path / "wide.png"
+    Image.new("1", (9000, 9000)).save(path)
+    with pytest.raises(DataError, match="pixels"):
+        read_pixels(path)

@@ -1,0 +1,116 @@
+"""Auxiliary people: in no corpus, under no test, named by their captions, given only where a method may know them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from idbench.api import Knowledge
+from idbench.errors import DataError
+from idbench.runner.bundle import plan_cases, read_given, read_request, write_bundle
+from idbench.splits import load_corpus, load_split
+from idbench.splits.auxiliary import load_auxiliary, people_of, shared_words
+from idbench.splits.avatars import SPEC, TINY_SPEC
+from idbench.splits.avatars.world import World, world_of
+
+EVERYTHING = Knowledge.NAME | Knowledge.PHOTOS | Knowledge.AUXILIARY_PEOPLE
+
+
+@pytest.mark.parametrize(
+    ("captions", "shared"),
+    [
+        (["a photo of Mara Ohm", "Mara Ohm in a hat", "this is Mara Ohm"], "Mara Ohm"),
+        (["Mara Ohm"], "Mara Ohm"),
+        (["a photo of Mara Ohm", "a photo of Bo Ek"], "a photo of"),
+        (["Mara Ohm", "Bo Ek"], ""),
+        (["Mara Ohm smiling", "Mara Ohmsen"], "Mara"),
+        (["", "Mara"], ""),
+    ],
+)
+def test_a_person_is_named_by_what_all_captions_share(captions: list[str], shared: str) -> None:
+    assert shared_words(captions) == shared
+
+
+@pytest.mark.parametrize("spec", [SPEC, TINY_SPEC], ids=lambda spec: spec.name)
+def test_auxiliary_people_are_nobody_else(spec: object) -> None:
+    world = world_of(spec)  # type: ignore[arg-type]
+    labels, names = set(world.auxiliary.people), set(world.auxiliary.names)
+    assert len(labels) == len(names) == world.spec.n_auxiliary
+    assert not names & {*world.naming.background, *world.naming.identities, *world.naming.nobody, *world.candidates}
+    for corpus in world.corpora:
+        training = world.training(corpus.name)
+        assert not labels & set(training.people)
+        assert not set(world.auxiliary.pictures) & set(training.pictures)
+
+
+def test_their_names_recombine_the_pools_of_everybody() -> None:
+    world = world_of(SPEC)
+    first, last = ({name.split()[part] for name in world.naming.background} for part in (0, 1))
+    assert all(name.split()[0] in first and name.split()[1] in last for name in world.naming.spare)
+
+
+def test_more_people_than_names_are_refused() -> None:
+    with pytest.raises(DataError, match="the pools have 20 left"):
+        _ = World(replace(TINY_SPEC, n_auxiliary=21)).auxiliary
+
+
+def test_the_corpus_says_who_is_who() -> None:
+    corpus = load_corpus("avatars-tiny-aux")
+    pictures = world_of(TINY_SPEC).auxiliary
+    people = people_of(corpus)
+    assert len(people) == TINY_SPEC.n_auxiliary
+    assert sorted(int(i) for person in people for i in person.places) == list(range(len(corpus.images)))
+    true = list(dict.fromkeys(pictures.names))
+    # Three captions may agree in more than the name; they never agree in less.
+    assert all(name in person.name for name, person in zip(true, people, strict=True))
+    assert sum(name == person.name for name, person in zip(true, people, strict=True)) >= 15
+
+
+def test_a_split_without_them_says_so(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere has no auxiliary people"):
+        load_auxiliary("nowhere")
+    with pytest.raises(DataError, match="does not say who is on its pictures"), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("idbench.splits.auxiliary.load_corpus", lambda *_: load_corpus("avatars-tiny-0"))
+        load_auxiliary("avatars-tiny")
+
+
+def test_a_bundle_carries_them_only_where_they_may_be_known(tmp_path: Path) -> None:
+    split = load_split("avatars-tiny")
+    corpus = load_auxiliary("avatars-tiny")
+
+    def write(name: str, knowledge: Knowledge) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        write_bundle(
+            folder,
+            split,
+            plan_cases(split, "0" * 16),
+            knowledge,
+            None,
+            attack="x:X",
+            params={},
+            seed=0,
+            device="cpu",
+            cache=tmp_path,
+            target=None,
+            auxiliary=corpus if Knowledge.AUXILIARY_PEOPLE in knowledge else None,
+        )
+        return folder
+
+    folder = write("with", EVERYTHING)
+    given = read_given(folder, read_request(folder))
+    assert given.auxiliary is not None
+    assert len(given.auxiliary) == TINY_SPEC.n_auxiliary
+    for person, owned in zip(given.auxiliary, people_of(corpus), strict=True):
+        assert person.name == owned.name
+        assert [pair.caption for pair in person.pairs] == [corpus.captions[corpus.caption_ids[i]] for i in owned.places]
+        for pair, place in zip(person.pairs, owned.places, strict=True):
+            np.testing.assert_array_equal(pair.photo.pixels(), corpus.images[place])
+    photos = {photo.digest for case in given.cases for photo in case.photos}
+    assert not photos & {pair.photo.digest for person in given.auxiliary for pair in person.pairs}
+    without = write("without", Knowledge.NAME | Knowledge.PHOTOS)
+    assert read_given(without, read_request(without)).auxiliary is None
+    assert (folder / "photos.bin").stat().st_size - (without / "photos.bin").stat().st_size == corpus.images.size

@@ -1,0 +1,84 @@
+"""Tables and figures of studies, from points whose numbers are known."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from idbench.studies.catalogue import STUDIES
+from idbench.studies.charts import draw
+from idbench.studies.estimates import Value
+from idbench.studies.idia import few_numbers, photo_numbers
+from idbench.studies.table import Result, TargetUsed, Where, as_csv, write_tables
+from idbench.studies.tuni_by_budget import budgets
+
+CONDITIONS = {
+    "idia-by-photos": [Where("A and B", photos) for photos in (1, 3, 30)],
+    "idia-by-training-pictures": [Where("A and B", k, label) for k in (1, 10, 30) for label in ("1", "5", "10-19")],
+    "tuni-by-budget": [Where("A and B", runs=runs, steps=steps) for runs, steps in budgets()],
+}
+
+
+def result_of(study: str) -> Result:
+    places = [replace(where, series=series) for where in CONDITIONS[study] for series in ("A and B", "control")]
+    points = [
+        where.point(statistic, Value(0.25 + i / 100, 0.2, 0.6, "made up"))
+        for i, where in enumerate(places)
+        for statistic in ("tpr_rule", "fpr_rule", "tpr_10", "auc")
+    ]
+    lacking = places[0].point("tpr_10", Value(None, None, None, "not estimable: one of 8 non-members is 12.5%"))
+    targets = tuple(
+        TargetUsed(series, f"made-up-{series}", "0" * 64, "corpus") for series in ("A", "B", "control")
+    )  # fmt: skip
+    return Result(
+        study, STUDIES[study].title, "made up.", "made-up", 1, "0" * 64, "made-up", targets, "idia-draws", ({},), (0,),
+        ("0" * 16,), (*points, lacking),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_figure_can_be_drawn(study: str) -> None:
+    pictures = draw(result_of(study))
+    assert pictures.png.startswith(b"\x89PNG")
+    assert pictures.svg.startswith("<svg")
+    for words in (STUDIES[study].title, "AUC", "TPR at 10 % FPR", "control", "95 % intervals over people"):
+        assert words in pictures.svg
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_the_same_result_gives_the_same_figure(study: str) -> None:
+    assert draw(result_of(study)) == draw(result_of(study))
+
+
+def test_tables_hold_every_point(tmp_path: Path) -> None:
+    result = result_of("idia-by-photos")
+    table, whole = write_tables(result, tmp_path)
+    rows = list(csv.DictReader(table.open(encoding="utf-8")))
+    assert len(rows) == len(result.points) == len(json.loads(whole.read_text())["points"])
+    assert (rows[0]["series"], rows[0]["photos"], rows[0]["statistic"], rows[0]["value"]) == (
+        "A and B", "1", "tpr_rule", "0.25",
+    )  # fmt: skip
+    assert "steps" not in rows[0], "columns in which nothing stands are left out"
+    assert rows[-1]["value"] == ""
+    assert rows[-1]["interval"].startswith("not estimable")
+
+
+def test_csv_of_nothing_is_a_header_alone() -> None:
+    assert list(csv.reader(io.StringIO(as_csv(())))) == [[]]
+
+
+def test_numbers_of_photos_are_the_papers() -> None:
+    assert photo_numbers(30) == [*range(1, 30, 2), 30]
+    assert few_numbers(30) == [1, 10, 30]
+    assert photo_numbers(7) == [1, 3, 5, 7]
+    assert few_numbers(7) == [1, 3, 7]
+    assert few_numbers(2) == [1, 2]
+
+
+def test_budgets_vary_one_thing_at_a_time() -> None:
+    assert budgets() == [(4, 4), (2, 16), (4, 16), (8, 16), (4, 64)]
