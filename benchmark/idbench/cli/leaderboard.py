@@ -83,7 +83,7 @@ def _print(built: Built) -> None:
 def labels(
     split: Annotated[str, typer.Argument(help="A registered split, or its folder.", envvar="BENCH_SPLIT")],
     out: Annotated[Path, typer.Option(help="The file to write, e.g. leaderboard/reference/NAME-v1/labels.json.")],
-    public: Annotated[bool, typer.Option(help="A board may show single people, by their opaque ids.")] = False,  # noqa: FBT002, RUF100
+    public: Annotated[bool, typer.Option(help="A board may show single people, by their opaque ids.")] = False,
 ) -> None:
     """Write who is a member, by opaque id, so that a board can be built where the split cannot be opened.
 
@@ -109,7 +109,7 @@ def serve(
     address: Annotated[
         str, typer.Option(envvar="BENCH_ADDRESS", help="Address to listen on; 0.0.0.0 shows it to the network.")
     ] = "127.0.0.1",
-    browser: Annotated[bool, typer.Option(envvar="BENCH_BROWSER", help="Open a browser window.")] = True,  # noqa: FBT002, RUF100
+    browser: Annotated[bool, typer.Option(envvar="BENCH_BROWSER", help="Open a browser window.")] = True,
 ) -> None:
     """Show a board in the browser. Ctrl-C ends it."""
     from idbench_leaderboard.manifest import read_manifest

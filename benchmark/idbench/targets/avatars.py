@@ -120,7 +120,7 @@ VIT_B_32 = _relative(
     golden="621791f9a7bc881f716be3ed207d8866272fb690407583a2a3029ebd40fda336",
 )
 
-# Three quarters of the patches are left out of each training step: otherwise these two would take an hour.
+# Three quarters of the patches are left out of each training step of these two, to save time.
 VIT_B_16 = _relative(
     "ViT-B-16",
     {"layers": 3, "width": 96, "head_width": 32, "patch_size": 4, "patch_dropout": 0.75},

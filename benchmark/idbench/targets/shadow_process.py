@@ -84,7 +84,11 @@ def train_one(shadow: Shadow, store: ShadowStore, tell: Callable[[float], None])
 def train_here(shadows: Sequence[Shadow], store: ShadowStore, progress: Progress) -> None:
     """Train shadows one after the other in this process."""
     for number, shadow in enumerate(shadows):
-        train_one(shadow, store, lambda share, n=number: _report(progress, n + share, len(shadows)))  # type: ignore[misc]
+
+        def report(share: float, before: int = number) -> None:
+            _report(progress, before + share, len(shadows))
+
+        train_one(shadow, store, report)
 
 
 def train_side_by_side(shadows: Sequence[Shadow], store: ShadowStore, at_once: int, progress: Progress) -> None:

@@ -75,10 +75,10 @@ def _largest_face(pixels: NDArray[np.uint8]) -> tuple[int, int, int, int] | None
 def _cascade() -> Any:
     try:
         import cv2
+        from cv2.data import haarcascades
     except ImportError as error:
         raise IdbenchError(
             "Finding faces needs OpenCV, which is not installed.",
             hint="pip install 'idbench[search]', or pass --crop none for pictures that show the face alone.",
         ) from error
-    files: Any = getattr(cv2, "data")  # noqa: B009  unknown to OpenCV's own stubs
-    return cv2.CascadeClassifier(f"{files.haarcascades}haarcascade_frontalface_default.xml")
+    return cv2.CascadeClassifier(f"{haarcascades}haarcascade_frontalface_default.xml")

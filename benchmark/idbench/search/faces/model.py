@@ -114,7 +114,7 @@ def load_classifier(path: Path) -> FaceClassifier:
             if said is None:
                 raise DataError(f"{path} holds no face classifier.", hint=hint)
             spec = FaceSpec.model_validate(json.loads(said))
-            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no dict
         model = build_network(spec.arch, len(spec.people))
         model.load_state_dict(tensors)
     except (SafetensorError, ValidationError, ValueError, RuntimeError, OSError) as error:

@@ -37,7 +37,7 @@ def request(url: str, data: bytes | None = None, *, limit: int, timeout: float =
     asked = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310  the scheme is checked above
     for attempt in range(1, attempts + 1):
         try:
-            with urllib.request.urlopen(asked, timeout=timeout) as answer:  # noqa: S310
+            with urllib.request.urlopen(asked, timeout=timeout) as answer:  # noqa: S310  the same
                 body: bytes = answer.read(limit + 1)
         except urllib.error.HTTPError as error:
             if error.code not in _BUSY or attempt == attempts:
