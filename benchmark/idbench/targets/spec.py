@@ -165,7 +165,7 @@ class TargetSpec(_Closed):
         size = f"{vision.get('width', 768)} wide, {vision.get('image_size', 224)} px"
         if isinstance(layers, list | tuple):
             return f"RN {'-'.join(map(str, layers))}, {size}"
-        return f"ViT {layers} layers, {size}"
+        return f"ViT {layers} layers, {size} in patches of {vision.get('patch_size', 16)}"
 
     @property
     def is_control(self) -> bool:

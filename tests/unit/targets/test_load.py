@@ -308,3 +308,12 @@ def test_a_target_without_architecture_must_be_a_hub_repository(small_file: Path
     assert TargetSpec(
         name="x", version="1", title="x", architecture=None, weights=HubFile(repo="a/b", commit=COMMIT)
     ).architecture_name
+
+
+def test_two_vits_that_differ_in_their_patches_have_two_names(small_file: Path) -> None:
+    def name(patch: int) -> str:
+        vision = {"layers": 3, "width": 96, "image_size": 32, "patch_size": patch}
+        architecture = {"embed_dim": 32, "vision_cfg": vision, "text_cfg": {}}
+        return spec_of(small_file, SMALL).model_copy(update={"architecture": architecture}).architecture_name
+
+    assert name(4) != name(8)
