@@ -1,12 +1,14 @@
-"""Finds many names in many captions in one pass: Aho-Corasick, behind a filter that is as fast as reading."""
+"""Finds many names in many captions in one pass: Aho-Corasick over the bytes of a whole column of captions."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from idbench.errors import DataError
 from idbench.search.folding import Folding, is_word
@@ -14,10 +16,15 @@ from idbench.search.names import Sought
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from ahocorasick_rs import BytesAhoCorasick
+    from numpy.typing import NDArray
 
-_FILTER_LIMIT = 24_000
-"""Characters of all names together up to which RE2's automaton stays small and the filter beats Aho-Corasick alone;
-measured by benchmark/perf/search.py."""
+_DFA_LIMIT = 1_000_000
+"""Bytes of all names together up to which the automaton is the fast kind, some 250 bytes of memory for each of them;
+longer lists get the one that takes twice the time and a tenth of the memory."""
+
+_ASCII = 128
+_ASCII_WORDS = np.array([*(is_word(chr(code)) for code in range(_ASCII)), False])
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +60,22 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class _Pattern:
+    """What a name must be to be found, in UTF-8, and whether a word begins and ends with it."""
+
+    content: bytes
+    begins: bool
+    ends: bool
+    people: tuple[int, ...]
+
+    @classmethod
+    def of(cls, text: str, people: Iterable[int]) -> _Pattern:
+        return cls(text.encode(errors="surrogatepass"), is_word(text[0]), is_word(text[-1]), tuple(people))
+
+
+@dataclass(frozen=True, slots=True)
 class _Span:
+    place: int
     start: int
     stop: int
     people: tuple[int, ...]
@@ -83,12 +105,12 @@ class Matcher:
                     )
                 if index not in people.setdefault(pattern, []):
                     people[pattern].append(index)
-        self._people = {pattern: tuple(indices) for pattern, indices in people.items()}
+        self._patterns = tuple(_Pattern.of(text, indices) for text, indices in people.items())
 
     @property
     def shared(self) -> list[tuple[int, ...]]:
         """Indices of identities whose names cannot be told apart, equal after folding; each group once."""
-        return sorted({people for people in self._people.values() if len(people) > 1})
+        return sorted({pattern.people for pattern in self._patterns if len(pattern.people) > 1})
 
     def find(self, captions: pa.Array) -> list[Hit]:
         """Every caption that holds a name, once for each identity, in the order of the captions.
@@ -96,75 +118,94 @@ class Matcher:
         Args:
             captions: strings without nulls.
         """
-        folded = self._rules.folding.column(captions)
         hits: list[Hit] = []
-        for place, text in self._candidates(folded):
-            hits += self._in_caption(place, text)
+        for place, spans in groupby(self._spans(self._rules.folding.column(captions)), lambda span: span.place):
+            hits += _hits(place, list(spans))
         return hits
 
     def people_in(self, caption: str) -> set[int]:
         """Indices of the identities whose names stand in one caption."""
-        return {hit.person for hit in self._in_caption(0, self._rules.folding(caption))}
-
-    def _candidates(self, folded: pa.Array) -> list[tuple[int, str]]:
-        """Captions that may hold a name, with their places."""
         import pyarrow as pa
-        import pyarrow.compute as pc
 
-        if self._filter is None:
-            return list(enumerate(folded.to_pylist()))
-        mask = pc.match_substring_regex(folded, self._filter)
-        places = pc.indices_nonzero(mask)
-        assert isinstance(places, pa.Array)
-        return list(zip(places.to_pylist(), folded.take(places).to_pylist(), strict=True))
+        return {hit.person for hit in self.find(pa.array([caption], pa.string()))}
 
-    def _in_caption(self, place: int, text: str) -> list[Hit]:
-        spans = [
-            _Span(start, last + 1, people)
-            for last, (length, people) in self._automaton.iter(text)
-            if self._fits(text, start := last + 1 - length, last + 1)
-        ]
-        longer: dict[int, bool] = {}
-        for span in spans:
-            within = any(_within(span, other) for other in spans)
-            for person in span.people:
-                longer[person] = longer.get(person, True) and within
-        return [Hit(place, person, within) for person, within in longer.items()]
-
-    def _fits(self, text: str, start: int, stop: int) -> bool:
-        """Whether a name that was found there is not the piece of a longer word."""
-        if not self._rules.boundaries:
-            return True
-        before = start > 0 and is_word(text[start]) and is_word(text[start - 1])
-        after = stop < len(text) and is_word(text[stop - 1]) and is_word(text[stop])
-        return not (before or after)
+    def _spans(self, folded: pa.Array) -> Iterator[_Span]:
+        """Occurrences of names, ordered by caption."""
+        bounds, content = _bytes(folded)
+        found = self._automaton.find_matches_as_indexes(content.data, overlapping=True)
+        if not found:
+            return
+        patterns, starts, stops = np.array(found).T
+        places = np.searchsorted(bounds, starts, side="right") - 1
+        lows, highs = bounds[places], bounds[places + 1]
+        # Captions follow each other without a gap: what begins in one and ends in the next is no occurrence.
+        good = stops <= highs
+        if self._rules.boundaries:
+            begin, end = self._edges
+            good &= ~(begin[patterns] & (starts > lows) & _continues(content, starts, -1))
+            good &= ~(end[patterns] & (stops < highs) & _continues(content, stops, 0))
+        for place, start, stop, pattern in zip(
+            *(column[good].tolist() for column in (places, starts, stops, patterns)), strict=True
+        ):
+            yield _Span(place, start, stop, self._patterns[pattern].people)
 
     @cached_property
-    def _filter(self) -> str | None:
-        """A regular expression for Arrow's RE2 that matches captions with any of the names, None for long lists."""
-        if sum(map(len, self._people)) > _FILTER_LIMIT:
-            return None
-        return "|".join(re.escape(pattern) for pattern in sorted(self._people))
+    def _edges(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Of each pattern, whether it begins and whether it ends within a word."""
+        return np.array([one.begins for one in self._patterns]), np.array([one.ends for one in self._patterns])
 
     @cached_property
-    def _automaton(self) -> Any:
-        import ahocorasick
+    def _automaton(self) -> BytesAhoCorasick:
+        from ahocorasick_rs import BytesAhoCorasick, Implementation
 
-        automaton = ahocorasick.Automaton()
-        for pattern, people in self._people.items():
-            automaton.add_word(pattern, (len(pattern), people))
-        automaton.make_automaton()
-        return automaton
+        contents = [pattern.content for pattern in self._patterns]
+        fast = sum(map(len, contents)) <= _DFA_LIMIT
+        return BytesAhoCorasick(contents, implementation=Implementation.DFA if fast else None)
 
     def __reduce__(self) -> tuple[object, ...]:
         # Worker processes build the automaton anew: faster than sending it.
-        return _rebuilt, (self._people, self._rules)
+        return _rebuilt, (self._patterns, self._rules)
 
 
-def _rebuilt(people: dict[str, tuple[int, ...]], rules: Rules) -> Matcher:
+def _rebuilt(patterns: tuple[_Pattern, ...], rules: Rules) -> Matcher:
     matcher = Matcher([], rules)
-    matcher._people = people
+    matcher._patterns = patterns
     return matcher
+
+
+def _bytes(captions: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Where each caption starts and the last one ends, and the bytes of all captions, without copying them."""
+    _, starts, content = captions.buffers()
+    if not len(captions):
+        return np.zeros(1, np.int32), np.zeros(0, np.uint8)
+    places = np.frombuffer(starts, np.int32)[captions.offset : captions.offset + len(captions) + 1]
+    if content is None:
+        return places, np.zeros(0, np.uint8)
+    return places - places[0], np.frombuffer(content, np.uint8)[places[0] : places[-1]]
+
+
+def _continues(content: NDArray[np.uint8], places: NDArray[np.int64], side: int) -> NDArray[np.bool_]:
+    """Whether the character before (-1) or at (0) each place continues a word; at the content's ends anything."""
+    nearest = content[np.clip(places + side, 0, len(content) - 1)]
+    answers = _ASCII_WORDS[np.minimum(nearest, _ASCII)]
+    for one in np.flatnonzero(nearest >= _ASCII):
+        # A character takes up to four bytes; its neighbours' may be cut, and are not looked at.
+        place = int(places[one])
+        around = content[max(0, place - 4) : place] if side else content[place : place + 4]
+        char = around.tobytes().decode(errors="replace")[side:][:1]
+        answers[one] = char != "" and is_word(char)
+    return answers
+
+
+def _hits(place: int, spans: list[_Span]) -> Iterator[Hit]:
+    """Who is in a caption, once for each identity."""
+    longer: dict[int, bool] = {}
+    for span in spans:
+        within = len(spans) > 1 and any(_within(span, other) for other in spans)
+        for person in span.people:
+            longer[person] = longer.get(person, True) and within
+    for person, within in longer.items():
+        yield Hit(place, person, within)
 
 
 def _within(span: _Span, other: _Span) -> bool:

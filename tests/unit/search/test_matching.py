@@ -137,16 +137,16 @@ LETTERS = st.text(st.sampled_from("abAB é.-'+(\\[*^$|?{ßü\u0301"), max_size=1
     case=st.booleans(),
     accents=st.booleans(),
     boundaries=st.booleans(),
-    filtered=st.booleans(),
+    fast=st.booleans(),
 )
 def test_agrees_with_one_name_after_the_other(
-    names: list[str], captions: list[str], case: bool, accents: bool, boundaries: bool, filtered: bool
+    names: list[str], captions: list[str], case: bool, accents: bool, boundaries: bool, fast: bool
 ) -> None:
     folding = Folding(case, accents)
     sought = gather((name, name) for name in dict.fromkeys(names))
     with pytest.MonkeyPatch.context() as patch:
-        if not filtered:
-            patch.setattr(matching, "_FILTER_LIMIT", 0)
+        if not fast:
+            patch.setattr(matching, "_DFA_LIMIT", 0)
         hits = Matcher(sought, Rules(folding, boundaries)).find(pa.array(captions))
     expected = {
         (place, person)
@@ -174,3 +174,12 @@ def test_equivalent_texts_fold_to_the_same(text: str, case: bool, accents: bool)
     forms = {folding(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")} | {folding(text)}
     assert len(forms) == 1
     assert folding.column(pa.array([text, "Plain"])).to_pylist() == [folding(text), folding("Plain")]
+
+
+def test_captions_that_follow_each_other_in_memory_are_not_read_as_one() -> None:
+    sought = gather([("Ann Lee", "Ann Lee")])
+    captions = pa.array(["skipped Ann Lee", "with Ann", " Lee", "", "Ann Lee", "é Ann Lee é"]).slice(1)
+    for rules, places in ((Rules(boundaries=False), [3, 4]), (Rules(), [3, 4])):
+        assert [hit.place for hit in Matcher(sought, rules).find(captions)] == places
+    assert not Matcher(sought, Rules()).find(captions.slice(0, 0))
+    assert not Matcher(sought, Rules()).find(pa.array(["", ""]))
