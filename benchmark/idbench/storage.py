@@ -36,7 +36,9 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def explain(error: OSError, path: Path) -> StorageError:
     """The `StorageError` that tells a person what `error` about `path` means."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    # numpy tells of a disk that takes only a part of an array without the system's number for it.
+    partly = error.errno is None and " requested and " in str(error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT) or partly:
         return StorageError(
             f"No space left on the disk that holds {path}.",
             hint="Free some space and repeat the command: finished work is kept.",
@@ -58,6 +60,24 @@ def make_dir(path: Path) -> Path:
     with storage_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def check_writable(folder: Path, option: str) -> None:
+    """Find out before hours of work, not after them, whether files can be written into a folder; made if missing.
+
+    Args:
+        folder: the folder.
+        option: names it on the command line, for the error's text.
+
+    Raises:
+        StorageError: no space or no permission.
+    """
+    try:
+        make_dir(folder)
+        with storage_errors(folder), tempfile.TemporaryFile(dir=folder):
+            pass
+    except StorageError as error:
+        raise StorageError(error.message, hint=f"Choose another place with {option}.") from error
 
 
 @contextmanager
@@ -111,6 +131,17 @@ def atomic_dir(path: Path) -> Iterator[Path]:
                 temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def copy_files(source: Path, target: Path) -> None:
+    """Copy whatever is in a folder into another one that exists. `shutil.copytree` hides why a disk refuses."""
+    for place in sorted(source.rglob("*")):
+        copy = target / place.relative_to(source)
+        with storage_errors(copy):
+            if place.is_dir():
+                copy.mkdir(exist_ok=True)
+            else:
+                shutil.copyfile(place, copy)
 
 
 def sha256_file(path: Path) -> str:

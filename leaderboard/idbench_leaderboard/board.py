@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -74,12 +75,18 @@ class Board:
         self.manifest = read_manifest(path)
 
     def _table(self, name: str) -> pd.DataFrame:
+        return self._read(name, None)
+
+    def _read(self, name: str, filters: list[tuple[str, str, Any]] | None) -> pd.DataFrame:
+        """A table, or the rows of it that filters leave; whole row groups without such rows are not read."""
+        file = f"{name}.parquet"
         try:
-            return pd.read_parquet(self.path / f"{name}.parquet")
+            return pd.DataFrame(pq.read_table(self.path / file, filters=filters).to_pandas())
         except (OSError, ValueError) as error:
-            raise DataError(
-                f"{name}.parquet of the board {self.path} cannot be read: {error}.", hint=REBUILD
-            ) from error
+            raise self._damaged(file, error) from error
+
+    def _damaged(self, file: str, error: Exception) -> DataError:
+        return DataError(f"{file} of the board {self.path} cannot be read: {error}.", hint=REBUILD)
 
     @cached_property
     def entries(self) -> pd.DataFrame:
@@ -119,7 +126,10 @@ class Board:
     @cached_property
     def about(self) -> dict[str, Any]:
         """What cards say, as JSON."""
-        return cast(dict[str, Any], json.loads((self.path / ABOUT).read_text(encoding="utf-8")))
+        try:
+            return cast(dict[str, Any], json.loads((self.path / ABOUT).read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise self._damaged(ABOUT, error) from error
 
     def splits(self) -> list[str]:
         """Names of the splits."""
@@ -151,6 +161,20 @@ class Board:
     def _parts(self, entries: Iterable[str]) -> pd.Series[Any]:
         return self._pools.loc[self._pools["entry"].isin(list(entries)), "part"]
 
+    def asked(self, view: View) -> str:
+        """What `bench run` is told to ask the same people about the same models: `--split ... --target ...`."""
+        rows = self._of(view.split, view.version)
+        own = rows[rows["target_label"] == view.target]
+        behind = rows[rows["entry"].isin(self._parts(own["entry"]))]
+        names = (own if behind.empty else behind)["target"].unique()
+        options = ["--split", view.split, "--target", ",".join(sorted(names))]
+        return shlex.join([*options, *(["--corpus", view.corpus] if own["control"].any() else [])])
+
+    def architectures(self, view: View) -> list[str]:
+        """The architecture of each model behind a view."""
+        members = self.members_of(view)
+        return list((self.select(view).head(1) if members.empty else members)["architecture"])
+
     def runs_of(self, entry: str) -> pd.DataFrame:
         """The records behind a row (`rows.RunRow`), of all its targets."""
         return self.runs[self.runs["entry"].isin([entry, *self._parts([entry])])].reset_index(drop=True)
@@ -173,16 +197,7 @@ class Board:
     def select(self, view: View) -> pd.DataFrame:
         """Rows of `entries` that a view shows."""
         rows = self._of(view.split, view.version)
-        keep = (
-            (rows["target_label"] == view.target) & (rows["corpus"] == view.corpus) & (rows["defense"] == view.defense)
-        )
-        if view.track != ALL:
-            keep &= rows["track"].isin([view.track, BLIND])
-        if view.verified:
-            keep &= rows["verified"]
-        if view.settings == "usual":
-            keep &= rows["usual"]
-        return rows[keep]
+        return rows[(rows["target_label"] == view.target) & (rows["corpus"] == view.corpus) & _kept(rows, view)]
 
     def rows(self, view: View) -> pd.DataFrame:
         """The rows of a view, best AUC first, with ranks, rates, the blind comparison and the control's result.
@@ -217,17 +232,21 @@ class Board:
         return rows
 
     def _with_control(self, rows: pd.DataFrame, view: View) -> pd.DataFrame:
-        entries = self._of(view.split, view.version)
-        controls = entries[entries["control"] & (entries["corpus"] == view.corpus)]
         key = ["method", "method_version", "code_sha256", "parameters", "defense"]
         columns = {"auc": "control_auc", "auc_low": "control_low", "auc_high": "control_high"}
-        controls = controls.sort_values(["verified", "n_seeds"]).drop_duplicates(key, keep="last")
-        return rows.merge(controls[[*key, *columns]].rename(columns=columns), on=key, how="left")
+        controls = self.controls(view)
+        # Of several controls the one that is built like the target, then the most trusted, then the most repeated.
+        alike = controls["architecture"].isin(rows["architecture"])
+        best = (
+            controls.assign(alike=alike).sort_values(["alike", "verified", "n_seeds"]).drop_duplicates(key, keep="last")
+        )
+        return rows.merge(best[[*key, *columns]].rename(columns=columns), on=key, how="left")
 
     def controls(self, view: View) -> pd.DataFrame:
-        """Rows of control targets that stand in for the view's corpus."""
+        """Rows of controls that stand in for the view's corpus: of all tracks, as the other filters leave them."""
         entries = self._of(view.split, view.version)
-        return entries[entries["control"] & (entries["corpus"] == view.corpus)].sort_values("label", ignore_index=True)
+        keep = entries["control"] & (entries["corpus"] == view.corpus)
+        return entries[keep & _kept(entries, replace(view, track=ALL))].sort_values("label", ignore_index=True)
 
     def pairs(self, entries: Sequence[str]) -> list[Pair]:
         """Every pair of the rows: paired DeLong on the means over seeds, p-values Holm-corrected over the pairs."""
@@ -257,21 +276,23 @@ class Board:
         )
 
     def _one(self, name: str, entry: str) -> pd.Series[Any] | None:
-        table = pq.read_table(self.path / f"{name}.parquet", filters=[("entry", "==", entry)]).to_pandas()
+        table = self._read(name, [("entry", "==", entry)])
         return None if table.empty else table.iloc[0]
 
-    def ranks(self, entry: str) -> NDArray[np.float64] | None:
-        """Ranks of the scores (runs, n), ties sharing one; None where the split's labels are not public."""
-        entries = [entry, *self._parts([entry])]
-        table = pq.read_table(self.path / "ranks.parquet", filters=[("entry", "in", entries)], columns=["ranks"])
-        rows = table.to_pandas()
-        return None if rows.empty else np.stack([np.asarray(r, dtype=np.float64) for r in rows["ranks"]])
+    def ranks(self, entry: str) -> list[NDArray[np.float64]]:
+        """Ranks of the scores, ties sharing one: (seeds, n) for each target; nothing where labels are not public."""
+        rows = self._read("ranks", [("entry", "in", [entry, *self._parts([entry])])])
+        return [
+            np.stack([np.asarray(each, dtype=np.float64) for each in group["ranks"]])
+            for _, group in rows.groupby("entry", sort=True)
+        ]
 
     def people(self, split: str, version: int, corpus: str) -> pd.DataFrame:
         """Members and non-members in the order of `ranks`; empty where labels are not public."""
-        filters = [("split", "==", split), ("split_version", "==", version), ("corpus", "==", corpus)]
-        table = pq.read_table(self.path / "people.parquet", filters=filters).to_pandas()
-        return pd.DataFrame(table.sort_values("place", ignore_index=True))
+        table = self._read(
+            "people", [("split", "==", split), ("split_version", "==", version), ("corpus", "==", corpus)]
+        )
+        return table.sort_values("place", ignore_index=True)
 
     def method_info(self, name: str) -> MethodInfo | None:
         """What the method's card says, if it was known when the board was built."""
@@ -296,7 +317,7 @@ class Board:
         return None
 
     def _samples(self, name: str, version: int) -> tuple[SamplePhoto, ...]:
-        table = pd.read_parquet(self.path / SAMPLES)
+        table = self._table(SAMPLES.removesuffix(".parquet"))
         table = table[(table["split"] == name) & (table["split_version"] == version)]
         return tuple(SamplePhoto(data, caption) for data, caption in zip(table["data"], table["caption"], strict=True))
 
@@ -326,6 +347,18 @@ def complete(board: Board, wanted: View) -> View:
     corpora = board.corpora(split, version, target)
     corpus = wanted.corpus if wanted.corpus in corpora else corpora[0]
     return replace(wanted, split=split, version=version, target=target, corpus=corpus)
+
+
+def _kept(rows: pd.DataFrame, view: View) -> pd.Series[bool]:
+    """Which rows pass the filters of a view that are no place: track, trust, settings, defense."""
+    keep = rows["defense"] == view.defense
+    if view.track != ALL:
+        keep &= rows["track"].isin([view.track, BLIND])
+    if view.verified:
+        keep &= rows["verified"]
+    if view.settings == "usual":
+        keep &= rows["usual"]
+    return keep
 
 
 def _square(joint: pd.DataFrame, column: str) -> NDArray[np.float64]:

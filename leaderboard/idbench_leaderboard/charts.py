@@ -46,7 +46,7 @@ def _track_channels(rows: pd.DataFrame) -> dict[str, Any]:
     tracks = [track for track in TRACKS if track in set(rows["track"])]
     colour = alt.Scale(domain=tracks, range=[COLOURS[track] for track in tracks])
     shape = alt.Scale(domain=tracks, range=[SHAPES[track] for track in tracks])
-    legend = alt.Legend(orient="top", title=None, columns=3, symbolOpacity=1)
+    legend = alt.Legend(orient="top", title=None, columns=2, symbolOpacity=1)
     return {
         "color": alt.Color("track:N", scale=colour, legend=legend),
         "shape": alt.Shape("track:N", scale=shape, legend=legend),
@@ -243,9 +243,9 @@ def histogram(frame: pd.DataFrame) -> Chart:
 def heat(frame: pd.DataFrame, column: str) -> Chart:
     """AUC of attacks (rows) against defenses or targets (columns); `attack`, the column, `auc`, `low`, `high`."""
     names = list(dict.fromkeys(frame[column]))
-    # Many names, or long ones, are slanted: side by side they would cover each other.
-    slanted = len(names) > 4 or max(map(len, names)) > 14
-    axis = alt.Axis(labelAngle=-40 if slanted else 0, orient="top", labelLimit=130, labelOverlap=False)
+    # Many names, or long ones, stand upright: side by side they would cover each other, slanted the last would be cut.
+    upright = len(names) > 4 or max(map(len, names)) > 14
+    axis = alt.Axis(labelAngle=-90 if upright else 0, orient="top", labelLimit=260, labelOverlap=False)
     x = alt.X(f"{column}:N", title=column.title(), sort=names, axis=axis)
     y = alt.Y("attack:N", title=None, sort=list(dict.fromkeys(frame["attack"])), axis=alt.Axis(labelLimit=150))
     tooltip = [

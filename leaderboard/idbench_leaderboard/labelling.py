@@ -104,10 +104,16 @@ _TELLING: Final[Mapping[str, Callable[[Any], str]]] = {
 
 def _command(row: Any, target: str) -> str:
     """The command that repeats the row on a target, or on several by commas."""
+    if row.defense:
+        note = f"# repeats the attack without the defense {row.defense}: `bench run` has no option for defenses"
+        return f"{note}\n{_attack_command(row, target)}"
+    return _attack_command(row, target)
+
+
+def _attack_command(row: Any, target: str) -> str:
     seeds = sorted({int(seed) for seed in row.seeds.split(", ")})
     parts = ["bench", "run", "--method", row.method, "--split", row.split, "--target", target]
     parts += ["--corpus", row.corpus] if row.control else []
-    parts += ["--defense", row.defense] if row.defense else []
     parts += ["--seed", str(seeds[0])] if seeds[0] else []
     parts += ["--seeds", str(seeds[-1] - seeds[0] + 1)] if len(seeds) > 1 else []
     if row.variant.startswith(_PRESET):

@@ -6,7 +6,7 @@ import html
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ import vl_convert
 from idbench.api import Progress
 from idbench.storage import atomic_dir
 from idbench_leaderboard import charts, downloads, glossary, tables, words
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import ALL, NONE, Board, View
 
 _LEFT: Final = {"Method", "Track", "Checked", "Places"}
 _FORMATS: Final[Mapping[str, str]] = {
@@ -64,17 +64,28 @@ def export(board: Board, out: Path, progress: Progress) -> int:
 def pages_of(board: Board) -> list[Page]:
     """Every board, the default one as `index.html`."""
     default = board.default_view()
-    pages = []
+    pages: list[Page] = []
     for split in board.splits():
         for version in board.versions(split):
             for target in board.targets(split, version):
                 for corpus in board.corpora(split, version, target):
-                    view = View(split, version, target, corpus)
-                    name = f"{split} v{version}, target {target}"
-                    name += "" if corpus == target else f", corpus {corpus}"
-                    slug = re.sub(r"[^a-z0-9]+", "-", f"{split}-v{version}-{target}-{corpus}".lower()).strip("-")
-                    pages.append(Page("index.html" if view == default else f"{slug}.html", view, name))
+                    for defense in board.defenses(split, version, target):
+                        view = View(split, version, target, corpus, defense="" if defense == NONE else defense)
+                        pages += _pages(board, view, default)
+    if pages and all(page.file != "index.html" for page in pages):
+        pages[0] = replace(pages[0], file="index.html")
     return pages
+
+
+def _pages(board: Board, view: View, default: View | None) -> Iterable[Page]:
+    """The page of a view: of the usual settings, or of all of them where nothing was run with the usual ones."""
+    name = f"{view.split} v{view.version}, target {view.target}"
+    name += "" if view.corpus == view.target else f", corpus {view.corpus}"
+    name += f", defense {view.defense}" if view.defense else ""
+    for shown, told in ((view, name), (replace(view, settings=ALL), f"{name}, every parameter setting")):
+        if len(board.select(shown)):
+            yield Page("index.html" if view == default else f"{_slug(view)}.html", shown, told)
+            return
 
 
 def _assets(folder: Path) -> None:
@@ -88,9 +99,9 @@ def _assets(folder: Path) -> None:
     (assets / "vega.js").write_text(f"(() => {{\n{bundle}\n}})();\n", encoding="utf-8")
 
 
-def _slug(page: Page) -> str:
-    view = page.view
-    return re.sub(r"[^a-z0-9]+", "-", f"{view.split}-v{view.version}-{view.target}-{view.corpus}".lower()).strip("-")
+def _slug(view: View) -> str:
+    words_ = f"{view.split}-v{view.version}-{view.target}-{view.corpus}" + (f"-{view.defense}" if view.defense else "")
+    return re.sub(r"[^a-z0-9]+", "-", words_.lower()).strip("-")
 
 
 def _write_data(folder: Path, board: Board, page: Page) -> None:
@@ -98,11 +109,11 @@ def _write_data(folder: Path, board: Board, page: Page) -> None:
     data.mkdir(exist_ok=True)
     rows = board.rows(page.view)
     caption = f"Identity inference on {page.name}."
-    (data / f"{_slug(page)}.csv").write_text(downloads.csv(rows), encoding="utf-8")
-    (data / f"{_slug(page)}.json").write_text(downloads.as_json(rows), encoding="utf-8")
-    (data / f"{_slug(page)}.tex").write_text(downloads.latex(rows, caption), encoding="utf-8")
+    (data / f"{_slug(page.view)}.csv").write_text(downloads.csv(rows), encoding="utf-8")
+    (data / f"{_slug(page.view)}.json").write_text(downloads.as_json(rows), encoding="utf-8")
+    (data / f"{_slug(page.view)}.tex").write_text(downloads.latex(rows, caption), encoding="utf-8")
     bib = downloads.bibtex(caption, board.manifest, tables.papers(board, rows))
-    (data / f"{_slug(page)}.bib").write_text(bib, encoding="utf-8")
+    (data / f"{_slug(page.view)}.bib").write_text(bib, encoding="utf-8")
 
 
 def _board_page(board: Board, page: Page, pages: list[Page]) -> str:
@@ -165,13 +176,16 @@ def _details(board: Board, rows: pd.DataFrame, view: View) -> Iterable[str]:
     if len(board.singles(view.split, view.version)) > 1:
         yield "<h2 id='targets'>Target by target</h2>"
         frame = tables.by_target(board, view)
-        text = "AUC of each attack (rows) on each target (columns), against the labels of the target's own corpus"
+        text = "AUC of each attack (rows) on each target (columns), against the labels of the target's own corpus; "
+        text += "where a cell is empty there is no record"
         yield _chart(charts.heat(frame, "target"), "AUC by attack and target", text)
         yield _numbers(frame)
     control = tables.beside_control(rows, view)
     if not control.empty:
         yield "<h2 id='control'>The same attacks on a model that saw none of these people</h2>"
         yield _chart(charts.controls(control), "Target and control", "AUC on the target beside AUC on the control")
+        design = words.control_design(board.architectures(view), board.controls(view)["architecture"])
+        yield f"<p class='note'>{_escape(design)}</p>" if design else ""
         yield _numbers(control)
     yield "<h2 id='cost'>What it costs</h2>"
     text = "AUC against queries to the model, on a log axis. Cheap and good is top left."
@@ -250,7 +264,7 @@ def _shown(name: str, value: object) -> str:
 
 def _downloads(page: Page) -> str:
     links = " ".join(
-        f"<a class='button' href='data/{_slug(page)}.{ending}' download>{name}</a>"
+        f"<a class='button' href='data/{_slug(page.view)}.{ending}' download>{name}</a>"
         for name, ending in (("CSV", "csv"), ("JSON", "json"), ("LaTeX", "tex"), ("BibTeX", "bib"))
     )
     return f"<p>{links}</p>"

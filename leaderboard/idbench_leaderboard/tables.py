@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
@@ -145,24 +146,39 @@ def by_photos(board_: Board, view: View, row: pd.Series[Any]) -> pd.DataFrame:
         rows = rows[rows[column] == row[column]]
     others = _without_photos(str(row["parameters"]))
     rows = rows[[_without_photos(text) == others for text in rows["parameters"]]]
+    rows = rows[rows["photos_per_case"] > 0]
     frame = rows.rename(columns={"method": "name", "auc_low": "low", "auc_high": "high"})
     frame = frame.assign(method=row["method"], count=frame["photos_per_case"].round(1))
     return frame.sort_values("count", ignore_index=True)[["method", "count", "n_members", "auc", "low", "high"]]
 
 
+def photo_count(parameters: str) -> str | None:
+    """The parameter that says how many photos of a person an attack is given; None if there is no such one.
+
+    Args:
+        parameters: of a row, JSON. Other parameters may speak of photos too, such as whose features of them to use.
+    """
+    values: dict[str, Any] = json.loads(parameters)
+    return next((name for name, value in sorted(values.items()) if "photo" in name and _count_or_all(value)), None)
+
+
+def _count_or_all(value: object) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool))
+
+
 def _without_photos(parameters: str) -> str:
-    values = json.loads(parameters)
-    return json.dumps({name: value for name, value in values.items() if "photo" not in name}, sort_keys=True)
+    values, count = json.loads(parameters), photo_count(parameters)
+    return json.dumps({name: value for name, value in values.items() if name != count}, sort_keys=True)
 
 
 def people(board_: Board, view: View, a: pd.Series[Any], b: pd.Series[Any]) -> pd.DataFrame | None:
     """Percentile among non-members that two rows give each person, `a` and `b`; None where labels are not public."""
     known = board_.people(view.split, view.version, view.corpus)
     found = [board_.ranks(str(row["entry"])) for row in (a, b)]
-    if known.empty or found[0] is None or found[1] is None:
+    if known.empty or not all(found):
         return None
     member = known["member"].to_numpy()
-    shares = [np.mean([_percentiles(row, ~member) for row in rows], axis=0) for rows in found if rows is not None]
+    shares = [_mean_percentiles(targets, ~member) for targets in found]
     return pd.DataFrame(
         {
             "identity": known["identity"],
@@ -172,6 +188,12 @@ def people(board_: Board, view: View, a: pd.Series[Any], b: pd.Series[Any]) -> p
             "b": shares[1],
         }
     )
+
+
+def _mean_percentiles(targets: list[NDArray[np.float64]], reference: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Means over the seeds of each target, then over the targets, as in the rows of the board."""
+    each = [np.mean([_percentiles(row, reference) for row in rows], axis=0) for rows in targets]
+    return np.asarray(np.mean(each, axis=0), dtype=np.float64)
 
 
 def _percentiles(ranks: NDArray[np.float64], reference: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -274,7 +296,12 @@ def blind(board_: Board, view: View) -> pd.DataFrame:
 
 
 def sizes(board_: Board, view: View) -> pd.DataFrame:
-    """Members by number of training pictures, from any row of the view's target."""
+    """Members of the test part by number of training pictures; numbers that one member has need public labels."""
+    people_ = board_.people(view.split, view.version, view.corpus)
+    if not people_.empty:
+        members = people_[people_["member"] & (people_["occurrences"] > 0)]
+        counts = members.groupby("occurrences").size().rename("n_members").reset_index()
+        return counts.rename(columns={"occurrences": "Training pictures", "n_members": "Members"})
     rows = board_.select(replace(view, track="all", verified=False, settings="all"))
     bins = board_.bins[board_.bins["entry"].isin(rows["entry"].head(1)) & (board_.bins["occurrences"] > 0)]
     return bins.sort_values("occurrences")[["occurrences", "n_members"]].rename(
@@ -282,28 +309,65 @@ def sizes(board_: Board, view: View) -> pd.DataFrame:
     )
 
 
-def rate_places(board_: Board, view: View, picked: pd.DataFrame) -> pd.DataFrame:
-    """TPR at low false-positive rates with the places that the joint bootstrap allows; empty if labels are not public.
+_MOST_ROWS: Final = 60
+"""Rows that a joint bootstrap draws from while a reader waits; beyond, seeds that not all methods have are left out."""
 
-    Seeds are nested in people; methods with more seeds than the others take part with as many as all have.
+
+def rate_places(board_: Board, view: View, picked: pd.DataFrame) -> pd.DataFrame:
+    """TPR at low false-positive rates as on the board, with the places that the joint bootstrap allows.
+
+    Places are not given where labels are not public: the bootstrap needs the ranks of single people.
+
+    Args:
+        board_: that the rows belong to.
+        view: in which they were seen.
+        picked: two or more rows of `Board.rows`.
     """
     known = board_.people(view.split, view.version, view.corpus)
     found = [board_.ranks(str(entry)) for entry in picked["entry"]]
-    rows = [each for each in found if each is not None]
-    if known.empty or len(rows) < len(found):
-        return pd.DataFrame()
-    seeds = min(len(each) for each in rows)
-    cube, member = np.stack([each[:seeds] for each in rows]), known["member"].to_numpy()
-    result = []
-    for fpr in (0.1, 0.01, 0.001):
+    if known.empty or not all(found):
+        return _rates_shown(picked, None)
+    cube, member = _cube(found), known["member"].to_numpy()
+    places: dict[tuple[str, str], str] = {}
+    for name, fpr in _RATES.items():
         ranking = ranks(cube, member, picked["label"].tolist(), fpr=fpr, draws=1000)
-        if isinstance(ranking, NotEstimable):
-            result.append(
-                {"At": f"{100 * fpr:g} % FPR", "Method": "all", "TPR": f"not estimable: {ranking.reason}", "Place": "–"}
-            )
+        if not isinstance(ranking, NotEstimable):
+            places |= {(name, each.name): words.places(each.rank_low, each.rank_high) for each in ranking.methods}
+    return _rates_shown(picked, places)
+
+
+_RATES: Final = {"tpr_10": 0.1, "tpr_1": 0.01, "tpr_01": 0.001}
+
+
+def _cube(found: list[list[NDArray[np.float64]]]) -> NDArray[np.float64]:
+    """Ranks (methods, rows, n) in which every target of a method has the same number of rows.
+
+    A method with one seed stands beside one with three by its seed three times: a mean over copies is the seed's own
+    value, so that every method takes part with the mean over all its seeds, the number that the board shows.
+    """
+    seeds = [len(rows) for targets in found for rows in targets]
+    wanted = math.lcm(*seeds)
+    if wanted * sum(map(len, found)) > _MOST_ROWS:
+        wanted = min(seeds)
+    return np.stack([np.concatenate([_repeated(rows, wanted) for rows in targets]) for targets in found])
+
+
+def _repeated(rows: NDArray[np.float64], wanted: int) -> NDArray[np.float64]:
+    return np.tile(rows, (max(1, wanted // len(rows)), 1))[:wanted]
+
+
+def _rates_shown(picked: pd.DataFrame, places: dict[tuple[str, str], str] | None) -> pd.DataFrame:
+    """The rates of the rows, best first at each false-positive rate; a column of places if there are any to give."""
+    result = []
+    for name, fpr in _RATES.items():
+        at = f"{100 * fpr:g} % FPR"
+        reasons = picked[f"{name}_reason"]
+        if picked[name].isna().all():
+            told = {"At": at, "Method": "all", "TPR": f"not estimable: {reasons.iloc[0]}"}
+            result.append(told if places is None else {**told, "Place": "–"})
             continue
-        for each in ranking.methods:
-            shown = words.percent_span(each.estimate, each.interval.low, each.interval.high)
-            place = words.places(each.rank_low, each.rank_high)
-            result.append({"At": f"{100 * fpr:g} % FPR", "Method": each.name, "TPR": shown, "Place": place})
+        for _, row in picked.sort_values(name, ascending=False, kind="stable").iterrows():
+            shown = words.percent_span(row[name], row[f"{name}_low"], row[f"{name}_high"])
+            told = {"At": at, "Method": str(row["label"]), "TPR": shown}
+            result.append(told if places is None else {**told, "Place": places[name, row["label"]]})
     return pd.DataFrame(result)

@@ -40,7 +40,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "TPR at 0.1 % FPR": "Share of members found while one non-member in a thousand is wrongly called a member.",
     "Over blind": "AUC minus that of the best attack that never asks the model anything, on the same people.",
     "p, Holm": "Chance of so large a difference if there were none, corrected for the number of methods.",
-    "On control": "AUC of the same attack on a model that saw none of these people. An honest attack has 0.5 here.",
+    "On control": "AUC of the same attack on a model that saw none of these people, not always of the target's "
+    "architecture. An honest attack has 0.5 here.",
     "Queries": "Texts and photos encoded, gradients and training steps, for all people together, per seed.",
     "Seconds": "Fitting and scoring, per seed, on the machine of the record; shadow models count as if trained anew.",
     "Steps": "Optimizer steps of shadow models.",
@@ -193,6 +194,24 @@ def control_verdict(rows: pd.DataFrame) -> tuple[bool | None, str]:
     names = ", ".join(outside["label"])
     expected = "; one in twenty intervals misses 0.5 by chance alone" if len(outside) <= max(1, tested // 10) else ""
     return False, f"{len(outside)} of {tested} intervals on the control leave 0.5 out ({names}){expected}."
+
+
+def control_design(targets: Iterable[str], controls: Iterable[str]) -> str:
+    """That targets are built otherwise than the controls beside them; empty if they are alike.
+
+    Args:
+        targets: architecture of each model that is attacked.
+        controls: architectures of the controls.
+    """
+    known, own = sorted(set(controls)), list(targets)
+    others = [architecture for architecture in own if architecture not in known]
+    if not known or not others:
+        return ""
+    who = f"{len(others)} of these {len(own)} models have" if len(own) > 1 else f"this target has ({others[0]})"
+    return (
+        f"The control has another architecture ({'; '.join(known)}) than {who}: it shows that these people give "
+        "nothing away by themselves, not how a model of that architecture without them would answer."
+    )
 
 
 def difference(a: str, b: str, value: float, interval: Interval, p: float) -> str:

@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlparse
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 from tests.app.fictional import World, build_board
 
-from idbench.results import MethodRef
-from idbench_leaderboard import app, tables
+from idbench.api import Silent
+from idbench.errors import DataError
+from idbench.results import MethodRef, write_run
+from idbench_leaderboard import app, tables, words
 from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.building import build
+from idbench_leaderboard.collect import collect
+from idbench_leaderboard.inputs import SplitLabels
 
 SCRIPT = Path(app.__file__).with_name("main.py")
 PAGES = ("board", "method", "compare", "target", "split", "glossary")
@@ -28,7 +38,7 @@ def _one(page: str, folder: str) -> None:
     import_module(f"idbench_leaderboard.app.views.{page}").page(board, view)
 
 
-def opened(page: str, board: Path, **query: str) -> AppTest:
+def opened(page: str, board: Path, **query: str | list[str]) -> AppTest:
     """A page as a reader finds it behind an address."""
     test = AppTest.from_function(_one, args=(page, str(board)), default_timeout=60)
     for name, value in query.items():
@@ -192,6 +202,212 @@ def test_target_without_a_control_says_how_to_run_one(world: World, tmp_path: Pa
     assert "No control was run for the corpus fiction-a" in text(opened("target", tmp_path / "board"))
 
 
+DEFENSE = MethodRef(
+    name="blur",
+    version="1",
+    title="Blur",
+    distribution="fiction",
+    code_sha256="7" * 64,
+    access=(),
+    knowledge=(),
+    track="blind",
+)
+
+
+def test_links_to_a_method_show_the_row_that_was_clicked(filled: Path) -> None:
+    test = opened("board", filled, settings="true", verified="true", track="black-box")
+    table = test.dataframe[1].value
+    few = table[table["Method"] == "keen (photos=1)"]
+    query: dict[str, Any] = parse_qs(urlparse(few["Details"].item()).query)
+    method = opened("method", filled, **query)
+    assert not method.warning
+    assert method.selectbox(key="method").value == "keen (photos=1)"
+    assert method.toggle(key="verified").value
+    assert method.selectbox(key="track").value == "black-box"
+
+
+def test_links_keep_the_defense(world: World, tmp_path: Path) -> None:
+    world.write(tmp_path / "results", "keen", defense=DEFENSE)
+    build_board(world, tmp_path / "results", tmp_path / "board")
+    test = opened("board", tmp_path / "board", defense="blur")
+    details = next(each.value for each in test.dataframe if "Details" in each.value)["Details"].item()
+    method = opened("method", tmp_path / "board", **parse_qs(urlparse(details).query))
+    assert method.selectbox(key="method").value == "keen + blur"
+    command = next(each.value for each in method.code if "#" in each.value)
+    assert "# repeats the attack without the defense blur" in command
+    assert "--defense" not in command.splitlines()[-1]
+
+
+def test_what_a_link_asks_for_and_is_not_here_is_named(filled: Path) -> None:
+    test = opened("board", filled, target="fiction-z", track="loud")
+    assert any("Target: the link asks for `fiction-z`" in each.value for each in test.warning)
+    assert any("Track: the link asks for `loud`" in each.value for each in test.warning)
+    assert not opened("board", filled, target="fiction-b", track="text-only").warning
+    test = opened("method", filled, method="keen (photos=1)")
+    assert any("asks for `keen (photos=1)`" in each.value for each in test.warning)
+    test = opened("compare", filled, methods=["keen", "gone"])
+    assert any("asks for `gone`" in each.value for each in test.warning)
+
+
+def test_settings_that_nobody_usually_takes_are_pointed_at(world: World, tmp_path: Path) -> None:
+    world.write(tmp_path / "results", "keen", parameters={"photos": 1, "prompts": 21})
+    build_board(world, tmp_path / "results", tmp_path / "board")
+    assert "switch on *Every parameter setting*" in text(opened("board", tmp_path / "board"))
+    shown = opened("board", tmp_path / "board", settings="true")
+    assert "keen (photos=1)" in text(shown)
+
+
+def test_checked_records_stand_beside_checked_controls_only(world: World, tmp_path: Path) -> None:
+    world.write(tmp_path / "results", "keen")
+    world.write(tmp_path / "results", "keen", "fiction-0", verification="self-reported")
+    build_board(world, tmp_path / "results", tmp_path / "board")
+    board, view = Board(tmp_path / "board"), View("fiction", 1, "fiction-a", "fiction-a")
+    assert board.rows(view)["control_auc"].notna().all()
+    assert board.rows(View("fiction", 1, "fiction-a", "fiction-a", verified=True))["control_auc"].isna().all()
+    test = opened("target", tmp_path / "board", verified="true")
+    assert "No record of a control passes these filters" in text(test)
+
+
+def test_a_control_of_another_architecture_is_named(world: World, tmp_path: Path) -> None:
+    for name, design in (("fiction-0", "ResNet"), ("fiction-1", "ViT-tiny")):
+        for method in ("keen", "random"):
+            record = world.record(method, "fiction-0")
+            changes = {"name": name, "architecture": design, "sha256": name[-1] * 64}
+            record = record.model_copy(update={"target": record.target.model_copy(update=changes)})
+            write_run(tmp_path / name, record, world.table(0.0, None, 0, f"{method} on {name}"))
+    for method in ("keen", "random"):
+        world.write(tmp_path / "fiction-0", method)
+    build_board(world, tmp_path / "fiction-0", tmp_path / "board")
+    test = opened("target", tmp_path / "board")
+    assert "The control has another architecture (ResNet) than this target has (ViT-tiny)" in text(test)
+    (tmp_path / "fiction-1").rename(tmp_path / "fiction-0" / "more")
+    build_board(world, tmp_path / "fiction-0", tmp_path / "both")
+    assert "another architecture" not in text(opened("target", tmp_path / "both"))
+    board = Board(tmp_path / "both")
+    alike = board.controls(View("fiction", 1, "fiction-a", "fiction-a")).set_index(["target", "method"])["auc"]
+    row = board.rows(View("fiction", 1, "fiction-a", "fiction-a")).set_index("method").loc["keen"]
+    assert row["control_auc"] == alike["fiction-1", "keen"]
+
+
+def test_only_a_number_of_photos_is_varied(world: World, tmp_path: Path) -> None:
+    assert tables.photo_count('{"photo_features": "target", "use_photos": true}') is None
+    assert tables.photo_count('{"photos_per_person": null, "photo_features": "x"}') == "photos_per_person"
+    for features in ("target", "other"):
+        parameters = {"photos": 5, "photo_features": features}
+        world.write(tmp_path / "results", "keen", parameters=parameters)
+    build_board(world, tmp_path / "results", tmp_path / "board")
+    board, view = Board(tmp_path / "board"), View("fiction", 1, "fiction-a", "fiction-a", settings="all")
+    for _, row in board.rows(view).iterrows():
+        assert len(tables.by_photos(board, view, row)) == 1
+
+
+def test_methods_without_photos_are_not_said_to_take_all(world: World, tmp_path: Path) -> None:
+    bare = {"prompts": 21, "photo_features": "target", "photos": "none"}
+    world.write(tmp_path / "results", "mild", parameters=bare, photos_per_case=0.0)
+    build_board(world, tmp_path / "results", tmp_path / "board")
+    said = text(opened("method", tmp_path / "board"))
+    assert "used no photo of anybody" in said
+    assert "--param" not in said
+
+
+def test_what_is_not_estimable_is_said_in_words(filled: Path, several: Path) -> None:
+    assert "TPR at 1 % FPR is not estimable: a false-positive rate of 0.01" in text(opened("method", several))
+    assert "is not estimable" not in text(opened("method", filled))
+
+
+def test_commands_name_targets_that_can_be_asked(several: Path) -> None:
+    method = opened("method", several, target="all of fiction-a", method="keen")
+    commands = [each.value for each in method.code]
+    options = "--split fiction --target fiction-a,fiction-a-deep,fiction-a-wide"
+    assert f"bench run --method keen {options} --param photos=1" in commands
+    assert not any("all of" in command for command in commands)
+    control = opened("method", several, target="fiction-0", corpus="fiction-b", method="keen")
+    assert any("--target fiction-0 --corpus fiction-b --param photos=1" in each.value for each in control.code)
+
+
+def test_places_speak_of_the_rates_that_the_board_shows(world: World, tmp_path: Path) -> None:
+    for seed in range(3):
+        world.write(tmp_path / "results", "keen", seed=seed)
+    world.write(tmp_path / "results", "mild")
+    for seed in range(2):
+        world.write(tmp_path / "results", "random", seed=seed)
+    build_board(world, tmp_path / "results", tmp_path / "board")
+    board, view = Board(tmp_path / "board"), View("fiction", 1, "fiction-a", "fiction-a")
+    rows = board.rows(view)
+    told = tables.rate_places(board, view, rows)
+    for _, row in rows.iterrows():
+        cell = told[(told["Method"] == row["label"]) & (told["At"] == "10 % FPR")]["TPR"].item()
+        assert cell == words.percent_span(row["tpr_10"], row["tpr_10_low"], row["tpr_10_high"])
+    ten = told[told["At"] == "10 % FPR"].set_index("Method")["Place"]
+    assert ten["keen"] == "1"
+
+
+def test_targets_with_more_seeds_weigh_no_more(world: World, tmp_path: Path) -> None:
+    targets = ("fiction-a", "fiction-a-wide")
+    for target in targets:
+        world.write(tmp_path / "results", "random", target)
+        world.write(tmp_path / "results", "keen", target)
+    for seed in (1, 2):
+        world.write(tmp_path / "results", "keen", "fiction-a", seed)
+    build_board(world, tmp_path / "results", tmp_path / "board")
+    board = Board(tmp_path / "board")
+
+    def keen(target: str) -> np.ndarray[Any, np.dtype[np.float64]]:
+        view = View("fiction", 1, target, "fiction-a")
+        rows = board.rows(view)
+        first, second = (rows[rows["method"] == method].iloc[0] for method in ("keen", "random"))
+        found = tables.people(board, view, first, second)
+        assert found is not None
+        assert found["a"][found["who"] == "members"].mean() == pytest.approx(100 * first["auc"])
+        return found["a"].to_numpy()
+
+    assert keen("all of fiction-a") == pytest.approx((keen(targets[0]) + keen(targets[1])) / 2)
+
+
+def _build(results: Path, labels: SplitLabels, out: Path) -> None:
+    build(collect([results]).runs, [labels], out, Silent())
+
+
+def test_without_public_labels_no_place_is_promised(world: World, tmp_path: Path) -> None:
+    world.write(tmp_path / "results", "keen")
+    world.write(tmp_path / "results", "random")
+    _build(tmp_path / "results", world.labels(public=False), tmp_path / "board")
+    test = opened("compare", tmp_path / "board")
+    assert "No places here" in text(test)
+    assert "Places that the data allow" not in text(test)
+    assert "Place" not in test.dataframe[1].value
+
+
+def test_everybody_is_counted_by_training_pictures(world: World, tmp_path: Path) -> None:
+    labels = world.labels()
+    known = labels.corpora["fiction-a"]
+    alone = np.where(np.arange(known.occurrences.size) == 0, 999, known.occurrences)
+    changed = replace(labels, corpora={**labels.corpora, "fiction-a": replace(known, occurrences=alone)})
+    world.write(tmp_path / "results", "random")
+    _build(tmp_path / "results", changed, tmp_path / "board")
+    shown = opened("split", tmp_path / "board").dataframe[-1].value
+    assert shown["Members"].sum() == world.people
+    assert shown[shown["Training pictures"] == 999]["Members"].tolist() == [1]
+    _build(tmp_path / "results", replace(changed, public=False), tmp_path / "sums")
+    test = opened("split", tmp_path / "sums")
+    assert test.dataframe[-1].value["Members"].sum() == world.people - 1
+    assert "a number that a single member has is left out" in text(test)
+
+
+@pytest.mark.parametrize(
+    "name", ["curves.parquet", "people.parquet", "samples.parquet", "about.json", "entries.parquet"]
+)
+def test_a_damaged_file_gets_a_sentence(name: str, filled: Path, tmp_path: Path) -> None:
+    shutil.copytree(filled, tmp_path / "board")
+    (tmp_path / "board" / name).write_bytes(b"{ damaged")
+    board, view = Board(tmp_path / "board"), View("fiction", 1, "fiction-a", "fiction-a")
+    with pytest.raises(DataError, match=f"{name} of the board .* cannot be read"):
+        board.curve("x")
+        board.people("fiction", 1, "fiction-a")
+        board.split_card("fiction", 1)
+        board.rows(view)
+
+
 @pytest.fixture(scope="module")
 def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A board of three models of one corpus, one of another, and a control."""
@@ -265,8 +481,6 @@ def test_split_shows_card_audit_and_sizes(filled: Path) -> None:
 
 
 def test_split_warns_when_a_blind_attack_is_not_blind(world: World, tmp_path: Path) -> None:
-    from idbench.results import write_run
-
     write_run(tmp_path / "results", world.record("blind-look"), world.table(1.5, "fiction-a", 0))
     build_board(world, tmp_path / "results", tmp_path / "board")
     assert "Look closer: blind-look is not at chance" in text(opened("split", tmp_path / "board"))

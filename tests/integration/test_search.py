@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -126,3 +127,25 @@ def test_neighbours_and_faces(bench: Bench, tmp_path: Path) -> None:
         assert 0 <= near["clip_rate"] <= 1
         # A photo that lies in the index is its own nearest neighbour.
         assert (near["nearest"][0]["similarity"] > 0.999) == (person in chosen[:2])
+
+
+def test_what_stands_in_a_corpus_is_text(bench: Bench, names: Path, tmp_path: Path) -> None:
+    """Brackets that look like the terminal's markup, and a file's name that is not UTF-8."""
+    bench.environment["PYTHONIOENCODING"] = "utf-8:strict"
+    shard = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.tsv")
+    Path(shard).write_text("Ann Lee [/b] [red]x\thttp://x/0\n")
+    for json_too in ((), ("--json",)):
+        done = bench("data", "search", shard, "--names", str(names), *json_too)
+        assert done.returncode == 0, done.stderr
+        assert "udcff.tsv:1" in done.stdout
+        assert "Ann Lee [/b] [red]x" in done.stdout
+
+
+def test_told_before_the_work(bench: Bench, corpus: Path, names: Path, tmp_path: Path) -> None:
+    arguments = ("data", "search", str(corpus), "--names", str(names))
+    assert "no neighbours to look at" in refused(bench(*arguments, "--photos", "."))
+    wrong = ("--index", ".", "--model", "avatars-a", "--pictures", "nowhere")
+    assert "nowhere is not a folder" in refused(bench(*arguments, *wrong))
+    done = bench(*arguments, "--labels", f"{names}/x.parquet", "--corpus-name", "toy")
+    assert "--labels" in refused(done)
+    assert not done.stdout

@@ -5,12 +5,23 @@ from __future__ import annotations
 import errno
 import os
 import pickle
+import resource
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from idbench.errors import IdbenchError, StorageError, UnknownNameError
-from idbench.storage import atomic_dir, atomic_path, cache_dir, explain, write_text
+from idbench.storage import (
+    atomic_dir,
+    atomic_path,
+    cache_dir,
+    check_writable,
+    copy_files,
+    explain,
+    storage_errors,
+    write_text,
+)
 
 
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
@@ -84,3 +95,37 @@ def test_errors_survive_the_way_between_processes() -> None:
 def test_unknown_names_come_with_the_nearest() -> None:
     assert "Did you mean 'tuni'?" in str(UnknownNameError("attack", "tunni", ["tuni", "idia"]))
     assert "Known: idia, tuni." in str(UnknownNameError("attack", "zzz", ["tuni", "idia"]))
+
+
+def test_a_folder_is_copied_or_says_why_not(tmp_path: Path) -> None:
+    (tmp_path / "source" / "data").mkdir(parents=True)
+    (tmp_path / "source" / "data" / "large").write_bytes(bytes(5000))
+    (tmp_path / "source" / "small").write_text("x")
+    (tmp_path / "copy").mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(StorageError) as caught:
+            copy_files(tmp_path / "source", tmp_path / "copy")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert caught.value.message == f"Cannot use {tmp_path / 'copy' / 'data' / 'large'}: File too large."
+    copy_files(tmp_path / "source", tmp_path / "copy")
+    assert (tmp_path / "copy" / "data" / "large").read_bytes() == bytes(5000)
+    assert (tmp_path / "copy" / "small").read_text() == "x"
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    check_writable(tmp_path / "new" / "folder", "--out")
+    assert not list((tmp_path / "new" / "folder").iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageError, match="in the way") as caught:
+        check_writable(tmp_path / "file" / "folder", "--out")
+    assert "--out" in caught.value.hint
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_numpys_word_for_a_full_disk_is_understood() -> None:
+    """It says how much was written, and leaves out the system's number for why not all."""
+    with pytest.raises(StorageError, match="No space left"), storage_errors(Path("/dev/full")):
+        np.zeros(1 << 16).tofile("/dev/full")

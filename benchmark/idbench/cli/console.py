@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from idbench.api import Reporter
 from idbench.errors import IdbenchError
@@ -58,13 +59,13 @@ def bars() -> Iterator[Bars]:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()) -> None:
-    """Print a table; columns named in `right` are aligned to the right."""
-    shown = Table(title=title or None, title_justify="left", title_style="bold", show_header=any(columns))
+    """Print a table; columns named in `right` are aligned to the right. Brackets are text: captions hold any."""
+    shown = Table(title=Text(title, "bold") if title else None, title_justify="left", show_header=any(columns))
     numbers = set(right)
     for column in columns:
-        shown.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+        shown.add_column(Text(column), justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*row)
+        shown.add_row(*map(Text, row))
     wide_enough(shown)
 
 

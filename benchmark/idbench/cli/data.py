@@ -49,16 +49,17 @@ def build(
     recipe = find_recipe(name)
     for folder in filter(None, (out, labels)):
         _check_new(folder)
+    given = {"faces": faces, "pairs": pairs, "lists": lists, "secret-seed": secret_seed, "labels": labels}
+    known = (*recipe.needs, "secret-seed", "labels") if isinstance(recipe, SourcedRecipe) else ()
+    _refuse(recipe.name, [option for option, value in given.items() if value and option not in known])
     if not isinstance(recipe, SourcedRecipe):
-        given = {"--faces": faces, "--pairs": pairs, "--lists": lists, "--secret-seed": secret_seed, "--labels": labels}
-        _refuse(recipe.name, [option for option, value in given.items() if value] + ["--download"] * download)
+        _refuse(recipe.name, ["download"] * download)
         _build_known(recipe, out, dry_run)
         return
-    if labels is not None and (secret_seed is None or out is None):
-        raise IdbenchError(
-            "--labels needs --secret-seed and --out: labels are withheld from the folder that is published.",
-            hint=f"Type: bench data build {name} ... --secret-seed FILE --out PUBLIC --labels PRIVATE",
-        )
+    if download and faces is not None:
+        raise IdbenchError("--faces and --download exclude each other.", hint="Give one of them.")
+    if labels is not None:
+        _check_withheld(recipe, secret_seed, out, labels)
     seed = None if secret_seed is None else read_secret(secret_seed)
     _build_sourced(recipe, Sources(faces, pairs, seed, lists), download, Folders(out, labels), dry_run)
 
@@ -76,11 +77,28 @@ def _check_new(folder: Path) -> None:
         raise IdbenchError(f"{folder} exists already.", hint="Choose a new folder, or remove that one first.")
 
 
+def _check_withheld(recipe: SourcedRecipe, secret_seed: Path | None, out: Path | None, labels: Path) -> None:
+    """Refuse what would leave no labels to withhold, or write one folder over the other."""
+    if secret_seed is None or out is None:
+        raise IdbenchError(
+            "--labels needs --secret-seed and --out: labels are withheld from the folder that is published.",
+            hint=f"Type: bench data build {recipe.name} ... --secret-seed FILE --out PUBLIC --labels PRIVATE",
+        )
+    if not recipe.corpora:
+        raise IdbenchError(
+            f"The labels of {recipe.name} follow from no seed: they cannot be withheld.", hint="Leave --labels out."
+        )
+    public, private = out.resolve(), labels.resolve()
+    if public.is_relative_to(private) or private.is_relative_to(public):
+        raise IdbenchError(
+            f"{out} and {labels} lie within each other: what is published would hold or replace the labels.",
+            hint="Choose two folders apart.",
+        )
+
+
 def _refuse(name: str, given: list[str]) -> None:
     if given:
-        raise IdbenchError(
-            f"{name} is not made from data of yours: {given[0]} means nothing to it.", hint="Leave it out."
-        )
+        raise IdbenchError(f"--{given[0]} means nothing to {name}.", hint="Leave it out.")
 
 
 def _build_known(recipe: SplitRecipe, out: Path | None, dry_run: bool) -> None:

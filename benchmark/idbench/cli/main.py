@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -70,6 +71,10 @@ def _gather() -> None:
 def main() -> None:
     """Run `bench` with the arguments of this process and exit."""
     signal.signal(signal.SIGTERM, _terminate)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file's name need not be text: it is shown escaped, where it would end the command.
+            stream.reconfigure(errors="backslashreplace")
     try:
         _gather()
         status = app(prog_name="bench", standalone_mode=False)

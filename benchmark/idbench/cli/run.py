@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -12,6 +13,9 @@ from idbench.errors import IdbenchError
 if TYPE_CHECKING:
     from idbench.runner.execute import Executed
     from idbench.runner.grid import Grid, Outcome
+
+
+T = TypeVar("T")
 
 
 def run(
@@ -39,7 +43,7 @@ def run(
 ) -> None:
     """Run an attack and print AUC, TPR at low FPR, tests, cost, and where the record is."""
     from idbench.runner.execute import Options
-    from idbench.runner.grid import make_grid, run_grid, run_unscored
+    from idbench.runner.grid import make_grid, run_grid, run_unscored, unable
     from idbench.runner.registry import list_attacks, load_attack, make_attack
     from idbench.splits import load_split
 
@@ -49,13 +53,22 @@ def run(
     for name in methods:  # a mistyped word is told at once, not after a split was built
         make_attack(load_attack(name), preset, params)
     with console.bars() as progress:
-        grid = make_grid(
-            load_split(split, progress), methods, target, range(seed, seed + seeds), corpus, preset, params
-        )
+        loaded = load_split(split, progress)
+        # Who says `all` means all that can run here; who names a method is told why it cannot.
+        left_out = unable(loaded, target, [name for name in usable if name not in method])
+        methods = [name for name in methods if name not in left_out]
+        grid = make_grid(loaded, methods, target, range(seed, seed + seeds), corpus, preset, params)
         wanted = Options(results, device, time_limit, force)
         withheld = grid.split.manifest.withheld is not None
-        unscored = list(run_unscored(grid, wanted, progress)) if withheld and not dry_run else []
-        outcomes = [] if dry_run or withheld else list(run_grid(grid, wanted, progress))
+        unscored, problem = _collect(run_unscored(grid, wanted, progress)) if withheld and not dry_run else ([], None)
+        scored = not (dry_run or withheld)
+        outcomes, trouble = _collect(run_grid(grid, wanted, progress)) if scored else ([], None)
+    failure = problem or trouble
+    if failure is not None and not (unscored or outcomes):
+        raise failure
+    if not json:
+        for name, reason in left_out.items():
+            console.say(f"{name} is left out: {reason}.")
     if dry_run:
         _announce(grid, wanted.results.as_posix(), json)
     elif withheld:
@@ -64,6 +77,19 @@ def run(
         _write_json(grid, outcomes)
     else:
         _print(grid, outcomes)
+    if failure is not None:
+        raise failure
+
+
+def _collect(found: Iterable[T]) -> tuple[list[T], IdbenchError | None]:
+    """What came before the first error, and the error: what is finished is shown all the same."""
+    kept: list[T] = []
+    try:
+        for one in found:
+            kept.append(one)
+    except IdbenchError as error:
+        return kept, error
+    return kept, None
 
 
 def _print_unscored(grid: Grid, runs: list[Executed], json: bool) -> None:
@@ -119,8 +145,10 @@ def _write_json(grid: Grid, outcomes: list[Outcome]) -> None:
 
 
 def _print_pooled(grid: Grid, outcomes: list[Outcome]) -> None:
-    from idbench.runner.pooling import pool
+    from idbench.runner.pooling import FEWEST, pool, unpooled
 
+    for name in unpooled(grid.split, outcomes):
+        console.say(f"{name} is not pooled: its targets have different numbers of members in the test part")
     pooled = pool(grid.split, outcomes)
     if not pooled:
         return
@@ -143,6 +171,12 @@ def _print_pooled(grid: Grid, outcomes: list[Outcome]) -> None:
         right=("targets", "seeds", "sd over targets"),
     )
     console.say("pooled: mean over targets and seeds; intervals by drawing people, each with all scores; no controls")
+    narrow = [f"{r.fpr:.0%}" for r in pooled[0].tpr[:2] if r.value is not None and r.fpr < FEWEST * r.resolution]
+    if narrow:
+        console.say(
+            f"pooled TPR at {' and '.join(narrow)} FPR rests on fewer than {FEWEST} false positives: "
+            "its interval is too narrow"
+        )
 
 
 def _print(grid: Grid, outcomes: list[Outcome]) -> None:

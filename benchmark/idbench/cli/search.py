@@ -120,7 +120,7 @@ def search(
     from idbench.search.report import Assumptions, report
 
     nearness = _Nearness(index, service, index_name, model, k, face_classifier, clip_hits, pictures, fetch, device)
-    _check(corpus, nearness, labels, corpus_name, code_points and (fold_case or fold_accents))
+    _check(corpus, nearness, photos, labels, corpus_name, code_points and (fold_case or fold_accents))
     rules = Rules(Folding(fold_case, fold_accents, not code_points), not substring)
     reading = ReadOptions(column, header, replace_invalid)
     assumptions = Assumptions(assume_namesake, assume_caption, assume_named, assume_seen)
@@ -130,6 +130,8 @@ def search(
         if dry_run:
             console.say(f"would search {len(people.sought)} people in {len(found.shards) if found else 0} files")
             return
+        if labels:
+            _check_labels(labels)
         # First what can fail early: a dead service or a damaged classifier must not cost a walk through the corpus.
         near = _near(people, nearness, rules, progress) if index or service else {}
         captions = None
@@ -167,8 +169,8 @@ def train(
 ) -> None:
     """Train a face classifier on a folder of people; an interrupted training goes on where it stopped."""
     from idbench.runner.opening import choose_device
-    from idbench.search.faces.people import read_people
     from idbench.search.faces.training import FaceRecipe, train_classifier
+    from idbench.splits.injected.people import list_people
 
     recipe = FaceRecipe(
         arch=arch,
@@ -182,8 +184,9 @@ def train(
         weights=weights,
         device=choose_device(device),
     )
+    found = list_people(folder)
     with console.bars() as progress:
-        trained = train_classifier(read_people(folder), out, recipe, progress)
+        trained = train_classifier(found.people, out, recipe, progress)
     spec = trained.spec
     if json:
         console.write_json(
@@ -191,6 +194,8 @@ def train(
             | {"photos": trained.photos, "left_out": [str(path) for path in trained.left_out]}
         )
         return
+    for note in found.notes:
+        console.say(note)
     console.say(f"{len(spec.people)} people, {trained.photos} photos, {text.seconds(trained.seconds)}, in {out}")
     if trained.left_out:
         console.say(f"{len(trained.left_out)} pictures are damaged or show no face, e.g. {trained.left_out[0]}")
@@ -198,7 +203,12 @@ def train(
 
 
 def _check(
-    corpus: list[str] | None, near: _Nearness, labels: Path | None, corpus_name: str | None, contradiction: bool
+    corpus: list[str] | None,
+    near: _Nearness,
+    photos: Path | None,
+    labels: Path | None,
+    corpus_name: str | None,
+    contradiction: bool,
 ) -> None:
     """Refuse what does not fit together before any work is done."""
     problems = (
@@ -207,8 +217,11 @@ def _check(
         (near.index and near.service, "--index and --service exclude each other.", "Give one of them."),
         (near.index and not near.model, "--index needs --model: photos must be embedded as the index was.",
          "E.g. --model open_clip:ViT-L-14/openai."),
-        ((near.face_classifier or near.clip_hits) and not (near.index or near.service),
+        ((near.face_classifier or near.clip_hits or near.pictures or near.fetch or photos)
+         and not (near.index or near.service),
          "There are no neighbours to look at.", "Give --index FOLDER or --service URL."),
+        (near.pictures and not near.pictures.is_dir(), f"{near.pictures} is not a folder.",
+         "Give with --pictures the folder to which the index's image_path is relative."),
         (near.clip_hits and not near.model, "--clip-hits needs --model.", "E.g. --model open_clip:ViT-L-14/openai."),
         (labels and not corpus_name, "--labels needs --corpus-name.", "The labels table names the corpus."),
         (contradiction, "--code-points and folding exclude each other.", "Give one of them."),
@@ -216,6 +229,14 @@ def _check(
     for wrong, message, hint in problems:
         if wrong:
             raise IdbenchError(message, hint=hint)
+
+
+def _check_labels(labels: Path) -> None:
+    from idbench.storage import check_writable
+
+    if labels.is_dir():
+        raise IdbenchError(f"{labels} is a folder.", hint="Name a file with --labels, e.g. labels.parquet.")
+    check_writable(labels.parent, "--labels")
 
 
 def _people(names: Path | None, split: str | None, photos: Path | None, progress: Progress) -> _People:
@@ -294,21 +315,24 @@ def _portraits(people: _People, clip: Clip | None) -> Iterator[Portraits]:
 
 
 def _answers(one: Sought) -> frozenset[str]:
-    """How a classifier may call a person: by the identity or a name, with blanks or with underscores."""
-    return frozenset({one.identity, *one.spellings, *(spelling.replace(" ", "_") for spelling in one.spellings)})
+    """How a judge may call a person: by the identity or a name, as they stand or as folders stand for them."""
+    from idbench.splits.injected.people import name_of
+
+    words = (one.identity, *one.spellings)
+    return frozenset({*words, *map(name_of, words)})
 
 
 def _photos(people: _People) -> Iterator[list[bytes]]:
     """Encoded photos of everybody, in order; empty lists for people without."""
-    from idbench.search.faces.people import read_people
+    from idbench.splits.injected.people import list_people, name_of
     from idbench.storage import storage_errors
 
-    folders = {person.name: person for person in read_people(people.folder)} if people.folder is not None else {}
+    folders = {one.name: one for one in list_people(people.folder).people} if people.folder is not None else {}
     for index, one in enumerate(people.sought):
         if people.folder is None:
             yield list(people.split.read_photos(people.split.identities[index].photos)) if people.split else []
             continue
-        wanted = (one.identity, one.name, one.name.replace(" ", "_"))
+        wanted = map(name_of, (one.identity, *one.spellings))
         person = next((folders[name] for name in wanted if name in folders), None)
         with storage_errors(people.folder):
             yield [path.read_bytes() for path in person.photos] if person else []

@@ -25,7 +25,9 @@ def train(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="File for the weights of one target, or folder of full-size ones; default: in the cache."),
+        typer.Option(
+            help="File (.safetensors) for one target, trained anew; folder of full-size ones; default: in the cache."
+        ),
     ] = None,
     threads: Annotated[
         int, typer.Option(min=1, help="More than one is faster, but rounds otherwise than the shipped weights did.")
@@ -52,6 +54,13 @@ def train(
             raise TargetError(
                 "A full-size training is not thrown away.", hint="Remove its folder, or name another: --out."
             )
+        for option in ("device", "threads"):
+            source = context.get_parameter_source(option)
+            if source is not None and source.name == "COMMANDLINE":
+                raise TargetError(
+                    f"--{option} means nothing to open_clip's trainer, which trains {name}.",
+                    hint="Say --gpus N; 0 is the processor.",
+                )
         train_full_size(full_size, name, Wanted(arch, gpus, nodes, rendezvous, out, tuple(context.args)), dry_run)
         return
     given = {"--arch": arch, "--gpus": gpus is not None, "--nodes": nodes > 1, "--rendezvous": rendezvous}

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from idbench.api import Progress
-from idbench.errors import IdbenchError
+from idbench.api import Access, Knowledge, Progress
+from idbench.errors import IdbenchError, StorageError
 from idbench.results import Run, Summary, run_path, write_summary
 from idbench.runner.evaluate import summarize
 from idbench.runner.execute import Executed, Options, execute
 from idbench.runner.plan import Plan, check_trained_on, choose_targets, corpus_for, split_ref, target_ref
 from idbench.runner.registry import blind_attacks, load_attack, make_attack
-from idbench.splits import Split
+from idbench.splits import Split, corpus_names
 from idbench.targets import TargetSpec
 from idbench.targets.fetch import pin_target
 
@@ -31,6 +31,14 @@ class Outcome:
     run: Run
     summary: Summary
     reused: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A run that ended without a record."""
+
+    plan: Plan
+    error: IdbenchError
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,28 @@ def make_grid(
     return grid
 
 
+def unable(split: Split, target: str | None, methods: Sequence[str]) -> dict[str, str]:
+    """Which methods cannot run on a split and its targets at all, with the reason.
+
+    Args:
+        split: the identities.
+        target: as typed, see `choose_targets`.
+        methods: names of attacks.
+    """
+    if not methods:
+        return {}
+    unknown = [spec.name for spec in choose_targets(split, target) if spec.recipe is None]
+    auxiliary = f"{split.manifest.name}-aux" in corpus_names()
+    reasons = {}
+    for name in methods:
+        card = load_attack(name).card
+        if Knowledge.AUXILIARY_PEOPLE in card.knowledge and not auxiliary:
+            reasons[name] = f"{split.manifest.name} has no auxiliary people"
+        elif Access.TRAIN_SHADOWS in card.access and unknown:
+            reasons[name] = f"nobody knows the recipe that {unknown[0]} was trained by"
+    return reasons
+
+
 def plans(grid: Grid) -> Iterator[Plan]:
     """The runs of a grid, in the order in which they are executed: target by target, method by method."""
     for target in grid.targets:
@@ -110,19 +140,24 @@ def finished(plan: Plan, results: Path) -> bool:
 def run_grid(grid: Grid, options: Options, progress: Progress) -> Iterator[Outcome]:
     """Execute a grid target by target, then the blind attacks that each target's results are compared with.
 
-    An interrupted grid is resumed by asking for it again: what is finished is read, not run.
+    An interrupted grid is resumed by asking for it again: what is finished is read, not run. A run that fails does not
+    keep the others from theirs.
 
     Raises:
-        IdbenchError: a run of the grid itself failed. A blind attack that fails is left out of the comparison.
+        StorageError: the disk refused; nothing more is tried.
+        IdbenchError: at the end, runs of the grid itself failed. A blind attack that fails is left out of the
+            comparison.
     """
+    failed: list[Failed] = []
     for target in grid.targets:
         own = replace(grid, targets=(target,))
-        executed = [(plan, execute(plan, options, progress)) for plan in plans(own)]
+        executed = list(_executed(own, options, progress, failed))
         blind = _run_blind(own, options, progress)
         for plan, done in executed:
             summary = summarize(done.run, plan.split, plan.corpus, blind, plan.seed, control=plan.control)
             write_summary(done.run, summary)
             yield Outcome(done.run, summary, done.reused)
+    _tell(grid, failed)
 
 
 def run_unscored(grid: Grid, options: Options, progress: Progress) -> Iterator[Executed]:
@@ -131,13 +166,47 @@ def run_unscored(grid: Grid, options: Options, progress: Progress) -> Iterator[E
     Records are written as ever; whoever holds the labels scores them.
 
     Raises:
-        IdbenchError: a run of the grid itself failed.
+        StorageError: the disk refused; nothing more is tried.
+        IdbenchError: at the end, runs of the grid itself failed.
     """
+    failed: list[Failed] = []
     for target in grid.targets:
         own = replace(grid, targets=(target,))
-        for plan in plans(own):
-            yield execute(plan, options, progress)
+        for _, done in _executed(own, options, progress, failed):
+            yield done
         _run_blind(own, options, progress)
+    _tell(grid, failed)
+
+
+def _executed(
+    grid: Grid, options: Options, progress: Progress, failed: list[Failed]
+) -> Iterator[tuple[Plan, Executed]]:
+    """Execute the runs of a grid; those that cannot be are added to `failed`."""
+    for plan in plans(grid):
+        try:
+            done = execute(plan, options, progress)
+        except StorageError:
+            raise  # it would meet every other run too
+        except IdbenchError as error:
+            failed.append(Failed(plan, error))
+        else:
+            yield plan, done
+
+
+def _tell(grid: Grid, failed: Sequence[Failed]) -> None:
+    """Raise what went wrong, the first of several with their number."""
+    if not failed:
+        return
+    first, n = failed[0], len(grid.targets) * len(grid.methods) * len(grid.seeds)
+    if n == 1:
+        raise first.error
+    others = ", ".join(dict.fromkeys(f"{f.plan.method.name} on {f.plan.target.name}" for f in failed[1:6]))
+    also = f" Then {others}{', ...' if len(failed) > 6 else ''}." if others else ""
+    raise IdbenchError(
+        f"{len(failed)} of {n} runs failed. {first.plan.method.name} on {first.plan.target.name}: "
+        f"{first.error.message}{also}",
+        hint=first.error.hint,
+    ) from first.error
 
 
 def _run_blind(grid: Grid, options: Options, progress: Progress) -> list[Run]:

@@ -14,7 +14,7 @@ from idbench.errors import DataError, TargetError, UnknownNameError
 from idbench.results import MethodRef, SplitRef, TargetRef
 from idbench.runner.registry import RegisteredAttack, params_dict
 from idbench.splits import Split
-from idbench.targets import TargetSpec, list_targets, resolve_target
+from idbench.targets import TargetSpec, TrainedHere, list_targets, resolve_target
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +130,9 @@ def check_trained_on(split: Split, target: TargetSpec) -> None:
     if expected is not None and target.corpus_digest not in (None, expected):
         raise TargetError(
             f"{target.name} was trained on another build of {target.corpus} than the one in {split.manifest.name}.",
-            hint=f"Type: bench target train {target.name}",
+            hint=f"Type: bench target train {target.name}"
+            if isinstance(target.weights, TrainedHere)
+            else "Train it on this build, or give --split the build that it was trained on.",
         )
 
 

@@ -13,6 +13,9 @@ from idbench.runner.evaluate import RATES, Judged, judge
 from idbench.runner.grid import Outcome
 from idbench.splits import Split
 
+FEWEST = 10
+"""Allowed false positives from which the bootstrap's interval of a TPR holds its level."""
+
 
 @dataclass(frozen=True, slots=True)
 class Pooled:
@@ -23,7 +26,8 @@ class Pooled:
         targets: those that were pooled; controls are left out, for chance is what they must show.
         seeds: runs of each target.
         auc: mean over targets and seeds; the interval speaks of new identities and of these very targets.
-        tpr: the same at each of `RATES`.
+        tpr: the same at each of `RATES`; where fewer than `FEWEST` false positives are allowed, the percentile
+            intervals are too narrow (see `metrics.bootstrap`).
         spread: standard deviation of the AUC over targets and seeds.
     """
 
@@ -42,28 +46,41 @@ def pool(split: Split, outcomes: Sequence[Outcome]) -> list[Pooled]:
     scores of one person on several targets are not independent, and counting them as so many people would make the
     interval too narrow. Membership may differ from target to target.
 
-    Methods with fewer than two targets are left out, and so are targets of which one has another number of members.
+    Methods with fewer than two targets are left out, and so are those of `unpooled`.
     """
+    return [
+        _pool(method, found, [_judged(split, o) for o in found])
+        for method, found in _several(split, outcomes).items()
+        if _alike(found)
+    ]
+
+
+def unpooled(split: Split, outcomes: Sequence[Outcome]) -> list[str]:
+    """Methods with several targets that cannot be pooled, for these have different numbers of members."""
+    return [method for method, found in _several(split, outcomes).items() if not _alike(found)]
+
+
+def _several(split: Split, outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
+    """The outcomes of each method that has more than one target, without controls and turned labels."""
     by_method: dict[str, list[Outcome]] = {}
     for outcome in outcomes:
-        if not outcome.summary.control:
+        trained_on = outcome.run.record.target.corpus
+        # Labels of another corpus turn an attack around: its mean with one that is not turned says nothing.
+        turned = trained_on in split.corpora and trained_on != outcome.summary.corpus
+        if not outcome.summary.control and not turned:
             by_method.setdefault(outcome.run.record.attack.name, []).append(outcome)
-    return [
-        pooled
-        for method, found in by_method.items()
-        if len({o.run.record.target.name for o in found}) > 1
-        for pooled in [_pool(method, found, [_judged(split, o) for o in found])]
-        if pooled is not None
-    ]
+    return {m: found for m, found in by_method.items() if len({o.run.record.target.name for o in found}) > 1}
+
+
+def _alike(outcomes: Sequence[Outcome]) -> bool:
+    return len({o.summary.n_members for o in outcomes}) == 1
 
 
 def _judged(split: Split, outcome: Outcome) -> Judged:
     return judge(outcome.run.scores(), split, outcome.summary.corpus, "test")
 
 
-def _pool(method: str, outcomes: Sequence[Outcome], rows: Sequence[Judged]) -> Pooled | None:
-    if len({int(row.members.sum()) for row in rows}) > 1:
-        return None
+def _pool(method: str, outcomes: Sequence[Outcome], rows: Sequence[Judged]) -> Pooled:
     found = metrics.bootstrap(
         np.stack([row.scores for row in rows]), np.stack([row.members for row in rows]), fprs=RATES
     )

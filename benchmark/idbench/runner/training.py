@@ -84,6 +84,10 @@ def train_one(spec: TargetSpec, how: HowToTrain, progress: Progress, out: Path |
         DataError: the corpus is not built yet, or does not fit the model.
         StorageError: no space or no permission.
     """
+    if out is not None and (out.suffix != ".safetensors" or out.is_dir()):
+        raise TargetError(
+            f"{out} is no file for weights, which are written as safetensors.", hint="Let it end in .safetensors."
+        )
     path = out or weights_place(spec)
     make_dir(path.parent)
     with storage_errors(path), FileLock(path.with_name(f".{path.name}.lock")):

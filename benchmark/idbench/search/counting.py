@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import signal
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -145,7 +147,7 @@ def count_names(
 
     Raises:
         DamagedShard: a file cannot be read to its end, unless those are skipped.
-        DataError: a file holds no captions where they are looked for, or none could be read.
+        DataError: a file holds no captions where they are looked for, none could be read, or all captions are empty.
     """
     rules, options = rules or Rules(), options or CountOptions()
     matcher = Matcher(sought, rules)
@@ -154,18 +156,24 @@ def count_names(
     results = _one_by_one(matcher, shards, options, progress or Silent())
     if options.processes > 1 and len(shards) > 1:
         results = _together(matcher, shards, options, progress or Silent())
-    for path, result in zip(shards, results, strict=True):
-        if isinstance(result, DamagedShard):
-            if not options.skip_damaged:
-                raise result
-            damaged.append(Damage(path, result.message))
-            continue
-        read.append(result)
-        digest.update(bytes.fromhex(result.sha256))
-        for person, tally in result.tallies.items():
-            tallies[person].add(tally, options.quotes)
+    with closing(results):  # now, not when memory is next tidied: processes may be at work behind it
+        for path, result in zip(shards, results, strict=True):
+            if isinstance(result, DamagedShard):
+                if not options.skip_damaged:
+                    raise result
+                damaged.append(Damage(path, result.message))
+                continue
+            read.append(result)
+            digest.update(bytes.fromhex(result.sha256))
+            for person, tally in result.tallies.items():
+                tallies[person].add(tally, options.quotes)
     if not read:
         raise DataError(f"None of the {len(shards)} files could be read.", hint=damaged[0].reason)
+    if all(shard.captions == shard.empty for shard in read):
+        raise DataError(
+            f"There is no caption with text in the {len(read)} files that were read: they tell nothing about anybody.",
+            hint="Check the files, or name the column of the captions with --column.",
+        )
     return CaptionSearch(
         sought=tuple(sought),
         tallies=tuple(tallies),
@@ -180,9 +188,10 @@ def count_names(
     )
 
 
-def _one_by_one(
-    matcher: Matcher, shards: Sequence[Path], options: CountOptions, progress: Progress
-) -> Iterator[_Shard | DamagedShard]:
+_Results = Generator["_Shard | DamagedShard", None, None]
+
+
+def _one_by_one(matcher: Matcher, shards: Sequence[Path], options: CountOptions, progress: Progress) -> _Results:
     for number, path in enumerate(shards):
 
         def watched(batches: Iterable[Batch], number: int = number) -> Iterator[Batch]:
@@ -196,14 +205,12 @@ def _one_by_one(
             yield error
 
 
-def _together(
-    matcher: Matcher, shards: Sequence[Path], options: CountOptions, progress: Progress
-) -> Iterator[_Shard | DamagedShard]:
+def _together(matcher: Matcher, shards: Sequence[Path], options: CountOptions, progress: Progress) -> _Results:
     # A fresh process inherits no threads or locks of Arrow, which a forked one would.
     context, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(min(options.processes, len(shards)), context, _leave_interrupts_to_the_parent)
+    pool = ProcessPoolExecutor(min(options.processes, len(shards)), context, _begin_work, (matcher, options))
     try:
-        tasks = [pool.submit(_count_in_worker, matcher, path, options) for path in shards]
+        tasks = [pool.submit(_count_in_worker, path) for path in shards]
         for number, task in enumerate(tasks, start=1):
             yield task.result()
             progress.update(number, len(shards), "searching captions")
@@ -219,11 +226,17 @@ def _together(
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+_work: ContextVar[tuple[Matcher, CountOptions]] = ContextVar("work")
+"""What a worker process searches for, sent once and not with every shard: a hundred thousand names take seconds."""
 
 
-def _count_in_worker(matcher: Matcher, path: Path, options: CountOptions) -> _Shard | DamagedShard:
+def _begin_work(matcher: Matcher, options: CountOptions) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # interrupts are the parent's
+    _work.set((matcher, options))
+
+
+def _count_in_worker(path: Path) -> _Shard | DamagedShard:
+    matcher, options = _work.get()
     try:
         return _count(matcher, path, read_shard(path, options.reading), options.quotes)
     except DamagedShard as error:

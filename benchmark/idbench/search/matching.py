@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -116,10 +117,13 @@ class Matcher:
         """Every caption that holds a name, once for each identity, in the order of the captions.
 
         Args:
-            captions: strings without nulls.
+            captions: strings without nulls, large ones too.
         """
+        import pyarrow as pa
+
         hits: list[Hit] = []
-        for place, spans in groupby(self._spans(self._rules.folding.column(captions)), lambda span: span.place):
+        folded = self._rules.folding.column(captions.cast(pa.string()))
+        for place, spans in groupby(self._spans(folded), lambda span: span.place):
             hits += _hits(place, list(spans))
         return hits
 
@@ -198,10 +202,13 @@ def _continues(content: NDArray[np.uint8], places: NDArray[np.int64], side: int)
 
 
 def _hits(place: int, spans: list[_Span]) -> Iterator[Hit]:
-    """Who is in a caption, once for each identity."""
+    """Who is in a caption, once for each identity; the spans are ordered by where they stop."""
     longer: dict[int, bool] = {}
+    stops, longest = [span.stop for span in spans], max(span.stop - span.start for span in spans)
     for span in spans:
-        within = len(spans) > 1 and any(_within(span, other) for other in spans)
+        # What holds a span stops after it, and not farther than the longest name reaches from its start.
+        near = spans[bisect_left(stops, span.stop) : bisect_right(stops, span.start + longest)]
+        within = len(near) > 1 and any(_within(span, other) for other in near)
         for person in span.people:
             longer[person] = longer.get(person, True) and within
     for person, within in longer.items():

@@ -58,17 +58,31 @@ def write_corpus(
     distinct = list(dict.fromkeys(captions))
     index = {caption: i for i, caption in enumerate(distinct)}
     with atomic_dir(path) as folder, storage_errors(path):
-        images = np.lib.format.open_memmap(folder / _IMAGES, mode="w+", dtype=np.uint8, shape=shape)
-        start = 0
-        for batch in batches:
-            images[start : start + len(batch)] = batch
-            start += len(batch)
-        images.flush()
-        del images
+        write_pictures(folder / _IMAGES, shape, batches)
         np.save(folder / _CAPTION_IDS, np.array([index[caption] for caption in captions], dtype=np.int64))
         (folder / _CAPTIONS).write_text(json.dumps(distinct), encoding="utf-8")
         if owners is not None:
             np.save(folder / _OWNERS, np.array(owners, dtype=np.int64))
+
+
+def write_pictures(path: Path, shape: tuple[int, ...], batches: Iterable[NDArray[np.uint8]]) -> None:
+    """Write pictures to a .npy file, one batch in memory at a time.
+
+    Not through a mapped file: a disk that is full would end the process there, without an error.
+
+    Args:
+        path: the file.
+        shape: (n, h, w, 3) of all pictures together.
+        batches: uint8 pictures, (any, h, w, 3), n in all.
+
+    Raises:
+        OSError: no space.
+    """
+    with path.open("wb") as file:
+        head = {"descr": "|u1", "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, head)
+        for batch in batches:
+            file.write(np.ascontiguousarray(batch, dtype=np.uint8).data)
 
 
 def read_corpus(name: str, path: Path) -> Corpus:

@@ -14,7 +14,7 @@ from idbench.errors import DataError
 from idbench.splits.manifest import MANIFEST_FILE
 from idbench.splits.recipe import SourcedRecipe, Sources
 from idbench.splits.split import Split
-from idbench.storage import atomic_dir, cache_dir, make_dir, storage_errors
+from idbench.storage import atomic_dir, cache_dir, copy_files, make_dir, storage_errors
 
 _OPTIONS = {"faces": "--faces DIR", "pairs": "--pairs TSV", "lists": "--lists DIR"}
 
@@ -107,7 +107,7 @@ def build_sourced(recipe: SourcedRecipe, sources: Sources, progress: Progress) -
 def copy_split(split: Split, folder: Path) -> None:
     """Write a copy of a split's folder."""
     with atomic_dir(folder) as new:
-        shutil.copytree(split.folder, new, dirs_exist_ok=True)
+        copy_files(split.folder, new)
 
 
 def _move(built: Path, place: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from idbench.errors import DataError
@@ -11,7 +10,7 @@ from idbench.splits.injected.dealing import SALTED
 from idbench.splits.manifest import MANIFEST_FILE, Part, Withheld, manifest_text
 from idbench.splits.split import Split
 from idbench.splits.tables import read_rows, table_path, write_table
-from idbench.storage import atomic_dir, storage_errors, write_text
+from idbench.storage import atomic_dir, copy_files, storage_errors, write_text
 
 SHORTEST = 16
 """Fewest characters of a secret: one that can be guessed gives the labels away."""
@@ -52,18 +51,18 @@ def write_withheld(split: Split, out: Path, part: Part = "test") -> None:
         part: whose labels are left out.
 
     Raises:
-        DataError: the seed is public, so that everybody could compute the labels.
+        DataError: the labels do not follow from a secret seed, so that everybody could know them.
     """
     hidden = {identity.id for identity in split.identities if identity.part == part}
     every = read_rows(split.folder, "labels")
     rows = [row for row in every if row[1] not in hidden]
     if not all(str(row[4]).startswith(SALTED) for row in every):
         raise DataError(
-            f"{split.manifest.name} was built with a public seed: its labels cannot be withheld.",
+            f"The labels of {split.manifest.name} do not follow from a secret seed: they cannot be withheld.",
             hint="Build it with --secret-seed FILE.",
         )
     with atomic_dir(out) as folder:
-        shutil.copytree(split.folder, folder, dirs_exist_ok=True)
+        copy_files(split.folder, folder)
         table_path(folder, "labels").unlink()
         count, digest = write_table(folder, "labels", [rows])
         withheld = Withheld(part=part, rows=count, digest=digest)

@@ -8,9 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 
 from idbench.api import Progress
-from idbench.errors import StorageError, UnknownNameError
+from idbench.errors import DataError, UnknownNameError
 from idbench.splits import Split
-from idbench.storage import explain, make_dir, write_bytes
+from idbench.storage import check_writable, write_bytes
 from idbench.studies import idia_by_photos, idia_by_training_pictures, tuni_by_budget
 from idbench.studies.derived import Derived, fewer_people, more_photos
 from idbench.studies.execution import Finished, Job, run_jobs
@@ -108,11 +108,16 @@ def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> 
     Raises:
         IdbenchError: whatever is wrong, in one sentence. Finished runs are kept.
     """
-    _check_writable(out, study.name)
+    check_writable(out, "--out")
     split = study.derive(setting.split).open(progress)
     jobs = study.plan(setting, split)
     finished = list(run_jobs(jobs, setting, progress))
     points = study.measure(split, finished, progress)
+    if not points:
+        raise DataError(
+            f"{study.name} has nothing to estimate on {split.manifest.name}: too few people in every group.",
+            hint="Use a split with more people under test.",
+        )
     result = Result(
         study=study.name,
         title=study.title,
@@ -129,19 +134,6 @@ def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> 
         points=tuple(points),
     )
     return result, [*write_tables(result, out), *_draw(result, out)]
-
-
-def _check_writable(out: Path, name: str) -> None:
-    """Find out before hours of runs, not after them."""
-    probe = out / f".{name}.probe"
-    try:
-        make_dir(out)
-        probe.touch()
-        probe.unlink()
-    except StorageError as error:
-        raise StorageError(error.message, hint="Choose another folder with --out.") from error
-    except OSError as error:
-        raise StorageError(explain(error, out).message, hint="Choose another folder with --out.") from error
 
 
 def _note(setting: Setting, split: Split, points: Sequence[Point]) -> str:

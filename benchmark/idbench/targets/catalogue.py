@@ -20,7 +20,7 @@ _FORMS = (
     "Write a registered name, open_clip:ARCH/TAG, file:PATH?arch=ARCH, hub:ORG/REPO@COMMIT?file=FILE&arch=ARCH, "
     "or idia:ARCH/PICTURES."
 )
-_OPTIONS = {"arch", "like", "name", "corpus", "control_for", "sha256", "file", "quick_gelu"}
+_OPTIONS = {"arch", "like", "name", "corpus", "digest", "control_for", "sha256", "file", "quick_gelu"}
 
 
 def list_targets() -> list[TargetSpec]:
@@ -41,9 +41,9 @@ def resolve_target(ref: str) -> TargetSpec:
         ref: a registered name; `open_clip:ARCH/TAG`; `file:PATH?arch=ARCH`, where ARCH is an open_clip model name
             or the path of a model configuration (JSON), or `file:PATH?like=NAME` for a checkpoint that shares
             architecture and tokenizer with a registered target; `hub:ORG/REPO@COMMIT?file=FILE&arch=ARCH`. All but
-            names take `name=NAME`, `corpus=NAME`, `control_for=NAME,NAME`, `sha256=HEX` and `quick_gelu=true|false`
-            too. `idia:ARCH/PICTURES`, a public checkpoint of the authors of IDIA in the folder
-            `BENCH_IDIA_CHECKPOINTS`, takes `sha256=HEX` alone.
+            names take `name=NAME`, `corpus=NAME`, `digest=HEX` (of the corpus's build, as the split's manifest has it),
+            `control_for=NAME,NAME`, `sha256=HEX` and `quick_gelu=true|false` too. `idia:ARCH/PICTURES`, a public
+            checkpoint of the authors of IDIA in the folder `BENCH_IDIA_CHECKPOINTS`, takes `sha256=HEX` alone.
 
     Raises:
         UnknownNameError: nothing is registered under the name.
@@ -108,6 +108,7 @@ def _common(options: dict[str, str]) -> dict[str, Any]:
         "corpus": options.get("corpus"),
         "control_for": tuple(name for name in options.get("control_for", "").split(",") if name),
         "sha256": options.get("sha256"),
+        "corpus_digest": options.get("digest"),
         "quick_gelu": None if quick_gelu is None else quick_gelu == "true",
     }
 

@@ -6,6 +6,7 @@ A process is started as `python -P -m idbench.targets.shadow_process FOLDER NUMB
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import subprocess
@@ -25,7 +26,7 @@ import torch
 from idbench import errors
 from idbench.api.method import Progress, Reporter
 from idbench.errors import IdbenchError, TargetError
-from idbench.storage import storage_errors
+from idbench.storage import explain, storage_errors
 from idbench.targets.shadows import Shadow, ShadowStore, TrainingSet
 from idbench.targets.spec import TargetSpec
 from idbench.targets.train import train_target
@@ -33,6 +34,8 @@ from idbench.targets.train import train_target
 _POLL = 0.2  # seconds between looks at the processes
 _TELL = 0.5  # seconds between two notes of a process about its progress
 _POOL, _TRAININGS = "pool.npy", "trainings.json"
+_FOUND, _SPEECHLESS = 64, 74
+"""Exit statuses of a process: the shadow was there already; it failed, and could not write why."""
 
 
 class _Steps(Reporter):
@@ -60,7 +63,7 @@ class _Steps(Reporter):
             self._tell(done / total)
 
 
-def train_one(shadow: Shadow, store: ShadowStore, tell: Callable[[float], None]) -> None:
+def train_one(shadow: Shadow, store: ShadowStore, tell: Callable[[float], None]) -> bool:
     """Train a shadow with one thread, unless another process does: then wait for it.
 
     Killed in the middle, it goes on after the last finished epoch.
@@ -69,40 +72,52 @@ def train_one(shadow: Shadow, store: ShadowStore, tell: Callable[[float], None])
         shadow: what to train.
         store: where it goes.
         tell: given the share that is done, 0 to 1.
+
+    Returns:
+        whether it was trained now; false if another process had done that.
     """
     with store.lock(shadow.key):
         if store.find(shadow.key) is not None:
-            return
+            return False
         clock = store.folder / f".{shadow.key}.seconds"
         steps = _Steps(clock, tell)
         with _one_thread():  # as many threads as anywhere else: rounding, and so the weights, would differ
             trained = train_target(shadow.spec, shadow.data, store.weights(shadow.key), steps)
         store.keep(shadow.key, trained, steps.seconds)
         clock.unlink(missing_ok=True)
+    return True
 
 
-def train_here(shadows: Sequence[Shadow], store: ShadowStore, progress: Progress) -> None:
-    """Train shadows one after the other in this process."""
+def train_here(shadows: Sequence[Shadow], store: ShadowStore, progress: Progress) -> set[str]:
+    """Train shadows one after the other in this process; the keys of those that nobody else trained meanwhile."""
+    fresh = set()
     for number, shadow in enumerate(shadows):
 
         def report(share: float, before: int = number) -> None:
             _report(progress, before + share, len(shadows))
 
-        train_one(shadow, store, report)
+        if train_one(shadow, store, report):
+            fresh.add(shadow.key)
+    return fresh
 
 
-def train_side_by_side(shadows: Sequence[Shadow], store: ShadowStore, at_once: int, progress: Progress) -> None:
+def train_side_by_side(shadows: Sequence[Shadow], store: ShadowStore, at_once: int, progress: Progress) -> set[str]:
     """Train shadows in processes of their own, `at_once` at a time; they end with this one.
+
+    Returns:
+        the keys of those that nobody else trained meanwhile.
 
     Raises:
         IdbenchError: whatever a process met.
     """
     with tempfile.TemporaryDirectory(prefix="idbench-shadows-") as name:
         folder = Path(name)
-        _write(folder, shadows, store)
+        with storage_errors(folder):  # which may lie on another disk than the store
+            _write(folder, shadows, store)
         waiting = list(range(len(shadows)))[::-1]
         running: dict[int, subprocess.Popen[bytes]] = {}
         done = 0
+        fresh = set()
         try:
             while waiting or running:
                 while waiting and len(running) < at_once:
@@ -110,13 +125,15 @@ def train_side_by_side(shadows: Sequence[Shadow], store: ShadowStore, at_once: i
                     running[number] = _start(folder, number)
                 time.sleep(_POLL)
                 for number in [n for n, process in running.items() if process.poll() is not None]:
-                    _check(folder, number, running.pop(number))
+                    if _check(folder, number, running.pop(number)):
+                        fresh.add(shadows[number].key)
                     done += 1
                 _report(progress, done + sum(_number(folder / f"{n}.progress") for n in running), len(shadows))
         finally:
             for process in running.values():
                 process.kill()
                 process.wait()
+        return fresh
 
 
 def _report(progress: Progress, done: float, total: int) -> None:
@@ -163,12 +180,14 @@ def _start(folder: Path, number: int) -> subprocess.Popen[bytes]:
         )
 
 
-def _check(folder: Path, number: int, process: subprocess.Popen[bytes]) -> None:
-    """Raise what the process met, if it failed."""
+def _check(folder: Path, number: int, process: subprocess.Popen[bytes]) -> bool:
+    """Whether the process trained its shadow, and did not find it; raises what it met, if it failed."""
     if process.stdin is not None:
         process.stdin.close()
-    if process.returncode == 0:
-        return
+    if process.returncode in (0, _FOUND):
+        return process.returncode == 0
+    if process.returncode == _SPEECHLESS:
+        raise explain(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder)
     failure = folder / f"{number}.failure"
     if failure.exists():
         said = json.loads(failure.read_text(encoding="utf-8"))
@@ -207,19 +226,22 @@ def _die_with_parent() -> None:
 
 
 def main() -> int:
-    """Train one shadow of a folder; the exit status is 0 if it is in the store."""
+    """Train one shadow of a folder; the exit status is 0 if it was trained, and `_FOUND` if somebody else had."""
     folder, number = Path(sys.argv[1]), int(sys.argv[2])
     threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         shadow, store = _read(folder, number)
         with storage_errors(store.folder):
-            train_one(shadow, store, lambda share: _note(folder / f"{number}.progress", share))
+            trained = train_one(shadow, store, lambda share: _note(folder / f"{number}.progress", share))
     except IdbenchError as error:
-        traceback.print_exc()
         said = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
-        (folder / f"{number}.failure").write_text(json.dumps(said), encoding="utf-8")
+        try:
+            (folder / f"{number}.failure").write_text(json.dumps(said), encoding="utf-8")
+            traceback.print_exc()
+        except OSError:  # the disk that is full may be the one for these words
+            return _SPEECHLESS
         return 1
-    return 0
+    return 0 if trained else _FOUND
 
 
 def _note(path: Path, share: float) -> None:

@@ -41,7 +41,7 @@ class ShadowCosts:
         count: models used.
         steps: optimizer steps behind them, whenever they were taken.
         seconds: wall-clock seconds of training behind them, summed over the models.
-        trained: models that were not at hand and had to be trained now.
+        trained: models that were not at hand and that this process, not another at the same time, trained now.
         trained_steps: optimizer steps of those.
         waited: wall-clock seconds until all were there.
     """
@@ -186,11 +186,9 @@ def train_shadows(
     store = ShadowStore(folder)
     shadows = plan_shadows(target, sets, seed, epochs)
     missing = [shadow for shadow in shadows if store.find(shadow.key) is None]
-    if missing:
-        _train(target, missing, store, progress)
+    fresh = _train(target, missing, store, progress) if missing else set()
     kept = [_found(store, shadow) for shadow in shadows]
     loaded = [_load(target, store, shadow, one) for shadow, one in zip(shadows, kept, strict=True)]
-    fresh = {shadow.key for shadow in missing}
     costs = ShadowCosts(
         count=len(shadows),
         steps=sum(one.steps for one in kept),
@@ -309,42 +307,68 @@ def _plan(target: LoadedTarget, data: TrainingSet, recipe: TrainingRecipe) -> Sh
     return Shadow(spec, data, key)
 
 
-def _train(target: LoadedTarget, shadows: Sequence[Shadow], store: ShadowStore, progress: Progress) -> None:
-    """Train what is missing: together on a GPU, side by side on processors, here where it is little."""
+def _train(target: LoadedTarget, shadows: Sequence[Shadow], store: ShadowStore, progress: Progress) -> set[str]:
+    """Train what is missing: together on a GPU, side by side on processors, here where it is little.
+
+    Returns:
+        keys of what was trained, and not made by another process meanwhile.
+    """
     from idbench.targets.shadow_process import train_here, train_side_by_side
 
     make_dir(store.folder)
     work = sum(len(shadow.data.places) * shadow.recipe.epochs for shadow in shadows)
     with storage_errors(store.folder):
         if target.device.type != "cpu":
-            _train_together(shadows, store, str(target.device), progress)
-        elif work <= _SMALL or len(shadows) == 1 or processors() == 1:
-            train_here(shadows, store, progress)
-        else:
-            train_side_by_side(shadows, store, processors(), progress)
+            return _train_together(shadows, store, str(target.device), progress)
+        if work <= _SMALL or len(shadows) == 1 or processors() == 1:
+            return train_here(shadows, store, progress)
+        return train_side_by_side(shadows, store, processors(), progress)
 
 
-def _train_together(shadows: Sequence[Shadow], store: ShadowStore, device: str, progress: Progress) -> None:
+def _train_together(shadows: Sequence[Shadow], store: ShadowStore, device: str, progress: Progress) -> set[str]:
     """Stack the shadows that take equally many steps; whoever wants the same ones waits."""
     groups: defaultdict[tuple[int, int], list[Shadow]] = defaultdict(list)
     for shadow in shadows:
         groups[shadow.steps_per_epoch, shadow.recipe.batch_size].append(shadow)
+    fresh: set[str] = set()
     for group in groups.values():
         ordered = sorted(group, key=lambda shadow: shadow.key)  # one order for all, or two could wait for each other
         with ExitStack() as held:
             for shadow in ordered:
                 held.enter_context(store.lock(shadow.key))
             left = [shadow for shadow in ordered if store.find(shadow.key) is None]
-            if left:
-                trained = train_stacked(
-                    [shadow.spec for shadow in left],
-                    [shadow.data for shadow in left],
-                    [store.weights(shadow.key) for shadow in left],
-                    device,
-                    progress,
-                )
-                for shadow, one in zip(left, trained, strict=True):
-                    store.keep(shadow.key, one, one.seconds)
+            _train_stacks(left, store, device, progress)
+            fresh.update(shadow.key for shadow in left)
+    return fresh
+
+
+def _train_stacks(shadows: Sequence[Shadow], store: ShadowStore, device: str, progress: Progress) -> None:
+    """Train shadows in one stack, or in halves where the device has no memory for that many."""
+    waiting = [list(shadows)] if shadows else []
+    while waiting:
+        stack = waiting.pop()
+        try:
+            trained = train_stacked(
+                [shadow.spec for shadow in stack],
+                [shadow.data for shadow in stack],
+                [store.weights(shadow.key) for shadow in stack],
+                device,
+                progress,
+            )
+        except torch.OutOfMemoryError as error:
+            if len(stack) == 1:
+                raise TargetError(
+                    "The device has not enough memory to train a single shadow model.",
+                    hint="Free its memory, or use --device cpu.",
+                ) from error
+        else:
+            for shadow, one in zip(stack, trained, strict=True):
+                store.keep(shadow.key, one, one.seconds)
+            continue
+        # Outside of the handler, where the failed stack's tensors are no longer held by the traceback.
+        torch.cuda.empty_cache()
+        half = len(stack) // 2
+        waiting += [stack[half:], stack[:half]]
 
 
 def _found(store: ShadowStore, shadow: Shadow) -> Kept:

@@ -2,14 +2,13 @@
 
 A tiny model leaves a GPU idle most of the time; K of them, stacked along a new first axis and mapped over it, take
 little longer than one. Each model sees its own pairs in its own order and ends with the weights that `train_target`
-would give it, up to rounding.
+would give it, up to rounding; where the architecture drops patches at random, which ones is drawn for all together.
 """
 
 from __future__ import annotations
 
 import copy
 import math
-import pickle
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,7 +22,7 @@ from idbench.api.method import Progress, Silent
 from idbench.errors import TargetError
 from idbench.storage import sha256_bytes, sha256_file, storage_errors
 from idbench.targets.load import build_model
-from idbench.targets.saving import write_checkpoint, write_weights
+from idbench.targets.saving import check_finite, read_checkpoint, write_checkpoint, write_weights
 from idbench.targets.spec import TargetSpec
 from idbench.targets.texts import encode_cut, text_lengths
 from idbench.targets.train import (
@@ -56,6 +55,9 @@ def train_stacked(
         device: where to train.
         progress: told after every step.
 
+    Returns:
+        of each model its share of the time: `seconds` with those of interrupted calls, up to their last full epoch.
+
     Raises:
         TargetError: the targets cannot be trained, or not together, or one of the trainings diverged.
         DataError: a corpus does not fit the model.
@@ -64,14 +66,17 @@ def train_stacked(
     begin, begin_cpu = time.perf_counter(), time.process_time()
     trainer = _Stack(specs, corpora, device, progress or Silent())
     checkpoint = outs[0].with_name(f".{trainer.id[:32]}.stack.resume")
-    for epoch in range(trainer.resume(checkpoint), trainer.recipe.epochs):
+    first = trainer.resume(checkpoint)
+    before = trainer.seconds
+    for epoch in range(first, trainer.recipe.epochs):
         trainer.run_epoch(epoch)
+        trainer.seconds = before + time.perf_counter() - begin
         trainer.save_checkpoint(checkpoint, epoch + 1)
     for k, out in enumerate(outs):
         write_weights(out, trainer.state_of(k))
     with storage_errors(checkpoint):
         checkpoint.unlink(missing_ok=True)
-    seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - begin_cpu
+    seconds, cpu_seconds = before + time.perf_counter() - begin, time.process_time() - begin_cpu
     return [
         Trained(
             path=out,
@@ -81,6 +86,7 @@ def train_stacked(
             loss=trainer.losses[k],
             seconds=seconds / len(outs),
             cpu_seconds=cpu_seconds / len(outs),
+            resumed=first,
         )
         for k, (out, corpus) in enumerate(zip(outs, corpora, strict=True))
     ]
@@ -108,6 +114,7 @@ class _Stack:
         self._progress = progress
         self._device = torch.device(device)
         self.losses = [math.nan] * len(specs)
+        self.seconds = 0.0
         for corpus in corpora:
             check_corpus(corpus, config, self.recipe)
         _check_alike(specs, [len(corpus.images) // self.recipe.batch_size for corpus in corpora])
@@ -131,7 +138,7 @@ class _Stack:
 
     def run_epoch(self, epoch: int) -> None:
         """One pass of every model over its corpus, each in the order that it would have alone."""
-        with torch.random.fork_rng(devices=[] if self._device.type == "cpu" else [self._device]):
+        with torch.random.fork_rng(devices=[self._device] if self._device.type == "cuda" else []):
             torch.manual_seed(self.recipe.seed + epoch)  # of dropout, so that a resumed training draws the same
             self._run_epoch(epoch)
 
@@ -154,6 +161,8 @@ class _Stack:
             if done % 16 == 15 or step == self.steps_per_epoch - 1:
                 _check_finite(sums, done)
             self._progress.update(done + 1, total, f"training {len(orders)} models together")
+        stacked = self._parameters | self._buffers
+        check_finite({name: stacked[f"model.{name}"] for name in self._names}, "the models")
         self.losses = [float(x) for x in sums / self.steps_per_epoch]
 
     def _step(self, places: list[torch.Tensor]) -> torch.Tensor:
@@ -202,6 +211,7 @@ class _Stack:
                 "id": self.id,
                 "epochs_done": epochs_done,
                 "losses": self.losses,
+                "seconds": self.seconds,
                 "parameters": {name: tensor.detach() for name, tensor in self._parameters.items()},
                 "buffers": self._buffers,
                 "optimizer": self._optimizer.state_dict(),
@@ -210,14 +220,8 @@ class _Stack:
 
     def resume(self, path: Path) -> int:
         """Epochs that a checkpoint of the same training holds; 0 without one, or if it is damaged or another's."""
-        if not path.is_file():
-            return 0
-        try:
-            saved = torch.load(path, map_location=self._device, weights_only=True)
-            mine = saved["id"] == self.id
-        except (RuntimeError, EOFError, KeyError, TypeError, ValueError, OSError, pickle.UnpicklingError):
-            return 0
-        if not mine:
+        saved = read_checkpoint(path, self.id)
+        if saved is None:
             return 0
         with torch.no_grad():
             for name, tensor in saved["parameters"].items():
@@ -226,6 +230,7 @@ class _Stack:
                 self._buffers[name].copy_(tensor)
         self._optimizer.load_state_dict(saved["optimizer"])
         self.losses = list(saved["losses"])
+        self.seconds = float(saved.get("seconds", 0.0))
         return int(saved["epochs_done"])
 
 

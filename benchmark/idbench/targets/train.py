@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,12 +18,14 @@ from idbench.errors import DataError, TargetError
 from idbench.storage import sha256_bytes, sha256_file, storage_errors
 from idbench.targets.fetch import packaged_file
 from idbench.targets.load import build_model, merges_tokenizer, open_clip_tokenizer
-from idbench.targets.saving import write_checkpoint, write_weights
+from idbench.targets.saving import check_finite, read_checkpoint, write_checkpoint, write_weights
 from idbench.targets.spec import Preprocessing, TargetSpec, TrainingRecipe
 from idbench.targets.texts import encode_cut, text_lengths
 
 _BETAS, _EPSILON = (0.9, 0.98), 1e-6
 """AdamW's, as CLIP and open_clip train."""
+_IMAGE_SIZE, _CONTEXT_LENGTH, _VOCABULARY = 224, 77, 49_408
+"""open_clip's own, where a model configuration is silent."""
 
 
 class TrainingData(Protocol):
@@ -127,7 +128,8 @@ class _Trainer:
         self._corpus = corpus
         self._progress = progress
         check_corpus(corpus, config, self.recipe)
-        self.steps_per_epoch = len(corpus.images) // self.recipe.batch_size
+        self._images = corpus.images  # once: a corpus may copy all of them whenever it is asked
+        self.steps_per_epoch = len(self._images) // self.recipe.batch_size
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.recipe.seed)
             self.model: Any = build_model(config, spec.name).to(device)  # drawn on the CPU: the same everywhere
@@ -170,14 +172,15 @@ class _Trainer:
                     f"The training of {self._name} diverged at step {step + 1}.", hint="Lower the learning rate."
                 )
             self._progress.update(step + 1, total, f"training {self._name}, loss {losses[-1]:.2f}")
+        check_finite(self.model.state_dict(), self._name)
         self.loss = float(np.mean(losses))
 
     def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
-        yield from batches_of(self.recipe, epoch, len(self._corpus.images))
+        yield from batches_of(self.recipe, epoch, len(self._images))
 
     def _features(self, places: NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Normalized embeddings of a batch's pictures and captions, and the inverse temperature."""
-        images = self._normalize(self._corpus.images[np.sort(places)])
+        images = self._normalize(self._images[np.sort(places)])
         captions = torch.from_numpy(self._corpus.caption_ids[np.sort(places)])
         # Captions come back within a batch; each is encoded once, at the length of the longest.
         distinct, inverse = torch.unique(captions, return_inverse=True)
@@ -200,14 +203,8 @@ class _Trainer:
 
     def resume(self, path: Path) -> int:
         """Epochs that a checkpoint of the same training holds; 0 without one, or if it is damaged or another's."""
-        if not path.is_file():
-            return 0
-        try:
-            saved = torch.load(path, map_location="cpu", weights_only=True)
-            mine = saved["id"] == self._id
-        except (RuntimeError, EOFError, KeyError, TypeError, ValueError, OSError, pickle.UnpicklingError):
-            return 0
-        if not mine:
+        saved = read_checkpoint(path, self._id)
+        if saved is None:
             return 0
         self.model.load_state_dict(saved["model"])
         self._optimizer.load_state_dict(saved["optimizer"])
@@ -261,11 +258,11 @@ def check_corpus(corpus: TrainingData, config: dict[str, Any], recipe: TrainingR
     Raises:
         DataError: pictures of another size, too few of them, or captions that are not theirs.
     """
-    size = config["vision_cfg"]["image_size"]
-    n = len(corpus.images)
-    if corpus.images.shape[1:] != (size, size, 3):
+    size = config["vision_cfg"].get("image_size", _IMAGE_SIZE)
+    n, *shape = corpus.images.shape
+    if shape != [size, size, 3]:
         raise DataError(
-            f"The corpus has pictures of shape {corpus.images.shape[1:]}, the model takes ({size}, {size}, 3).",
+            f"The corpus has pictures of shape {tuple(shape)}, the model takes ({size}, {size}, 3).",
             hint="Choose the corpus that belongs to the target.",
         )
     if n < recipe.batch_size:
@@ -283,13 +280,14 @@ def corpus_tokens(spec: TargetSpec, corpus: TrainingData, config: dict[str, Any]
         TargetError: tokenizer and model do not belong together.
     """
     text = config["text_cfg"]
+    length, places = int(text.get("context_length", _CONTEXT_LENGTH)), int(text.get("vocab_size", _VOCABULARY))
     if spec.tokenizer is None:
-        tokenizer = open_clip_tokenizer(spec, text, int(text["context_length"]))
+        tokenizer = open_clip_tokenizer(spec, text, length)
     else:
-        tokenizer = merges_tokenizer(packaged_file(spec.tokenizer.file), text["context_length"])
-    if tokenizer.vocab_size != text["vocab_size"]:
+        tokenizer = merges_tokenizer(packaged_file(spec.tokenizer.file), length)
+    if tokenizer.vocab_size != places:
         raise TargetError(
-            f"The tokenizer of {spec.name} has {tokenizer.vocab_size} tokens, its model {text['vocab_size']}.",
+            f"The tokenizer of {spec.name} has {tokenizer.vocab_size} tokens, its model {places}.",
             hint="Use the tokenizer and the architecture of the same version of idbench.",
         )
     return torch.as_tensor(tokenizer(corpus.captions), dtype=torch.int64)

@@ -11,6 +11,7 @@ from typing import Any, Final
 import altair as alt
 import pandas as pd
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from idbench_leaderboard import charts, downloads, tables
 from idbench_leaderboard.board import ALL, NONE, Board, View
@@ -74,32 +75,33 @@ class Place:
     view: View
 
 
+def address(view: View) -> dict[str, str]:
+    """What the address of a page says to show a view."""
+    told = {"split": view.split, "version": str(view.version), "target": view.target, "corpus": view.corpus}
+    told |= {"track": view.track} if view.track != ALL else {}
+    told |= {"defense": view.defense} if view.defense else {}
+    told |= {"verified": "true"} if view.verified else {}
+    return told | ({"settings": "true"} if view.settings == ALL else {})
+
+
 def filters(board: Board) -> View:
     """The filters, in the sidebar and in the address bar: a link shows the same to whoever opens it."""
-    with st.sidebar:
-        st.markdown("### What to look at")
-        split = choose("Split", board.splits(), "split", "Which people were asked about.")
-        version = choose("Version", [str(v) for v in board.versions(split)], "version", "Versions are never mixed.")
-        targets = board.targets(split, int(version))
-        target = choose("Target", targets, "target", "Which model was audited; `all of` averages over several.")
-        corpora = board.corpora(split, int(version), target)
-        corpus = choose("Corpus", corpora, "corpus", "Whose members are to be found.")
-        track = choose(
-            "Track",
-            [ALL, *(t for t in TRACKS if t != "blind")],
-            "track",
-            "Blind attacks are always shown.",
-            _track_name,
-        )
-        defense = choose(
-            "Defense", board.defenses(split, int(version), target), "defense", "What stands before the target."
-        )
-        verified = st.toggle(
-            "Checked records only", key="verified", bind="query-params", help="Leave out self-reported."
-        )
-        every = st.toggle(
-            "Every parameter setting", key="settings", bind="query-params", help="Not only each method's usual ones."
-        )
+    side = st.sidebar
+    side.markdown("### What to look at")
+    split = choose(side, "Split", board.splits(), "split", "Which people were asked about.")
+    version = choose(side, "Version", [str(v) for v in board.versions(split)], "version", "Versions are never mixed.")
+    targets = board.targets(split, int(version))
+    target = choose(side, "Target", targets, "target", "Which model was audited; `all of` averages over several.")
+    corpora = board.corpora(split, int(version), target)
+    corpus = choose(side, "Corpus", corpora, "corpus", "Whose members are to be found.")
+    tracks = [ALL, *(t for t in TRACKS if t != "blind")]
+    track = choose(side, "Track", tracks, "track", "Blind attacks are always shown.", _track_name)
+    defenses = board.defenses(split, int(version), target)
+    defense = choose(side, "Defense", defenses, "defense", "What stands before the target.")
+    verified = side.toggle("Checked records only", key="verified", bind="query-params", help="Leave out self-reported.")
+    every = side.toggle(
+        "Every parameter setting", key="settings", bind="query-params", help="Not only each method's usual ones."
+    )
     settings = "all" if every else "usual"
     return View(split, int(version), target, corpus, track, verified, settings, "" if defense == NONE else defense)
 
@@ -109,13 +111,37 @@ def _track_name(track: str) -> str:
 
 
 def choose(
-    label: str, options: Sequence[str], key: str, help_text: str, format_func: Callable[[Any], str] = str
+    place: DeltaGenerator,
+    label: str,
+    options: Sequence[str],
+    key: str,
+    help_text: str,
+    format_func: Callable[[Any], str] = str,
 ) -> str:
-    """A choice that lives in the address bar; a value that no longer exists gives way to the first."""
+    """A choice that lives in the address bar; a value that is not there gives way to the first, and the page says so.
+
+    Args:
+        place: where to draw it. What is missing is said in the page itself: on a phone the sidebar is folded away.
+        label: its name.
+        options: at least one.
+        key: its name in the address.
+        help_text: one sentence for the reader.
+        format_func: how an option is shown, in the address too.
+    """
+    shown = [format_func(option) for option in options]
+    say_what_is_missing(label, st.query_params.get_all(key), [*options, *shown], key)
     if key in st.session_state and st.session_state[key] not in options:
         del st.session_state[key]
-    chosen = st.selectbox(label, options, key=key, bind="query-params", help=help_text, format_func=format_func)
+    chosen = place.selectbox(label, options, key=key, bind="query-params", help=help_text, format_func=format_func)
     return str(chosen if chosen is not None else options[0])
+
+
+def say_what_is_missing(label: str, asked: Sequence[str], shown: Sequence[str], key: str) -> None:
+    """Say that a link asks for what is not here: a reader would take what is shown instead for what was meant."""
+    missed = [value for value in asked if value not in shown]
+    if missed and key not in st.session_state:
+        names = ", ".join(f"`{value}`" for value in missed)
+        st.warning(f"{label}: the link asks for {names}, which is not here or does not pass the other filters.")
 
 
 def show_chart(chart: Any, title: str, alt_text: str, numbers: pd.DataFrame, name: str) -> None:
@@ -145,7 +171,8 @@ def show_targets(board: Board, view: View) -> None:
     numbers = tables.across_targets(board, view)
     show_chart(charts.heat(frame, "target"), "AUC by attack and target", text, numbers, "targets")
     st.caption(
-        "Each against the labels of the target's own corpus. 0.5 is guessing; on a control it is what to hope for."
+        "Each against the labels of the target's own corpus. 0.5 is guessing; on a control it is what to hope for. "
+        "Where a cell is empty, no record of that attack on that target passes the filters."
     )
 
 

@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from idbench.cli.target import app
 from idbench.errors import TargetError
 from idbench.targets import resolve_target
 from idbench.targets.full_size.command import ARCHITECTURES, Machines, Training, TrainingSet, command_of, parse, shown
@@ -99,6 +101,15 @@ def test_a_finished_training_is_a_target(tmp_path: Path) -> None:
     spec = resolve_target(reference_of(mine))
     assert spec.architecture == config
     assert (spec.name, spec.corpus, spec.control_for) == ("c-0-tiny", "c-0", ("c-a", "c-b"))
+    assert spec.corpus_digest == "0" * 64  # so that labels of another build are not taken for its own
     assert spec.weights.model_dump()["path"] == str(tmp_path / "my logs" / "c-0-tiny" / "checkpoints" / "epoch_7.pt")
     named = resolve_target(reference_of(training(Machines(8))))
     assert (named.architecture, named.corpus, named.control_for) == ("RN50", "cc3m-injected-a", ())
+
+
+@pytest.mark.parametrize("option", [("--device", "cpu"), ("--threads", "4")])
+def test_options_that_the_trainer_does_not_take_are_refused(option: tuple[str, str]) -> None:
+    done = CliRunner().invoke(app, ["train", "cc3m-injected", "--arch", "RN50", *option])
+    assert isinstance(done.exception, TargetError)
+    assert f"{option[0]} means nothing to open_clip's trainer" in done.exception.message
+    assert "--gpus" in done.exception.hint

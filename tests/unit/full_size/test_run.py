@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
 from idbench.api import Silent
 from idbench.errors import IdbenchError, StorageError, TargetError, UnknownNameError
 from idbench.targets.full_size import run
-from idbench.targets.full_size.command import Machines, Training, TrainingSet
+from idbench.targets.full_size.command import Machines, Training, TrainingSet, parse, trainer_arguments
 from idbench.targets.full_size.run import Finished, checkpoint_of, run_training
 
 CONFIG = {"embed_dim": 8, "vision_cfg": {"image_size": 32, "layers": 1, "width": 8}, "text_cfg": {"width": 8}}
@@ -130,3 +131,48 @@ def test_a_webdataset_that_the_trainer_fails_with_is_refused(
         with pytest.raises(IdbenchError, match=f"does not work with webdataset {found}") as caught:
             run_training(mine, Silent())
         assert "idbench[full-size]" in caught.value.hint
+
+
+def test_a_smaller_batch_goes_on_with_the_same_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the hint about memory advises must not be refused: the warm-up that follows from the batch may change."""
+    trainer(monkeypatch, 1, b"torch.OutOfMemoryError: CUDA out of memory. Tried\n")
+    with pytest.raises(TargetError, match="not enough memory"):
+        run_training(training(tmp_path), Silent())
+    smaller = training(tmp_path, "RN50", "--batch-size", "5")
+    assert parse(trainer_arguments(smaller)).warmup != parse(trainer_arguments(training(tmp_path))).warmup
+    trainer(monkeypatch, 0, b"", checkpoint_of(smaller))
+    assert run_training(smaller, Silent()).epochs == 3
+
+
+def test_a_note_of_an_older_idbench_that_says_more_is_no_other_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = training(tmp_path)
+    trainer(monkeypatch, 0, b"", checkpoint_of(mine))
+    run_training(mine, Silent())
+    note = mine.folder / "training.json"
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"warmup": 7}))
+    assert run_training(mine, Silent()).resumed == 3
+
+
+def test_several_processes_go_on_with_what_one_began(tmp_path: Path) -> None:
+    """open_clip's trainer loads a checkpoint of one process into a wrapped model as it is, and fails."""
+    alone = training(tmp_path)
+    several = Training(alone.data, alone.architecture, Machines(2), alone.logs, alone.extra)
+    latest = alone.folder / "checkpoints" / "epoch_latest.pt"
+    latest.parent.mkdir(parents=True)
+    state = {"logit_scale": torch.ones(()), "visual.conv1.weight": torch.arange(4.0)}
+    torch.save({"epoch": 1, "name": "n", "state_dict": state, "optimizer": {"state": {0: {"step": 3}}}}, latest)
+    before = latest.read_bytes()
+    run._share_checkpoint(alone)
+    assert latest.read_bytes() == before
+    run._share_checkpoint(several)
+    saved = torch.load(latest, weights_only=True)
+    assert saved["state_dict"].keys() == {f"module.{name}" for name in state}
+    assert torch.equal(saved["state_dict"]["module.visual.conv1.weight"], state["visual.conv1.weight"])
+    assert (saved["epoch"], saved["optimizer"]) == (1, {"state": {0: {"step": 3}}})
+    after = latest.read_bytes()
+    run._share_checkpoint(several)
+    assert latest.read_bytes() == after
+    latest.write_bytes(b"half")
+    run._share_checkpoint(several)  # the trainer says what is wrong with it

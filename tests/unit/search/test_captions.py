@@ -84,7 +84,7 @@ def test_columns(tmp_path: Path) -> None:
     assert captions(tmp_path / "b.tsv") == ["first", "second"]
     assert captions(tmp_path / "b.tsv", column="1") == ["http://x/1", ""]
     (tmp_path / "c.tsv").write_text("caption\tx\n")
-    assert captions(tmp_path / "c.tsv", header=False) == ["caption"]
+    assert captions(tmp_path / "c.tsv", header=False, column="1") == ["caption"]
     path = write_tar(tmp_path, ["txt goes first"])
     assert captions(path, column="caption") == ["wrong: txt goes first"]
     assert captions(path, column="key") == ["0"]
@@ -248,6 +248,13 @@ def tar_with_broken_json(folder: Path) -> Path:
     return folder / "a.tar"
 
 
+@broken("'0.json' is not JSON")
+def tar_with_endless_json(folder: Path) -> Path:
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        add(tar, "0.json", b"[" * 500_000)
+    return folder / "a.tar"
+
+
 @broken("holds no captions.*keys: width")
 def tar_without_captions(folder: Path) -> Path:
     with tarfile.open(folder / "a.tar", "w") as tar:
@@ -360,3 +367,39 @@ def test_no_damage_to_a_tar_file_escapes_as_another_error(place: int, value: int
 
 def test_damaged_is_its_own_kind_of_error() -> None:
     assert issubclass(DamagedShard, DataError)
+
+
+def test_a_column_that_a_tar_file_lacks_is_told(tmp_path: Path) -> None:
+    """Each caption would be empty, and everybody absent."""
+    path = write_json_tar(tmp_path, CAPTIONS)
+    for wrong in ("captoin", "jpg"):
+        with pytest.raises(DataError, match=f"no key '{wrong}'") as caught:
+            captions(path, column=wrong)
+        assert "keys: caption" in caught.value.hint
+    assert captions(write_tar(tmp_path, CAPTIONS), column="txt") == CAPTIONS
+
+
+def test_ids_before_captions_are_not_taken_for_captions(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("id7\tAnn Lee\thttp://x/1\nid8\ta cat\thttp://x/2\n")
+    with pytest.raises(DataError, match="several columns") as caught:
+        captions(path)
+    assert "--column" in caught.value.hint
+    assert captions(path, column="2") == ["Ann Lee", "a cat"]
+    path.write_text("7\tAnn Lee\thttp://x/1\t640\t0.31\n")
+    assert captions(path) == ["Ann Lee"]
+
+
+def test_endings_may_be_written_in_capitals(tmp_path: Path) -> None:
+    for write, name in ((write_tsv_gz, "A.TSV.GZ"), (write_tar, "B.TAR"), (write_json_tar, "C.TAR.GZ")):
+        made = write(tmp_path, CAPTIONS)
+        assert captions(made.rename(tmp_path / name)) == CAPTIONS
+
+
+def test_patterns_may_match_folders_and_links_that_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "part.parquet").mkdir()  # as Spark and Dask name their folders
+    write_parquet(tmp_path / "part.parquet", ["a"], "0.parquet")
+    (tmp_path / "gone.tsv").symlink_to(tmp_path / "nowhere")
+    assert [path.name for path in find_shards([str(tmp_path / "*")]).shards] == ["0.parquet"]
+    with pytest.raises(DataError, match="does not exist"):
+        find_shards([str(tmp_path / "gone.tsv")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,21 @@ def test_bad_lists_of_names(tmp_path: Path, content: bytes, says: str) -> None:
     path.write_bytes(content)
     with pytest.raises(DataError, match=says):
         read_names(path)
+
+
+def test_processes_end_with_the_search(tmp_path: Path) -> None:
+    """Also while somebody still holds the error, as the command does when it leaves: nobody waits for the rest."""
+    bad = tmp_path / "0.tsv"
+    bad.write_text("x\thttp://x\nonly one column\n")
+    shards = [bad, *(write_tsv(tmp_path, CAPTIONS, f"{i}.tsv") for i in range(1, 5))]
+    with pytest.raises(DamagedShard):
+        count_names(gather([("a", "Ann Lee")]), shards, options=CountOptions(processes=2))
+    assert not multiprocessing.active_children()
+
+
+def test_captions_without_text_tell_nothing_about_anybody(tmp_path: Path) -> None:
+    empty = tmp_path / "empty.tsv"
+    empty.write_text("caption\turl\n")
+    for shards in ([empty], [empty, write_tsv(tmp_path, ["", ""])]):
+        with pytest.raises(DataError, match="no caption with text"):
+            count_names(gather([("a", "Ann Lee")]), shards)

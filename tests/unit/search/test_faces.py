@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -11,14 +12,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from idbench.api import Silent
-from idbench.errors import DataError
+from idbench.errors import DataError, StorageError
 from idbench.search.faces.crops import face_square
 from idbench.search.faces.model import build_network, load_classifier
-from idbench.search.faces.people import read_people
 from idbench.search.faces.training import FaceRecipe, train_classifier
 from idbench.splits import encode_png
 from idbench.splits.avatars import TINY_SPEC
 from idbench.splits.avatars.world import World
+from idbench.splits.injected.people import list_people, name_of
 
 RECIPE = FaceRecipe(arch="resnet18", image_size=32, crop="none", epochs=12, batch_size=18, held_out=0.25)
 PEOPLE, PHOTOS = 4, 24
@@ -40,7 +41,7 @@ def album(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("trained") / "faces.safetensors"
-    done = train_classifier(read_people(album), out, RECIPE)
+    done = train_classifier(list_people(album).people, out, RECIPE)
     assert done.photos == PEOPLE * 18
     assert done.spec.held_out == PEOPLE * 6
     assert done.spec.accuracy >= 0.6, "chance is 0.25"
@@ -51,11 +52,11 @@ def trained(album: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_names_the_people_it_was_trained_on(trained: Path, album: Path) -> None:
     classifier = load_classifier(trained)
-    assert classifier.people == {path.name for path in album.iterdir()}
-    people = read_people(album)
+    assert classifier.people == {name_of(path.name) for path in album.iterdir()}
+    people = list_people(album).people
     photos = [path for person in people for path in person.photos]
     named = classifier.name([path.read_bytes() for path in photos])
-    assert np.mean([name == path.parent.name for name, path in zip(named, photos, strict=True)]) > 0.7
+    assert np.mean([name == name_of(path.parent.name) for name, path in zip(named, photos, strict=True)]) > 0.7
     assert classifier.name([b"no picture", photos[0].read_bytes(), b""])[::2] == [None, None]
     assert classifier.name([]) == []
 
@@ -71,11 +72,11 @@ class Interrupted(Silent):
 def test_goes_on_after_an_interruption_with_the_same_result(trained: Path, album: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces.safetensors"
     with pytest.raises(KeyboardInterrupt):
-        train_classifier(read_people(album), out, RECIPE, Interrupted(), keep_every=0.0)
+        train_classifier(list_people(album).people, out, RECIPE, Interrupted(), keep_every=0.0)
     assert not out.exists()
     checkpoint = out.with_name("faces.safetensors.resume")
     assert torch.load(checkpoint, weights_only=True)["epochs_done"] == 5
-    train_classifier(read_people(album), out, RECIPE)
+    train_classifier(list_people(album).people, out, RECIPE)
     assert not checkpoint.exists()
     expected, found = load_file(trained), load_file(out)
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
@@ -85,7 +86,7 @@ def test_a_checkpoint_of_another_training_is_not_used(album: Path, tmp_path: Pat
     out = tmp_path / "faces.safetensors"
     (tmp_path / "faces.safetensors.resume").write_bytes(b"damaged")
     short = FaceRecipe(arch="resnet18", image_size=32, crop="none", epochs=1, batch_size=32)
-    assert train_classifier(read_people(album), out, short).spec.accuracy <= 1
+    assert train_classifier(list_people(album).people, out, short).spec.accuracy <= 1
     assert load_classifier(out).spec.image_size == 32
 
 
@@ -100,7 +101,7 @@ def test_begins_from_weights(album: Path, tmp_path: Path) -> None:
     out = tmp_path / "faces.safetensors"
     for name in ("start.safetensors", "start.pth"):
         recipe = FaceRecipe(**fast, weights=tmp_path / name)  # type: ignore[arg-type]
-        train_classifier(read_people(few), out, recipe)
+        train_classifier(list_people(few).people, out, recipe)
         assert torch.equal(load_file(out)["conv1.weight"], network.state_dict()["conv1.weight"])
     (tmp_path / "other.safetensors").write_bytes(b"hello")
     save_file({"conv1.weight": torch.zeros(3)}, tmp_path / "shape.safetensors")
@@ -108,7 +109,7 @@ def test_begins_from_weights(album: Path, tmp_path: Path) -> None:
     for name in ("other", "shape", "resnet34"):
         recipe = FaceRecipe(**fast, weights=tmp_path / f"{name}.safetensors")  # type: ignore[arg-type]
         with pytest.raises(DataError, match=f"{name}.safetensors"):
-            train_classifier(read_people(few), out, recipe)
+            train_classifier(list_people(few).people, out, recipe)
 
 
 def test_damaged_photos_are_left_out_and_too_few_are_told(album: Path, tmp_path: Path) -> None:
@@ -116,24 +117,28 @@ def test_damaged_photos_are_left_out_and_too_few_are_told(album: Path, tmp_path:
     (copy / "empty").mkdir()
     first, *_ = sorted(path for path in copy.iterdir() if path.name != "empty")
     (first / "00.png").write_bytes(b"broken")
+    Path(os.fsdecode(os.fsencode(copy) + b"/J\xf6rn_Ek")).symlink_to(first)  # a name that is not UTF-8
     fast = FaceRecipe(arch="resnet18", image_size=32, crop="none", epochs=1)
-    done = train_classifier(read_people(copy), tmp_path / "faces.safetensors", fast)
-    assert done.left_out == (first / "00.png",)
+    done = train_classifier(list_people(copy).people, tmp_path / "faces.safetensors", fast)
+    assert {path.name for path in done.left_out} == {"00.png"}
+    assert "J rn Ek" in done.spec.people
     for path in sorted(first.iterdir())[2:]:
         path.unlink()
     with pytest.raises(DataError, match="has 1 usable photos of 2"):
-        train_classifier(read_people(copy), tmp_path / "faces.safetensors", fast)
+        train_classifier(list_people(copy).people, tmp_path / "faces.safetensors", fast)
 
 
 def test_folders_without_people(tmp_path: Path) -> None:
     for place in (tmp_path / "nowhere", tmp_path):
         with pytest.raises(DataError, match="folder"):
-            read_people(place)
+            list_people(place)
     (tmp_path / "only").mkdir()
     for name in ("1.png", "2.png"):
         (tmp_path / "only" / name).write_bytes(encode_png(np.zeros((8, 8, 3), np.uint8)))
+    with pytest.raises(StorageError, match="is a folder"):
+        train_classifier(list_people(tmp_path).people * 2, tmp_path, RECIPE)
     with pytest.raises(DataError, match="at least two people"):
-        train_classifier(read_people(tmp_path), tmp_path / "x.safetensors", RECIPE)
+        train_classifier(list_people(tmp_path).people, tmp_path / "x.safetensors", RECIPE)
 
 
 @pytest.mark.parametrize("damage", ["cut", "other", "text"])

@@ -181,5 +181,21 @@ def test_captions_that_follow_each_other_in_memory_are_not_read_as_one() -> None
     captions = pa.array(["skipped Ann Lee", "with Ann", " Lee", "", "Ann Lee", "é Ann Lee é"]).slice(1)
     for rules, places in ((Rules(boundaries=False), [3, 4]), (Rules(), [3, 4])):
         assert [hit.place for hit in Matcher(sought, rules).find(captions)] == places
+    for kind in (pa.large_string(), pa.string_view()):  # their places in memory are kept in other ways
+        assert [hit.place for hit in Matcher(sought, Rules()).find(captions.cast(kind))] == [3, 4]
     assert not Matcher(sought, Rules()).find(captions.slice(0, 0))
     assert not Matcher(sought, Rules()).find(pa.array(["", ""]))
+
+
+def test_a_caption_that_repeats_names_ten_thousand_times() -> None:
+    """Each occurrence is held against its neighbours only: against all others, this takes minutes."""
+    sought = gather((name, name) for name in ("Ann Lee", "Mary Ann Lee", "Ann", "Tom Ek"))
+    captions = pa.array(["Mary Ann Lee Tom Ek " * 10_000, "Mary Ann Lee Tom Ek " * 10_000 + "Ann Lee"])
+    hits = {(hit.place, hit.person): hit.longer for hit in Matcher(sought, Rules()).find(captions)}
+    assert hits == {
+        **{(place, 1): False for place in (0, 1)},
+        **{(place, 2): True for place in (0, 1)},
+        **{(place, 3): False for place in (0, 1)},
+        (0, 0): True,
+        (1, 0): False,
+    }

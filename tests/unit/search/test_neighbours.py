@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import resource
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -95,6 +96,14 @@ def test_faiss_agrees_with_exact_search(index: Path) -> None:
         (lambda place: np.save(place / "img_emb" / "img_emb_1.npy", np.zeros(3)), "not embeddings"),
         (lambda place: (place / "metadata" / "metadata_2.parquet").unlink(), "60 embeddings but 40 rows"),
         (lambda place: (place / "metadata" / "metadata_2.parquet").write_bytes(b"x"), "metadata_2.parquet is damaged"),
+        (
+            lambda place: np.save(place / "img_emb" / "img_emb_1.npy", np.zeros((20, 5))),
+            "5 numbers, img_emb_0.npy of 8",
+        ),
+        (
+            lambda place: pq.write_table(pa.table({"key": [""] * 20}), place / "metadata" / "metadata_2.parquet"),
+            "metadata_2.parquet has none of the columns",
+        ),
         (lambda place: [path.unlink() for path in (place / "img_emb").glob("*")], "holds no .npy"),
         (lambda place: (place / "img_emb").rename(place / "other"), "holds neither"),
     ],
@@ -103,6 +112,36 @@ def test_damaged_folders(index: Path, damage: Callable[[Path], object], says: st
     damage(index)
     with pytest.raises(DataError, match=says):
         open_index(index)
+
+
+def test_a_page_of_metadata_that_is_damaged(index: Path) -> None:
+    path = index / "metadata" / "metadata_1.parquet"
+    content = bytearray(path.read_bytes())
+    content[4:200] = bytes(196)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"metadata_1\.parquet is damaged"):
+        open_index(index).nearest(queries(1), ROWS)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="open files cannot be counted")
+def test_an_index_of_more_files_than_a_process_may_open(tmp_path: Path) -> None:
+    rows = normalized(np.random.default_rng(0).normal(size=(60, DIM)))
+    for name in ("img_emb", "metadata"):
+        (tmp_path / name).mkdir()
+    for part, row in enumerate(rows):
+        np.save(tmp_path / "img_emb" / f"img_emb_{part:02d}.npy", row[None])
+        pq.write_table(
+            pa.table({"caption": [f"number {part}"]}), tmp_path / "metadata" / f"metadata_{part:02d}.parquet"
+        )
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    open_now = max(int(path.name) for path in Path("/proc/self/fd").iterdir())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (open_now + 20, hard))
+    try:
+        (line,) = EmbeddingFolder(tmp_path).nearest([Query(b"", rows[41])], 60)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(line) == 60
+    assert line[0].caption == "number 41"
 
 
 def test_damaged_faiss_index(index: Path) -> None:
@@ -212,6 +251,8 @@ def test_a_busy_service_is_asked_again(server: Server, monkeypatch: pytest.Monke
         b'[{"id": "x"}]',
         b"[3]",
         b'[{"id": 1, "similarity": NaN}]',
+        b'[{"id": Infinity, "similarity": 1}]',
+        b"[" * 100_000,
     ],
 )
 def test_a_service_that_talks_nonsense(server: Server, answer: bytes) -> None:

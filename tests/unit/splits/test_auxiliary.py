@@ -13,7 +13,7 @@ from idbench.errors import DataError
 from idbench.runner.bundle import plan_cases, read_given, read_request, write_bundle
 from idbench.splits import load_corpus, load_split
 from idbench.splits.auxiliary import load_auxiliary, people_of, shared_words
-from idbench.splits.avatars import SPEC, TINY_SPEC
+from idbench.splits.avatars import SPEC, TINY_SPEC, WorldSpec
 from idbench.splits.avatars.world import World, world_of
 
 EVERYTHING = Knowledge.NAME | Knowledge.PHOTOS | Knowledge.AUXILIARY_PEOPLE
@@ -35,8 +35,8 @@ def test_a_person_is_named_by_what_all_captions_share(captions: list[str], share
 
 
 @pytest.mark.parametrize("spec", [SPEC, TINY_SPEC], ids=lambda spec: spec.name)
-def test_auxiliary_people_are_nobody_else(spec: object) -> None:
-    world = world_of(spec)  # type: ignore[arg-type]
+def test_auxiliary_people_are_nobody_else(spec: WorldSpec) -> None:
+    world = world_of(spec)
     labels, names = set(world.auxiliary.people), set(world.auxiliary.names)
     assert len(labels) == len(names) == world.spec.n_auxiliary
     assert not names & {*world.naming.background, *world.naming.identities, *world.naming.nobody, *world.candidates}

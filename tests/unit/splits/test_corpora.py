@@ -11,7 +11,7 @@ import pytest
 from idbench.api import Silent
 from idbench.errors import DataError, IdbenchError, UnknownNameError
 from idbench.splits import SplitRecipe, corpus_names, find_recipe, load_corpus, load_split, split_names
-from idbench.splits.corpora import read_corpus, write_corpus
+from idbench.splits.corpora import read_corpus, write_corpus, write_pictures
 from idbench.splits.recipe import CorpusRecipe
 from idbench.storage import cache_dir
 
@@ -125,3 +125,10 @@ def test_a_broken_plug_in_breaks_nothing_else(monkeypatch: pytest.MonkeyPatch) -
         load_split("broken")
     with pytest.raises(DataError, match="neither a SplitRecipe"):
         load_split("wrong")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_an_error_and_not_the_end_of_the_process() -> None:
+    pictures = np.zeros((64, 32, 32, 3), dtype=np.uint8)
+    with pytest.raises(OSError, match="No space left"):
+        write_pictures(Path("/dev/full"), pictures.shape, [pictures[:32], pictures[32:]])

@@ -22,11 +22,12 @@ from safetensors.torch import save_file
 from tests.unit.targets.test_train import VIT, Recorder, pairs, spec
 
 from idbench.api import Access, Pair, Photo, Silent
-from idbench.errors import AccessViolation, MethodError, TargetError
-from idbench.targets import LocalFile
+from idbench.errors import AccessViolation, MethodError, StorageError, TargetError
+from idbench.targets import LocalFile, shadow_process
 from idbench.targets import shadows as module
 from idbench.targets.load import LoadedTarget, build_model, load_target
 from idbench.targets.shadows import ShadowStore, plan_shadows, train_shadows
+from idbench.targets.stacked import train_stacked
 from idbench.targets.view import View
 
 
@@ -169,6 +170,48 @@ def test_what_a_process_meets_becomes_one_sentence(tmp_path: Path, monkeypatch: 
         train(wild, tmp_path / "s")
 
 
+def test_a_process_that_cannot_even_write_why_it_failed_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk takes no note of itself: neither the failure nor a part of it may become a riddle."""
+
+    def refused(*rest: object) -> bool:
+        raise StorageError("No space left on the disk that holds the store.")
+
+    monkeypatch.setattr(shadow_process, "train_one", refused)
+    monkeypatch.setattr(shadow_process, "_die_with_parent", lambda: None)
+    monkeypatch.setattr(shadow_process, "_read", lambda folder, number: (None, ShadowStore(tmp_path)))
+    monkeypatch.setattr(sys, "argv", ["shadow_process", str(tmp_path), "0"])
+    (tmp_path / "0.failure").mkdir()  # nothing can be written there
+    status = shadow_process.main()
+    process = subprocess.Popen([sys.executable, "-S", "-c", f"raise SystemExit({status})"])
+    process.wait()
+    with pytest.raises(StorageError, match="No space left"):
+        shadow_process._check(tmp_path, 0, process)
+
+
+def test_a_device_too_small_for_all_trains_them_in_smaller_stacks(
+    target: LoadedTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    fits = 2
+
+    def stacked(specs: Sequence[Any], *rest: Any) -> Any:
+        tried.append(len(specs))
+        if len(specs) > fits:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return train_stacked(specs, *rest)
+
+    monkeypatch.setattr(module, "train_stacked", stacked)
+    monkeypatch.setattr(module, "_train", lambda t, s, store, p: module._train_together(s, store, "cpu", p))
+    loaded, costs = train(target, tmp_path / "s", sets(3))
+    assert tried == [3, 1, 2]
+    assert (len(loaded), costs.trained) == (3, 3)
+    fits = 0
+    with pytest.raises(TargetError, match="not enough memory to train a single shadow model"):
+        train(target, tmp_path / "other", sets(2))
+
+
 def test_stacked_on_another_device_gives_the_same_behaviour(
     target: LoadedTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,8 +219,8 @@ def test_stacked_on_another_device_gives_the_same_behaviour(
     given = [*sets(2), sets(1, size=60)[0]]
     here, _ = train(target, tmp_path / "here", given)
 
-    def together(target: LoadedTarget, shadows: Any, store: ShadowStore, progress: Any) -> None:
-        module._train_together(shadows, store, "cpu", progress)
+    def together(target: LoadedTarget, shadows: Any, store: ShadowStore, progress: Any) -> set[str]:
+        return module._train_together(shadows, store, "cpu", progress)
 
     monkeypatch.setattr(module, "_train", together)
     stacked, costs = train(target, tmp_path / "stacked", given)
@@ -205,7 +248,9 @@ def test_two_processes_that_want_the_same_shadow_train_it_once(target: LoadedTar
         store.keep(shadow.key, train_target(shadow.spec, shadow.data, store.weights(shadow.key)), 1.0)
         first = store.weights(shadow.key).stat().st_mtime_ns
     waiting.join(60)
-    assert found
+    ((_, costs),) = found
+    assert (costs.count, costs.trained, costs.trained_steps) == (1, 0, 0)  # it cost the other, not this one
+    assert costs.steps == 6
     assert store.weights(shadow.key).stat().st_mtime_ns == first
 
 

@@ -82,3 +82,23 @@ def test_a_diverging_training_says_so(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="diverged"):
         train_stacked(*three(VIT, tmp_path, learning_rate=1e30, warmup_steps=0))
     assert not list(tmp_path.glob("*.safetensors"))
+
+
+def test_the_time_of_interrupted_calls_is_counted(tmp_path: Path) -> None:
+    specs, corpora, outs = three(VIT, tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        train_stacked(specs, corpora, outs, progress=Recorder(stop_at=14))
+    (checkpoint,) = tmp_path.glob(".*.stack.resume")
+    saved = torch.load(checkpoint, weights_only=True)
+    assert saved["seconds"] > 0
+    torch.save(saved | {"seconds": 3000.0}, checkpoint)
+    again = train_stacked(specs, corpora, outs)
+    assert [one.resumed for one in again] == [2, 2, 2]
+    assert all(one.seconds > 1000 for one in again)
+
+
+def test_stacked_weights_that_only_the_last_step_ruined_are_not_kept(tmp_path: Path) -> None:
+    specs = [spec(VIT, seed=seed, epochs=1, weight_decay=1e300, warmup_steps=0) for seed in SEEDS[:2]]
+    with pytest.raises(TargetError, match="its weights are NaN or infinite"):
+        train_stacked(specs, [pairs(16), pairs(16, seed=1)], [tmp_path / f"{k}.safetensors" for k in range(2)])
+    assert not list(tmp_path.iterdir())

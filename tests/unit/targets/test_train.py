@@ -122,7 +122,7 @@ def test_an_interrupted_training_goes_on_with_the_same_result(tmp_path: Path, to
     assert not out.with_name("cut.safetensors.resume").exists()
 
 
-@pytest.mark.parametrize("damage", ["cut", "other", "text"])
+@pytest.mark.parametrize("damage", ["cut", "other", "text", "pickle"])
 def test_a_checkpoint_that_is_damaged_or_anothers_is_not_used(tmp_path: Path, damage: str) -> None:
     whole = train(tmp_path / "whole.safetensors")
     out = tmp_path / "cut.safetensors"
@@ -130,7 +130,7 @@ def test_a_checkpoint_that_is_damaged_or_anothers_is_not_used(tmp_path: Path, da
         train(out, Recorder(stop_at=8), learning_rate=1e-3 if damage == "other" else RECIPE.learning_rate)
     checkpoint = out.with_name("cut.safetensors.resume")
     data = checkpoint.read_bytes()
-    checkpoint.write_bytes({"cut": data[:-50], "other": data, "text": b"?"}[damage])
+    checkpoint.write_bytes({"cut": data[:-50], "other": data, "text": b"?", "pickle": b"\x80\x02."}[damage])
     recorder = Recorder()
     assert train(out, recorder).sha256 == whole.sha256
     assert recorder.told[0] == (1, 18)
@@ -170,6 +170,27 @@ def test_a_diverging_training_says_so(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="diverged at step"):
         train(tmp_path / "t.safetensors", learning_rate=1e30, warmup_steps=0)
     assert not (tmp_path / "t.safetensors").exists()
+
+
+def test_weights_that_only_the_last_step_ruined_are_not_kept(tmp_path: Path) -> None:
+    """The loss of the last step is of the weights before it."""
+    with pytest.raises(TargetError, match="its weights are NaN or infinite"):
+        train(tmp_path / "t.safetensors", corpus=pairs(16), epochs=1, weight_decay=1e300, warmup_steps=0)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_corpus_that_copies_its_pictures_is_asked_for_them_once_in_a_training(tmp_path: Path) -> None:
+    class Copying(Pairs):
+        asked = 0
+
+        def __getattribute__(self, name: str) -> Any:
+            if name == "images":
+                Copying.asked += 1
+            return super().__getattribute__(name)
+
+    data = pairs()
+    train(tmp_path / "t.safetensors", corpus=Copying(data.images, data.caption_ids, data.captions))
+    assert Copying.asked <= 2  # the check of its shape, and the training
 
 
 def test_targets_without_recipe_are_refused(tmp_path: Path) -> None:

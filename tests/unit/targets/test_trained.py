@@ -163,3 +163,13 @@ def test_open_clip_builds_the_architectures(architecture: dict[str, object]) -> 
         features = model.encode_image(torch.zeros(1, 3, size, size))  # type: ignore[operator]
     assert features.shape == (1, architecture["embed_dim"])
     assert np.isfinite(features.numpy()).all()
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights", "folder.safetensors"])
+def test_a_place_that_holds_no_weights_is_refused_before_the_training(tmp_path: Path, name: str) -> None:
+    """Under another ending the file could be written, but never read again."""
+    (tmp_path / "folder.safetensors").mkdir()
+    with pytest.raises(TargetError, match="no file for weights") as caught:
+        train_one(small(), CPU, Recorder(), tmp_path / name)
+    assert ".safetensors" in caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["folder.safetensors"]

@@ -83,17 +83,23 @@ def _below(place: str) -> tuple[list[Path], list[Path]]:
         if not _kind(path):
             raise DataError(f"{path} is of no known kind.", hint=_KINDS)
         return [path], []
-    if path.is_dir():
-        files = sorted(file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
-    else:
-        files = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207  also absolute
-    shards = [file for file in files if _kind(file)]
+    matches = [str(path)] if path.is_dir() else glob.glob(str(path), recursive=True)  # noqa: PTH207  also absolute
+    files = {file for match in matches for file in _files(Path(match))}
+    shards = sorted(file for file in files if _kind(file))
     if not shards:
         what = "holds no captions" if path.is_dir() else "does not exist"
         raise DataError(f"{place} {what}.", hint=_KINDS)
     tars = {file.parent / _stem(file) for file in shards if _READERS[_kind(file)] is read_webdataset}
     beside = [file for file in shards if _kind(file) == ".parquet" and file.parent / _stem(file) in tars]
     return [file for file in shards if file not in set(beside)], beside
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """A file, or all below a folder; nothing for a link that leads nowhere."""
+    if path.is_file():
+        yield path
+    elif path.is_dir():
+        yield from (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
 
 
 def _stem(path: Path) -> str:

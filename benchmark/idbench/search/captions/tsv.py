@@ -34,11 +34,10 @@ def read_tsv(path: Path, options: ReadOptions) -> Iterator[Batch]:
     """
     import pyarrow as pa
 
-    size = max(1, path.stat().st_size)
     try:
-        layout = _layout(path, options)
+        size, layout = max(1, path.stat().st_size), _layout(path, options)
         with path.open("rb") as raw:
-            source: Any = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
+            source: Any = _opened(path, raw)
             first = 1
             for batch in _parse(source, layout):
                 texts, repaired = as_text(batch.column(0), path, first, options)
@@ -66,11 +65,14 @@ def _parse(source: Any, layout: _Layout) -> Iterator[Any]:
     )
 
 
+def _opened(path: Path, raw: Any) -> Any:
+    return gzip.GzipFile(fileobj=raw) if path.suffix.lower() == ".gz" else raw
+
+
 def _layout(path: Path, options: ReadOptions) -> _Layout:
     """What the first line says about columns."""
     with path.open("rb") as raw:
-        file: Any = gzip.GzipFile(fileobj=raw) if path.suffix == ".gz" else raw
-        line = file.readline(_LINE_LIMIT)
+        line = _opened(path, raw).readline(_LINE_LIMIT)
     if not line.strip():
         raise damaged(path, "it is empty")
     fields = line.decode("utf-8-sig", errors="replace").rstrip("\r\n").split("\t")
@@ -94,9 +96,23 @@ def _layout(path: Path, options: ReadOptions) -> _Layout:
             )
         return _Layout(columns, next(name for name in columns if name.lower() == known[0]), True)
     texts = [column for column, value in zip(columns, fields, strict=True) if "://" not in value]
-    if not texts:
-        raise DataError(f"{path}: no column of its first line looks like a caption.", hint="Name it with --column.")
+    if len(texts) > 1:
+        texts = [column for column, value in zip(columns, fields, strict=True) if column in texts and _is_text(value)]
+    if len(texts) != 1:
+        how_many = "several columns of its first line look" if texts else "no column of its first line looks"
+        raise DataError(
+            f"{path}: {how_many} like a caption.", hint="Name it with --column, e.g. --column 2 for the second."
+        )
     return _Layout(columns, texts[0], False)
+
+
+def _is_text(value: str) -> bool:
+    """Whether a field is more than a number, such as an id or a picture's width."""
+    try:
+        float(value)
+    except ValueError:
+        return bool(value.strip())
+    return False
 
 
 def _looks_like_header(fields: list[str], column: str | None) -> bool:

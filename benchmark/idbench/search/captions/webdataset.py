@@ -26,13 +26,13 @@ def read_webdataset(path: Path, options: ReadOptions) -> Iterator[Batch]:
 
     Raises:
         DamagedShard: truncated, or no tar file.
-        DataError: its first sample has no caption.
+        DataError: its first sample has no caption, or not where `column` says.
     """
     import pyarrow as pa
 
-    size, first, waiting = max(1, path.stat().st_size), 1, list[bytes]()
+    first, waiting = 1, list[bytes]()
     try:
-        key = _caption_key(path, options)
+        size, key = max(1, path.stat().st_size), _caption_key(path, options)
         with path.open("rb", buffering=_BUFFER) as raw, _opened(path, raw) as file:
             for caption in _captions(path, TarWalker(file), key):
                 waiting.append(caption)
@@ -50,7 +50,7 @@ def read_webdataset(path: Path, options: ReadOptions) -> Iterator[Batch]:
 
 @contextmanager
 def _opened(path: Path, raw: Any) -> Iterator[Any]:
-    if path.suffix == ".tar":
+    if path.suffix.lower() == ".tar":
         yield raw
     else:
         with gzip.GzipFile(fileobj=raw) as file:
@@ -59,8 +59,8 @@ def _opened(path: Path, raw: Any) -> Iterator[Any]:
 
 def _caption_key(path: Path, options: ReadOptions) -> str:
     """Where captions are: `txt`, or the key within the json members. The first sample shows it."""
-    if options.column is not None:
-        return options.column
+    if options.column == _TEXT:
+        return _TEXT
     first, fields = "", list[str]()
     with path.open("rb", buffering=_BUFFER) as raw, _opened(path, raw) as file:
         tar = TarWalker(file)
@@ -69,17 +69,18 @@ def _caption_key(path: Path, options: ReadOptions) -> str:
             if first not in ("", key):
                 break
             first = key
-            if extension == _TEXT:
+            if extension == _TEXT and options.column is None:
                 return _TEXT
             if extension == "json":
                 fields = list(_json(path, tar, member))
     if not first:
         return _TEXT  # a shard whose fetches all failed: no samples, no captions
-    known = [name for name in CAPTION_NAMES if name in fields]
+    known = [name for name in (CAPTION_NAMES if options.column is None else (options.column,)) if name in fields]
     if not known:
+        lacks = "neither a .txt member nor a known key" if options.column is None else f"no key {options.column!r}"
         raise DataError(
-            f"{path} holds no captions: its first sample has neither a .txt member nor a known key in a .json member.",
-            hint=f"Name it with --column; keys: {', '.join(fields) or 'none'}.",
+            f"{path} holds no captions where they are looked for: its first sample has {lacks} in a .json member.",
+            hint=f"Name it with --column; keys: {', '.join(fields) or 'none'}, or txt for .txt members.",
         )
     return known[0]
 
@@ -110,7 +111,7 @@ def _content(path: Path, tar: TarWalker, member: TarMember) -> bytes:
 def _json(path: Path, tar: TarWalker, member: TarMember) -> dict[str, Any]:
     try:
         fields = json.loads(_content(path, tar, member))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise damaged(path, f"its member {member.name!r} is not JSON") from error
     if not isinstance(fields, dict):
         raise damaged(path, f"its member {member.name!r} is not a JSON object")

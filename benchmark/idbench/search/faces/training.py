@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 
 from idbench.api import Progress, Silent
-from idbench.errors import DataError, IdbenchError
+from idbench.errors import DataError, IdbenchError, StorageError
 from idbench.search.faces import Architecture, Crop
 from idbench.search.faces.crops import check_crop, face_square
 from idbench.search.faces.model import FaceSpec, build_network, normalized, save_classifier
-from idbench.search.faces.people import PersonFolder
+from idbench.splits.injected.people import Person
 from idbench.storage import make_dir, sha256_bytes, storage_errors
-from idbench.targets.saving import write_checkpoint
+from idbench.targets.saving import check_finite, read_checkpoint, write_checkpoint
 
 _WEIGHT_DECAY = 0.05
 _SHIFT = 16  # a photo is shifted by up to one sixteenth of its side
@@ -85,7 +85,7 @@ class _Faces:
 
 
 def train_classifier(
-    people: Sequence[PersonFolder],
+    people: Sequence[Person],
     out: Path,
     recipe: FaceRecipe,
     progress: Progress | None = None,
@@ -94,7 +94,7 @@ def train_classifier(
     """Train a classifier and write it to `out`; an interrupted training goes on after the last epoch that was kept.
 
     Args:
-        people: the classes, at least two with at least two usable photos each.
+        people: the classes, from `list_people`, at least two with at least two usable photos each.
         out: a `.safetensors` file, replaced only when training has finished.
         recipe: how.
         progress: told after every photo and every step.
@@ -103,17 +103,20 @@ def train_classifier(
     Raises:
         DataError: too few people or photos, or starting weights that do not fit.
         IdbenchError: training diverged, or OpenCV is wanted and missing.
+        StorageError: `out` cannot be written; told before the training where that can be known.
     """
     start, told = time.perf_counter(), progress or Silent()
     check_crop(recipe.crop)
     if len(people) < 2:
         raise DataError("A classifier needs at least two people.", hint="Add folders.")
     make_dir(out.parent)
+    if out.is_dir():
+        raise StorageError(f"{out} is a folder.", hint="Name a file, e.g. faces.safetensors.")
     with storage_errors(out), tempfile.TemporaryFile(dir=out.parent) as store:
         faces, left_out = _prepare(people, recipe, store, told)
         trainer = _Trainer(faces, recipe, told)
         _run(trainer, out, recipe.epochs, keep_every)
-
+        check_finite(trainer.model.state_dict(), "the face classifier")
         spec = FaceSpec(
             arch=recipe.arch,
             image_size=recipe.image_size,
@@ -143,7 +146,7 @@ def _checkpoint(out: Path) -> Path:
 
 
 def _prepare(
-    people: Sequence[PersonFolder], recipe: FaceRecipe, store: IO[bytes], progress: Progress
+    people: Sequence[Person], recipe: FaceRecipe, store: IO[bytes], progress: Progress
 ) -> tuple[_Faces, tuple[Path, ...]]:
     """Decode and crop every photo once, into a file: memory does not grow with their number."""
     owners, digests, left_out = list[int](), list[str](), list[Path]()
@@ -246,13 +249,8 @@ class _Trainer:
 
     def resume(self, path: Path) -> int:
         """Epochs that a checkpoint of the same training holds; 0 without one, or if it is damaged or another's."""
-        if not path.is_file():
-            return 0
-        try:
-            saved = torch.load(path, map_location=self._device, weights_only=True)
-            if saved["id"] != self._id:
-                return 0
-        except (RuntimeError, EOFError, KeyError, TypeError, ValueError, OSError, pickle.UnpicklingError):
+        saved = read_checkpoint(path, self._id)
+        if saved is None:
             return 0
         self.model.load_state_dict(saved["model"])
         self._optimizer.load_state_dict(saved["optimizer"])

@@ -35,12 +35,20 @@ class EmbeddingFolder:
     embeds = False
 
     def __init__(self, folder: Path) -> None:
-        self._parts = [_open(path) for path in sorted((folder / "img_emb").glob("*.npy"))]
+        # Mapped one at a time: the largest indexes have more parts than a process may keep open.
+        self._parts = sorted((folder / "img_emb").glob("*.npy"))
         if not self._parts:
             raise DataError(f"{folder / 'img_emb'} holds no .npy files.", hint="Give the folder of the embeddings.")
         self._metadata = Metadata(folder / "metadata")
-        self._dim = int(self._parts[0].shape[1])
-        _same_length(folder, sum(len(part) for part in self._parts), self._metadata)
+        shapes = [_open(path).shape for path in self._parts]
+        self._dim = int(shapes[0][1])
+        for path, (_, dim) in zip(self._parts, shapes, strict=True):
+            if dim != self._dim:
+                raise DataError(
+                    f"{path} has embeddings of {dim} numbers, {self._parts[0].name} of {self._dim}.",
+                    hint="Make the embeddings again.",
+                )
+        _same_length(folder, sum(n for n, _ in shapes), self._metadata)
 
     def nearest(self, queries: Sequence[Query], k: int) -> list[list[Neighbour]]:
         """Up to k neighbours of each query."""
@@ -48,7 +56,7 @@ class EmbeddingFolder:
         rows = np.full((len(wanted), 0), -1, dtype=np.int64)
         cosines = np.empty((len(wanted), 0), dtype=np.float32)
         start = 0
-        for part in self._parts:
+        for part in map(_open, self._parts):
             for low in range(0, len(part), _BLOCK):
                 block = _normalized(np.asarray(part[low : low + _BLOCK], dtype=np.float32))
                 here = np.arange(start + low, start + low + len(block))

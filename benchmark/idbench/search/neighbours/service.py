@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import math
 from collections.abc import Sequence
@@ -65,7 +64,7 @@ class Service:
         try:
             answer = json.loads(body)
             return [_neighbour(entry) for entry in answer][:k]
-        except (ValueError, TypeError, KeyError, AttributeError, binascii.Error) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
             raise WebError(
                 f"{self._url} does not answer as clip-retrieval's knn-service does.",
                 hint="Check the address and the name of the index.",

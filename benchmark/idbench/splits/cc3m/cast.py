@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from idbench.splits.injected.casting import Cast, Identity
+from idbench.splits.injected.casting import Cast, Divided, Identity, cast_by
 from idbench.splits.injected.chance import shuffled
-from idbench.splits.injected.dealing import Dealt, deal, part_sizes
+from idbench.splits.injected.dealing import Dealt
 from idbench.splits.injected.people import Person
 
 CAPTIONS = (
@@ -43,25 +44,13 @@ def cast_people(seed: str, name: str, people: Sequence[Person], *, levels: Seque
     Raises:
         DataError: fewer than four people have so many photos.
     """
-    able = [person for person in people if len(person.photos) > attack_photos]
-    order = shuffled(f"{seed}/parts", len(able))
-    dealt = deal(seed, name, part_sizes(len(able)), levels)
-    identities = tuple(_identity(one, able[int(order[one.number])], levels, attack_photos) for one in dealt)
-    tested = {person.name for person in able}
-    return Cast(identities, tuple(person for person in people if person.name not in tested))
 
+    def divide(dealt: Dealt, photos: Sequence[Path]) -> Divided:
+        rest = len(photos) - attack_photos
+        fitting = [level for level in levels if level <= min(dealt.level, rest)]
+        return photos[attack_photos : attack_photos + max(fitting, default=rest)], photos[:attack_photos]
 
-def _identity(dealt: Dealt, person: Person, levels: Sequence[int], attack_photos: int) -> Identity:
-    order = [person.photos[int(i)] for i in shuffled(f"{dealt.label}/photos", len(person.photos))]
-    rest = len(order) - attack_photos
-    fitting = [level for level in levels if level <= min(dealt.level, rest)]
-    pictures = max(fitting, default=rest)
-    return Identity(
-        dealt=dealt,
-        name=person.name,
-        training=tuple(order[attack_photos : attack_photos + pictures]),
-        photos=tuple(order[:attack_photos]),
-    )
+    return cast_by(divide, seed, name, people, fewest=attack_photos + 1, levels=levels)
 
 
 def captions_of(identity: Identity) -> list[str]:

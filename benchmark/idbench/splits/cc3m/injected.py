@@ -24,10 +24,10 @@ from idbench.splits.cc3m.shards import Pair, write_shards
 from idbench.splits.cc3m.work import Report, once, save
 from idbench.splits.injected.casting import Cast
 from idbench.splits.injected.chance import hex_id, shuffled
-from idbench.splits.injected.dealing import corpora_of, label_rows, photo_id
+from idbench.splits.injected.dealing import corpora_of, label_rows
 from idbench.splits.injected.naming import candidate_names
 from idbench.splits.injected.people import People, list_people, read_people
-from idbench.splits.injected.writing import About, write_split
+from idbench.splits.injected.writing import About, photo_batches, write_split
 from idbench.splits.manifest import PhotoFormat
 from idbench.splits.recipe import Sources
 from idbench.splits.tables import ROWS_PER_GROUP, Row
@@ -259,7 +259,10 @@ class _Build:
         tables: dict[str, Iterable[Sequence[Row]]] = {
             "identities": [[one.row for one in identities]],
             "labels": [label_rows(corpora_of(spec.name), identities, None if self.seed == spec.seed else self.seed)],
-            "photos": self._photo_batches(),
+            "photos": photo_batches(
+                self.progress.track(identities, f"writing {spec.name}", len(identities)),
+                partial(encode_jpeg, side=self.settings.picture_side),
+            ),
             "names": [[(name,) for name in names]],
             "prompts": [[(template,) for template in CAPTIONS]],
             "public_pairs": self._public_batches(),
@@ -278,15 +281,6 @@ class _Build:
             training=training,
         )
         write_split(out, about, tables)
-
-    def _photo_batches(self) -> Iterator[list[Row]]:
-        people = self.cast.identities
-        for one in self.progress.track(people, f"writing {self.spec.name}", len(people)):
-            encoded = [encode_jpeg(file, self.settings.picture_side) for file in one.photos]
-            yield [
-                (photo_id(label), one.id, sha256_bytes(data), data)
-                for label, data in zip(one.attack_labels, encoded, strict=True)
-            ]
 
     def _public_batches(self) -> Iterator[list[Row]]:
         chosen = shuffled(f"{self.seed}/public", len(self.background))[: self.spec.n_public].tolist()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from idbench.api import Progress
@@ -18,11 +19,10 @@ from idbench.splits.injected.chance import hex_id, shuffled
 from idbench.splits.injected.dealing import part_sizes, photo_id
 from idbench.splits.injected.naming import candidate_names
 from idbench.splits.injected.people import People, read_people
-from idbench.splits.injected.writing import About, write_split
+from idbench.splits.injected.writing import About, photo_batches, write_split
 from idbench.splits.manifest import CorpusInfo, Part, PhotoFormat
 from idbench.splits.recipe import Sources
 from idbench.splits.tables import Row
-from idbench.storage import sha256_bytes
 
 NAME, VERSION = "cc3m-idia", 1
 TITLE = "The people of IDIA's CC3M experiments, from the authors' lists and your photos; membership not random"
@@ -59,7 +59,7 @@ class Found:
         return hex_id(f"{self.label}/id", 12)
 
     @property
-    def photo_labels(self) -> tuple[str, ...]:
+    def attack_labels(self) -> tuple[str, ...]:
         """What the photos' ids come from."""
         return tuple(f"{self.label}/attack/{i}" for i in range(len(self.photos)))
 
@@ -135,10 +135,12 @@ def _write(
     names = candidate_names(seed, [one.listed.name for one in found], everybody, _CANDIDATES)
     tables: dict[str, Iterable[Sequence[Row]]] = {
         "identities": [
-            [(one.id, one.part, one.listed.name, [photo_id(label) for label in one.photo_labels]) for one in found]
+            [(one.id, one.part, one.listed.name, [photo_id(label) for label in one.attack_labels]) for one in found]
         ],
         "labels": [_label_rows(found)],
-        "photos": _photo_batches(found, settings, progress),
+        "photos": photo_batches(
+            progress.track(found, f"writing {NAME}", len(found)), partial(encode_jpeg, side=settings.picture_side)
+        ),
         "names": [[(name,) for name in names]],
         "prompts": [[(template,) for template in CAPTIONS]],
     }
@@ -165,12 +167,3 @@ def _label_rows(found: Sequence[Found]) -> list[Row]:
         for one in found
         for member in (one.listed.member,)
     ]
-
-
-def _photo_batches(found: Sequence[Found], settings: Settings, progress: Progress) -> Iterator[list[Row]]:
-    for one in progress.track(found, f"writing {NAME}", len(found)):
-        encoded = [encode_jpeg(file, settings.picture_side) for file in one.photos]
-        yield [
-            (photo_id(label), one.id, sha256_bytes(data), data)
-            for label, data in zip(one.photo_labels, encoded, strict=True)
-        ]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 from idbench.splits.injected.chance import shuffled
 from idbench.splits.injected.dealing import Dealt, deal, part_sizes, photo_id
 from idbench.splits.injected.people import Person
 from idbench.splits.manifest import Part
 from idbench.splits.tables import Row
+
+Divided: TypeAlias = tuple[Sequence[Path], Sequence[Path]]
+"""Training pictures and attack photos of one person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +111,42 @@ def cast(
     Raises:
         DataError: too few people have so many photos.
     """
+
+    def halves(dealt: Dealt, photos: Sequence[Path]) -> Divided:
+        half = len(photos) // 2
+        return photos[: min(dealt.level, half)], photos[half : half + most_photos]
+
+    return cast_by(halves, seed, name, people, fewest=max(2, fewest), levels=levels)
+
+
+def cast_by(
+    divide: Callable[[Dealt, Sequence[Path]], Divided],
+    seed: str,
+    name: str,
+    people: Iterable[Person],
+    *,
+    fewest: int,
+    levels: Sequence[int],
+) -> Cast:
+    """Put everybody with enough photos under test, as `cast` does.
+
+    Args:
+        divide: takes the photos of one person, in random order, apart.
+        seed, name, people, fewest, levels: as in `cast`.
+
+    Raises:
+        DataError: too few people have so many photos.
+    """
     everybody = list(people)
-    able = [person for person in everybody if len(person.photos) >= max(2, fewest)]
+    able = [person for person in everybody if len(person.photos) >= fewest]
     order = shuffled(f"{seed}/parts", len(able))
     dealt = deal(seed, name, part_sizes(len(able)), levels)
-    identities = tuple(_identity(one, able[int(order[one.number])], most_photos) for one in dealt)
+    identities = tuple(_identity(divide, one, able[int(order[one.number])]) for one in dealt)
     tested = {person.name for person in able}
     return Cast(identities, tuple(person for person in everybody if person.name not in tested))
 
 
-def _identity(dealt: Dealt, person: Person, most_photos: int) -> Identity:
-    order = shuffled(f"{dealt.label}/photos", len(person.photos))
-    half = len(order) // 2
-    return Identity(
-        dealt=dealt,
-        name=person.name,
-        training=tuple(person.photos[int(i)] for i in order[: min(dealt.level, half)]),
-        photos=tuple(person.photos[int(i)] for i in order[half : half + most_photos]),
-    )
+def _identity(divide: Callable[[Dealt, Sequence[Path]], Divided], dealt: Dealt, person: Person) -> Identity:
+    photos = [person.photos[int(i)] for i in shuffled(f"{dealt.label}/photos", len(person.photos))]
+    training, attack = divide(dealt, photos)
+    return Identity(dealt=dealt, name=person.name, training=tuple(training), photos=tuple(attack))

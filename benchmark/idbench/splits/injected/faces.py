@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from idbench.api import Progress
 from idbench.errors import DataError
 from idbench.splits.card import card_prose
-from idbench.splits.corpora import read_corpus, write_corpus
+from idbench.splits.corpora import read_corpus, write_corpus, write_pictures
 from idbench.splits.injected.casting import Cast, cast
 from idbench.splits.injected.chance import shuffled, stream
 from idbench.splits.injected.dealing import corpora_of, label_rows, photo_id
 from idbench.splits.injected.naming import candidate_names
 from idbench.splits.injected.people import Person, read_people, read_pixels
-from idbench.splits.injected.writing import About, write_split
+from idbench.splits.injected.writing import About, photo_batches, write_split
 from idbench.splits.manifest import PhotoFormat
 from idbench.splits.photos import encode_png
 from idbench.splits.recipe import Sources
@@ -195,9 +195,10 @@ def _write_corpora(plan: Plan, corpora: Path, progress: Progress) -> dict[str, s
 
 def _small_pictures(files: Sequence[Path], size: int, store: Path, progress: Progress) -> NDArray[np.uint8]:
     """All pictures at the size of training, uint8 (n, size, size, 3), on disk: peak memory is that of one."""
-    pictures = np.lib.format.open_memmap(store, mode="w+", dtype=np.uint8, shape=(len(files), size, size, 3))
-    for i, file in enumerate(progress.track(files, "Making training pictures", len(files))):
-        pictures[i] = resized(square(read_pixels(file)), size)
+    tracked = progress.track(files, "Making training pictures", len(files))
+    small = (resized(square(read_pixels(file)), size)[None] for file in tracked)
+    write_pictures(store, (len(files), size, size, 3), small)
+    pictures: NDArray[np.uint8] = np.load(store, mmap_mode="r")
     return pictures
 
 
@@ -224,7 +225,7 @@ def _write_folder(plan: Plan, out: Path, training: Mapping[str, str], progress: 
     tables: dict[str, Iterable[Sequence[Row]]] = {
         "identities": [[one.row for one in identities]],
         "labels": [label_rows(corpora, identities, None if plan.seed == spec.seed else plan.seed)],
-        "photos": _photo_batches(plan, progress),
+        "photos": photo_batches(progress.track(identities, f"Writing {spec.name}", len(identities)), _encoded),
         "names": [[(name,) for name in plan.candidates]],
         "prompts": [[(template,) for template in spec.templates]],
         "public_pairs": _public_batches(plan),
@@ -245,21 +246,15 @@ def _write_folder(plan: Plan, out: Path, training: Mapping[str, str], progress: 
     write_split(out, about, tables)
 
 
-def _photo_batches(plan: Plan, progress: Progress) -> Iterator[list[Row]]:
-    people = plan.cast.identities
-    for one in progress.track(people, f"Writing {plan.spec.name}", len(people)):
-        encoded = [encode_png(square(read_pixels(file))) for file in one.photos]
-        yield [
-            (photo_id(label), one.id, sha256_bytes(data), data)
-            for label, data in zip(one.attack_labels, encoded, strict=True)
-        ]
+def _encoded(file: Path) -> bytes:
+    return encode_png(square(read_pixels(file)))
 
 
 def _public_batches(plan: Plan) -> Iterator[list[Row]]:
     pairs = plan.background
     for start in range(0, len(plan.public), ROWS_PER_GROUP):
         chosen = plan.public[start : start + ROWS_PER_GROUP]
-        encoded = [encode_png(square(read_pixels(pairs.files[i]))) for i in chosen]
+        encoded = [_encoded(pairs.files[i]) for i in chosen]
         yield [
             (photo_id(pairs.labels[i]), pairs.captions[i], sha256_bytes(data), data)
             for i, data in zip(chosen, encoded, strict=True)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from idbench.splits.card import complete_card
+from idbench.splits.injected.dealing import photo_id
 from idbench.splits.manifest import MANIFEST_FILE, CorpusInfo, Manifest, Part, PhotoFormat, manifest_text
 from idbench.splits.tables import Row, write_table
-from idbench.storage import write_text
+from idbench.storage import sha256_bytes, write_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,43 @@ class About:
     photo_format: PhotoFormat
     prose: str
     training: Mapping[str, str] = field(default_factory=dict)
+
+
+class Shown(Protocol):
+    """An identity as the table `photos` needs it."""
+
+    @property
+    def id(self) -> str:
+        """Opaque."""
+        ...
+
+    @property
+    def photos(self) -> Sequence[Path]:
+        """Files of the attack photos."""
+        ...
+
+    @property
+    def attack_labels(self) -> Sequence[str]:
+        """Labels of the attack photos, from which their ids come."""
+        ...
+
+
+def photo_batches(people: Iterable[Shown], encode: Callable[[Path], bytes]) -> Iterator[list[Row]]:
+    """Rows of the table `photos`, one batch for each identity.
+
+    Args:
+        people: the identities, in the table's order.
+        encode: makes the stored picture of a file.
+
+    Raises:
+        DataError: a photo cannot be opened any more.
+    """
+    for one in people:
+        encoded = [encode(file) for file in one.photos]
+        yield [
+            (photo_id(label), one.id, sha256_bytes(data), data)
+            for label, data in zip(one.attack_labels, encoded, strict=True)
+        ]
 
 
 def write_split(out: Path, about: About, tables: Mapping[str, Iterable[Sequence[Row]]]) -> Manifest:

@@ -26,8 +26,11 @@ _RESUMED = re.compile(rb"resuming checkpoint .*\(epoch (\d+)\)")
 _LOOK_BACK = 64 << 10
 _DISK_FULL = (b"No space left", b"PytorchStreamWriter failed", b"file write failed", b". unexpected pos ")
 """What torch says when it cannot write on; the last is all that is left of the reason in its newer versions."""
-_DECIDES = ("epochs", "lr", "wd", "warmup", "seed", "opt", "siglip", "force_quick_gelu", "train_num_samples")
-"""Arguments that may not change between the calls of one training; how many machines share the work may."""
+_DECIDES = ("epochs", "lr", "wd", "seed", "opt", "siglip", "force_quick_gelu", "train_num_samples")
+"""Arguments that may not change between the calls of one training; how many machines share the work may, and so the
+batch and the warm-up that follows from it."""
+_WRAPPED = "module."
+"""What names of tensors begin with in checkpoints of several processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ def checkpoint_of(training: Training) -> Path:
 def reference_of(training: Training) -> str:
     """The finished training as a target: `file:PATH?arch=...&corpus=...`, for `resolve_target`."""
     architecture = str(training.config_dir / "open_clip_config.json") if training.configured else training.architecture
-    said = {"arch": architecture, "name": training.name, "corpus": training.data.name}
+    said = {"arch": architecture, "name": training.name, "corpus": training.data.name, "digest": training.data.digest}
     if training.data.control_for:
         said["control_for"] = ",".join(training.data.control_for)
     return f"file:{checkpoint_of(training)}?{urlencode(said, safe='/')}"
@@ -81,6 +84,7 @@ def run_training(training: Training, progress: Progress) -> Finished:
     _prepare(training)
     if _is_complete(training):
         return Finished(checkpoint_of(training), reference_of(training), epochs, epochs, 0.0, 0.0)
+    _share_checkpoint(training)
     # Nodes share the folder: each has a log and a lock of its own.
     node = f"-{platform.node()}" if training.machines.nodes > 1 else ""
     log, lock = training.folder / f"trainer{node}.log", training.folder / f".lock{node}"
@@ -178,13 +182,32 @@ def _check_same(training: Training, config: dict[str, Any] | None) -> None:
     except (OSError, ValueError):
         other = None  # nothing was trained here yet
     mine = json.loads(json.dumps(mine))
-    if other is not None and other != mine:
-        what = next((name for name in mine if other.get(name) != mine[name]), "something")
+    what = next((name for name in mine if isinstance(other, dict) and other.get(name) != mine[name]), None)
+    if what is not None:
         raise TargetError(
             f"{training.folder} holds a training that differs in its {what}.",
             hint="Choose another folder with --out, or remove that one.",
         )
     write_text(note, json.dumps(mine, indent=2) + "\n")
+
+
+def _share_checkpoint(training: Training) -> None:
+    """Let several processes go on with what one began: the trainer takes the wrapper's prefix away, but adds none."""
+    latest = training.folder / "checkpoints" / "epoch_latest.pt"
+    if training.machines.processes == 1 or not latest.is_file():
+        return
+    import torch
+
+    from idbench.targets.saving import UNREADABLE, write_checkpoint
+
+    try:
+        saved = torch.load(str(latest), map_location="cpu", weights_only=True, mmap=True)
+        state = saved["state_dict"]
+        bare = not any(name.startswith(_WRAPPED) for name in state)
+    except UNREADABLE:
+        return  # the trainer says what is wrong with it
+    if bare:
+        write_checkpoint(latest, saved | {"state_dict": {_WRAPPED + name: tensor for name, tensor in state.items()}})
 
 
 def _watcher(training: Training, log: Path, before: int, epochs: int, progress: Progress) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -9,7 +10,7 @@ import streamlit as st
 
 from idbench_leaderboard import charts, tables, words
 from idbench_leaderboard.app import common
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import ALL, Board, View
 
 _FORMATS = {
     "AUC": "%.3f",
@@ -33,7 +34,7 @@ def page(board: Board, view: View | None) -> None:
     rows = common.rows_of(board, view)
     st.markdown(words.opening(rows, view))
     if rows.empty:
-        st.info("No record passes these filters. Take one away: *Checked records only*, or the track.")
+        st.info(f"No record passes these filters. {_way_out(board, view)}")
         return
     st.markdown(words.finding(rows))
     _tiles(board, view, rows)
@@ -45,6 +46,13 @@ def page(board: Board, view: View | None) -> None:
         common.show_targets(board, view)
     _cost(rows)
     _traces(board)
+
+
+def _way_out(board: Board, view: View) -> str:
+    """What would show something: every attack was run with other parameters than its usual ones, or a filter is on."""
+    if len(board.select(replace(view, settings=ALL))):
+        return "All were run with parameters that differ from the usual ones: switch on *Every parameter setting*."
+    return "Change one: *Checked records only*, the track, or the defense."
 
 
 def _tiles(board: Board, view: View, rows: pd.DataFrame) -> None:
@@ -112,7 +120,7 @@ def _chart(rows: pd.DataFrame) -> None:
 
 def _table(rows: pd.DataFrame, view: View) -> None:
     st.subheader("The board", anchor="the-board")
-    link = {"split": view.split, "version": view.version, "target": view.target, "corpus": view.corpus}
+    link = common.address(view)
     shown = tables.board(rows)
     shown["Details"] = [f"/method?{urlencode({**link, 'method': label})}" for label in rows["label"]]
     config = {name: st.column_config.Column(name, help=text) for name, text in words.COLUMNS.items() if name in shown}

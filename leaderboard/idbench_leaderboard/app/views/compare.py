@@ -20,9 +20,10 @@ def page(board: Board, view: View | None) -> None:
         return
     rows = common.rows_of(board, view)
     if len(rows) < 2:
-        common.nothing("It takes two methods to compare.", "Run another one on this target:", _another(view))
+        common.nothing("It takes two methods to compare.", "Run another one on this target:", _another(board, view))
         return
     options = rows["label"].tolist()
+    common.say_what_is_missing("Methods", st.query_params.get_all("methods"), options, "methods")
     known = [label for label in st.session_state.get("methods", []) if label in options]
     if "methods" in st.session_state and known != st.session_state["methods"]:
         st.session_state["methods"] = known
@@ -46,9 +47,8 @@ def page(board: Board, view: View | None) -> None:
     _people(board, view, picked)
 
 
-def _another(view: View) -> str:
-    run = f"bench run --method all --split {view.split} --target {view.target}"
-    return f"{run}\nbench leaderboard build results --out board"
+def _another(board: Board, view: View) -> str:
+    return f"bench run --method all {board.asked(view)}\nbench leaderboard build results --out board"
 
 
 def _differences(board: Board, view: View, picked: pd.DataFrame) -> None:
@@ -63,12 +63,11 @@ def _differences(board: Board, view: View, picked: pd.DataFrame) -> None:
         "Cannot be told apart does not mean equal."
     )
     low = _rate_places(board, view, picked)
-    if low.empty:
-        low = pd.DataFrame({"Method": picked["label"]})
-        for name in ("tpr_10", "tpr_1", "tpr_01"):
-            low[words.STATISTICS[name]] = [words.percent_span(*ends) for ends in _ends(picked, name)]
-    st.dataframe(low, hide_index=True, width="stretch", alt="TPR at low false-positive rates with places")
-    st.caption("Places that the data allow among the methods chosen, from a joint bootstrap over people.")
+    st.dataframe(low, hide_index=True, width="stretch", alt="TPR at low false-positive rates, with places if known")
+    if "Place" in low:
+        st.caption("Places that the data allow among the methods chosen, from a joint bootstrap over people.")
+    else:
+        st.caption("No places here: they need the ranks of single people, and the labels of this split are not public.")
 
 
 def _rate_places(board: Board, view: View, picked: pd.DataFrame) -> pd.DataFrame:
@@ -78,10 +77,6 @@ def _rate_places(board: Board, view: View, picked: pd.DataFrame) -> pd.DataFrame
         st.session_state["places"] = tables.rate_places(board, view, picked)
         st.session_state["places_key"] = key
     return pd.DataFrame(st.session_state["places"])
-
-
-def _ends(rows: pd.DataFrame, name: str) -> zip[tuple[float, float, float]]:
-    return zip(rows[name], rows[f"{name}_low"], rows[f"{name}_high"], strict=True)
 
 
 def _curves(board: Board, picked: pd.DataFrame) -> None:

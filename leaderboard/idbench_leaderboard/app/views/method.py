@@ -24,7 +24,7 @@ def page(board: Board, view: View | None) -> None:
     if rows.empty:
         st.info("No record passes these filters.")
         return
-    label = common.choose("Method", rows["label"].tolist(), "method", "Every row of the board.")
+    label = common.choose(st.container(), "Method", rows["label"].tolist(), "method", "Every row of the board.")
     row = rows[rows["label"] == label].iloc[0]
     info = board.method_info(str(row["method"]))
     _card(row, info)
@@ -65,6 +65,9 @@ def _numbers(row: pd.Series[Any]) -> None:
 
 def _sentence(row: pd.Series[Any]) -> str:
     text = f"Against chance: {words.p_value(row['p_chance'])}."
+    for name in ("tpr_10", "tpr_1"):
+        if row[f"{name}_reason"]:
+            text += f" {words.STATISTICS[name]} is not estimable: {row[f'{name}_reason']}"
     if row["blind"]:
         gap, low, high = (words.signed(row[f"blind_{name}"]) for name in ("difference", "low", "high"))
         text += f" Over the best blind attack ({row['blind']}): {gap} [{low}, {high}], {words.p_value(row['blind_p'])}."
@@ -109,11 +112,14 @@ def _photos(board: Board, view: View, row: pd.Series[Any]) -> None:
     st.subheader("By number of attack photos", anchor="photos")
     frame = tables.by_photos(board, view, row)
     if len(frame) < 2:
-        name = next((name for name in json.loads(row["parameters"]) if "photo" in name), None)
+        name = tables.photo_count(str(row["parameters"]))
+        if name is None and not row["photos_per_case"]:
+            st.info("This row used no photo of anybody, so there is no number of photos to vary.")
+            return
         if name is None:
             st.info("This method has no parameter for the number of photos: it takes all that a split has of a person.")
             return
-        command = f"bench run --method {row['method']} --split {row['split']} --target {row['target']} --param {name}=1"
+        command = f"bench run --method {row['method']} {board.asked(view)} --param {name}=1"
         common.nothing("Only one number of attack photos was run.", "Runs with other numbers fill this chart:", command)
         return
     text = "; ".join(f"{n} photos: AUC {auc:.2f}" for n, auc in zip(frame["count"], frame["auc"], strict=True))

@@ -69,7 +69,7 @@ def _audit(board: Board, view: View, card: SplitCard | None) -> None:
     st.subheader("Audit: can members be told apart without asking the model?", anchor="audit")
     blind = tables.blind(board, view)
     if blind.empty:
-        command = f"bench run --method blind-names --method blind-photos --split {view.split} --target {view.target}"
+        command = f"bench run --method blind-names --method blind-photos {board.asked(view)}"
         common.nothing("No blind attack was run on this split.", "Blind attacks answer this:", command)
     else:
         shifted = blind[(blind["auc_low"] > 0.5) | (blind["auc_high"] < 0.5)]
@@ -108,7 +108,12 @@ def _audit(board: Board, view: View, card: SplitCard | None) -> None:
 def _sizes(board: Board, view: View) -> None:
     st.subheader("People by number of training pictures", anchor="sizes")
     shown = tables.sizes(board, view)
+    told_of_all = len(board.people(view.split, view.version, view.corpus)) > 0
     if shown.empty:
         st.info("The labels of this split do not say how often each person occurs in the corpus.")
         return
     st.dataframe(shown, hide_index=True, width="stretch", alt="Members by number of training pictures")
+    st.caption(
+        f"Members of the corpus {view.corpus} in the test part"
+        + ("." if told_of_all else "; a number that a single member has is left out, for labels are not public.")
+    )

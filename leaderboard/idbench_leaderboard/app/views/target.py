@@ -73,6 +73,9 @@ def _pool(board: Board, view: View, members: pd.DataFrame) -> None:
 def _control(board: Board, view: View, rows: pd.DataFrame) -> None:
     st.subheader("Control: the same attacks on a model that saw none of these people", anchor="control")
     controls = board.controls(view)
+    if controls.empty and len(board.controls(replace(view, verified=False, settings="all", defense=""))):
+        st.info("No record of a control passes these filters.")
+        return
     if controls.empty:
         common.nothing(
             f"No control was run for the corpus {view.corpus}.",
@@ -83,9 +86,14 @@ def _control(board: Board, view: View, rows: pd.DataFrame) -> None:
     passed, verdict = words.control_verdict(controls)
     (st.success if passed else st.warning)(verdict)
     frame = tables.beside_control(rows, view)
+    if frame.empty:
+        st.info("None of the attacks shown here was run on the control.")
+        return
     text = "AUC on the target beside AUC on the control, for each method. " + verdict
     common.show_chart(charts.controls(frame), "Target and control", text, frame, "control")
     st.caption("Whiskers are 95 % intervals. An honest attack lies on the dashed line on the control.")
+    if design := words.control_design(board.architectures(view), controls["architecture"]):
+        st.caption(design)
 
 
 def _defenses(board: Board, view: View, rows: pd.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import shutil
 from dataclasses import replace
@@ -220,6 +221,27 @@ def test_without_a_network_the_download_says_what_else_there_is(
         download.fetch_faces(Silent())
     assert "--faces DIR" in caught.value.hint
 
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_lfw_people", full)
+    with pytest.raises(StorageError, match="No space left"):
+        download.fetch_faces(Silent())
+
+
+def test_a_download_that_was_unpacked_in_part_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, faces: Path
+) -> None:
+    """scikit-learn is satisfied with any folder of that name."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path))
+    pictures = tmp_path / "downloads" / "lfw_home" / "lfw_funneled"
+    shutil.copytree(sorted(faces.iterdir())[0], pictures / "Tamavik_Eskomere")
+    monkeypatch.setattr("sklearn.datasets.fetch_lfw_people", lambda **_: None)
+    with pytest.raises(DataError, match="of the 13,233 photos") as caught:
+        download.fetch_faces(Silent())
+    assert str(pictures) in caught.value.hint
+    assert not (tmp_path / "faces").exists()
+
 
 class TestSecrets:
     @pytest.fixture(scope="class")
@@ -255,7 +277,7 @@ class TestSecrets:
         assert {row[4] for row in read_rows(built.folder, "labels")} == {"construction"}
 
     def test_labels_of_a_public_seed_cannot_be_withheld(self, built: Split, tmp_path: Path) -> None:
-        with pytest.raises(DataError, match="public seed"):
+        with pytest.raises(DataError, match="follow from a secret seed"):
             write_withheld(built, tmp_path / "public")
 
     def test_labels_that_should_be_withheld_are_found(self, secret: Split, withheld: Split) -> None:
