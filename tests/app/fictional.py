@@ -40,6 +40,18 @@ from idbench_leaderboard.inputs import (
     TargetInfo,
 )
 
+DEFENSE = MethodRef(
+    name="blur",
+    version="1",
+    title="Blur",
+    distribution="fiction",
+    code_sha256="7" * 64,
+    access=(),
+    knowledge=(),
+    track="blind",
+)
+"""A defense that nobody wrote, for records of defended targets."""
+
 DIGEST = "d" * 64
 PICTURES = np.array([1, 5, 10, 25, 50, 75])
 METHODS: dict[str, tuple[float, tuple[str, ...], tuple[str, ...], str]] = {

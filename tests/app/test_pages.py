@@ -12,11 +12,11 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
-from tests.app.fictional import World, build_board
+from tests.app.fictional import DEFENSE, World, build_board
 
 from idbench.api import Silent
 from idbench.errors import DataError
-from idbench.results import MethodRef, write_run
+from idbench.results import write_run
 from idbench_leaderboard import app, tables, words
 from idbench_leaderboard.board import Board, View
 from idbench_leaderboard.building import build
@@ -176,17 +176,7 @@ def test_target_says_what_would_fill_the_heat_map(filled: Path) -> None:
 
 def test_target_draws_defenses_once_there_are_some(world: World, tmp_path: Path) -> None:
     world.write(tmp_path / "results", "keen")
-    defense = MethodRef(
-        name="blur",
-        version="1",
-        title="Blur",
-        distribution="fiction",
-        code_sha256="7" * 64,
-        access=(),
-        knowledge=(),
-        track="blind",
-    )
-    world.write(tmp_path / "results", "keen", defense=defense)
+    world.write(tmp_path / "results", "keen", defense=DEFENSE)
     build_board(world, tmp_path / "results", tmp_path / "board")
     test = opened("target", tmp_path / "board")
     assert "No defended target" not in text(test)
@@ -200,18 +190,6 @@ def test_target_without_a_control_says_how_to_run_one(world: World, tmp_path: Pa
     world.write(tmp_path / "results", "keen")
     build_board(world, tmp_path / "results", tmp_path / "board")
     assert "No control was run for the corpus fiction-a" in text(opened("target", tmp_path / "board"))
-
-
-DEFENSE = MethodRef(
-    name="blur",
-    version="1",
-    title="Blur",
-    distribution="fiction",
-    code_sha256="7" * 64,
-    access=(),
-    knowledge=(),
-    track="blind",
-)
 
 
 def test_links_to_a_method_show_the_row_that_was_clicked(filled: Path) -> None:

@@ -6,24 +6,12 @@ import re
 from pathlib import Path
 
 import pandas as pd
-from tests.app.fictional import World, build_board
+from tests.app.fictional import DEFENSE, World, build_board
 
 from idbench.api import Silent
-from idbench.results import MethodRef
 from idbench_leaderboard import charts, tables
 from idbench_leaderboard.board import Board, View
 from idbench_leaderboard.site import export
-
-DEFENSE = MethodRef(
-    name="blur",
-    version="1",
-    title="Blur",
-    distribution="fiction",
-    code_sha256="7" * 64,
-    access=(),
-    knowledge=(),
-    track="blind",
-)
 
 
 def exported(world: World, folder: Path) -> Path:
