@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _DFA_LIMIT = 1_000_000
-"""Bytes of all names together up to which the automaton is the fast kind, some 250 bytes of memory for each of them;
-longer lists get the one that takes twice the time and a tenth of the memory."""
+"""Bytes of all names together up to which the automaton is the fast kind, with 90 to 130 bytes of memory for each of
+them; longer lists get the one that takes twice the time and an eighth of the memory."""
 
 _ASCII = 128
 _ASCII_WORDS = np.array([*(is_word(chr(code)) for code in range(_ASCII)), False])
