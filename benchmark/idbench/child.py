@@ -1,4 +1,4 @@
-"""Runs another program and waits for it: its output in a file, its whole process group ended when we leave early."""
+"""Runs other programs and waits for them: output in a file, the whole process group ended when we leave early."""
 
 from __future__ import annotations
 
@@ -150,3 +150,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
                 os.killpg(process.pid, number)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(_GRACE)
+
+
+def processors() -> int:
+    """Processors that this process may use, which a scheduler or a container may hold below the machine's own."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -45,8 +45,8 @@ def explain(error: OSError, path: Path) -> StorageError:
         )
     if isinstance(error, PermissionError) or error.errno == errno.EROFS:
         return StorageError(
-            f"No permission to write {path}.",
-            hint="Choose another folder (--results, BENCH_RESULTS or BENCH_CACHE) or change its permissions.",
+            f"No permission to use {path}.",
+            hint="Change its permissions; results and cache can go to another folder (BENCH_RESULTS, BENCH_CACHE).",
         )
     if isinstance(error, FileNotFoundError):
         return StorageError(f"{path} does not exist.", hint="Check the path.")

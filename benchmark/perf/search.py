@@ -1,25 +1,28 @@
-"""Times the search for names in captions against bare reading, against Aho-Corasick alone, and against `re` and `in`.
+"""Times the search for names in captions against bare reading, in memory and from disk, and against `re` and `in`.
 
-python benchmark/perf/search.py [--captions 2000000] [--names 1000] [--repeats 3] [--folder DIR]
+python benchmark/perf/search.py [--captions 2000000] [--names 1000] [--repeats 3] [--shards 8] [--folder DIR]
 """
 
 from __future__ import annotations
 
 import argparse
 import io
+import os
 import re
 import tarfile
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from idbench.search import Folding, ReadOptions, Rules, Sought, count_names, gather, matching
+from idbench.child import processors
+from idbench.search import CountOptions, Folding, ReadOptions, Rules, Sought, count_names, gather, matching
 from idbench.search.captions import read_shard
 
 SYLLABLES = ("ka", "lo", "mi", "ren", "tas", "vo", "el", "dun", "ip", "sha", "or", "quen", "bel", "ty")
@@ -139,6 +142,59 @@ def report_searches(paths: dict[str, Path], sought: list[Sought], captions: int,
     matching._DFA_LIMIT = limit
 
 
+def from_disk(shards: list[Path], work: Callable[[], object]) -> float:
+    """Seconds on the clock, after the system was told to drop what it holds of the files in memory."""
+    for path in shards:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
+
+
+def read_bytes(shards: list[Path]) -> None:
+    """Read files as they are, and do nothing with what they hold."""
+    for path in shards:
+        with path.open("rb") as file:
+            while file.read(1 << 20):
+                pass
+
+
+def write_corpus(folder: Path, texts: list[str], shards: int) -> dict[str, list[Path]]:
+    """Corpora as people keep them, of several files, each caption beside an address of usual length (88 characters)."""
+    rng = np.random.default_rng(1)
+    digits = [rng.bytes(32).hex() for _ in texts]
+    addresses = [f"https://images.example/{one[:10]}/{one[10:50]}/{i:09d}.jpg" for i, one in enumerate(digits)]
+    corpora: dict[str, list[Path]] = {"parquet": [], "tsv": []}
+    for shard in range(shards):
+        mine, beside = texts[shard::shards], addresses[shard::shards]
+        corpora["parquet"].append(folder / f"{shard:03d}.parquet")
+        pq.write_table(pa.table({"url": beside, "caption": mine}), corpora["parquet"][-1])
+        corpora["tsv"].append(folder / f"{shard:03d}.tsv")
+        with corpora["tsv"][-1].open("w", encoding="utf-8") as file:
+            file.writelines(f"{text}\t{address}\n" for text, address in zip(mine, beside, strict=True))
+    return corpora
+
+
+def report_disk(folder: Path, texts: list[str], sought: list[Sought], shards: int, repeats: int) -> None:
+    """Whether the search keeps up with a disk: files out of memory, read as bytes, and searched in parallel."""
+    for kind, paths in write_corpus(folder, texts, shards).items():
+        size = sum(path.stat().st_size for path in paths) / 1e6
+        processes = min(shards, processors())
+        parallel = CountOptions(processes=processes)
+        for what, work in (
+            ("bytes from disk", partial(read_bytes, paths)),
+            (f"search, exact, {processes} processes", partial(count_names, sought, paths, None, parallel)),
+        ):
+            seconds = min(from_disk(paths, work) for _ in range(repeats))
+            print(
+                f"{kind} of {size:.0f} MB in {shards} files: {what:32s} {seconds:6.2f} s wall "
+                f"{size / seconds:8.0f} MB/s {len(texts) / seconds:12,.0f} captions/s",
+                flush=True,
+            )
+
+
 def report_baselines(texts: list[str], sought: list[Sought]) -> None:
     """What people write first: one regular expression, or one `in` for each name; on texts that are in memory."""
     sample = texts[:SAMPLE]
@@ -157,6 +213,7 @@ def main() -> None:
     parser.add_argument("--captions", type=int, default=2_000_000)
     parser.add_argument("--names", type=int, default=1000)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--shards", type=int, default=8)
     parser.add_argument("--folder", type=Path, default=None)
     arguments = parser.parse_args()
     texts, names = make_world(arguments.captions, arguments.names)
@@ -167,6 +224,7 @@ def main() -> None:
         report_searches(paths, sought, len(texts), arguments.repeats)
         search = count_names(sought, [paths["parquet"]])
         print(f"occurrences found: {sum(tally.occurrences for tally in search.tallies):,}")
+        report_disk(Path(place), texts, sought, arguments.shards, arguments.repeats)
     report_baselines(texts, sought)
 
 

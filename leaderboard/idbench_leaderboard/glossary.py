@@ -16,7 +16,8 @@ WORDS: Final[Mapping[str, str]] = {
     "Split": "A versioned set of people with photos, names and membership labels. Versions are never mixed.",
     "Member": "A person whose pictures were in the corpus; a non-member's were not.",
     "Target": "The trained model under audit; it names the corpus that it was trained on.",
-    "Control target": "A model of the same design that saw none of these people. An honest attack is at chance on it.",
+    "Control target": "A model trained on the background alone, without any of these people. An honest attack is at"
+    " chance on it.",
     "Attack": "A method that gives each person a score; higher means more likely a member.",
     "Blind attack": "An attack that never asks the model anything: what it finds lies in the data, not in the model.",
     "Defense": "A method that turns a target into another one that gives less away.",

@@ -159,6 +159,7 @@ def test_compare_pairs_and_places(filled: Path) -> None:
     places = test.dataframe[1].value
     assert places[places["Method"] == "keen"]["Place"].tolist()[0] == "1"
     assert "not estimable" in places["TPR"].tolist()[-1]
+    assert f"TPR at 0.1 % FPR is {places['TPR'].tolist()[-1]}" in text(test)
     wins = test.dataframe[-1].value
     assert wins["People"].sum() == 240
     assert (wins["keen better"] + wins["random better"] + wins["Level"] == wins["People"]).all()

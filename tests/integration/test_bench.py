@@ -149,7 +149,7 @@ def test_no_permission(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     assert "in the way" in refused(bench("run", "-m", "random", *TINY, "--results", "file"))
     if Path("/sys").exists():
-        assert "No permission to write" in refused(bench("run", "-m", "random", *TINY, "--results", "/sys/idbench"))
+        assert "No permission to use" in refused(bench("run", "-m", "random", *TINY, "--results", "/sys/idbench"))
 
 
 def test_full_disk(bench: Bench, tmp_path: Path) -> None:

@@ -189,7 +189,9 @@ def _checks(split: Split, progress: Progress) -> tuple[Check, ...]:
         return (Check("The split's files", passed=True, detail=detail),)
     if not fictional(split):  # what was found may quote a person's name, which has no place on a board
         passed = all(finding.severity == "warning" for finding in findings)
-        detail = f"{len(findings)} findings; `bench data lint {split.manifest.name}` lists them"
+        detail = (
+            f"{len(findings)} finding{'s' * (len(findings) > 1)}; `bench data lint {split.manifest.name}` lists them"
+        )
         return (Check("The split's files", passed=passed, detail=detail),)
     return tuple(Check(f.where, passed=f.severity == "warning", detail=f"{f.severity}: {f.message}") for f in findings)
 

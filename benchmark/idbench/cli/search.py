@@ -72,7 +72,9 @@ def search(
     substring: Annotated[
         bool, typer.Option("--substring", help="Names match within words too, as in the field's published counts.")
     ] = False,
-    processes: Annotated[int, typer.Option(min=1, help="Files that are read at the same time.")] = 1,
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Files read at the same time; by default one for each processor.")
+    ] = None,
     skip_damaged: Annotated[
         bool, typer.Option("--skip-damaged", help="Leave out damaged files, and list them.")
     ] = False,
@@ -115,7 +117,7 @@ def search(
     dry_run: options.DryRun = False,
 ) -> None:
     """Look for people in a corpus: their names in its captions, their faces among the neighbours of their photos."""
-    from idbench.search import CountOptions, Folding, ReadOptions, Rules, count_names, find_shards
+    from idbench.search import CountOptions, Folding, ReadOptions, Rules, count_names, find_shards, fitting_processes
     from idbench.search.labels import write_labels
     from idbench.search.report import Assumptions, report
 
@@ -136,7 +138,7 @@ def search(
         near = _near(people, nearness, rules, progress) if index or service else {}
         captions = None
         if found is not None:
-            counting = CountOptions(reading, quotes, processes, skip_damaged)
+            counting = CountOptions(reading, quotes, processes or fitting_processes(found.shards), skip_damaged)
             captions = count_names(people.sought, found.shards, rules, counting, progress)
     reports = report(tuple(people.sought), captions, near, assumptions)
     if json:

@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from idbench.api import Knowledge, Progress
 from idbench.errors import IdbenchError, RecordError, StorageError
+from idbench.locking import locked
 from idbench.results import (
     Queries,
     Run,
@@ -80,7 +80,7 @@ def execute(plan: Plan, options: Options, progress: Progress) -> Executed:
     make_dir(options.results)
     lock = options.results / ".locks" / f"{plan.run_id}.lock"
     make_dir(lock.parent)
-    with storage_errors(lock), FileLock(lock):
+    with storage_errors(lock), locked(lock, progress, "this run"):
         run = None if options.force else _existing(plan, options)
         if run is not None:
             return Executed(run, reused=True)

@@ -6,10 +6,9 @@ import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from idbench.api import Progress
 from idbench.errors import TargetError
+from idbench.locking import locked
 from idbench.splits import load_corpus
 from idbench.storage import make_dir, sha256_file, storage_errors
 from idbench.targets import TargetSpec, TrainedHere, list_targets, resolve_target
@@ -90,7 +89,8 @@ def train_one(spec: TargetSpec, how: HowToTrain, progress: Progress, out: Path |
         )
     path = out or weights_place(spec)
     make_dir(path.parent)
-    with storage_errors(path), FileLock(path.with_name(f".{path.name}.lock")):
+    lock = path.with_name(f".{path.name}.lock")
+    with storage_errors(path), locked(lock, progress, spec.name):
         assert spec.corpus is not None
         corpus = load_corpus(spec.corpus, progress)
         note = None if out is not None or how.force else read_note(spec)

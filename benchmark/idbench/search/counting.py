@@ -8,12 +8,13 @@ import signal
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import closing
+from contextlib import closing, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from idbench.api import Progress, Silent
+from idbench.child import processors
 from idbench.errors import DataError, IdbenchError
 from idbench.search.captions import DamagedShard, ReadOptions, read_shard
 from idbench.search.captions.batch import Batch
@@ -22,6 +23,8 @@ from idbench.search.names import Sought
 
 _LONGEST = 500
 """Characters of a caption that are kept as evidence."""
+_SMALL = 500_000_000
+"""Bytes of all files together that one process searches in the time in which others would start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +110,8 @@ class CountOptions:
     Args:
         reading: how captions are found in their files.
         quotes: captions kept as evidence for each identity.
-        processes: shards that are read at the same time.
+        processes: shards that are read at the same time; `fitting_processes` says how many are worth it. With several,
+            a script needs `if __name__ == "__main__"`, as with everything that starts Python processes.
         skip_damaged: leave out damaged shards and list them, instead of stopping at the first. A shard counts in
             full or not at all.
     """
@@ -116,6 +120,14 @@ class CountOptions:
     quotes: int = 3
     processes: int = 1
     skip_damaged: bool = False
+
+
+def fitting_processes(shards: Sequence[Path]) -> int:
+    """How many processes search these files fastest: one for each processor, but one if starting them takes longer."""
+    with suppress(OSError):  # a file that is gone is the reader's to report
+        if sum(path.stat().st_size for path in shards) < _SMALL:
+            return 1
+    return min(len(shards), processors())
 
 
 @dataclass(slots=True)

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 # Diacritical marks of the Latin, Greek and Cyrillic scripts. Marks of other scripts are vowels, not accents: they stay.
 _MARKS = re.compile("[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")
 
+# The iota below a Greek letter, alone or within one character: what must be decomposed before case is folded, and the
+# only thing that must (Unicode Standard, 3.13, D145).
+_IOTA_BELOW = re.compile(
+    "[\u0345\u1f80-\u1faf\u1fb2-\u1fb4\u1fb7\u1fbc\u1fc2-\u1fc4\u1fc7\u1fcc\u1ff2-\u1ff4\u1ff7\u1ffc]"
+)
+
 # Letters that carry their accent inside and have no decomposition.
 _STROKES = str.maketrans(
     {
@@ -44,13 +50,13 @@ class Folding:
             return text.lower() if self.case else text
         if not (self.case or self.accents):
             return unicodedata.normalize("NFC", text) if self.canonical else text
-        folded = unicodedata.normalize("NFD", text)
+        if self.accents or _IOTA_BELOW.search(text):
+            text = unicodedata.normalize("NFD", text)
         if self.accents:
-            folded = _MARKS.sub("", folded).translate(_STROKES)
+            text = _MARKS.sub("", text).translate(_STROKES)
         if self.case:
-            folded = folded.casefold()
-        # Case folding may undo the normal form (Unicode Standard, 3.13, D145).
-        return unicodedata.normalize("NFC", unicodedata.normalize("NFD", folded))
+            text = text.casefold()
+        return unicodedata.normalize("NFC", text)  # last: case folding may undo the normal form
 
     def column(self, captions: pa.Array) -> pa.Array:
         """Folded captions; the ones in ASCII, nearly all on most corpora, are folded without leaving Arrow.

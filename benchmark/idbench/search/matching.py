@@ -6,8 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import groupby
-from typing import TYPE_CHECKING
+from itertools import pairwise
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -45,8 +45,7 @@ class Rules:
         return f"{self.folding}, {'word boundaries' if self.boundaries else 'any substring'}"
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """One caption that holds a name.
 
     Args:
@@ -76,7 +75,6 @@ class _Pattern:
 
 @dataclass(frozen=True, slots=True)
 class _Span:
-    place: int
     start: int
     stop: int
     people: tuple[int, ...]
@@ -122,9 +120,15 @@ class Matcher:
         import pyarrow as pa
 
         hits: list[Hit] = []
-        folded = self._rules.folding.column(captions.cast(pa.string()))
-        for place, spans in groupby(self._spans(folded), lambda span: span.place):
-            hits += _hits(place, list(spans))
+        columns = self._spans(self._rules.folding.column(captions.cast(pa.string())))
+        changes = (np.flatnonzero(np.diff(columns[0])) + 1).tolist()
+        places, starts, stops, patterns = (column.tolist() for column in columns)
+        for low, high in pairwise([0, *changes, len(places)]):
+            if high - low == 1:  # nearly always: one name in the caption
+                hits += [Hit(places[low], person, False) for person in self._patterns[patterns[low]].people]
+            elif high > low:
+                spans = [_Span(starts[i], stops[i], self._patterns[patterns[i]].people) for i in range(low, high)]
+                hits += _hits(places[low], spans)
         return hits
 
     def people_in(self, caption: str) -> set[int]:
@@ -133,12 +137,12 @@ class Matcher:
 
         return {hit.person for hit in self.find(pa.array([caption], pa.string()))}
 
-    def _spans(self, folded: pa.Array) -> Iterator[_Span]:
-        """Occurrences of names, ordered by caption."""
+    def _spans(self, folded: pa.Array) -> tuple[NDArray[np.int64], ...]:
+        """Occurrences of names, ordered by caption: its place, first byte, byte after the last, pattern; (n,) each."""
         bounds, content = _bytes(folded)
         found = self._automaton.find_matches_as_indexes(content.data, overlapping=True)
         if not found:
-            return
+            return (np.zeros(0, np.int64),) * 4
         patterns, starts, stops = np.array(found).T
         places = np.searchsorted(bounds, starts, side="right") - 1
         lows, highs = bounds[places], bounds[places + 1]
@@ -148,10 +152,7 @@ class Matcher:
             begin, end = self._edges
             good &= ~(begin[patterns] & (starts > lows) & _continues(content, starts, -1))
             good &= ~(end[patterns] & (stops < highs) & _continues(content, stops, 0))
-        for place, start, stop, pattern in zip(
-            *(column[good].tolist() for column in (places, starts, stops, patterns)), strict=True
-        ):
-            yield _Span(place, start, stop, self._patterns[pattern].people)
+        return places[good], starts[good], stops[good], patterns[good]
 
     @cached_property
     def _edges(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:

@@ -7,15 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from filelock import FileLock
-
+from idbench.api import Progress
 from idbench.errors import DataError
+from idbench.locking import locked
 from idbench.storage import make_dir, storage_errors
 
 T = TypeVar("T")
 
 
-def get_or_build(path: Path, read: Callable[[Path], T | None], build: Callable[[Path], None], what: str) -> T:
+def get_or_build(
+    path: Path, read: Callable[[Path], T | None], build: Callable[[Path], None], what: str, progress: Progress
+) -> T:
     """What `read` finds at `path`, built first where it is missing or damaged.
 
     Args:
@@ -23,6 +25,7 @@ def get_or_build(path: Path, read: Callable[[Path], T | None], build: Callable[[
         read: opens the folder; None where it is missing, damaged, or not what it should be.
         build: writes the folder atomically.
         what: names it in errors, e.g. "split 'avatars'".
+        progress: told while another process builds it.
 
     Raises:
         DataError: what was built is not what it should be.
@@ -32,7 +35,7 @@ def get_or_build(path: Path, read: Callable[[Path], T | None], build: Callable[[
     if found is not None:
         return found
     make_dir(path.parent)
-    with storage_errors(path.parent), FileLock(path.parent / f".{path.name}.lock"):
+    with storage_errors(path.parent), locked(path.parent / f".{path.name}.lock", progress, what):
         found = read(path)  # somebody else may have built it while this process waited
         if found is None:
             _sweep(path)

@@ -46,7 +46,7 @@ def _load_registered(recipe: SplitRecipe, progress: Progress) -> Split:
             recipe.build(folder, progress)
 
     path = cache_dir("splits", recipe.name, f"v{recipe.version}")
-    return get_or_build(path, lambda place: _open_good(recipe, place), build, f"split {recipe.name!r}")
+    return get_or_build(path, lambda place: _open_good(recipe, place), build, f"split {recipe.name!r}", progress)
 
 
 def _open_good(recipe: SplitRecipe, path: Path) -> Split | None:

@@ -64,7 +64,11 @@ def load_corpus(name: str, progress: Progress | None = None) -> Corpus:
     path = cache_dir("corpora", name, f"v{split.version}")
     reporter = progress or Silent()
     return get_or_build(
-        path, lambda place: _read_good(recipe, place), lambda place: recipe.build(place, reporter), f"corpus {name!r}"
+        path,
+        lambda place: _read_good(recipe, place),
+        lambda place: recipe.build(place, reporter),
+        f"corpus {name!r}",
+        reporter,
     )
 
 

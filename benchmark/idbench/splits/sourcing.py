@@ -7,10 +7,9 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock
-
 from idbench.api import Progress
 from idbench.errors import DataError
+from idbench.locking import locked
 from idbench.splits.manifest import MANIFEST_FILE
 from idbench.splits.recipe import SourcedRecipe, Sources
 from idbench.splits.split import Split
@@ -90,7 +89,8 @@ def build_sourced(recipe: SourcedRecipe, sources: Sources, progress: Progress) -
     check_sources(recipe, sources)
     place = split_place(recipe)
     make_dir(place.parent)
-    with storage_errors(place), FileLock(place.parent / f".{place.name}.lock"):
+    lock = place.parent / f".{place.name}.lock"
+    with storage_errors(place), locked(lock, progress, f"split {recipe.name!r}"):
         for leftover in place.parent.glob(".building-*"):  # of a killed build; nobody else builds under the lock
             shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".building-", dir=place.parent, ignore_cleanup_errors=True) as work:

@@ -58,7 +58,7 @@ class Derived:
             with atomic_dir(path) as folder:
                 write(folder, progress)
 
-        return get_or_build(self.path, _open_good, build, f"split {self.name!r}")
+        return get_or_build(self.path, _open_good, build, f"split {self.name!r}", progress)
 
 
 def more_photos(split: Split, count: int) -> Derived:

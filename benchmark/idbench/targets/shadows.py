@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from idbench.api.cases import Pair, Photo
 from idbench.api.method import Progress
+from idbench.child import processors
 from idbench.errors import MethodError, TargetError
 from idbench.storage import make_dir, sha256_bytes, sha256_file, storage_errors, write_text
 from idbench.targets.images import Preprocessor
@@ -390,10 +390,3 @@ def _load(target: LoadedTarget, store: ShadowStore, shadow: Shadow, kept: Kept) 
     model.requires_grad_(False).eval().to(target.device)
     info = replace(target.info, name=spec.name)
     return LoadedTarget(spec, model, target.tokenize, target.preprocessing, target.device, info)
-
-
-def processors() -> int:
-    """Processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

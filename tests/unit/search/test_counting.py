@@ -9,7 +9,17 @@ import pytest
 from tests.unit.search.conftest import WRITERS, Writer, write_parquet, write_tar, write_tsv
 
 from idbench.errors import DataError
-from idbench.search import CaptionSearch, CountOptions, DamagedShard, Rules, count_names, gather, read_names
+from idbench.search import (
+    CaptionSearch,
+    CountOptions,
+    DamagedShard,
+    Rules,
+    count_names,
+    counting,
+    fitting_processes,
+    gather,
+    read_names,
+)
 from idbench.splits.avatars import TINY_SPEC
 from idbench.splits.avatars.world import World
 
@@ -55,6 +65,14 @@ def test_processes_agree_with_one_after_the_other(tmp_path: Path) -> None:
     assert alone.sha256 == together.sha256
     assert alone.tallies[0].occurrences == 16
     assert len(alone.tallies[0].quotes) == 5
+
+
+def test_as_many_processes_as_are_worth_their_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shards = [write_parquet(tmp_path, CAPTIONS, f"{i}.parquet") for i in range(4)]
+    monkeypatch.setattr(counting, "processors", lambda: 3)
+    assert fitting_processes(shards) == 1
+    monkeypatch.setattr(counting, "_SMALL", 2 * shards[0].stat().st_size)
+    assert [fitting_processes(shards[:n]) for n in (1, 2, 3, 4)] == [1, 2, 3, 3]
 
 
 def test_a_damaged_shard_stops_or_is_left_out_in_full(tmp_path: Path) -> None:

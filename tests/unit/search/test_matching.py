@@ -176,6 +176,18 @@ def test_equivalent_texts_fold_to_the_same(text: str, case: bool, accents: bool)
     assert folding.column(pa.array([text, "Plain"])).to_pylist() == [folding(text), folding("Plain")]
 
 
+def test_case_is_folded_as_unicode_says_for_every_character_with_case_or_marks() -> None:
+    characters = [
+        char for char in map(chr, range(0x110000)) if {char} != {char.casefold(), unicodedata.normalize("NFD", char)}
+    ]
+    for after in ("", "\u0345", "\u0301\u0323"):
+        for char in characters:
+            text = f"a{char}{after}"
+            # Unicode Standard, 3.13, D145, with every step that may usually be left out.
+            full = unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).casefold())
+            assert Folding(case=True)(text) == unicodedata.normalize("NFC", full), ascii(text)
+
+
 def test_captions_that_follow_each_other_in_memory_are_not_read_as_one() -> None:
     sought = gather([("Ann Lee", "Ann Lee")])
     captions = pa.array(["skipped Ann Lee", "with Ann", " Lee", "", "Ann Lee", "é Ann Lee é"]).slice(1)

@@ -64,6 +64,8 @@ def _differences(board: Board, view: View, picked: pd.DataFrame) -> None:
     )
     low = _rate_places(board, view, picked)
     st.dataframe(low, hide_index=True, width="stretch", alt="TPR at low false-positive rates, with places if known")
+    for _, row in low[low["TPR"].str.startswith("not estimable")].iterrows():
+        st.caption(f"TPR at {row['At']} is {row['TPR']}")  # in full: on most screens the cell is narrower
     if "Place" in low:
         st.caption("Places that the data allow among the methods chosen, from a joint bootstrap over people.")
     else:

@@ -245,7 +245,8 @@ def test_a_download_that_was_unpacked_in_part_is_not_used(
 
 class TestSecrets:
     @pytest.fixture(scope="class")
-    def secret(self, faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Split:
+    @classmethod
+    def secret(cls, faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Split:
         """The same faces, dealt by a secret seed."""
         folder, corpora = tmp_path_factory.mktemp("secret"), tmp_path_factory.mktemp("corpora")
         build_faces(SMALL, Sources(faces=faces, seed="secret" * 5), folder, corpora, Silent())

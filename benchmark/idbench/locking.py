@@ -1,0 +1,34 @@
+"""Locks between processes that make the same thing: the second waits, and whoever sits before it is told so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from idbench.api.method import Progress
+
+_TELL = 2.0  # seconds between two words to whoever waits
+
+
+@contextmanager
+def locked(path: Path, progress: Progress, what: str) -> Iterator[None]:
+    """Hold a lock file for as long as the block lasts, once nobody else does.
+
+    Args:
+        path: the lock file; its folder exists.
+        progress: told now and then while another process holds it.
+        what: is made under the lock, e.g. "split 'avatars'".
+    """
+    lock = FileLock(path)
+    while not lock.is_locked:
+        try:
+            lock.acquire(timeout=_TELL)
+        except Timeout:
+            progress.update(0, 1, f"waiting for another process that works on {what}")
+    try:
+        yield
+    finally:
+        lock.release()
