@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from idbench.errors import IdbenchError
-from idbench.results import Run, RunRecord, read_columns
+from idbench.results import Run, RunRecord, read_columns, with_floor
 from idbench_leaderboard.inputs import Rejected, SplitLabels
 from idbench_leaderboard.standing import Flags, Floats
 
@@ -263,9 +263,7 @@ class Reader:
 
 def _scored(scores: Floats, abstained: Flags, order: Order) -> Scored:
     """An abstention counts as less likely than every score (`ScoreTable.ranked`)."""
-    given = scores[~abstained & np.isfinite(scores)]
-    floor = float(given.min()) - 1.0 if given.size else 0.0
-    ranked = np.where(abstained, floor, scores)
+    ranked = with_floor(scores, abstained)
     calibration = None if order.calibration is None else ranked[order.calibration]
     usable = calibration is not None and bool(np.isfinite(calibration).all())
     return Scored(ranked[order.test], abstained[order.test], calibration if usable else None)

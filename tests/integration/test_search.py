@@ -60,6 +60,11 @@ def test_names_in_captions(bench: Bench, corpus: Path, names: Path) -> None:
 def test_labels(bench: Bench, corpus: Path, names: Path, tmp_path: Path) -> None:
     arguments = ("data", "search", str(corpus), "--names", str(names), "--labels", "labels.parquet")
     assert "--labels needs --corpus-name" in refused(bench(*arguments))
+    plain = tmp_path / "plain.txt"
+    plain.write_text("p1\tAnn Lee\nTom Ek\n", encoding="utf-8")
+    told = refused(bench(*arguments[:3], "--names", str(plain), *arguments[5:], "--corpus-name", "toy"))
+    assert "'Tom Ek' has no id" in told
+    assert not (tmp_path / "labels.parquet").exists()
     done = bench(*arguments, "--corpus-name", "toy")
     assert done.returncode == 0, done.stderr
     rows = {row["identity"]: row for row in pq.read_table(tmp_path / "labels.parquet").to_pylist()}

@@ -133,7 +133,7 @@ def search(
             console.say(f"would search {len(people.sought)} people in {len(found.shards) if found else 0} files")
             return
         if labels:
-            _check_labels(labels)
+            _check_labels(labels, people)
         # First what can fail early: a dead service or a damaged classifier must not cost a walk through the corpus.
         near = _near(people, nearness, rules, progress) if index or service else {}
         captions = None
@@ -233,9 +233,15 @@ def _check(
             raise IdbenchError(message, hint=hint)
 
 
-def _check_labels(labels: Path) -> None:
+def _check_labels(labels: Path, people: _People) -> None:
     from idbench.storage import check_writable
 
+    nameless = next((one for one in people.sought if people.split is None and one.identity in one.spellings), None)
+    if nameless is not None:
+        raise IdbenchError(
+            f"{nameless.name!r} has no id, and a table of labels tells of ids, not of names.",
+            hint="Write an opaque id and a tab before each name of the list.",
+        )
     if labels.is_dir():
         raise IdbenchError(f"{labels} is a folder.", hint="Name a file with --labels, e.g. labels.parquet.")
     check_writable(labels.parent, "--labels")

@@ -27,6 +27,7 @@ from idbench.results.store import (
     read_run,
     read_scores,
     run_path,
+    with_floor,
     write_run,
     write_summary,
 )
@@ -56,6 +57,7 @@ __all__ = [
     "read_run",
     "read_scores",
     "run_path",
+    "with_floor",
     "write_run",
     "write_summary",
 ]

@@ -50,9 +50,17 @@ class ScoreTable:
 
     def ranked(self) -> NDArray[np.float64]:
         """Scores to rank by: an abstention counts as less likely than every score, (n,), finite."""
-        given = self.scores[~self.abstained]
-        floor = float(given.min()) - 1.0 if given.size else 0.0
-        return np.where(self.abstained, floor, self.scores)
+        return with_floor(self.scores, self.abstained)
+
+
+def with_floor(scores: NDArray[np.float64], abstained: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Scores with a number below all others in the place of every abstention, (n,)."""
+    given = scores[~abstained & np.isfinite(scores)]
+    if not given.size:
+        return np.where(abstained, 0.0, scores)
+    least = float(given.min())
+    # Beside scores above 9e15 the difference of one is lost in rounding.
+    return np.where(abstained, min(least - 1.0, float(np.nextafter(least, -np.inf))), scores)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,7 @@ from idbench.results import (
     find_run,
     find_runs,
     read_run,
+    with_floor,
     write_run,
 )
 
@@ -73,6 +74,14 @@ TABLE = ScoreTable(
 
 def written(root: Path, **changes: str) -> Run:
     return write_run(root, record(**changes), TABLE, "log")
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1.0, 1e17, -1e17])
+def test_an_abstention_lies_below_scores_of_any_size(scale: float) -> None:
+    abstained = np.array([False, True, False])
+    ranked = with_floor(np.array([scale, np.nan, 2 * scale]), abstained)
+    assert np.isfinite(ranked).all()
+    assert ranked[1] < ranked[~abstained].min()
 
 
 def test_round_trip(tmp_path: Path) -> None:
