@@ -141,7 +141,7 @@ def test_what_the_audit_found_quotes_nobody(
     written = (tmp_path / "labels.json").read_text(encoding="utf-8")
     shown = (tmp_path / "board" / "about.json").read_text(encoding="utf-8")
     for said in (written, shown):
-        assert "1 findings; `bench data lint village` lists them" in said
+        assert "1 finding; `bench data lint village` lists them" in said
         assert name not in said
 
 
