@@ -62,6 +62,11 @@ def _auc_domain(low: pd.Series) -> list[float]:
     return [min(0.4, round(float(low.min()) - 0.02, 2)), 1.0] if len(low) else [0.4, 1.0]
 
 
+def _names() -> alt.Axis:
+    """An axis of names, each at its row: Streamlit's theme would push the first one off it."""
+    return alt.Axis(labelLimit=150, labelOverlap=False, labelFlush=False)
+
+
 def whiskers(rows: pd.DataFrame, statistic: str) -> Chart:
     """One statistic of every row with its interval, best first."""
     low, high = ("auc_low", "auc_high") if statistic == "auc" else (f"{statistic}_low", f"{statistic}_high")
@@ -69,7 +74,7 @@ def whiskers(rows: pd.DataFrame, statistic: str) -> Chart:
     order = rows.sort_values(statistic, ascending=False, na_position="last")["label"].tolist()
     axis = alt.Axis(format=".1f" if statistic == "auc" else "%", tickCount=6)
     domain = _auc_domain(data[low]) if statistic == "auc" else [0.0, min(1.0, 1.05 * float(data[high].max()))]
-    y = alt.Y("label:N", sort=order, title=None, axis=alt.Axis(labelLimit=150, labelOverlap=False))
+    y = alt.Y("label:N", sort=order, title=None, axis=_names())
     tooltip = [alt.Tooltip("label:N", title="Method"), alt.Tooltip("track:N", title="Track")]
     tooltip += [
         alt.Tooltip(f"{name}:Q", title=title, format=".3f")
@@ -247,7 +252,7 @@ def heat(frame: pd.DataFrame, column: str) -> Chart:
     upright = len(names) > 4 or max(map(len, names)) > 14
     axis = alt.Axis(labelAngle=-90 if upright else 0, orient="top", labelLimit=260, labelOverlap=False)
     x = alt.X(f"{column}:N", title=column.title(), sort=names, axis=axis)
-    y = alt.Y("attack:N", title=None, sort=list(dict.fromkeys(frame["attack"])), axis=alt.Axis(labelLimit=150))
+    y = alt.Y("attack:N", title=None, sort=list(dict.fromkeys(frame["attack"])), axis=_names())
     tooltip = [
         alt.Tooltip("attack:N", title="Attack"),
         alt.Tooltip(f"{column}:N", title=column.title()),
@@ -284,7 +289,7 @@ def controls(frame: pd.DataFrame) -> Chart:
         title=None,
         legend=alt.Legend(orient="top"),
     )
-    y = alt.Y("label:N", sort=order, title=None, axis=alt.Axis(labelLimit=150))
+    y = alt.Y("label:N", sort=order, title=None, axis=_names())
     tooltip = [
         alt.Tooltip("label:N", title="Method"),
         alt.Tooltip("where:N", title="Model"),

@@ -457,7 +457,7 @@ def test_split_shows_card_audit_and_sizes(filled: Path) -> None:
     assert "No blind attack can be told from chance" in said
     blind = next(each.value for each in test.dataframe if "Blind attack" in each.value)
     ends = [float(end) for shown in blind["AUC"] for end in re.findall(r"[\[ ](0\.\d+)", shown)[-2:]]
-    assert f"reach an AUC of {max(max(ends), 1 - min(ends)):.3f}" in said
+    assert f"reach an AUC of {max(*ends, 1 - min(ends)):.3f}" in said
     checks = next(each.value for each in test.dataframe if "Verdict" in each.value)
     assert checks["Verdict"].tolist() == ["passed", "look closer"]
     assert test.dataframe[-1].value["Members"].sum() == 120
