@@ -240,7 +240,7 @@ def _entry_row(
         training_seconds=_mean(record.shadows.seconds if record.shadows else 0.0 for record in records),
         seconds_total=_mean(record.timings.total for record in records),
         peak_memory_mb=max(record.peak_memory_mb for record in records),
-        device=_most_common(record.environment.device for record in records),
+        device=_most_common(record.environment.hardware for record in records),
         code_commit=newest.environment.commit or "",
         created=newest.created.isoformat(),
         command="",
@@ -286,7 +286,7 @@ def _run_row(entry: str, candidate: Candidate, value: float) -> RunRow:
         auc=value,
         idbench=record.environment.packages.get("idbench", ""),
         commit=record.environment.commit or "",
-        device=record.environment.device,
+        device=record.environment.hardware,
         scores_sha256=record.scores_sha256,
     )
 

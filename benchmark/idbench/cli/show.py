@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from idbench import plugins
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError, RecordError, UnknownNameError
+
+if TYPE_CHECKING:
+    from idbench.results import Environment
 
 
 def show(
@@ -142,7 +145,7 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
         f"fit {text.seconds(record.timings.fit)}, score {text.seconds(record.timings.score)})",
         **({} if record.shadows is None else {"shadow models": _shadows(record.shadows)}),
         "peak memory": f"{record.peak_memory_mb:.0f} MiB",
-        "device": f"{where.device}, {where.processors} processors, {where.system}",
+        "device": _device(where),
         "packages": where.packages,
         "verification": record.verification,
     }
@@ -163,6 +166,12 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
             d = summary.decision
             facts["at the calibrated threshold"] = f"TPR {d.tpr:.3f}, FPR {d.fpr:.3f}, accuracy {d.accuracy:.3f}"
     console.table("", ("fact", "value"), [(key, str(value)) for key, value in facts.items()])
+
+
+def _device(where: Environment) -> str:
+    model = "" if where.device_model is None else f" ({where.device_model})"
+    threads = "" if where.threads is None else f", {where.threads} torch thread{'s' * (where.threads != 1)}"
+    return f"{where.device}{model}, {where.processors} processors{threads}, {where.system}"
 
 
 def _shadows(costs: Any) -> str:

@@ -93,6 +93,15 @@ class Environment(Closed):
     packages: dict[str, str]
     commit: str | None = Field(description="of the checkout that idbench ran from; None when installed")
     dirty: bool | None
+    device_model: str | None = Field(default=None, description="of an accelerator; None on processors")
+    threads: int | None = Field(
+        default=None, description="that torch computed with; None: a blind attack, or not recorded (before 2026-11-22)"
+    )
+
+    @property
+    def hardware(self) -> str:
+        """What computed: an accelerator's own name where it is known, else the device."""
+        return self.device_model or self.device
 
 
 class Invalidation(Closed):

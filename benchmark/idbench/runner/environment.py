@@ -15,8 +15,8 @@ from idbench.results import Environment
 _PACKAGES = ("idbench", "torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pandas", "pyod", "datasets")
 
 
-def environment(device: str) -> Environment:
-    """The environment of this process, with the device that the worker used."""
+def environment(device: str, device_model: str | None = None, threads: int | None = None) -> Environment:
+    """The environment of this process, with the device and the number of threads that the worker used."""
     commit, dirty = _checkout()
     return Environment(
         python=platform.python_version(),
@@ -26,6 +26,8 @@ def environment(device: str) -> Environment:
         packages={name: found for name in _PACKAGES if (found := _version(name))},
         commit=commit,
         dirty=dirty,
+        device_model=device_model,
+        threads=threads,
     )
 
 

@@ -186,7 +186,7 @@ def _record(plan: Plan, table: ScoreTable, result: Result, begin: float, prepare
             total=time.perf_counter() - begin,
         ),
         peak_memory_mb=result.peak_memory_mb,
-        environment=environment(result.device),
+        environment=environment(result.device, result.device_model, result.threads),
         scores_sha256="",
         verification="self-reported",
     )

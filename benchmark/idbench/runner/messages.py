@@ -13,7 +13,7 @@ SCORES = "scores.npz"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """Costs of a finished run: seconds, MiB, queries by kind, and what its shadow models cost if it had any."""
+    """A finished run: seconds, where (`Environment` says what the words mean), MiB, queries by kind, shadow models."""
 
     load: float
     fit: float
@@ -22,6 +22,8 @@ class Result:
     peak_memory_mb: float
     queries: dict[str, int] = field(default_factory=dict)
     shadows: dict[str, float] | None = None
+    device_model: str | None = None
+    threads: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 
 from idbench.api import Access, Progress
@@ -11,7 +13,23 @@ from idbench.targets.load import load_target
 from idbench.targets.view import View
 
 
-def open_view(spec: str, device: str, access: Access, progress: Progress) -> tuple[str, View]:
+class Opened(NamedTuple):
+    """A target ready to be asked, and what answers.
+
+    Args:
+        device: as torch names it, e.g. `cpu`, `cuda`.
+        model: what the accelerator calls itself; None on processors.
+        threads: that torch computes with. Sums are rounded in another order with another number of them.
+        view: of the target.
+    """
+
+    device: str
+    model: str | None
+    threads: int
+    view: View
+
+
+def open_view(spec: str, device: str, access: Access, progress: Progress) -> Opened:
     """Load a target on a device and make the view that the access allows.
 
     Args:
@@ -19,12 +37,11 @@ def open_view(spec: str, device: str, access: Access, progress: Progress) -> tup
         device: `auto` for the best there is, or a torch device.
         access: from the attack's card.
         progress: told when many texts or photos are encoded.
-
-    Returns:
-        the device's name and the view.
     """
     name = choose_device(device)
-    return name, View(load_target(TargetSpec.model_validate_json(spec), name), access, progress=progress)
+    view = View(load_target(TargetSpec.model_validate_json(spec), name), access, progress=progress)
+    model = torch.cuda.get_device_name(name) if torch.device(name).type == "cuda" else None
+    return Opened(name, model, torch.get_num_threads(), view)
 
 
 def choose_device(wanted: str) -> str:

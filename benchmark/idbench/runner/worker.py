@@ -14,7 +14,7 @@ import time
 import traceback
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import numpy as np
 
@@ -23,6 +23,9 @@ from idbench.api import AccessViolation, Attack, Context, Reporter, Scores, Targ
 from idbench.errors import IdbenchError
 from idbench.runner.bundle import Request, read_given, read_request
 from idbench.runner.messages import FAILURE, RESULT, SCORES, Failure, Result, dump
+
+if TYPE_CHECKING:
+    from idbench.runner.opening import Opened
 
 _REPORT_EVERY = 0.1  # seconds between progress messages: often enough for the eye, seldom enough to cost nothing
 
@@ -84,7 +87,10 @@ def run(folder: Path, progress: PipeProgress, stage: Stage) -> Result:
     attack = _make_attack(request)
     given = read_given(folder, request)
     stage.name = "loading the target"
-    device, target, view = _open_target(request, attack, progress)
+    opened = _open_target(request, attack, progress)
+    view = None if opened is None else opened.view
+    target = cast("TargetView", NoTarget() if view is None else view)
+    device = "cpu" if opened is None else opened.device
     context = Context(
         seed=request.seed,
         device=device,
@@ -117,6 +123,8 @@ def run(folder: Path, progress: PipeProgress, stage: Stage) -> Result:
         peak_memory_mb=_peak_memory_mb(),
         queries={} if view is None else asdict(view.queries),
         shadows=None if view is None or view.shadow_costs is None else asdict(view.shadow_costs),
+        device_model=None if opened is None else opened.model,
+        threads=None if opened is None else opened.threads,
     )
 
 
@@ -125,13 +133,12 @@ def _make_attack(request: Request) -> Attack[Any]:
     return kind(kind.Params.model_validate(request.params))
 
 
-def _open_target(request: Request, attack: Attack[Any], progress: PipeProgress) -> tuple[str, TargetView, Any]:
+def _open_target(request: Request, attack: Attack[Any], progress: PipeProgress) -> Opened | None:
     if request.target is None:
-        return "cpu", cast("TargetView", NoTarget()), None
+        return None
     from idbench.runner.opening import open_view
 
-    device, view = open_view(request.target, request.device, attack.card.access, progress)
-    return device, view, view
+    return open_view(request.target, request.device, attack.card.access, progress)
 
 
 def _save(path: Path, scores: Scores, photos: list[int]) -> None:

@@ -100,6 +100,12 @@ def test_round_trip(tmp_path: Path) -> None:
     assert run.summary() is None
 
 
+def test_an_accelerator_goes_by_its_own_name() -> None:
+    where = record().environment
+    assert where.hardware == "cpu"
+    assert where.model_copy(update={"device": "cuda", "device_model": "Fictional F1"}).hardware == "Fictional F1"
+
+
 def test_no_name_no_label_no_place_in_a_record(tmp_path: Path) -> None:
     text = (written(tmp_path).path / "run.json").read_text()
     assert not {"hostname", "user", "host", "path", "member", "label"} & set(json.loads(text))

@@ -61,6 +61,13 @@ def test_bad_plugin_gives_one_sentence(method: str, kind: type[IdbenchError], se
     assert not list(tmp_path.rglob(f"{method}-*/run.json"))
 
 
+def test_a_record_says_with_how_many_threads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # a number other than the processors', which would be the default
+    asked = run("cosine", tmp_path).record.environment
+    assert (asked.device, asked.threads, asked.device_model) == ("cpu", 1, None)
+    assert run("blind-names", tmp_path).record.environment.threads is None
+
+
 def test_failed_run_keeps_the_log(tmp_path: Path) -> None:
     with pytest.raises(MethodError, match=r"worker's log: ") as caught:
         run("sample-raises", tmp_path)
