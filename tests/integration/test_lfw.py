@@ -69,6 +69,15 @@ def test_untrained_targets_are_listed_and_break_nothing(bench: Bench, own_cache:
     assert [line.split()[2] for line in told.splitlines()] == ["lfw-injected-a", "lfw-injected-b", "lfw-injected-0"]
 
 
+def test_the_doctor_says_what_the_cache_holds(bench: Bench, own_cache: Path) -> None:
+    (own_cache / "shadows").mkdir(parents=True)
+    with (own_cache / "shadows" / "x.safetensors").open("wb") as file:
+        file.truncate(3 << 30)
+    (own_cache / "shadows" / "y.resume").write_bytes(b"")
+    (row,) = (row for row in json.loads(bench("doctor", "--json").stdout) if row["check"] == "cache")
+    assert row["found"] == "3.0 GiB (shadows 3.0); trainings that stopped and can go on (*.resume): 1"
+
+
 def test_build_run_and_score_with_withheld_labels(bench: Bench, own_cache: Path, faces: Path, tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("d3b07384d113edec49eaa6238ad5ff00")
     given = ("--faces", str(faces), "--secret-seed", "secret", "--out", "public", "--labels", "private")

@@ -64,6 +64,19 @@ def _disk(results: options.Results) -> Iterator[tuple[bool, str]]:
         yield free > _LITTLE_SPACE, f"{path}: writable, {free / 2**30:.1f} GiB free"
 
 
+def _cache(_: object) -> Iterator[tuple[bool, str]]:
+    from idbench.storage import cache_dir
+
+    sizes, stopped = dict[str, int](), 0
+    for folder in sorted(path for path in cache_dir().iterdir() if path.is_dir()):
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        sizes[folder.name] = sum(path.stat().st_size for path in files)
+        stopped += sum(path.suffix == ".resume" for path in files)
+    each = ", ".join(f"{name} {size / 2**30:.1f}" for name, size in sizes.items() if size >= 2**30 / 20)
+    unfinished = f"; trainings that stopped and can go on (*.resume): {stopped}" if stopped else ""
+    yield True, f"{sum(sizes.values()) / 2**30:.1f} GiB{f' ({each})' if each else ''}{unfinished}"
+
+
 def _plugins(_: object) -> Iterator[tuple[bool, str]]:
     from idbench.runner.registry import list_attacks
     from idbench.targets import broken_targets
@@ -97,6 +110,7 @@ _CHECKS: dict[str, Callable[[options.Results], Iterator[tuple[bool, str]]]] = {
     "packages": _packages,
     "device": _device,
     "disk": _disk,
+    "cache": _cache,
     "plug-ins": _plugins,
     "targets": _targets,
 }
