@@ -48,6 +48,9 @@ class Place:
             "no_proxy": "127.0.0.1",
             "NO_PROXY": "127.0.0.1",
             "OMP_NUM_THREADS": "1",
+            # As in a cluster's job of two tasks: a training of one process is no part of it.
+            "SLURM_NTASKS": "2",
+            "SLURM_PROCID": "0",
         }
 
     def type(self, *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -13,7 +13,16 @@ from typer.testing import CliRunner
 from idbench.cli.target import app
 from idbench.errors import TargetError
 from idbench.targets import resolve_target
-from idbench.targets.full_size.command import ARCHITECTURES, Machines, Training, TrainingSet, command_of, parse, shown
+from idbench.targets.full_size.command import (
+    ARCHITECTURES,
+    Machines,
+    Training,
+    TrainingSet,
+    command_of,
+    parse,
+    shown,
+    trainer_arguments,
+)
 from idbench.targets.full_size.run import reference_of
 
 DATA = TrainingSet("cc3m-injected-a", Path("/data/a"), 2_800_000, 280, "0" * 64)
@@ -36,8 +45,9 @@ def test_eight_gpus_under_torchrun_word_for_word() -> None:
 def test_one_process_on_the_processor_word_for_word() -> None:
     small = TrainingSet("c-0", Path("/data/0"), 100, 1, "0" * 64)
     assert shown(command_of(training(Machines(0), "ViT-B-32", "--epochs", "3", data=small))) == (
-        f"{shlex.quote(sys.executable)} -m open_clip_train.main --model ViT-B-32 --dataset-type webdataset "
-        "--train-data /data/0/00000.tar --train-num-samples 100 --epochs 50 --batch-size 100 --lr 0.001 --wd 0.1 "
+        f"env WORLD_SIZE=1 {shlex.quote(sys.executable)} -m open_clip_train.main --model ViT-B-32 "
+        "--dataset-type webdataset --train-data /data/0/00000.tar "
+        "--train-num-samples 100 --epochs 50 --batch-size 100 --lr 0.001 --wd 0.1 "
         "--workers 1 --logs /logs --name c-0-ViT-B-32 --save-most-recent --save-frequency 0 --resume latest "
         "--device cpu --precision fp32 --warmup 0 --epochs 3"
     )
@@ -62,13 +72,14 @@ def test_torchruns_own_parser_understands_two_nodes() -> None:
 def test_the_papers_architectures_are_open_clips(architecture: str) -> None:
     open_clip = pytest.importorskip("open_clip")
     assert open_clip.get_model_config(architecture) is not None
-    said = parse(command_of(training(Machines(1), architecture))[3:])
+    said = parse(trainer_arguments(training(Machines(1), architecture)))
     assert said.model == architecture
     assert said.precision == "amp"
 
 
 def test_extra_arguments_win_and_decide_the_warm_up() -> None:
-    said = parse(command_of(training(Machines(1), "RN50", "--epochs", "2", "--batch-size", "1000", "--lr", "5e-4"))[3:])
+    extra = ("--epochs", "2", "--batch-size", "1000", "--lr", "5e-4")
+    said = parse(trainer_arguments(training(Machines(1), "RN50", *extra)))
     assert (said.epochs, said.batch_size, said.lr, said.warmup) == (2, 1000, 5e-4, 560)
 
 

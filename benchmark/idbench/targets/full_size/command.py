@@ -152,7 +152,8 @@ def launcher(machines: Machines) -> tuple[str, ...]:
         # open_clip 3.3 hands DistributedDataParallel a device list that processors do not have.
         raise TargetError("open_clip's trainer runs on several nodes only with GPUs.", hint="Use --gpus N.")
     if machines.processes == 1:
-        return (sys.executable, "-m", _TRAINER)
+        # Else the trainer would wait for the other tasks of a cluster's job that it happens to be typed in.
+        return ("env", "WORLD_SIZE=1", sys.executable, "-m", _TRAINER)
     where: tuple[str, ...] = ("--standalone",)
     if machines.nodes > 1:
         if machines.rendezvous is None:
