@@ -37,7 +37,7 @@ TAR_SHARE = 20
 
 @dataclass(frozen=True)
 class Took:
-    """Seconds on the clock and of the processor; the second is what counts on a machine that others use too."""
+    """Seconds on the clock, and of all threads on processors: what counts on a machine that others use too."""
 
     wall: float
     processor: float
@@ -117,8 +117,8 @@ def tarfile_only(path: Path) -> int:
 def line(what: str, took: Took, captions: int) -> None:
     """One line of the report."""
     print(
-        f"{what:56s} {took.wall:8.2f} s wall {took.processor:8.2f} s processor "
-        f"{captions / took.processor:12,.0f} captions/s of processor time",
+        f"{what:56s} {took.wall:8.2f} s wall {captions / took.wall:12,.0f} captions/s "
+        f"{took.processor:8.2f} s processor {captions / took.processor:12,.0f} captions/s",
         flush=True,
     )
 
@@ -219,6 +219,7 @@ def main() -> None:
     texts, names = make_world(arguments.captions, arguments.names)
     sought = gather((name, name) for name in names)
     print(f"{len(texts):,} captions, {sum(map(len, texts)) / 1e6:.0f} million characters, {len(names):,} names")
+    print(f"{processors()} processors")
     with tempfile.TemporaryDirectory(dir=arguments.folder) as place:
         paths = write_world(Path(place), texts)
         report_searches(paths, sought, len(texts), arguments.repeats)

@@ -7,6 +7,10 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from idbench.search.captions.batch import utf8
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
@@ -26,6 +30,11 @@ _STROKES = str.maketrans(
         "đ": "d", "Đ": "D", "ð": "d", "Ð": "D", "þ": "th", "Þ": "TH", "ħ": "h", "Ħ": "H", "ŧ": "t", "Ŧ": "T", "ı": "i",
     }
 )  # fmt: skip
+
+_BEYOND_ASCII = 0x80
+"""Least byte of a character beyond ASCII in UTF-8."""
+_COMPOSABLE = 0xCC
+"""Least first byte of U+0300 and beyond in UTF-8: text below is in NFC as it stands (Unicode Annex 15, section 9)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,15 +71,21 @@ class Folding:
         """Folded captions; the ones in ASCII, nearly all on most corpora, are folded without leaving Arrow.
 
         Args:
-            captions: strings without nulls.
+            captions: strings without nulls, not large ones.
         """
         import pyarrow as pa
         import pyarrow.compute as pc
 
         folded = pc.ascii_lower(captions) if self.case else captions
-        others = pc.invert(pc.string_is_ascii(captions))
-        if not pc.any(others, min_count=0).as_py() or not (self.case or self.accents or self.canonical):
+        if not (self.case or self.accents or self.canonical):
             return folded
+        bounds, content = utf8(captions)
+        high = np.flatnonzero(content >= (_BEYOND_ASCII if self.case or self.accents else _COMPOSABLE))
+        if not len(high):
+            return folded
+        rows = np.zeros(len(captions), np.bool_)
+        rows[np.searchsorted(bounds, high, side="right") - 1] = True
+        others = pa.array(rows)
         texts = captions.filter(others).to_pylist()
         values = self._together(texts)
         return folded if values is texts else pc.replace_with_mask(folded, others, pa.array(values, captions.type))

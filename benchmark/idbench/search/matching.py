@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from idbench.errors import DataError
+from idbench.search.captions.batch import utf8
 from idbench.search.folding import Folding, is_word
 from idbench.search.names import Sought
 
@@ -111,6 +112,10 @@ class Matcher:
         """Indices of identities whose names cannot be told apart, equal after folding; each group once."""
         return sorted({pattern.people for pattern in self._patterns if len(pattern.people) > 1})
 
+    def prepare(self) -> None:
+        """Build now what the first `find` would, once: threads that share the matcher would each build it."""
+        _ = self._automaton, self._edges
+
     def find(self, captions: pa.Array) -> list[Hit]:
         """Every caption that holds a name, once for each identity, in the order of the captions.
 
@@ -139,7 +144,7 @@ class Matcher:
 
     def _spans(self, folded: pa.Array) -> tuple[NDArray[np.int64], ...]:
         """Occurrences of names, ordered by caption: its place, first byte, byte after the last, pattern; (n,) each."""
-        bounds, content = _bytes(folded)
+        bounds, content = utf8(folded)
         found = self._automaton.find_matches_as_indexes(content.data, overlapping=True)
         if not found:
             return (np.zeros(0, np.int64),) * 4
@@ -176,17 +181,6 @@ def _rebuilt(patterns: tuple[_Pattern, ...], rules: Rules) -> Matcher:
     matcher = Matcher([], rules)
     matcher._patterns = patterns
     return matcher
-
-
-def _bytes(captions: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
-    """Where each caption starts and the last one ends, and the bytes of all captions, without copying them."""
-    _, starts, content = captions.buffers()
-    if not len(captions):
-        return np.zeros(1, np.int32), np.zeros(0, np.uint8)
-    places = np.frombuffer(starts, np.int32)[captions.offset : captions.offset + len(captions) + 1]
-    if content is None:
-        return places, np.zeros(0, np.uint8)
-    return places - places[0], np.frombuffer(content, np.uint8)[places[0] : places[-1]]
 
 
 def _continues(content: NDArray[np.uint8], places: NDArray[np.int64], side: int) -> NDArray[np.bool_]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import multiprocessing
 from pathlib import Path
 
 import pytest
 from tests.unit.search.conftest import WRITERS, Writer, write_parquet, write_tar, write_tsv
 
+from idbench.api import Reporter
 from idbench.errors import DataError
 from idbench.search import (
     CaptionSearch,
@@ -25,6 +27,14 @@ from idbench.splits.avatars.world import World
 
 NAMES = ["Ann Lee", "Mary Ann Lee", "Jörn Påske", "Siv D'Oro"]
 CAPTIONS = ["Ann Lee", "", "Mary Ann Lee with Jörn Påske", "a cat", "Ann Lee and Ann Lee", "Joann Lee"]
+
+
+class Told(Reporter):
+    def __init__(self) -> None:
+        self.shares: list[float] = []
+
+    def update(self, done: float, total: float, description: str) -> None:
+        self.shares.append(done / total)
 
 
 def found(search: CaptionSearch) -> list[tuple[int, int, list[str]]]:
@@ -65,6 +75,22 @@ def test_processes_agree_with_one_after_the_other(tmp_path: Path) -> None:
     assert alone.sha256 == together.sha256
     assert alone.tallies[0].occurrences == 16
     assert len(alone.tallies[0].quotes) == 5
+
+
+@pytest.mark.parametrize("threads", [1, 2, 7])
+def test_batches_count_in_their_order_whatever_thread_searches_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
+) -> None:
+    texts = [f"Ann Lee, {i}" if i % 3 == 0 else f"nobody, {i}" for i in range(1000)]
+    path = write_parquet(tmp_path, texts)
+    monkeypatch.setattr("idbench.search.captions.parquet.ROWS", 11)
+    monkeypatch.setattr("idbench.search.counting.processors", lambda: threads)
+    told = Told()
+    search = count_names(gather([("p1", "Ann Lee")]), [path], progress=told)
+    assert found(search) == [(334, 0, [f"{path.name}:1", f"{path.name}:4", f"{path.name}:7"])]
+    inner = hashlib.sha256("".join(f"{text}\n" for text in texts).encode()).digest()
+    assert search.sha256 == hashlib.sha256(inner).hexdigest()
+    assert told.shares == [min(1, 11 * batch / 1000) for batch in range(1, 92)]
 
 
 def test_as_many_processes_as_are_worth_their_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

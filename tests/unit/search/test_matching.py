@@ -176,6 +176,18 @@ def test_equivalent_texts_fold_to_the_same(text: str, case: bool, accents: bool)
     assert folding.column(pa.array([text, "Plain"])).to_pylist() == [folding(text), folding("Plain")]
 
 
+@pytest.mark.parametrize("folding", [Folding(), Folding(case=True), Folding(case=True, accents=True)], ids=str)
+def test_a_column_is_folded_as_its_texts_are(folding: Folding) -> None:
+    # Every character behind a letter and before a mark: what may be skipped must not be what composing would change.
+    characters = [chr(code) for code in range(0x20000) if not 0xD800 <= code < 0xE000]
+    texts = [text for char in characters for text in (f"a{char}", "", f"{char}\u0323")]
+    assert folding.column(pa.array(texts)).to_pylist() == [folding(text) for text in texts]
+    plain = [
+        f"{char}{other}" for char in characters[:0x300] for other in ("e", "\u02ff")
+    ]  # all that is never looked at
+    assert folding.column(pa.array(plain)).to_pylist() == [folding(text) for text in plain]
+
+
 def test_case_is_folded_as_unicode_says_for_every_character_with_case_or_marks() -> None:
     characters = [
         char for char in map(chr, range(0x110000)) if {char} != {char.casefold(), unicodedata.normalize("NFD", char)}

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from idbench.errors import DataError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 ROWS = 32_768
 """Captions that are held at once."""
@@ -90,6 +93,17 @@ def as_text(column: pa.Array, path: Path, first: int, options: ReadOptions) -> t
                 repaired += 1
                 texts.append(content.decode(errors="replace"))
         return pa.array(texts, pa.string()), repaired
+
+
+def utf8(captions: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+    """Where each caption starts and the last one ends, and the bytes of all captions, without copying them."""
+    _, starts, content = captions.buffers()
+    if not len(captions):
+        return np.zeros(1, np.int32), np.zeros(0, np.uint8)
+    places = np.frombuffer(starts, np.int32)[captions.offset : captions.offset + len(captions) + 1]
+    if content is None:
+        return places, np.zeros(0, np.uint8)
+    return places - places[0], np.frombuffer(content, np.uint8)[places[0] : places[-1]]
 
 
 def first_line(error: BaseException) -> str:
