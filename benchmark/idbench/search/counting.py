@@ -24,7 +24,7 @@ from idbench.search.names import Sought
 
 _LONGEST = 500
 """Characters of a caption that are kept as evidence."""
-_SMALL = 500_000_000
+_SMALL = 1_000_000_000
 """Bytes of all files below which one process with threads is taken to be as fast as several, which take a second to
 start: two of each break even at 0.2 GB of parquet with accents folded, at 1 GB of parquet and 2 GB of TSV as it is."""
 
