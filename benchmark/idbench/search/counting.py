@@ -25,8 +25,8 @@ from idbench.search.names import Sought
 _LONGEST = 500
 """Characters of a caption that are kept as evidence."""
 _SMALL = 1_000_000_000
-"""Bytes of all files below which one process with threads is taken to be as fast as several, which take a second to
-start: two of each break even at 0.2 GB of parquet with accents folded, at 1 GB of parquet and 2 GB of TSV as it is."""
+"""Bytes of all files below which one process is taken to be as fast as several, which take a second to start: it was
+faster with 0.4 GB of parquet and 0.7 GB of TSV, and slower where accents were folded (docs/search.md)."""
 
 
 @dataclass(frozen=True, slots=True)
