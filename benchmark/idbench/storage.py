@@ -6,6 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -131,6 +132,24 @@ def atomic_dir(path: Path) -> Iterator[Path]:
                 temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def read_bounded(path: Path, limit: int) -> bytes:
+    """A whole regular file of at most `limit` bytes.
+
+    Raises:
+        StorageError: it cannot be read, is larger, or is not a regular file (opening a pipe would wait for ever).
+    """
+    with storage_errors(path):
+        # Without O_NONBLOCK, opening a pipe that nobody writes to never returns.
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        with os.fdopen(handle, "rb") as file:
+            if not stat.S_ISREG(os.fstat(handle).st_mode):
+                raise StorageError(f"{path} is not a regular file.", hint="Give the path of a file.")
+            data = file.read(limit + 1)
+    if len(data) > limit:
+        raise StorageError(f"{path} is larger than {limit:,} bytes.", hint="Check that it is the file you mean.")
+    return data
 
 
 def copy_files(source: Path, target: Path) -> None:

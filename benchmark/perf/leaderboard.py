@@ -161,6 +161,7 @@ def synthetic(runs: int, labels: SplitLabels) -> Iterator[tuple[RunRecord, Score
 def _record(index: int, seed: int, method: int, target: int, corpus: str) -> RunRecord:
     track = list(TRACKS)[0 if method < 3 else 1 + method % 4]
     return RunRecord(
+        schema_version=1,
         run_id=f"{index:016x}",
         created=START + timedelta(minutes=index),
         split=SplitRef(name="synthetic", version=1, digest="0" * 64, commit=None),

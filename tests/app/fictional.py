@@ -14,6 +14,7 @@ from PIL import Image
 
 from idbench.api import Silent
 from idbench.results import (
+    DefenseRef,
     Environment,
     Invalidation,
     MethodRef,
@@ -40,7 +41,7 @@ from idbench_leaderboard.inputs import (
     TargetInfo,
 )
 
-DEFENSE = MethodRef(
+DEFENSE = DefenseRef(
     name="blur",
     version="1",
     title="Blur",
@@ -49,6 +50,8 @@ DEFENSE = MethodRef(
     access=(),
     knowledge=(),
     track="blind",
+    parameters={},
+    seed=0,
 )
 """A defense that nobody wrote, for records of defended targets."""
 
@@ -117,6 +120,7 @@ class World:
         _, access, knowledge, track = METHODS[method]
         control = target == "fiction-0"
         values: dict[str, Any] = {
+            "schema_version": 1,
             "run_id": f"{self.made:016x}",
             "created": START,
             "split": SplitRef(name="fiction", version=1, digest=DIGEST, commit=None),

@@ -95,7 +95,7 @@ def test_splits_of_both_kinds_share_a_board(village: Split, results: Path, label
     for record in (run.record for run in collect([results]).runs):
         split = SplitRef(name="avatars-tiny", version=1, digest=drawn.digest, commit=None)
         other = record.model_copy(update={"split": split, "run_id": record.run_id[::-1]})
-        table = read_scores(run_path(results, record.split, record.target, record.attack, record.run_id), record)
+        table = read_scores(run_path(results, record.split, record.target, record.attack.name, record.run_id), record)
         write_run(tmp_path / "records", other, table)
     said = typed("build", tmp_path / "records", "--labels", tmp_path / "records", "--out", tmp_path / "board", "--json")
     assert json.loads(said)["rejected"] == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -177,14 +178,15 @@ def test_full_disk(bench: Bench, tmp_path: Path) -> None:
 def test_killed_run_leaves_nothing_wrong_and_is_resumed(bench: Bench, tmp_path: Path, cache: Path, how: int) -> None:
     assert bench("run", "-m", "random", *TINY).returncode == 0
     before = {path: path.read_bytes() for path in tmp_path.rglob("run.json")}
-    pids = cache / "methods" / "sample-hangs" / "1" / "pids"
-    pids.unlink(missing_ok=True)
+    kept = cache / "methods" / "sample-hangs"  # in a folder of its own for each version of the code
+    shutil.rmtree(kept, ignore_errors=True)
     process = bench.start("run", "-m", "sample-hangs", *TINY)
     deadline = time.monotonic() + 120
-    while not pids.exists() or len(pids.read_text().split()) < 2:
+    while not (found := list(kept.glob("*/pids"))) or len(found[0].read_text().split()) < 2:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    (pids,) = found
     process.send_signal(how)
     _, told = process.communicate(timeout=200)  # a busy machine takes long, a hang forever
     worker = int(pids.read_text().split()[0])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
@@ -11,8 +12,11 @@ from idbench.cli import console, options, text
 from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
-    from idbench.runner.execute import Executed
+    from idbench.api import Progress
+    from idbench.runner.execute import Executed, Options
     from idbench.runner.grid import Grid, Outcome
+    from idbench.runner.spec import RunSpec
+    from idbench.splits import Split
 
 
 T = TypeVar("T")
@@ -20,16 +24,17 @@ T = TypeVar("T")
 
 def run(
     method: Annotated[
-        list[str], typer.Option("--method", "-m", help="A registered attack; may be repeated; `all` for every one.")
-    ],
+        list[str] | None,
+        typer.Option("--method", "-m", help="A registered attack; may be repeated; `all` for every one."),
+    ] = None,
     split: options.Split = "avatars",
     target: Annotated[
         str | None,
         typer.Option(help="A target, several by commas, a pattern such as 'avatars-*', or `all`; default: the first."),
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="Whose labels count; default: the target's own.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds, counted from --seed.")] = 1,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The first seed.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, max=10_000, help="How many seeds, counted from --seed.")] = 1,
     preset: Annotated[str | None, typer.Option(help="Named parameters from the method's card, e.g. paper.")] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
@@ -38,45 +43,137 @@ def run(
     device: options.Device = "auto",
     time_limit: options.TimeLimit = options.TIME_LIMIT,
     force: options.Force = False,
+    write_plan: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write the runs down instead, for --plan, here or on other machines."),
+    ] = None,
+    plan: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Carry out the runs of a written plan, instead of --method.")
+    ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", metavar="ID", help="Of the plan, the run whose id begins so; may be repeated."),
+    ] = None,
     json: options.Json = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Run an attack and print AUC, TPR at low FPR, tests, cost, and where the record is."""
     from idbench.runner.execute import Options
-    from idbench.runner.grid import make_grid, run_grid, run_unscored, unable
+
+    wanted = Options(results, device, time_limit, force)
+    if plan is not None:
+        if method or write_plan is not None:
+            raise IdbenchError(
+                "--plan has its methods and is written already.", hint="Leave --method and --write-plan out."
+            )
+        _run_plan(plan, only or [], wanted, json, dry_run)
+        return
+    if only:
+        raise IdbenchError("--only chooses among the runs of a plan.", hint="Add --plan FILE.")
+    if not method:
+        raise IdbenchError("No method to run.", hint="Add --method NAME; `bench list` shows what there is.")
+    params = _parse(param)
+    with console.bars() as progress:
+        grid, left_out = _grid(method, split, target, range(seed, _last(seed, seeds)), corpus, preset, params, progress)
+        if not json:
+            for name, reason in left_out.items():
+                console.say(f"{name} is left out: {reason}.")
+        planned_only = dry_run or write_plan is not None
+        outcomes, unscored, failure = ([], [], None) if planned_only else _carry_out(grid, wanted, progress)
+    if write_plan is not None:
+        _write_plan(grid, write_plan, json, dry_run)
+    elif dry_run:
+        _announce(grid, wanted.results, json)
+    else:
+        _show(grid.split, outcomes, unscored, failure, json)
+
+
+def _last(seed: int, seeds: int) -> int:
+    if seed + seeds - 1 > 2**63 - 1:
+        raise IdbenchError(f"The last of {seeds} seeds from {seed} is too large.", hint="Use seeds below 2**63.")
+    return seed + seeds
+
+
+def _grid(
+    method: list[str],
+    split: str,
+    target: str | None,
+    seeds: range,
+    corpus: str | None,
+    preset: str | None,
+    params: dict[str, object],
+    progress: Progress,
+) -> tuple[Grid, dict[str, str]]:
+    """The grid that a person typed, and which methods `all` leaves out, with the reason."""
+    from idbench.runner.grid import make_grid, unable
     from idbench.runner.registry import list_attacks, load_attack, make_attack
     from idbench.splits import load_split
 
     usable = [entry.name for entry in list_attacks() if entry.card is not None] if "all" in method else []
     methods = list(dict.fromkeys(name for given in method for name in (usable if given == "all" else [given])))
-    params = _parse(param)
-    for name in methods:  # a mistyped word is told at once, not after a split was built
+    for name in methods:  # a mistyped word is reported at once, not after a split was built
         make_attack(load_attack(name), preset, params)
+    loaded = load_split(split, progress)
+    # `all` means all that can run here; for a method that was named, an error says why it cannot.
+    left_out = unable(loaded, target, [name for name in usable if name not in method])
+    methods = [name for name in methods if name not in left_out]
+    return make_grid(loaded, methods, target, seeds, corpus, preset, params), left_out
+
+
+def _carry_out(
+    grid: Grid, wanted: Options, progress: Progress
+) -> tuple[list[Outcome], list[Executed], IdbenchError | None]:
+    from idbench.runner.grid import run_grid, run_unscored
+
+    if grid.split.manifest.withheld is None:
+        outcomes, failure = _collect(run_grid(grid, wanted, progress))
+        return outcomes, [], failure
+    unscored, failure = _collect(run_unscored(grid, wanted, progress))
+    return [], unscored, failure
+
+
+def _run_plan(plan: Path, only: list[str], wanted: Options, json: bool, dry_run: bool) -> None:
+    """Carry out runs of a written plan in this process; each is compared with the blind attacks that have records."""
+    from idbench.runner.executor import LocalExecutor
+    from idbench.runner.grid import judged, run_specs
+    from idbench.runner.scoring import blind_runs
+    from idbench.runner.spec import Resolver, read_plan
+
+    specs = read_plan(plan, only)
+    if dry_run:
+        _list_runs(f"{plan}: {len(specs)} runs", specs, wanted.results, json)
+        return
     with console.bars() as progress:
-        loaded = load_split(split, progress)
-        # Who says `all` means all that can run here; who names a method is told why it cannot.
-        left_out = unable(loaded, target, [name for name in usable if name not in method])
-        methods = [name for name in methods if name not in left_out]
-        grid = make_grid(loaded, methods, target, range(seed, seed + seeds), corpus, preset, params)
-        wanted = Options(results, device, time_limit, force)
-        withheld = grid.split.manifest.withheld is not None
-        unscored, problem = _collect(run_unscored(grid, wanted, progress)) if withheld and not dry_run else ([], None)
-        scored = not (dry_run or withheld)
-        outcomes, trouble = _collect(run_grid(grid, wanted, progress)) if scored else ([], None)
-    failure = problem or trouble
+        resolver = Resolver(progress)
+        done, failure = _collect(run_specs(specs, wanted, progress, LocalExecutor(resolver)))
+        open_splits = {each.spec.split.source: resolver.split(each.spec.split) for each in done}
+        scored = [each for each in done if open_splits[each.spec.split.source].manifest.withheld is None]
+        outcomes = [
+            judged(each, open_splits[each.spec.split.source], blind_runs(each.run, wanted.results)) for each in scored
+        ]
+    unscored = [each for each in done if each not in scored]
+    if failure is not None and not done:
+        raise failure
+    for source, split in open_splits.items():
+        own = [o for o, each in zip(outcomes, scored, strict=True) if each.spec.split.source == source]
+        rest = [each for each in unscored if each.spec.split.source == source]
+        _show(split, own, rest, None, json)
+    if failure is not None:
+        raise failure
+
+
+def _show(
+    split: Split, outcomes: list[Outcome], unscored: list[Executed], failure: IdbenchError | None, json: bool
+) -> None:
+    """Print what was finished, whatever failed beside it."""
     if failure is not None and not (unscored or outcomes):
         raise failure
-    if not json:
-        for name, reason in left_out.items():
-            console.say(f"{name} is left out: {reason}.")
-    if dry_run:
-        _announce(grid, wanted.results.as_posix(), json)
-    elif withheld:
-        _print_unscored(grid, unscored, json)
+    if split.manifest.withheld is not None:
+        _print_unscored(split, unscored, json)
     elif json:
-        _write_json(grid, outcomes)
+        _write_json(split, outcomes)
     else:
-        _print(grid, outcomes)
+        _print(split, outcomes)
     if failure is not None:
         raise failure
 
@@ -92,13 +189,13 @@ def _collect(found: Iterable[T]) -> tuple[list[T], IdbenchError | None]:
     return kept, None
 
 
-def _print_unscored(grid: Grid, runs: list[Executed], json: bool) -> None:
+def _print_unscored(split: Split, runs: list[Executed], json: bool) -> None:
     """Say where the scores are; what they are worth is for the holder of the labels to say."""
     paths = [done.run.path.as_posix() for done in runs]
     if json:
         console.write_json([{"record": path, "withheld": True} for path in paths])
         return
-    console.say(f"The test labels of {grid.split.manifest.name} are withheld: scores were written, no metrics.")
+    console.say(f"The test labels of {split.manifest.name} are withheld: scores were written, no metrics.")
     for path in paths:
         console.say(f"record in {path}")
     console.say("Next: send the records to whoever holds the labels; they type bench score RUN --split FOLDER")
@@ -109,47 +206,64 @@ def _parse(given: list[str] | None) -> dict[str, object]:
     for item in given or ():
         name, sign, value = item.partition("=")
         if not sign or not name:
-            raise IdbenchError(f"{item!r} is no parameter.", hint="Write --param NAME=VALUE.")
+            raise IdbenchError(f"{item!r} is not a parameter.", hint="Write --param NAME=VALUE.")
         values[name] = value
     return values
 
 
-def _announce(grid: Grid, results: str, json: bool) -> None:
-    from pathlib import Path
+def _write_plan(grid: Grid, path: Path, json: bool, dry_run: bool) -> None:
+    from idbench.runner.grid import blind_specs, specs
+    from idbench.runner.spec import write_plan
 
-    from idbench.runner.grid import blind_plans, finished, plans
+    runs = {spec.run_id: spec for spec in (*blind_specs(grid), *specs(grid))}
+    if not dry_run:
+        write_plan(path, runs.values())
+    if json:
+        console.write_json({"plan": path.as_posix(), "runs": list(runs), "written": not dry_run})
+        return
+    console.say(f"{'would write' if dry_run else 'wrote'} {len(runs)} runs to {path}, blind attacks included")
+    console.say(f"Next: bench run --plan {path} --only ID, on any machine that has the same split, target and methods")
+
+
+def _announce(grid: Grid, results: Path, json: bool) -> None:
+    from idbench.runner.grid import blind_specs, specs
+
+    runs = list({spec.run_id: spec for spec in (*blind_specs(grid), *specs(grid))}.values())
+    _list_runs(f"{grid.split.manifest.name}: {len(runs)} runs", runs, results, json)
+
+
+def _list_runs(title: str, runs: Sequence[RunSpec], results: Path, json: bool) -> None:
+    from idbench.runner.grid import is_done
 
     rows = [
-        (p.method.name, p.target.name, str(p.seed), p.run_id, "done" if finished(p, Path(results)) else "to run")
-        for p in (*blind_plans(grid), *plans(grid))
+        (s.attack.name, s.target.name, str(s.seed), s.run_id, "done" if is_done(s, results) else "to run") for s in runs
     ]
-    unique = list(dict.fromkeys(rows))
     names = ("method", "target", "seed", "run", "state")
     if json:
-        console.write_json([dict(zip(names, row, strict=True)) for row in unique])
+        console.write_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
-        console.table(f"{grid.split.manifest.name}: {len(unique)} runs", names, unique, right=("seed",))
+        console.table(title, names, rows, right=("seed",))
 
 
-def _write_json(grid: Grid, outcomes: list[Outcome]) -> None:
+def _write_json(split: Split, outcomes: list[Outcome]) -> None:
     from dataclasses import asdict
 
     from idbench.runner.pooling import pool
 
     pooled = [
         asdict(p) | {"auc": p.auc.model_dump(mode="json"), "tpr": [rate.model_dump(mode="json") for rate in p.tpr]}
-        for p in pool(grid.split, outcomes)
+        for p in pool(split, outcomes)
     ]
     runs = [{"record": o.run.path.as_posix(), **o.summary.model_dump(mode="json")} for o in outcomes]
     console.write_json({"runs": runs, "pooled": pooled})
 
 
-def _print_pooled(grid: Grid, outcomes: list[Outcome]) -> None:
+def _print_pooled(split: Split, outcomes: list[Outcome]) -> None:
     from idbench.runner.pooling import FEWEST, pool, unpooled
 
-    for name in unpooled(grid.split, outcomes):
+    for name in unpooled(split, outcomes):
         console.say(f"{name} is not pooled: its targets have different numbers of members in the test part")
-    pooled = pool(grid.split, outcomes)
+    pooled = pool(split, outcomes)
     if not pooled:
         return
     names = ", ".join(dict.fromkeys(name for p in pooled for name in p.targets))
@@ -179,8 +293,8 @@ def _print_pooled(grid: Grid, outcomes: list[Outcome]) -> None:
         )
 
 
-def _print(grid: Grid, outcomes: list[Outcome]) -> None:
-    manifest, first = grid.split.manifest, outcomes[0].summary
+def _print(split: Split, outcomes: list[Outcome]) -> None:
+    manifest, first = split.manifest, outcomes[0].summary
     people = (
         f"{manifest.name} v{manifest.version}, test part: {first.n_members} members, {first.n_nonmembers} non-members"
     )
@@ -201,7 +315,7 @@ def _print(grid: Grid, outcomes: list[Outcome]) -> None:
         )
         console.table(people, columns, [_row(o) for o in outcomes], right=("seed", "time"))
         console.say("p: against chance, by permutation; over blind: AUC minus the best blind attack's, and its p")
-        _print_pooled(grid, outcomes)
+        _print_pooled(split, outcomes)
     for outcome in outcomes:
         for line in _remarks(outcome):
             console.say(line)

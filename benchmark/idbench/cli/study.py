@@ -78,19 +78,19 @@ def show_studies(json: bool) -> None:
 
 def _announce(wanted: Study, setting: Setting, folder: Path, json: bool) -> None:
     from idbench.api import Silent
-    from idbench.studies.execution import is_done
+    from idbench.studies.execution import job_done
 
     derived = wanted.derive(setting.split)
     # Run ids depend on the content of the split: before it is made, no run of it can have a record.
     jobs = wanted.plan(setting, derived.open(Silent()) if derived.ready else setting.split)
     rows = [
         (
-            job.plan.method.name,
+            job.spec.attack.name,
             job.audited.series,
             job.audited.target.name,
-            str(job.plan.seed),
-            job.plan.run_id if derived.ready else "-",
-            "done" if derived.ready and is_done(job, setting) else "to run",
+            str(job.spec.seed),
+            job.spec.run_id if derived.ready else "-",
+            "done" if derived.ready and job_done(job, setting) else "to run",
         )
         for job in jobs
     ]

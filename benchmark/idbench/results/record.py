@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 class Closed(BaseModel):
@@ -33,6 +33,44 @@ class TargetRef(Closed):
     sha256: str = Field(description="of the weights")
     corpus: str | None = Field(description="what it was trained on; None if unknown")
     control_for: tuple[str, ...] = Field(description="corpora that a control target stands in for; else empty")
+    design: str | None = Field(
+        default=None,
+        description="SHA-256 over what decides its answers beside the weights; None before schema 2",
+    )
+
+
+class ChoiceCopy(Closed):
+    """Something that the method's source leaves open, as the card that ran says it."""
+
+    what: str
+    chosen: str
+    why: str
+
+
+class ParameterCopy(Closed):
+    """One parameter of the method that ran."""
+
+    name: str
+    type: str
+    default: Any = Field(description="plain JSON")
+    description: str
+
+
+class CardCopy(Closed):
+    """The card of the method that ran, as plain data: what a board shows long after the method has changed."""
+
+    name: str
+    version: str
+    title: str
+    summary: str
+    paper: str | None
+    url: str | None
+    access: tuple[str, ...]
+    knowledge: tuple[str, ...]
+    optional_knowledge: tuple[str, ...]
+    choices: tuple[ChoiceCopy, ...]
+    presets: dict[str, dict[str, Any]]
+    parameters: tuple[ParameterCopy, ...]
 
 
 class MethodRef(Closed):
@@ -42,10 +80,27 @@ class MethodRef(Closed):
     version: str
     title: str
     distribution: str = Field(description="installed distribution and version that brought it")
-    code_sha256: str = Field(description="over the source files of the method's package")
+    code_sha256: str = Field(
+        description="over the method's import closure inside its distribution; before schema 2: over its own package"
+    )
     access: tuple[str, ...]
     knowledge: tuple[str, ...] = Field(description="with the parameters of this run")
     track: str
+    card: CardCopy | None = Field(default=None, description="None before schema 2")
+
+
+class DefenseRef(MethodRef):
+    """Which defense the target was put behind."""
+
+    parameters: dict[str, Any] = Field(description="all of them")
+    seed: int = Field(ge=0)
+
+
+class PassedParameters(Closed):
+    """The parameters as they were passed, before defaults filled in the rest."""
+
+    preset: str | None
+    overrides: dict[str, Any] = Field(description="over the preset; plain JSON")
 
 
 class Queries(Closed):
@@ -115,15 +170,20 @@ class Invalidation(Closed):
 class RunRecord(Closed):
     """One run. `run.json` in the run's folder."""
 
-    schema_version: Literal[1] = 1
-    run_id: str = Field(pattern=r"^[0-9a-f]{16}$", description="hash of split, target, method, parameters and seed")
+    schema_version: Literal[1, 2]
+    run_id: str = Field(pattern=r"^[0-9a-f]{16}$", description="see `idbench.results.identity.run_id`")
+    engine: int | None = Field(default=None, ge=1, description="version of the engine; None before schema 2")
     created: AwareDatetime
     split: SplitRef
     target: TargetRef
     attack: MethodRef
-    defense: MethodRef | None
-    parameters: dict[str, Any]
+    defense: DefenseRef | None
+    parameters: dict[str, Any] = Field(description="all of them, defaults included")
+    parameters_passed: PassedParameters | None = Field(default=None, description="None before schema 2")
     seed: int = Field(ge=0)
+    calibration_corpus: str | None = Field(
+        default=None, description="whose calibration labels the method was given; None: it was given none"
+    )
     n_cases: int = Field(ge=1)
     n_abstained: int = Field(ge=0)
     photos_per_case: float = Field(ge=0, description="mean over the cases that were scored")
@@ -135,6 +195,21 @@ class RunRecord(Closed):
     verification: Literal["self-reported", "verified", "reproduced"]
     invalidated: tuple[Invalidation, ...] = ()
     shadows: ShadowCosts | None = Field(default=None, description="None: the run used no shadow models")
+
+    @model_validator(mode="after")
+    def _check_complete(self) -> Self:
+        """What schema 1 did not have yet is never missing in schema 2."""
+        if self.schema_version == 2:
+            since = {
+                "engine": self.engine,
+                "parameters_passed": self.parameters_passed,
+                "target.design": self.target.design,
+                "attack.card": self.attack.card,
+            }
+            missing = [name for name, value in since.items() if value is None]
+            if missing:
+                raise ValueError(f"a record of schema 2 has {', '.join(missing)}")
+        return self
 
 
 class Estimate(Closed):

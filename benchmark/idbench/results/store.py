@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
 from idbench.errors import RecordError, StorageError
-from idbench.results.record import SCHEMA_VERSION, MethodRef, RunRecord, SplitRef, Summary, TargetRef
+from idbench.results.record import SCHEMA_VERSION, RunRecord, SplitRef, Summary, TargetRef
 from idbench.storage import atomic_dir, sha256_bytes, sha256_file, storage_errors, write_text
 
 if TYPE_CHECKING:
@@ -80,11 +80,11 @@ class Run:
         return _read_model(path, Summary) if path.exists() else None
 
 
-def run_path(root: Path, split: SplitRef, target: TargetRef, attack: MethodRef, run_id: str) -> Path:
+def run_path(root: Path, split: SplitRef, target: TargetRef, attack: str, run_id: str) -> Path:
     """Where the folder of a run belongs."""
     # Targets may be named by a path or an address; what is kept of it must be a file name everywhere.
     name = re.sub(r"[^A-Za-z0-9._-]+", "_", target.name)
-    return root / f"{split.name}-v{split.version}" / name / f"{attack.name}-{run_id}"
+    return root / f"{split.name}-v{split.version}" / name / f"{attack}-{run_id}"
 
 
 def write_run(root: Path, record: RunRecord, table: ScoreTable, log: str = "") -> Run:
@@ -93,7 +93,7 @@ def write_run(root: Path, record: RunRecord, table: ScoreTable, log: str = "") -
     Raises:
         StorageError: the disk refused; nothing is left behind.
     """
-    path = run_path(root, record.split, record.target, record.attack, record.run_id)
+    path = run_path(root, record.split, record.target, record.attack.name, record.run_id)
     with atomic_dir(path) as folder:
         scores = folder / SCORES
         _frame(table).to_parquet(scores, index=False, compression="zstd")
@@ -251,9 +251,10 @@ def _explained(path: Path, text: str, model: type[M]) -> M:
         data = json.loads(text)
     except json.JSONDecodeError as error:
         raise RecordError(f"{path} is not JSON (line {error.lineno}).", hint="Run it again with --force.") from error
-    if isinstance(data, dict) and data.get("schema_version", SCHEMA_VERSION) != SCHEMA_VERSION:
+    known = range(1, SCHEMA_VERSION + 1)
+    if isinstance(data, dict) and data.get("schema_version", SCHEMA_VERSION) not in known:
         raise RecordError(
-            f"{path} has schema version {data['schema_version']}; this idbench reads {SCHEMA_VERSION}.",
+            f"{path} has schema version {data['schema_version']}; this idbench reads 1 to {SCHEMA_VERSION}.",
             hint="Use the idbench version that wrote it, or a newer one.",
         )
     try:

@@ -12,7 +12,7 @@ from idbench.results import Estimate, Run, Summary
 from idbench.runner.evaluate import judge, summarize
 from idbench.runner.execute import Options
 from idbench.runner.grid import Outcome, make_grid, run_grid
-from idbench.runner.plan import targets_of
+from idbench.runner.selection import targets_of
 from idbench.splits import Split
 from idbench.targets import TargetSpec
 

@@ -13,8 +13,9 @@ from idbench.api import Access, Progress
 from idbench.errors import IdbenchError
 from idbench.results import Run, ScoreTable
 from idbench.runner.execute import Options, execute
-from idbench.runner.grid import make_grid, plans
+from idbench.runner.grid import make_grid, specs
 from idbench.runner.registry import RegisteredAttack, load_attack
+from idbench.runner.spec import Resolver
 from idbench.splits import load_split
 
 SPLIT = "avatars-tiny"
@@ -65,9 +66,8 @@ def check_method(name: str, time_limit: float, progress: Progress) -> Iterator[C
 
 
 def _scores(name: str, options: Options, progress: Progress) -> tuple[Run, ScoreTable]:
-    grid = make_grid(load_split(SPLIT, progress), [name], TARGET, corpus=CORPUS)
-    (plan,) = plans(grid)
-    run = execute(plan, options, progress).run
+    (spec,) = specs(make_grid(load_split(SPLIT, progress), [name], TARGET, corpus=CORPUS))
+    run = execute(Resolver(progress).resolve(spec), options, progress).run
     return run, run.scores()
 
 

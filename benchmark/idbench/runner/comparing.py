@@ -9,8 +9,8 @@ from idbench import metrics
 from idbench.errors import RecordError
 from idbench.results import Run, find_run, find_runs
 from idbench.runner.evaluate import RATES, judge
-from idbench.runner.plan import targets_of
 from idbench.runner.scoring import check_split, own_corpus
+from idbench.runner.selection import targets_of
 from idbench.splits import Split
 
 

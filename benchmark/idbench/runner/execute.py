@@ -1,4 +1,4 @@
-"""Executes plans: bundle, worker, record; one after the other, resumed where they stopped."""
+"""Executes one resolved run: bundle, worker, record; or reads the record if the run was done before."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from idbench.api import Knowledge, Progress
 from idbench.errors import IdbenchError, RecordError, StorageError
 from idbench.locking import locked
 from idbench.results import (
+    SCHEMA_VERSION,
     Queries,
     Run,
     RunRecord,
@@ -30,9 +31,8 @@ from idbench.results import (
 from idbench.runner.bundle import CasePlan, plan_cases, write_bundle
 from idbench.runner.environment import environment
 from idbench.runner.messages import SCORES, Result
-from idbench.runner.plan import Plan, split_ref, target_ref
 from idbench.runner.process import LOG, run_worker
-from idbench.runner.registry import params_dict
+from idbench.runner.spec import ResolvedRun, RunSpec
 from idbench.splits.auxiliary import load_auxiliary
 from idbench.storage import cache_dir, explain, make_dir, storage_errors
 
@@ -61,35 +61,43 @@ class Executed:
     """A finished run.
 
     Args:
+        spec: what was asked for.
         run: record and folder.
         reused: whether the record was there before.
     """
 
+    spec: RunSpec
     run: Run
     reused: bool
 
 
-def execute(plan: Plan, options: Options, progress: Progress) -> Executed:
-    """Run a plan, or read the record if it was run before.
+def execute(resolved: ResolvedRun, options: Options, progress: Progress) -> Executed:
+    """Carry a run out, or read its record if it was carried out before.
 
-    Two processes with the same plan wait for each other; the second finds the record.
+    Two processes with the same run wait for each other; the second finds the record.
 
     Raises:
         IdbenchError: whatever went wrong, in one sentence. Nothing that was finished is lost.
     """
+    spec = resolved.spec
     make_dir(options.results)
-    lock = options.results / ".locks" / f"{plan.run_id}.lock"
+    lock = options.results / ".locks" / f"{spec.run_id}.lock"
     make_dir(lock.parent)
     with storage_errors(lock), locked(lock, progress, "this run"):
-        run = None if options.force else _existing(plan, options)
+        run = None if options.force else existing(spec, options.results)
         if run is not None:
-            return Executed(run, reused=True)
-        return Executed(_run(plan, options, progress), reused=False)
+            return Executed(spec, run, reused=True)
+        return Executed(spec, _run(resolved, options, progress), reused=False)
 
 
-def _existing(plan: Plan, options: Options) -> Run | None:
-    """The finished run of this plan; a damaged one counts as none and is replaced."""
-    folder = run_path(options.results, split_ref(plan.split), target_ref(plan.target), plan.method, plan.run_id)
+def place_of(spec: RunSpec, results: Path) -> Path:
+    """Where the folder of a run is or goes."""
+    return run_path(results, spec.split_ref, spec.target_ref, spec.attack.name, spec.run_id)
+
+
+def existing(spec: RunSpec, results: Path) -> Run | None:
+    """The finished run of a spec; a damaged one counts as none and is replaced."""
+    folder = place_of(spec, results)
     if not folder.exists():
         return None
     try:
@@ -100,25 +108,25 @@ def _existing(plan: Plan, options: Options) -> Run | None:
     return run
 
 
-def _run(plan: Plan, options: Options, progress: Progress) -> Run:
+def _run(resolved: ResolvedRun, options: Options, progress: Progress) -> Run:
     begin = time.perf_counter()
-    cases = plan_cases(plan.split, plan.run_id, options.shuffle)
+    cases = plan_cases(resolved.split, resolved.spec.run_id, options.shuffle)
     with _workplace() as folder:
-        _write(folder, plan, cases, options, progress)
+        _write(folder, resolved, cases, options, progress)
         prepared = time.perf_counter()
         try:
-            result = run_worker(folder, plan.method.name, progress, options.time_limit)
+            result = run_worker(folder, resolved.spec.attack.name, progress, options.time_limit)
         except IdbenchError as error:
-            raise _with_log(error, folder, plan, options) from error
-        table = _table(folder, plan, cases)
-        record = _record(plan, table, result, begin, prepared)
+            raise _with_log(error, folder, resolved.spec, options) from error
+        table = _table(folder, resolved, cases)
+        record = _record(resolved, table, result, begin, prepared)
         log = (folder / LOG).read_text(encoding="utf-8", errors="replace")
     return write_run(options.results, record, table, log)
 
 
 @contextmanager
 def _workplace() -> Iterator[Path]:
-    """A temporary folder for one bundle; whatever the disk refuses becomes one clear sentence."""
+    """A temporary folder for one bundle; an error of the file system becomes one clear sentence."""
     try:
         folder = Path(tempfile.mkdtemp(prefix="idbench-"))
     except OSError as error:
@@ -130,31 +138,32 @@ def _workplace() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _write(folder: Path, plan: Plan, cases: CasePlan, options: Options, progress: Progress) -> None:
-    method = plan.method
-    needs_people = Knowledge.AUXILIARY_PEOPLE in plan.attack.knowledge
+def _write(folder: Path, resolved: ResolvedRun, cases: CasePlan, options: Options, progress: Progress) -> None:
+    spec, split = resolved.spec, resolved.split
+    needs_people = Knowledge.AUXILIARY_PEOPLE in resolved.attack.knowledge
     write_bundle(
         folder,
-        plan.split,
+        split,
         cases,
-        plan.attack.knowledge,
-        plan.split.calibration_members(plan.corpus),
-        attack=plan.registered.plugin.value,
-        params=params_dict(plan.attack.params),
-        seed=plan.seed,
+        resolved.attack.knowledge,
+        split.calibration_members(spec.corpus),
+        attack=spec.attack.plugin,
+        params=spec.attack.parameters,
+        seed=spec.seed,
         device=options.device,
-        cache=cache_dir("methods", method.name, method.version),
-        target=None if plan.registered.card.blind else plan.target.model_dump_json(),
-        auxiliary=load_auxiliary(plan.split.manifest.name, progress) if needs_people else None,
+        # Another version of the code must not find what this one kept.
+        cache=cache_dir("methods", spec.attack.name, f"{spec.attack.version}-{spec.attack.code_sha256[:16]}"),
+        target=None if resolved.registered.card.blind else spec.target.model_dump_json(),
+        auxiliary=load_auxiliary(split.manifest.name, progress) if needs_people else None,
     )
 
 
-def _table(folder: Path, plan: Plan, cases: CasePlan) -> ScoreTable:
+def _table(folder: Path, resolved: ResolvedRun, cases: CasePlan) -> ScoreTable:
     """The worker's scores, with the identities put back in place of the cases."""
     with np.load(folder / SCORES, allow_pickle=False) as found:
         arrays = dict(found)
     return ScoreTable(
-        identities=tuple(plan.split.identities[i].id for i in cases.order),
+        identities=tuple(resolved.split.identities[i].id for i in cases.order),
         scores=arrays["values"],
         abstained=arrays["abstained"],
         photos_used=arrays["photos_used"],
@@ -163,17 +172,21 @@ def _table(folder: Path, plan: Plan, cases: CasePlan) -> ScoreTable:
     )
 
 
-def _record(plan: Plan, table: ScoreTable, result: Result, begin: float, prepared: float) -> RunRecord:
-    scored = ~table.abstained
+def _record(resolved: ResolvedRun, table: ScoreTable, result: Result, begin: float, prepared: float) -> RunRecord:
+    spec, scored = resolved.spec, ~table.abstained
     return RunRecord(
-        run_id=plan.run_id,
+        schema_version=SCHEMA_VERSION,
+        run_id=spec.run_id,
+        engine=spec.engine,
         created=datetime.now(UTC).replace(microsecond=0),
-        split=split_ref(plan.split),
-        target=target_ref(plan.target),
-        attack=plan.method,
+        split=spec.split_ref,
+        target=spec.target_ref,
+        attack=resolved.registered.reference(resolved.attack),
         defense=None,
-        parameters=params_dict(plan.attack.params),
-        seed=plan.seed,
+        parameters=spec.attack.parameters,
+        parameters_passed=spec.attack.passed,
+        seed=spec.seed,
+        calibration_corpus=spec.calibration_corpus,
         n_cases=len(table.identities),
         n_abstained=int(table.abstained.sum()),
         photos_per_case=float(table.photos_used[scored].mean()) if scored.any() else 0.0,
@@ -192,12 +205,12 @@ def _record(plan: Plan, table: ScoreTable, result: Result, begin: float, prepare
     )
 
 
-def _with_log(error: IdbenchError, folder: Path, plan: Plan, options: Options) -> IdbenchError:
+def _with_log(error: IdbenchError, folder: Path, spec: RunSpec, options: Options) -> IdbenchError:
     """Keep the failed worker's log, which holds the traceback, and say where it is."""
     log = folder / LOG
     if not log.exists() or not log.stat().st_size:
         return error
-    kept = options.results / "failed" / f"{plan.method.name}-{plan.run_id}.log"
+    kept = options.results / "failed" / f"{spec.attack.name}-{spec.run_id}.log"
     try:
         make_dir(kept.parent)
         shutil.copyfile(log, kept)

@@ -1,18 +1,20 @@
-"""Many runs at once: targets x seeds, blind attacks first, each result handed on as soon as it is there."""
+"""Many runs at once: targets x methods x seeds, with the blind attacks that each target's results are compared with."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from idbench.api import Access, Knowledge, Progress
-from idbench.errors import IdbenchError, StorageError
-from idbench.results import Run, Summary, run_path, write_summary
+from idbench.errors import IdbenchError
+from idbench.results import Run, Summary, write_summary
 from idbench.runner.evaluate import summarize
-from idbench.runner.execute import Executed, Options, execute
-from idbench.runner.plan import Plan, check_trained_on, choose_targets, corpus_for, split_ref, target_ref
-from idbench.runner.registry import blind_attacks, load_attack, make_attack
+from idbench.runner.execute import Executed, Options, place_of
+from idbench.runner.executor import Executor, Failed, LocalExecutor, Task
+from idbench.runner.registry import blind_attacks, load_attack
+from idbench.runner.selection import check_trained_on, choose_targets, corpus_for
+from idbench.runner.spec import MethodSpec, Resolver, RunSpec, SplitSpec, plan_method, split_spec
 from idbench.splits import Split, corpus_names
 from idbench.targets import TargetSpec
 from idbench.targets.fetch import pin_target
@@ -24,7 +26,7 @@ class Outcome:
 
     Args:
         run: record and folder.
-        summary: against the labels of the plan's corpus.
+        summary: against the labels of the spec's corpus.
         reused: whether the record was there before.
     """
 
@@ -34,34 +36,25 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """A run that ended without a record."""
-
-    plan: Plan
-    error: IdbenchError
-
-
-@dataclass(frozen=True, slots=True)
 class Grid:
     """What a person asked for in one command.
 
     Args:
         split: the identities.
-        targets: the models.
-        methods: names of attacks.
+        targets: the models, pinned, each with the corpus whose labels count.
+        methods: attacks with their parameters.
         seeds: one run for each.
-        corpus: whose labels count; None: the target's own.
-        preset: of the parameters.
-        params: overrides, as typed.
     """
 
     split: Split
-    targets: tuple[TargetSpec, ...]
-    methods: tuple[str, ...]
-    seeds: tuple[int, ...] = (0,)
-    corpus: str | None = None
-    preset: str | None = None
-    params: Mapping[str, object] = field(default_factory=dict)
+    targets: tuple[tuple[TargetSpec, str], ...]
+    methods: tuple[MethodSpec, ...]
+    seeds: Sequence[int] = (0,)
+
+    @property
+    def size(self) -> int:
+        """Number of runs, without the blind attacks that are added."""
+        return len(self.targets) * len(self.methods) * len(self.seeds)
 
 
 def make_grid(
@@ -75,18 +68,27 @@ def make_grid(
 ) -> Grid:
     """Resolve what a person typed; everything that can be wrong is found here, before anything runs.
 
+    Args:
+        split: the identities.
+        methods: names of attacks.
+        target: see `choose_targets`.
+        seeds: non-negative; a range may be as long as it likes.
+        corpus: whose labels count; None for each target's own.
+        preset: of the parameters.
+        params: over the preset; values, or texts as typed.
+
     Raises:
         UnknownNameError: a method, target, preset, parameter or corpus does not exist.
         MethodError: a parameter does not fit.
         TargetError: the weights cannot be found.
     """
-    targets = tuple(pin_target(spec) for spec in choose_targets(split, target))
-    for pinned in targets:
+    planned = tuple(plan_method(load_attack(name), preset, params) for name in methods)
+    targets = []
+    for spec in choose_targets(split, target):
+        pinned = pin_target(spec)
         check_trained_on(split, pinned)
-    grid = Grid(split, targets, tuple(methods), tuple(seeds), corpus, preset, dict(params or {}))
-    for _ in plans(grid):
-        pass
-    return grid
+        targets.append((pinned, corpus_for(split, pinned, corpus)))
+    return Grid(split, tuple(targets), planned, seeds)
 
 
 def unable(split: Split, target: str | None, methods: Sequence[str]) -> dict[str, str]:
@@ -107,113 +109,192 @@ def unable(split: Split, target: str | None, methods: Sequence[str]) -> dict[str
         if Knowledge.AUXILIARY_PEOPLE in card.knowledge and not auxiliary:
             reasons[name] = f"{split.manifest.name} has no auxiliary people"
         elif Access.TRAIN_SHADOWS in card.access and unknown:
-            reasons[name] = f"nobody knows the recipe that {unknown[0]} was trained by"
+            reasons[name] = f"the recipe that {unknown[0]} was trained by is not known"
     return reasons
 
 
-def plans(grid: Grid) -> Iterator[Plan]:
-    """The runs of a grid, in the order in which they are executed: target by target, method by method."""
-    for target in grid.targets:
-        corpus = corpus_for(grid.split, target, grid.corpus)
-        for method in grid.methods:
-            registered = load_attack(method)
-            for seed in grid.seeds:
-                attack = make_attack(registered, grid.preset, grid.params)
-                yield Plan(grid.split, target, registered, attack, seed, corpus)
+def specs(grid: Grid) -> Iterator[RunSpec]:
+    """The runs of a grid as plain data: target by target, method by method, seed by seed."""
+    split = split_spec(grid.split)
+    for place in range(len(grid.targets)):
+        yield from _own(grid, split, place)
 
 
-def blind_plans(grid: Grid) -> Iterator[Plan]:
+def blind_specs(grid: Grid) -> Iterator[RunSpec]:
     """The blind attacks, with default parameters and one seed, on each target of the grid."""
-    for target in grid.targets:
-        corpus = corpus_for(grid.split, target, grid.corpus)
-        for name in blind_attacks():
-            registered = load_attack(name)
-            yield Plan(grid.split, target, registered, make_attack(registered), grid.seeds[0], corpus)
+    split, blind = split_spec(grid.split), _blind()
+    for place in range(len(grid.targets)):
+        yield from _blind_of(grid, split, place, blind)
 
 
-def finished(plan: Plan, results: Path) -> bool:
-    """Whether there is a record of this plan already."""
-    folder = run_path(results, split_ref(plan.split), target_ref(plan.target), plan.method, plan.run_id)
-    return folder.exists()
+def is_done(spec: RunSpec, results: Path) -> bool:
+    """Whether there is a record of this run already."""
+    return place_of(spec, results).exists()
 
 
-def run_grid(grid: Grid, options: Options, progress: Progress) -> Iterator[Outcome]:
-    """Execute a grid target by target, then the blind attacks that each target's results are compared with.
+def run_grid(grid: Grid, options: Options, progress: Progress, executor: Executor | None = None) -> Iterator[Outcome]:
+    """Carry out a grid and the blind attacks that its results are compared with.
 
-    An interrupted grid is resumed by asking for it again: what is finished is read, not run. A run that fails does not
-    keep the others from theirs.
+    A target's results are handed on as soon as its runs are finished, in the order of the grid. An interrupted grid is
+    resumed by asking for it again: what is finished is read, not run. A run that fails does not keep the others from
+    theirs.
+
+    Args:
+        grid: from `make_grid`.
+        options: where the records are, device, limits.
+        progress: told how far the work is.
+        executor: what carries the runs out; None for this machine, one after the other.
 
     Raises:
-        StorageError: the disk refused; nothing more is tried.
+        StorageError: the results folder cannot be written; nothing more is tried.
         IdbenchError: at the end, runs of the grid itself failed. A blind attack that fails is left out of the
             comparison.
     """
-    failed: list[Failed] = []
-    for target in grid.targets:
-        own = replace(grid, targets=(target,))
-        executed = list(_executed(own, options, progress, failed))
-        blind = _run_blind(own, options, progress)
-        for plan, done in executed:
-            summary = summarize(done.run, plan.split, plan.corpus, blind, plan.seed, control=plan.control)
-            write_summary(done.run, summary)
-            yield Outcome(done.run, summary, done.reused)
-    _tell(grid, failed)
+    for done, blind in _carried_out(grid, options, progress, executor):
+        yield judged(done, grid.split, blind)
 
 
-def run_unscored(grid: Grid, options: Options, progress: Progress) -> Iterator[Executed]:
-    """Execute a grid on a split whose test labels are withheld, and the blind attacks that it is compared with.
+def run_unscored(
+    grid: Grid, options: Options, progress: Progress, executor: Executor | None = None
+) -> Iterator[Executed]:
+    """Carry out a grid on a split whose test labels are withheld: whoever holds the labels scores the records.
 
-    Records are written as ever; whoever holds the labels scores them.
+    Arguments and errors are those of `run_grid`.
+    """
+    for done, _ in _carried_out(grid, options, progress, executor):
+        yield done
+
+
+def run_specs(
+    wanted: Sequence[RunSpec], options: Options, progress: Progress, executor: Executor
+) -> Iterator[Executed]:
+    """Carry out runs of a written plan; one that fails does not keep the others from theirs.
 
     Raises:
-        StorageError: the disk refused; nothing more is tried.
-        IdbenchError: at the end, runs of the grid itself failed.
+        StorageError: the results folder cannot be written; nothing more is tried.
+        IdbenchError: at the end, runs failed.
     """
     failed: list[Failed] = []
-    for target in grid.targets:
-        own = replace(grid, targets=(target,))
-        for _, done in _executed(own, options, progress, failed):
-            yield done
-        _run_blind(own, options, progress)
-    _tell(grid, failed)
-
-
-def _executed(
-    grid: Grid, options: Options, progress: Progress, failed: list[Failed]
-) -> Iterator[tuple[Plan, Executed]]:
-    """Execute the runs of a grid; those that cannot be are added to `failed`."""
-    for plan in plans(grid):
-        try:
-            done = execute(plan, options, progress)
-        except StorageError:
-            raise  # it would meet every other run too
-        except IdbenchError as error:
-            failed.append(Failed(plan, error))
+    for result in executor.run((Task(spec, options.force) for spec in wanted), options, progress):
+        if isinstance(result, Failed):
+            failed.append(result)
         else:
-            yield plan, done
+            yield result
+    _raise_first(failed, len(wanted))
 
 
-def _tell(grid: Grid, failed: Sequence[Failed]) -> None:
+def judged(done: Executed, split: Split, blind: Sequence[Run]) -> Outcome:
+    """What a finished run is worth against the labels that its spec names; written beside the record.
+
+    Args:
+        done: the run.
+        split: the run's, with labels.
+        blind: blind attacks on the same target, to compare with.
+    """
+    spec = done.spec
+    summary = summarize(done.run, split, spec.corpus, blind, spec.seed, control=spec.control)
+    write_summary(done.run, summary)
+    return Outcome(done.run, summary, done.reused)
+
+
+def _carried_out(
+    grid: Grid, options: Options, progress: Progress, executor: Executor | None
+) -> Iterator[tuple[Executed, list[Run]]]:
+    """Each finished run of the grid with the blind attacks on its target."""
+    split = split_spec(grid.split)
+    chosen = executor or LocalExecutor(Resolver(progress, {split.source: grid.split}))
+    waiting = [_Target(grid, split, place) for place in range(len(grid.targets))]
+    tasks = [task for target in waiting for task in target.tasks(options.force)]
+    failed: list[Failed] = []
+    for result in chosen.run(tasks, options, progress):
+        for target in waiting:
+            target.take(result)
+        while waiting and waiting[0].complete:
+            target = waiting.pop(0)
+            failed += target.failed
+            for each in target.failed_blind:
+                progress.update(1, 1, f"{each.spec.attack.name} could not run: {each.error.message}")
+            yield from target.finished()
+    _raise_first(failed, grid.size)
+
+
+def _blind() -> tuple[MethodSpec, ...]:
+    return tuple(plan_method(load_attack(name)) for name in blind_attacks())
+
+
+def _own(grid: Grid, split: SplitSpec, place: int) -> Iterator[RunSpec]:
+    target, corpus = grid.targets[place]
+    for method in grid.methods:
+        for seed in grid.seeds:
+            yield RunSpec(split=split, target=target, attack=method, seed=seed, corpus=corpus)
+
+
+def _blind_of(grid: Grid, split: SplitSpec, place: int, blind: Sequence[MethodSpec]) -> Iterator[RunSpec]:
+    target, corpus = grid.targets[place]
+    for method in blind:
+        yield RunSpec(split=split, target=target, attack=method, seed=grid.seeds[0], corpus=corpus)
+
+
+class _Target:
+    """Gathers the results of one target of a grid until its runs can be compared with its blind attacks."""
+
+    def __init__(self, grid: Grid, split: SplitSpec, place: int) -> None:
+        self._own = {spec.run_id: spec for spec in _own(grid, split, place)}
+        self._blind = {spec.run_id: spec for spec in _blind_of(grid, split, place, _blind())}
+        self._done: dict[str, Executed] = {}
+        self._failed: dict[str, Failed] = {}
+
+    def tasks(self, force: bool) -> Iterator[Task]:
+        """Own runs first, so that what is wrong with them shows before anything else costs time."""
+        for spec in self._own.values():
+            yield Task(spec, force)
+        for run, spec in self._blind.items():
+            if run not in self._own:
+                yield Task(spec)
+
+    def take(self, result: Executed | Failed) -> None:
+        """Keep a result if it belongs to this target."""
+        run = result.spec.run_id
+        if run in self._own or run in self._blind:
+            if isinstance(result, Failed):
+                self._failed[run] = result
+            else:
+                self._done[run] = result
+
+    @property
+    def complete(self) -> bool:
+        """Whether every run has ended, well or not."""
+        return len(self._done) + len(self._failed) == len(self._own | self._blind)
+
+    @property
+    def failed(self) -> list[Failed]:
+        """Runs of the grid itself that failed."""
+        return [self._failed[run] for run in self._own if run in self._failed]
+
+    @property
+    def failed_blind(self) -> list[Failed]:
+        """Blind attacks that failed and were not asked for."""
+        return [self._failed[run] for run in self._blind if run in self._failed and run not in self._own]
+
+    def finished(self) -> Iterator[tuple[Executed, list[Run]]]:
+        """The finished runs in the order of the grid, each with the blind attacks on this target."""
+        blind = [self._done[run].run for run in self._blind if run in self._done]
+        for run in self._own:
+            if run in self._done:
+                yield self._done[run], blind
+
+
+def _raise_first(failed: Sequence[Failed], total: int) -> None:
     """Raise what went wrong, the first of several with their number."""
     if not failed:
         return
-    first, n = failed[0], len(grid.targets) * len(grid.methods) * len(grid.seeds)
-    if n == 1:
+    first = failed[0]
+    if total == 1:
         raise first.error
-    others = ", ".join(dict.fromkeys(f"{f.plan.method.name} on {f.plan.target.name}" for f in failed[1:6]))
+    others = ", ".join(dict.fromkeys(f"{f.spec.attack.name} on {f.spec.target.name}" for f in failed[1:6]))
     also = f" Then {others}{', ...' if len(failed) > 6 else ''}." if others else ""
     raise IdbenchError(
-        f"{len(failed)} of {n} runs failed. {first.plan.method.name} on {first.plan.target.name}: "
+        f"{len(failed)} of {total} runs failed. {first.spec.attack.name} on {first.spec.target.name}: "
         f"{first.error.message}{also}",
         hint=first.error.hint,
     ) from first.error
-
-
-def _run_blind(grid: Grid, options: Options, progress: Progress) -> list[Run]:
-    runs = []
-    for plan in blind_plans(grid):
-        try:
-            runs.append(execute(plan, replace(options, force=False), progress).run)
-        except IdbenchError as error:
-            progress.update(1, 1, f"{plan.method.name} could not run: {error.message}")
-    return runs

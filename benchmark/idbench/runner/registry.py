@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
+from importlib.metadata import version
 from typing import Any
 
 from pydantic import ValidationError
@@ -16,7 +14,8 @@ from pydantic import ValidationError
 from idbench import plugins
 from idbench.api import Attack, MethodCard, MethodParams, names_of
 from idbench.errors import MethodError, UnknownNameError
-from idbench.results import MethodRef
+from idbench.results import CardCopy, MethodRef, ParameterCopy
+from idbench.runner.closure import code_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +54,11 @@ class RegisteredAttack:
             version=self.card.version,
             title=self.card.title,
             distribution=self.plugin.distribution,
-            code_sha256=code_hash(self.kind),
+            code_sha256=code_hash(self.kind, self.plugin.distribution.partition(" ")[0]),
             access=tuple(names_of(self.card.access)),
             knowledge=tuple(names_of(attack.knowledge)),
             track=self.card.track.value,
+            card=copy_card(self.card, self.kind.Params),
         )
 
 
@@ -90,12 +90,39 @@ def load_attack(name: str) -> RegisteredAttack:
 
     Raises:
         UnknownNameError: there is none.
-        MethodError: it cannot be imported, or is no attack, or carries another name on its card.
+        MethodError: it cannot be imported, is not an attack, or carries another name on its card.
     """
-    plugin = plugins.get(plugins.ATTACKS, name, "attack")
+    return _checked(plugins.get(plugins.ATTACKS, name, "attack"))
+
+
+def find_attack(name: str, value: str) -> RegisteredAttack:
+    """The attack of that name, registered or an instrument of a study, which comes with idbench without being an entry.
+
+    Args:
+        name: as on its card.
+        value: where its class is, `package.module:Class`.
+
+    Raises:
+        UnknownNameError: nothing is registered under the name.
+        MethodError: it cannot be imported, is not an attack, or lies elsewhere than `value` says.
+    """
+    if name not in plugins.find(plugins.ATTACKS) and value.startswith("idbench_methods."):
+        return _checked(plugins.Plugin(name, value, f"idbench {version('idbench')}"))
+    found = load_attack(name)
+    if found.plugin.value != value:
+        raise MethodError(
+            f"{name} is {found.plugin.value} here, and {value} in the plan.",
+            hint="Install the same packages on every machine.",
+        )
+    return found
+
+
+def _checked(plugin: plugins.Plugin) -> RegisteredAttack:
+    """The class behind a plug-in if it is an attack of that name."""
+    name = plugin.name
     kind = plugin.load()
     if not (inspect.isclass(kind) and issubclass(kind, Attack)):
-        raise MethodError(f"{plugin.value} is no attack.", hint="It must be a subclass of idbench.api.Attack.")
+        raise MethodError(f"{plugin.value} is not an attack.", hint="It must be a subclass of idbench.api.Attack.")
     if inspect.isabstract(kind):
         raise MethodError(
             f"{plugin.value} has no `score` method.", hint="Define `score(self, target, cases, context)`."
@@ -154,16 +181,29 @@ def params_dict(params: MethodParams) -> dict[str, Any]:
     return dict(params.model_dump(mode="json"))
 
 
-@cache
-def code_hash(kind: type) -> str:
-    """SHA-256 over the source of the method: its package if it has one of its own, else its module."""
-    file = Path(inspect.getfile(kind))
-    files = sorted(file.parent.rglob("*.py")) if file.name == "__init__.py" else [file]
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.relative_to(file.parent).as_posix().encode() + b"\0")
-        digest.update(path.read_bytes() + b"\0")
-    return digest.hexdigest()
+def copy_card(card: MethodCard, params: type[MethodParams]) -> CardCopy:
+    """A card with its parameters as plain data, for the record."""
+    told = card.model_dump(mode="python", exclude={"access", "knowledge", "optional_knowledge"})
+    return CardCopy(
+        **told,
+        access=tuple(names_of(card.access)),
+        knowledge=tuple(names_of(card.knowledge)),
+        optional_knowledge=tuple(names_of(card.optional_knowledge)),
+        parameters=_copy_parameters(params),
+    )
+
+
+def _copy_parameters(params: type[MethodParams]) -> tuple[ParameterCopy, ...]:
+    defaults = json.loads(params().model_dump_json())
+    return tuple(
+        ParameterCopy(
+            name=name,
+            type=str(field.annotation).replace("typing.", ""),
+            default=defaults[name],
+            description=field.description or "",
+        )
+        for name, field in params.model_fields.items()
+    )
 
 
 def _parsed(value: object) -> object:

@@ -9,6 +9,7 @@ from types import MappingProxyType
 
 from idbench.api import Progress
 from idbench.errors import DataError, UnknownNameError
+from idbench.runner.registry import find_attack, params_dict
 from idbench.splits import Split
 from idbench.storage import check_writable, write_bytes
 from idbench.studies import idia_by_photos, idia_by_training_pictures, tuni_by_budget
@@ -127,7 +128,7 @@ def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> 
         split_digest=split.digest,
         made_from=setting.split.manifest.name,
         targets=tuple(TargetUsed(a.series, a.target.name, a.target.sha256, a.corpus) for a in setting.audited),
-        attack=jobs[0].plan.registered.card.name,
+        attack=jobs[0].spec.attack.name,
         parameters=_parameters(jobs),
         seeds=setting.seeds,
         runs=tuple(run.run.record.run_id for run in finished),
@@ -157,7 +158,9 @@ def _parameters(jobs: Sequence[Job]) -> tuple[dict[str, object], ...]:
     """Each set of parameters once, without what is the attack's default."""
     found: list[dict[str, object]] = []
     for job in jobs:
-        given = job.plan.attack.params.model_dump(mode="json", exclude_defaults=True)
+        attack = job.spec.attack
+        usual = params_dict(find_attack(attack.name, attack.plugin).kind.Params())
+        given = {name: value for name, value in attack.parameters.items() if value != usual[name]}
         if given not in found:
             found.append(given)
     return tuple(found)

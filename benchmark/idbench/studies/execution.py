@@ -8,20 +8,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench import __version__
-from idbench.api import Attack, Progress
-from idbench.errors import MethodError
-from idbench.plugins import Plugin
+from idbench.api import Progress
 from idbench.results import Run, ScoreTable, write_summary
 from idbench.runner.evaluate import Judged, judge, summarize
 from idbench.runner.execute import Options, execute
-from idbench.runner.grid import finished
-from idbench.runner.plan import Plan
-from idbench.runner.registry import RegisteredAttack, load_attack, make_attack
+from idbench.runner.grid import is_done
+from idbench.runner.registry import find_attack, load_attack
+from idbench.runner.spec import Resolver, RunSpec, plan_method, split_spec
 from idbench.splits import Split
 from idbench.studies.setting import Audited, Setting
 
-IDIA_DRAWS = Plugin("idia-draws", "idbench_methods.attacks.idia_draws:IdiaDraws", f"idbench {__version__}")
+IDIA_DRAWS = ("idia-draws", "idbench_methods.attacks.idia_draws:IdiaDraws")
 """IDIA for all numbers of photos at once. It is no entry on any board, so that it is not registered."""
 
 
@@ -31,11 +28,13 @@ class Job:
 
     Args:
         audited: the target and its labels.
-        plan: what is run.
+        split: the identities.
+        spec: what is run.
     """
 
     audited: Audited
-    plan: Plan
+    split: Split
+    spec: RunSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,30 +54,34 @@ class Finished:
     details: Mapping[str, NDArray[np.float64]]
 
 
-def jobs(setting: Setting, split: Split, attack: str | Plugin, params: Mapping[str, object]) -> list[Job]:
+def jobs(setting: Setting, split: Split, attack: str | tuple[str, str], params: Mapping[str, object]) -> list[Job]:
     """The runs of one attack with one set of parameters: on A, B and the control, for every seed.
 
     Args:
         setting: targets and seeds.
         split: the setting's, or one made from it.
-        attack: a registered name, or where an instrument is.
+        attack: a registered name, or the name of an instrument and where it is.
         params: of the attack.
 
     Raises:
         MethodError: a parameter does not fit.
     """
-    registered = load_attack(attack) if isinstance(attack, str) else _instrument(attack)
+    registered = load_attack(attack) if isinstance(attack, str) else find_attack(*attack)
+    method, people = plan_method(registered, None, params), split_spec(split)
     return [
-        Job(audited, Plan(split, audited.target, registered, make_attack(registered, None, params), seed, corpus))
+        Job(
+            audited,
+            split,
+            RunSpec(split=people, target=audited.target, attack=method, seed=seed, corpus=audited.corpus),
+        )
         for audited in setting.audited
-        for corpus in (audited.corpus,)
         for seed in setting.seeds
     ]
 
 
-def is_done(job: Job, setting: Setting) -> bool:
+def job_done(job: Job, setting: Setting) -> bool:
     """Whether there is a record of it."""
-    return finished(job.plan, setting.results)
+    return is_done(job.spec, setting.results)
 
 
 def run_jobs(wanted: list[Job], setting: Setting, progress: Progress) -> Iterator[Finished]:
@@ -89,21 +92,15 @@ def run_jobs(wanted: list[Job], setting: Setting, progress: Progress) -> Iterato
     """
     options = Options(setting.results, setting.device, setting.time_limit)
     for job in wanted:
-        plan = job.plan
-        done = execute(plan, options, progress)
+        spec, split = job.spec, job.split
+        resolver = Resolver(progress, {spec.split.source: split})
+        done = execute(resolver.resolve(spec), options, progress)
         if not done.reused or done.run.summary() is None:
             control = job.audited.series == "control"
-            write_summary(done.run, summarize(done.run, plan.split, plan.corpus, seed=plan.seed, control=control))
+            write_summary(done.run, summarize(done.run, split, spec.corpus, seed=spec.seed, control=control))
         table = done.run.scores()
-        judged = judge(table, plan.split, plan.corpus, "test")
+        judged = judge(table, split, spec.corpus, "test")
         yield Finished(job.audited, done.run, judged, _aligned(table, judged))
-
-
-def _instrument(plugin: Plugin) -> RegisteredAttack:
-    kind = plugin.load()
-    if not (isinstance(kind, type) and issubclass(kind, Attack)):
-        raise MethodError(f"{plugin.value} is no attack.", hint="Install idbench again.")
-    return RegisteredAttack(plugin, kind)
 
 
 def _aligned(table: ScoreTable, judged: Judged) -> dict[str, NDArray[np.float64]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from idbench.errors import DataError, IdbenchError
 from idbench.runner.audit import Trio, trio_of
-from idbench.runner.plan import corpus_for
+from idbench.runner.selection import corpus_for
 from idbench.splits import Split
 from idbench.targets import TargetSpec, resolve_target
 from idbench.targets.fetch import pin_target

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from idbench.storage import sha256_bytes
 
 _COMMIT = re.compile(r"^[0-9a-f]{40}$")
 _REPO = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
@@ -152,6 +155,15 @@ class TargetSpec(_Closed):
             if missing:
                 raise ValueError(f"the model configuration lacks {', '.join(missing)}")
         return value
+
+    @property
+    def design(self) -> str:
+        """SHA-256 over what decides the target's answers, and those of its shadow models, beside its weights."""
+        parts = {"architecture", "tokenizer", "preprocessing", "quick_gelu", "recipe"}
+        said = self.model_dump(mode="json", include=parts)
+        if isinstance(self.weights, PretrainedTag | HubFile):  # what the tag or the repository says fills the gaps
+            said["weights"] = self.weights.model_dump(mode="json")
+        return sha256_bytes(json.dumps(said, sort_keys=True).encode())
 
     @property
     def architecture_name(self) -> str:

@@ -31,6 +31,7 @@ from idbench.results import (
 
 def record(run_id: str = "0123456789abcdef", target: str = "t") -> RunRecord:
     return RunRecord(
+        schema_version=1,
         run_id=run_id,
         created=datetime(2026, 1, 2, tzinfo=UTC),
         split=SplitRef(name="s", version=1, digest="d", commit=None),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from idbench.api import Progress, Silent
 from idbench.errors import IdbenchError, StorageError, TargetError
 from idbench.runner import grid as module
 from idbench.runner.execute import Executed, Options
+from idbench.runner.executor import Failed, LocalExecutor, Task
 from idbench.runner.grid import Outcome, make_grid, run_grid, unable
-from idbench.runner.plan import Plan
 from idbench.runner.pooling import pool, unpooled
+from idbench.runner.spec import Resolver, split_spec
 from idbench.splits import Split, load_split
 from idbench.targets.fetch import packaged_file
 
@@ -27,53 +29,60 @@ def split() -> Split:
     return load_split("avatars-tiny")
 
 
-def fail(monkeypatch: pytest.MonkeyPatch, method: str, error: IdbenchError) -> None:
-    """Let a method fail; the others run. Nothing is compared with blind attacks, to save their time."""
-    execute = module.execute
+class Failing:
+    """Carries runs out here, but for those of one method, which fail with an error of the test's."""
 
-    def some(plan: Plan, options: Options, progress: Progress) -> Executed:
-        if plan.method.name == method:
-            raise error
-        return execute(plan, options, progress)
+    def __init__(self, split: Split, method: str, error: Exception) -> None:
+        self._local = LocalExecutor(Resolver(Silent(), {split_spec(split).source: split}))
+        self._method, self._error = method, error
 
-    monkeypatch.setattr(module, "execute", some)
+    def run(self, tasks: Iterable[Task], options: Options, progress: Progress) -> Iterator[Executed | Failed]:
+        for task in tasks:
+            if task.spec.attack.name == self._method:
+                if isinstance(self._error, StorageError):
+                    raise self._error
+                assert isinstance(self._error, IdbenchError)
+                yield Failed(task.spec, self._error)
+            else:
+                yield from self._local.run([task], options, progress)
+
+
+@pytest.fixture(autouse=True)
+def no_blind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is compared with blind attacks here, to save their time."""
     monkeypatch.setattr(module, "blind_attacks", list)
 
 
-def outcomes(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *methods: str) -> list[Outcome]:
-    monkeypatch.setattr(module, "blind_attacks", list)
+def outcomes(split: Split, tmp_path: Path, *methods: str) -> list[Outcome]:
     grid = make_grid(split, methods, "avatars-a,avatars-b", corpus=CORPUS)
     return list(run_grid(grid, Options(tmp_path), Silent()))
 
 
-def test_a_run_that_fails_keeps_no_other_from_its_own(
-    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fail(monkeypatch, "idia", TargetError("No such device.", hint="Use another."))
+def test_a_run_that_fails_keeps_no_other_from_its_own(split: Split, tmp_path: Path) -> None:
+    failing = Failing(split, "idia", TargetError("No such device.", hint="Use another."))
     found = []
     with pytest.raises(IdbenchError, match=r"^2 of 4 runs failed\. idia on avatars-a: No such device\.") as caught:
-        for outcome in run_grid(
-            make_grid(split, ["idia", "random"], "avatars-a,avatars-b", corpus=CORPUS), Options(tmp_path), Silent()
-        ):
+        grid = make_grid(split, ["idia", "random"], "avatars-a,avatars-b", corpus=CORPUS)
+        for outcome in run_grid(grid, Options(tmp_path), Silent(), failing):
             found.append(outcome.run.record)
     assert [(r.attack.name, r.target.name) for r in found] == [("random", "avatars-a"), ("random", "avatars-b")]
     assert "idia on avatars-b" in caught.value.message
     assert caught.value.hint == "Use another."
 
 
-def test_a_single_run_fails_with_its_own_error(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_single_run_fails_with_its_own_error(split: Split, tmp_path: Path) -> None:
     error = TargetError("No such device.", hint="Use another.")
-    fail(monkeypatch, "idia", error)
+    grid = make_grid(split, ["idia"], "avatars-a", corpus=CORPUS)
     with pytest.raises(TargetError) as caught:
-        list(run_grid(make_grid(split, ["idia"], "avatars-a", corpus=CORPUS), Options(tmp_path), Silent()))
+        list(run_grid(grid, Options(tmp_path), Silent(), Failing(split, "idia", error)))
     assert caught.value is error
 
 
-def test_a_disk_that_refuses_ends_the_grid(split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fail(monkeypatch, "idia", StorageError("No space left."))
+def test_a_full_disk_ends_the_grid(split: Split, tmp_path: Path) -> None:
+    full = Failing(split, "idia", StorageError("No space left."))
     grid = make_grid(split, ["idia", "random"], "avatars-a", corpus=CORPUS)
     with pytest.raises(StorageError, match="No space left"):
-        list(run_grid(grid, Options(tmp_path), Silent()))
+        list(run_grid(grid, Options(tmp_path), Silent(), full))
     assert not list(tmp_path.rglob("run.json"))
 
 
@@ -83,7 +92,7 @@ def test_all_leaves_out_what_cannot_run(split: Split, monkeypatch: pytest.Monkey
     reference = f"file:{packaged_file('avatars-a.safetensors')}?like=avatars-a&name=elsewhere&corpus={CORPUS}"
     unknown = unable(split, f"avatars-a,{reference}", methods)
     assert unknown.keys() == SHADOW_ATTACKS
-    assert "nobody knows the recipe that elsewhere was trained by" in unknown["lira"]
+    assert "the recipe that elsewhere was trained by is not known" in unknown["lira"]
     monkeypatch.setattr(split, "manifest", split.manifest.model_copy(update={"name": "lonely"}))
     assert unable(split, "avatars-a", methods) == dict.fromkeys(SHADOW_ATTACKS, "lonely has no auxiliary people")
 
@@ -95,23 +104,19 @@ def test_a_target_of_another_build_of_its_corpus_is_refused(split: Split, monkey
     with pytest.raises(TargetError, match="another build") as caught:
         make_grid(split, ["random"], reference + "0" * 64)
     assert "bench target train" not in caught.value.hint  # that is for registered targets
-    assert make_grid(split, ["random"], reference + "1" * 64).targets[0].corpus == CORPUS
+    assert make_grid(split, ["random"], reference + "1" * 64).targets[0][0].corpus == CORPUS
 
 
-def test_labels_of_another_corpus_are_not_pooled_with_a_targets_own(
-    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_labels_of_another_corpus_are_not_pooled_with_a_targets_own(split: Split, tmp_path: Path) -> None:
     """On them an attack turns around: the mean would be chance, whatever the attack can do."""
-    found = outcomes(split, tmp_path, monkeypatch, "random")
+    found = outcomes(split, tmp_path, "random")
     assert [p.targets for p in pool(split, found)] == [("avatars-a", "avatars-b")]
     assert pool(split, [found[0], trained_on(found[1], "avatars-tiny-b")]) == []
     assert unpooled(split, [found[0], trained_on(found[1], "avatars-tiny-b")]) == []
 
 
-def test_targets_with_different_numbers_of_members_are_named(
-    split: Split, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    first, second = outcomes(split, tmp_path, monkeypatch, "random")
+def test_targets_with_different_numbers_of_members_are_named(split: Split, tmp_path: Path) -> None:
+    first, second = outcomes(split, tmp_path, "random")
     assert unpooled(split, [first, second]) == []
     other = replace(second, summary=second.summary.model_copy(update={"n_members": 7}))
     assert pool(split, [first, other]) == []

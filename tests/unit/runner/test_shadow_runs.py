@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,23 +12,22 @@ from idbench.api import Silent
 from idbench.errors import DataError, TargetError
 from idbench.results import Run, RunRecord, read_run
 from idbench.runner.execute import Options, execute
-from idbench.runner.grid import make_grid, plans
-from idbench.runner.plan import Plan
+from idbench.runner.grid import make_grid, specs
+from idbench.runner.spec import ResolvedRun, Resolver
 from idbench.splits import load_split
-from idbench.targets import TargetSpec, list_targets
 
 CORPUS = "avatars-tiny-a"
 QUICK = {"shadows": 4, "epochs": 0.1}  # two epochs of one step each
 
 
-def plan_of(method: str, **params: object) -> Plan:
+def resolved(method: str, **params: object) -> ResolvedRun:
     grid = make_grid(load_split("avatars-tiny"), [method], "avatars-a", corpus=CORPUS, params=QUICK | params)
-    (plan,) = plans(grid)
-    return plan
+    (spec,) = specs(grid)
+    return Resolver(Silent()).resolve(spec)
 
 
 def run(method: str, results: Path, **params: object) -> Run:
-    return execute(plan_of(method, **params), Options(results, time_limit=200, force=True), Silent()).run
+    return execute(resolved(method, **params), Options(results, time_limit=200, force=True), Silent()).run
 
 
 def test_the_record_says_what_the_shadows_cost_from_nothing_and_this_time(tmp_path: Path) -> None:
@@ -58,23 +58,21 @@ def test_records_without_shadows_stay_what_they_were(tmp_path: Path) -> None:
 
 
 def run_of(method: str, results: Path) -> Run:
-    (plan,) = plans(make_grid(load_split("avatars-tiny"), [method], "avatars-a", corpus=CORPUS))
-    return execute(plan, Options(results), Silent()).run
+    (spec,) = specs(make_grid(load_split("avatars-tiny"), [method], "avatars-a", corpus=CORPUS))
+    return execute(Resolver(Silent()).resolve(spec), Options(results), Silent()).run
 
 
 def test_a_target_without_recipe_gives_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = plan_of("rmia")
-    (spec,) = [spec for spec in list_targets() if spec.name == "avatars-a"]
-    unknown: TargetSpec = spec.model_copy(update={"recipe": None})
+    run = resolved("rmia")
+    unknown = run.spec.target.model_copy(update={"recipe": None})
+    changed = replace(run, spec=run.spec.model_copy(update={"target": unknown}))
     with pytest.raises(TargetError, match="avatars-a comes without the recipe"):
-        execute(
-            Plan(plan.split, unknown, plan.registered, plan.attack, plan.seed, plan.corpus), Options(tmp_path), Silent()
-        )
+        execute(changed, Options(tmp_path), Silent())
 
 
 def test_a_split_without_auxiliary_people_gives_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    plan = plan_of("rmia")
-    named = plan.split.manifest.model_copy(update={"name": "elsewhere"})
-    monkeypatch.setattr(plan.split, "manifest", named)
+    run = resolved("rmia")
+    named = run.split.manifest.model_copy(update={"name": "elsewhere"})
+    monkeypatch.setattr(run.split, "manifest", named)
     with pytest.raises(DataError, match="elsewhere has no auxiliary people"):
-        execute(plan, Options(tmp_path), Silent())
+        execute(run, Options(tmp_path), Silent())

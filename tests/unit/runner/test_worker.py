@@ -23,7 +23,8 @@ from idbench.errors import (
 from idbench.results import Run
 from idbench.runner.bundle import CasePlan, plan_cases
 from idbench.runner.execute import Options, execute
-from idbench.runner.grid import make_grid, plans
+from idbench.runner.grid import make_grid, specs
+from idbench.runner.spec import Resolver
 from idbench.splits import Split, load_split
 
 CORPUS = "avatars-tiny-a"
@@ -33,8 +34,8 @@ pytestmark = pytest.mark.usefixtures("plugins")
 
 def run(method: str, results: Path, time_limit: float = 120.0) -> Run:
     """Run one attack, without the blind ones that `idbench.run` adds."""
-    (plan,) = plans(make_grid(load_split("avatars-tiny"), [method], "avatars-a", corpus=CORPUS))
-    return execute(plan, Options(results, time_limit=time_limit), Silent()).run
+    (spec,) = specs(make_grid(load_split("avatars-tiny"), [method], "avatars-a", corpus=CORPUS))
+    return execute(Resolver(Silent()).resolve(spec), Options(results, time_limit=time_limit), Silent()).run
 
 
 @pytest.mark.parametrize(
@@ -49,7 +50,7 @@ def run(method: str, results: Path, time_limit: float = 120.0) -> Run:
         ("sample-undeclared", AccessViolation, r"photos that its card does not declare"),
         ("sample-full-disk", StorageError, r"No space left"),
         ("sample-broken-import", MethodError, r"No module named 'a_package_that_nobody_has'"),
-        ("sample-no-attack", MethodError, r"is no attack"),
+        ("sample-no-attack", MethodError, r"is not an attack"),
         ("sample-other-name", MethodError, r"registered as 'sample-other-name', but its card says 'sample-good'"),
         ("sample-godo", UnknownNameError, r"no attack called 'sample-godo'. Did you mean 'sample-good'"),
     ],
@@ -78,7 +79,7 @@ def test_failed_run_keeps_the_log(tmp_path: Path) -> None:
 def test_hanging_plugin_and_its_children_are_ended(tmp_path: Path, cache: Path) -> None:
     with pytest.raises(TimeLimitExceeded, match="did not finish within 4 seconds"):
         run("sample-hangs", tmp_path, time_limit=4.0)
-    pids = (cache / "methods" / "sample-hangs" / "1" / "pids").read_text().split()
+    pids = (next((cache / "methods" / "sample-hangs").iterdir()) / "pids").read_text().split()
     assert len(pids) == 2
     for pid in pids:
         status = Path(f"/proc/{pid}/status")

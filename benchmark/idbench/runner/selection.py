@@ -1,83 +1,13 @@
-"""What shall be run: split, target, attack, parameters, seed; and the id that follows from them."""
+"""What a person means: the targets of a split, the corpus whose labels count."""
 
 from __future__ import annotations
 
 import fnmatch
-import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
 
-from idbench.api import Attack
 from idbench.errors import DataError, TargetError, UnknownNameError
-from idbench.results import MethodRef, SplitRef, TargetRef
-from idbench.runner.registry import RegisteredAttack, params_dict
 from idbench.splits import Split
 from idbench.targets import TargetSpec, TrainedHere, list_targets, resolve_target
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """One run to be.
-
-    Args:
-        split: the identities.
-        target: the model under audit.
-        registered: the attack's class and origin.
-        attack: the attack with its parameters.
-        seed: non-negative.
-        corpus: whose labels count.
-    """
-
-    split: Split
-    target: TargetSpec
-    registered: RegisteredAttack
-    attack: Attack[Any]
-    seed: int
-    corpus: str
-
-    @property
-    def method(self) -> MethodRef:
-        """How the record refers to the attack."""
-        return self.registered.reference(self.attack)
-
-    @property
-    def control(self) -> bool:
-        """Whether nobody under test is in the target's training data."""
-        return self.target.corpus != self.corpus and self.corpus in self.target.control_for
-
-    @property
-    def run_id(self) -> str:
-        """16 hexadecimal digits that follow from everything that the scores may depend on."""
-        method = self.method
-        parts = {
-            "split": [self.split.manifest.name, self.split.manifest.version, self.split.digest],
-            "target": [self.target.name, self.target.sha256],
-            "attack": [method.name, method.version, method.code_sha256],
-            "calibration": self.corpus if "CALIBRATION_LABELS" in method.knowledge else None,
-            "parameters": params_dict(self.attack.params),
-            "seed": self.seed,
-        }
-        text = json.dumps(parts, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def split_ref(split: Split) -> SplitRef:
-    """How a record refers to a split."""
-    return SplitRef(name=split.manifest.name, version=split.manifest.version, digest=split.digest, commit=None)
-
-
-def target_ref(target: TargetSpec) -> TargetRef:
-    """How a record refers to a target."""
-    return TargetRef(
-        name=target.name,
-        version=target.version,
-        architecture=target.architecture_name,
-        sha256=target.sha256,
-        corpus=target.corpus,
-        control_for=target.control_for,
-    )
 
 
 def targets_of(split: Split) -> list[TargetSpec]:
