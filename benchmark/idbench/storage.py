@@ -22,8 +22,30 @@ _CHUNK = 1 << 20
 def cache_dir(*parts: str) -> Path:
     """Folder below the cache root (`BENCH_CACHE`, else the system's place for caches); not created."""
     root = os.environ.get("BENCH_CACHE")
-    base = Path(root).expanduser() if root else user_cache_path("idbench")
+    base = expanded(Path(root)) if root else user_cache_path("idbench")
     return base.joinpath(*parts)
+
+
+def expanded(path: Path) -> Path:
+    """A path with `~` and `~user` replaced.
+
+    Raises:
+        StorageError: there is no such user.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise StorageError(
+            f"{path} names the home folder of a user who does not exist.", hint="Check the path."
+        ) from error
+
+
+def is_there(path: Path) -> bool:
+    """Whether something exists under a path that a person typed; a name that cannot exist does not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager

@@ -21,8 +21,10 @@ import pyarrow.parquet as pq
 
 import idbench
 from idbench.api import Progress
+from idbench.errors import DataError
+from idbench.outputs import made_folder
 from idbench.results import Run, RunRecord
-from idbench.storage import atomic_dir, sha256_file
+from idbench.storage import sha256_file
 from idbench_leaderboard.admit import (
     BoardKey,
     Candidate,
@@ -88,6 +90,7 @@ def build(
     about: About | None = None,
     commit: str | None = None,
     threads: int | None = None,
+    force: bool = False,
 ) -> Built:
     """Build a board folder; the same input gives the same bytes.
 
@@ -101,9 +104,11 @@ def build(
         about: what splits, methods and targets say of themselves.
         commit: of the checkout that builds; None when installed.
         threads: that measure boards at the same time; None: as many as processors. The result is the same.
+        force: replace whatever lies in `out`, and write a board even if no record counts.
 
     Raises:
-        StorageError: the disk refused; an older board is left as it was.
+        StorageError: the folder cannot be written, or holds what is not a board; an older board is left as it was.
+        DataError: no record counts, and there is an older board to lose.
     """
     told = about or About()
     shown = list(names) or [run.path.name for run in runs]
@@ -113,7 +118,12 @@ def build(
     measured = _measure_all(_work(kept, by_split), progress, threads or os.cpu_count() or 1)
     everything = [*rejected, *refused, *_distinct(part.rejected for part in measured)]
     tables = _tables(measured, labels, told)
-    with atomic_dir(out) as folder:
+    if not len(tables["entries"]) and (out / MANIFEST).exists() and not force:
+        raise DataError(
+            f"No record counts, so the board in {out} is left as it is.",
+            hint="Look at what was rejected with another --out, or write an empty board with --force.",
+        )
+    with made_folder(out, "board", force=force) as folder:
         _write(folder, tables, told)
         manifest = _manifest(folder, candidates, labels, everything, commit, tables)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ import pandas as pd
 import vl_convert
 
 from idbench.api import Progress
-from idbench.storage import atomic_dir
+from idbench.outputs import made_folder
 from idbench_leaderboard import charts, downloads, glossary, tables, words
 from idbench_leaderboard.board import ALL, NONE, Board, View
 
@@ -43,14 +43,14 @@ class Page:
     name: str
 
 
-def export(board: Board, out: Path, progress: Progress) -> int:
+def export(board: Board, out: Path, progress: Progress, *, force: bool = False) -> int:
     """Write the site; the number of pages.
 
     Raises:
-        StorageError: the disk refused; an older site is left as it was.
+        StorageError: the folder cannot be written, or holds what is not a site; an older site is left as it was.
     """
     pages = pages_of(board)
-    with atomic_dir(out) as folder:
+    with made_folder(out, "site", [board.path], force=force) as folder:
         _assets(folder)
         for page in progress.track(pages, "writing pages"):
             _write_data(folder, board, page)

@@ -98,8 +98,54 @@ def test_export_writes_a_site(board: Path, tmp_path: Path) -> None:
     page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert "Can these methods tell" in page
     assert not re.findall(r"(?:src|href)=[\"']https?:[^\"']*\.(?:js|css|woff2?)", page)
-    with pytest.raises(IdbenchError, match="is the board itself"):
+    with pytest.raises(IdbenchError, match="which this command reads"):
         typed("export", str(board), "--out", str(board))
+
+
+def listing(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+
+
+def test_nothing_is_destroyed_that_the_commands_did_not_make(results: Path, board: Path, tmp_path: Path) -> None:
+    thesis = tmp_path / "thesis" / "chapter.tex"
+    thesis.parent.mkdir()
+    thesis.write_text("years of work")
+    before = {folder: listing(folder) for folder in (results, board, tmp_path)}
+    for arguments, words in (
+        (("build", str(results), "--out", str(results)), "which this command reads"),
+        (("build", str(results), "--out", str(results.parent)), "which this command reads"),
+        (("build", str(results), "--out", str(results / "board"), "--force"), "which this command reads"),
+        (("build", str(results), "--out", str(thesis.parent)), "not a board written by idbench"),
+        (("export", str(board), "--out", str(results)), "not a site written by idbench"),
+        (("export", str(board), "--out", str(board.parent), "--force"), "which this command reads"),
+        (("labels", "avatars-tiny", "--out", str(thesis)), "not a label file written by idbench"),
+        (("labels", "avatars-tiny", "--out", str(tmp_path)), "not a regular file"),
+    ):
+        with pytest.raises(IdbenchError, match=words):
+            typed(*arguments)
+    assert thesis.read_text() == "years of work"
+    assert {folder: listing(folder) for folder in before} == before
+    typed("labels", "avatars-tiny", "--out", str(thesis), "--force")
+    typed("labels", "avatars-tiny", "--out", str(thesis))  # what it wrote itself it may replace
+    assert json.loads(thesis.read_text())["name"] == "avatars-tiny"
+
+
+def test_an_empty_build_does_not_replace_a_board(results: Path, tmp_path: Path) -> None:
+    out, empty = tmp_path / "board", tmp_path / "empty"
+    empty.mkdir()
+    typed("build", str(results), "--out", str(out))
+    before = {path: path.read_bytes() for path in out.iterdir()}
+    with pytest.raises(IdbenchError, match="No record counts"):
+        typed("build", str(empty), "--out", str(out))
+    assert {path: path.read_bytes() for path in out.iterdir()} == before
+    typed("build", str(empty), "--out", str(out), "--force")
+    assert Board(out).default_view() is None
+
+
+def test_a_mistyped_public_split_is_refused(results: Path, tmp_path: Path) -> None:
+    with pytest.raises(IdbenchError, match="avatars-tinny"):
+        typed("build", str(results), "--out", str(tmp_path / "board"), "--public", "avatars-tinny")
+    assert not (tmp_path / "board").exists()
 
 
 def test_serve_answers_and_ends(board: Path, tmp_path: Path) -> None:
@@ -134,7 +180,7 @@ def test_mistakes_get_one_sentence(board: Path, tmp_path: Path) -> None:
     for arguments, words in (
         (("build", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")), "does not exist"),
         (("build", str(tmp_path / "file"), "--out", str(tmp_path / "out")), "not a folder"),
-        (("export", str(tmp_path), "--out", str(tmp_path / "site")), "holds no board"),
+        (("export", str(tmp_path / "nowhere"), "--out", str(tmp_path / "site")), "holds no board"),
         (("export", str(board), "--out", str(tmp_path / "file" / "site")), "in the way"),
     ):
         with pytest.raises(IdbenchError, match=words) as caught:

@@ -34,7 +34,9 @@ class MethodCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     name: str = Field(description="how it is called on the command line: lower case, digits, hyphens")
-    version: str = Field(min_length=1, description="changes whenever the scores may change")
+    version: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$", description="changes whenever the scores may change"
+    )
     title: str = Field(min_length=1, description="one line for people")
     summary: str = Field(default="", description="what it does, in a few sentences")
     paper: str | None = Field(default=None, description="reference of the source; None for a baseline of ours")

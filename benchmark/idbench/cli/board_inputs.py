@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from idbench.api import Progress
-from idbench.errors import DataError, IdbenchError
+from idbench.errors import DataError, IdbenchError, UnknownNameError
 
 if TYPE_CHECKING:
     from idbench.results import Run
@@ -73,6 +73,18 @@ def gather(
         told.setdefault((split.manifest.name, split.manifest.version), _told_by_split(split, public, progress))
     labels, cards = zip(*told.values(), strict=True) if told else ((), ())
     return Told(labels, cards)
+
+
+def check_public(public: Iterable[str], runs: Sequence[Run]) -> None:
+    """Refuse `--public` with a name that no record speaks of: a typing error would leave people hidden or shown.
+
+    Raises:
+        UnknownNameError: no record is of such a split.
+    """
+    known = sorted({run.record.split.name for run in runs})
+    for name in public:
+        if name not in known:
+            raise UnknownNameError("split among the records", name, known)
 
 
 def _registered(names: Sequence[str], progress: Progress) -> Iterator[Split]:

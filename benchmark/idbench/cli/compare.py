@@ -26,6 +26,7 @@ def compare(
     from idbench.runner.evaluate import RATES
     from idbench.splits import load_split
 
+    options.check_results(results)
     with console.bars() as progress:
         pairing = compare_runs(a, b, load_split(split, progress), target, results, corpus, margin)
     found = pairing.found

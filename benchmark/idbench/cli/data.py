@@ -43,12 +43,18 @@ def build(
 
     What is made from your own data (lfw-injected, cc3m-injected) goes into the cache, where every command finds it.
     """
+    from idbench.outputs import check_folder
     from idbench.splits import SourcedRecipe, Sources, find_recipe
     from idbench.splits.withholding import read_secret
 
     recipe = find_recipe(name)
     for folder in filter(None, (out, labels)):
-        _check_new(folder)
+        check_folder(folder, "split", filter(None, (faces, pairs, lists)))
+    if secret_seed is not None and not isinstance(recipe, SourcedRecipe):
+        raise IdbenchError(
+            f"The labels of {recipe.name} are public: its targets were trained on them, so no secret can change them.",
+            hint="Draw a secret split from your own data: bench data build lfw-injected --secret-seed FILE ...",
+        )
     given = {"faces": faces, "pairs": pairs, "lists": lists, "secret-seed": secret_seed, "labels": labels}
     known = (*recipe.needs, "secret-seed", "labels") if isinstance(recipe, SourcedRecipe) else ()
     _refuse(recipe.name, [option for option, value in given.items() if value and option not in known])
@@ -72,11 +78,6 @@ class Folders:
     labels: Path | None
 
 
-def _check_new(folder: Path) -> None:
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise IdbenchError(f"{folder} exists already.", hint="Choose a new folder, or remove that one first.")
-
-
 def _check_withheld(recipe: SourcedRecipe, secret_seed: Path | None, out: Path | None, labels: Path) -> None:
     """Refuse what would leave no labels to withhold, or write one folder over the other."""
     if secret_seed is None or out is None:
@@ -98,7 +99,7 @@ def _check_withheld(recipe: SourcedRecipe, secret_seed: Path | None, out: Path |
 
 def _refuse(name: str, given: list[str]) -> None:
     if given:
-        raise IdbenchError(f"--{given[0]} means nothing to {name}.", hint="Leave it out.")
+        raise IdbenchError(f"{name} does not take --{given[0]}.", hint="Leave it out.")
 
 
 def _build_known(recipe: SplitRecipe, out: Path | None, dry_run: bool) -> None:
@@ -188,7 +189,9 @@ def lint(
 @app.command()
 def audit(
     split: Annotated[str, typer.Argument(help="A registered split, or the folder of one.")] = "avatars",
-    method: Annotated[list[str] | None, typer.Option("--method", "-m", help="Attacks; default: all.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option("--method", "-m", help="Attacks; default: all that train no shadow models.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     results: options.Results = options.RESULTS,
     device: options.Device = "auto",
@@ -197,13 +200,18 @@ def audit(
     dry_run: options.DryRun = False,
 ) -> None:
     """Show each attack on both targets, on B with A's labels, on the control, and paired, all in one table."""
+    from idbench.api import Access
     from idbench.runner.audit import audit as run_audit
     from idbench.runner.audit import trio_of
     from idbench.runner.execute import Options
     from idbench.runner.registry import list_attacks
     from idbench.splits import load_split
 
-    methods = method or [entry.name for entry in list_attacks() if entry.card is not None]
+    methods = method or [
+        entry.name
+        for entry in list_attacks()
+        if entry.card is not None and Access.TRAIN_SHADOWS not in entry.card.access
+    ]
     with console.bars() as progress:
         loaded = load_split(split, progress)
         trio = trio_of(loaded)

@@ -41,16 +41,20 @@ def build(
         list[str] | None,
         typer.Option("--public", help="A split whose labels anybody may see; drawn people's always are. Repeatable."),
     ] = None,
+    force: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Compute every number from records and labels, and write a few parquet files and a manifest."""
     from idbench.cli import board_inputs
+    from idbench.outputs import check_folder
     from idbench.runner.environment import environment
     from idbench_leaderboard.building import build as build_board
     from idbench_leaderboard.collect import collect
 
+    _announce(out, check_folder(out, "board", [*results, *(split or []), *(labels or [])], force=force))
     with console.bars() as progress:
         found = collect(results)
+        board_inputs.check_public(public or [], found.runs)
         told = board_inputs.gather(found.runs, split or [], labels or [], public or [], progress)
         built = build_board(
             found.runs,
@@ -61,11 +65,20 @@ def build(
             rejected=found.rejected,
             about=board_inputs.about(told.cards, found.runs),
             commit=environment("cpu").commit,
+            force=force,
         )
     if json:
         console.write_json({**asdict(built), "path": built.path.as_posix()})
     else:
         _print(built)
+
+
+def _announce(out: Path, removed: list[str]) -> None:
+    """Say what `--force` removes that idbench did not write."""
+    if removed:
+        shown = ", ".join(removed[:4])
+        more = f" and {len(removed) - 4} more" if len(removed) > 4 else ""
+        console.err.print(f"--force replaces {out}, and with it {shown}{more}", markup=False)
 
 
 def _print(built: Built) -> None:
@@ -84,15 +97,18 @@ def labels(
     split: Annotated[str, typer.Argument(help="A registered split, or its folder.", envvar="BENCH_SPLIT")],
     out: Annotated[Path, typer.Option(help="The file to write, e.g. leaderboard/reference/NAME-v1/labels.json.")],
     public: Annotated[bool, typer.Option(help="A board may show single people, by their opaque ids.")] = False,
+    force: options.Overwrite = False,
 ) -> None:
     """Write who is a member, by opaque id, so that a board can be built where the split cannot be opened.
 
     No name and no photo is in the file. Hand it on only where membership may be known.
     """
     from idbench.cli import board_inputs
+    from idbench.outputs import check_file
     from idbench.splits import load_split
-    from idbench_leaderboard.label_file import label_file, write_label_file
+    from idbench_leaderboard.label_file import label_file, read_label_file, write_label_file
 
+    check_file(out, "label file", lambda path: bool(read_label_file(path)), force=force)
     with console.bars() as progress:
         opened = load_split(split, progress)
         shown = public or board_inputs.fictional(opened)
@@ -118,7 +134,8 @@ def serve(
     path = _folder(board)
     read_manifest(path)  # a folder that is no board is refused here, in one sentence
     _free(address, port)
-    console.say(f"idbench leaderboard at http://{'localhost' if address == '0.0.0.0' else address}:{port}")  # noqa: S104
+    host = {"0.0.0.0": "localhost", "::": "localhost"}.get(address, address)  # noqa: S104
+    console.say(f"idbench leaderboard at http://{f'[{host}]' if ':' in host else host}:{port}")
     done = subprocess.run(command(path, port, address, browser=browser), check=False)  # noqa: S603  our own command
     if done.returncode > 0:
         raise IdbenchError(
@@ -129,13 +146,17 @@ def serve(
 def _free(address: str, port: int) -> None:
     import socket
 
-    with socket.socket() as probe:
+    try:
+        family, kind, _, _, where = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        raise IdbenchError(f"{address!r} is not an address of this machine.", hint="Give another --address.") from error
+    with socket.socket(family, kind) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((address, port))
+            probe.bind(where)
         except OSError as error:
             raise IdbenchError(
-                f"Cannot listen on {address}:{port}: {error.strerror}.", hint="Give another --port."
+                f"Cannot listen on {address}, port {port}: {error.strerror}.", hint="Give another --port or --address."
             ) from error
 
 
@@ -143,16 +164,17 @@ def _free(address: str, port: int) -> None:
 def export(
     out: Annotated[Path, typer.Option(help="The folder to write; replaced as a whole.")],
     board: Board = None,
+    force: options.Overwrite = False,
 ) -> None:
     """Write a site that opens from disk or from any web server: sortable tables, interactive charts, no network."""
+    from idbench.outputs import check_folder
     from idbench_leaderboard.board import Board as Opened
     from idbench_leaderboard.site import export as export_site
 
-    opened = Opened(_folder(board))
-    if out.resolve() == opened.path.resolve():
-        raise IdbenchError(f"{out} is the board itself.", hint="Give another folder for the site.")
+    path = _folder(board)
+    _announce(out, check_folder(out, "site", [path], force=force))
     with console.bars() as progress:
-        pages = export_site(opened, out, progress)
+        pages = export_site(Opened(path), out, progress, force=force)
     console.say(f"{pages} pages in {out}")
     console.say(f"Next: open {out / 'index.html'}")
 

@@ -22,6 +22,8 @@ def listing(
     """List methods, splits, targets, runs and studies."""
     if kind and kind not in _KINDS:
         raise UnknownNameError("kind of thing to list", kind, _KINDS)
+    if kind == "runs":
+        options.check_results(results)
     kinds = [kind] if kind else list(_KINDS[:3])
     rows = {name: _ROWS[name](results) for name in kinds}
     if json:

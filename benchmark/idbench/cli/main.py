@@ -7,7 +7,9 @@ import os
 import signal
 import sys
 import traceback
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import Annotated
 
@@ -17,6 +19,7 @@ from typer.exceptions import TyperException
 import idbench
 from idbench.cli import console
 from idbench.errors import IdbenchError
+from idbench.storage import explain
 
 _HELP = "idbench: can a method tell whether a person was in a CLIP model's training data?"
 _BUG = 70  # sysexits.h: internal software error
@@ -41,7 +44,10 @@ def _version(value: bool) -> None:
 @app.callback()
 def _root(
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_version, is_eager=True, allow_from_autoenv=False
+        ),
     ] = False,
 ) -> None:
     pass
@@ -71,6 +77,7 @@ def _gather() -> None:
 def main() -> None:
     """Run `bench` with the arguments of this process and exit."""
     signal.signal(signal.SIGTERM, _terminate)
+    closed = _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # A file's name need not be text: it is shown escaped, where it would end the command.
@@ -79,6 +86,8 @@ def main() -> None:
         _gather()
         status = app(prog_name="bench", standalone_mode=False)
         sys.stdout.flush()
+        if closed:
+            raise IdbenchError("Standard output is closed: what should have been printed is lost.")
     except IdbenchError as error:
         console.complain(error)
         status = 1
@@ -88,8 +97,12 @@ def main() -> None:
         status = _INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone (`bench list | head`): nothing to say, and nobody to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         status = 0
+    except OSError as error:
+        _drop_output()
+        console.complain(explain(error, Path(os.fsdecode(error.filename)) if error.filename else Path("the output")))
+        status = 1
     except Exception as error:  # noqa: BLE001  the last line of defence: a person sees a sentence, never a traceback
         status = _bug(error)
     if status == _INTERRUPTED:  # typer, too, turns an interrupt into this status
@@ -97,9 +110,30 @@ def main() -> None:
     sys.exit(status if isinstance(status, int) else 0)
 
 
+def _open_closed_streams() -> bool:
+    """Put something harmless in the place of closed standard streams: the next file opened would become them.
+
+    Returns:
+        whether standard output was closed.
+    """
+    closed = sys.stdout is None
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  open until the end
+    return closed
+
+
+def _drop_output() -> None:
+    """Send what is still buffered for standard output nowhere, so that the interpreter's end does not fail over it."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _misuse(error: TyperException) -> int:
     """Say what is wrong with the arguments."""
     message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if not message:  # the help was shown, since nothing was asked for
+        return error.exit_code
     console.complain(IdbenchError(message, hint="`bench --help` and `bench VERB --help` show what there is."))
     return error.exit_code
 

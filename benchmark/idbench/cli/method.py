@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
+import keyword
 import re
+import sys
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -25,13 +28,14 @@ def new(
     out: Annotated[Path | None, typer.Option(help="The folder to write; default: ./NAME.")] = None,
 ) -> None:
     """Write a package with a working attack and a test, ready for `pip install -e`."""
+    from idbench.outputs import check_folder
     from idbench.storage import atomic_dir
 
     if not _NAME.fullmatch(name):
-        raise IdbenchError(f"{name!r} is no method name.", hint="Use lower-case letters, digits and single hyphens.")
+        raise IdbenchError(f"{name!r} is not a method name.", hint="Use lower-case letters, digits and single hyphens.")
     folder = out or Path(name)
-    if folder.exists():
-        raise IdbenchError(f"{folder} exists already.", hint="Choose another name or --out.")
+    check_folder(folder, "method")
+    _check_free(name)
     words = name.split("-")
     values = {"name": name, "package": "_".join(words), "cls": "".join(word.capitalize() for word in words)}
     with atomic_dir(folder) as temporary:
@@ -42,6 +46,19 @@ def new(
             path.write_text(Template(text).substitute(values), encoding="utf-8")
     console.say(f"wrote {folder}")
     console.say(f"Next: pip install -e {folder} && bench method check {name} && bench run --method {name}")
+
+
+def _check_free(name: str) -> None:
+    """Refuse a name that is a method already, or whose package Python could not import or would mistake for another."""
+    from idbench import plugins
+
+    package = name.replace("-", "_")
+    if name in plugins.find(plugins.ATTACKS):
+        raise IdbenchError(f"There is a method {name!r} already.", hint="Choose another name.")
+    if keyword.iskeyword(package) or keyword.issoftkeyword(package):
+        raise IdbenchError(f"{package!r} is a word of the Python language.", hint="Choose another name.")
+    if package in sys.stdlib_module_names or importlib.util.find_spec(package) is not None:
+        raise IdbenchError(f"{package!r} is an installed Python package already.", hint="Choose another name.")
 
 
 @app.command()

@@ -7,15 +7,33 @@ from typing import Annotated
 
 import typer
 
+from idbench.errors import StorageError
+from idbench.storage import is_there
+
 Results = Annotated[Path, typer.Option("--results", envvar="BENCH_RESULTS", help="Folder of the records.")]
 Split = Annotated[str, typer.Option("--split", envvar="BENCH_SPLIT", help="Name or folder of a split.")]
 Json = Annotated[bool, typer.Option("--json", envvar="BENCH_JSON", help="Print JSON instead of a table.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Device = Annotated[str, typer.Option("--device", envvar="BENCH_DEVICE", help="auto, cpu, cuda:0, ...")]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if it was done before.")]
+Overwrite = Annotated[
+    bool, typer.Option("--force", help="Replace what is there, even what idbench did not write; says what that is.")
+]
 TimeLimit = Annotated[
     float, typer.Option("--time-limit", envvar="BENCH_TIME_LIMIT", min=1.0, help="Seconds that one run may take.")
 ]
 
 RESULTS = Path("results")
+
+
+def check_results(results: Path) -> None:
+    """Refuse a folder of records that does not exist, unless it is the usual one, which the first run makes.
+
+    Raises:
+        StorageError: a person named a folder that is not there.
+    """
+    if results != RESULTS and not is_there(results):
+        raise StorageError(f"{results} does not exist.", hint="Give the folder that holds the results (--results).")
+
+
 TIME_LIMIT = 12 * 3600.0

@@ -379,7 +379,9 @@ def _remarks(outcome: Outcome) -> list[str]:
 
 def _next(outcomes: list[Outcome]) -> str:
     record = outcomes[-1].run.record
-    short = record.run_id[:8]
+    others = [o.run.record.attack.name for o in outcomes if o.run.record.target == record.target]
+    other = next((name for name in (*others, "cosine", "idia") if name != record.attack.name), "idia")
     return (
-        f"Next: bench show {short} · bench compare {record.attack.name} cosine · bench data audit {record.split.name}"
+        f"Next: bench show {record.run_id[:8]} · bench compare {record.attack.name} {other} · "
+        f"bench data audit {record.split.name}"
     )

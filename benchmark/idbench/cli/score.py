@@ -21,6 +21,7 @@ def score(
     from idbench.runner.scoring import score_run
     from idbench.splits import load_split
 
+    options.check_results(results)
     found = find_run(results, run)
     with console.bars() as progress:
         summary = score_run(found, load_split(split or found.record.split.name, progress), corpus, results)

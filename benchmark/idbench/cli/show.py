@@ -10,6 +10,7 @@ import typer
 from idbench import plugins
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError, RecordError, UnknownNameError
+from idbench.storage import is_there
 
 if TYPE_CHECKING:
     from idbench.results import Environment
@@ -34,10 +35,11 @@ def show(
     elif what in (targets := [t.name for t in list_targets()]) or ":" in what:
         _pairs(what, resolve_target(what).model_dump(mode="json", exclude_none=True), json)
     else:
+        options.check_results(results)
         try:
             _run(what, results, plot, json)
         except RecordError as error:
-            if Path(what).exists() or "may be any of" in error.message:
+            if not what.strip() or is_there(Path(what)) or "may be any of" in error.message:
                 raise
             known = [*plugins.find(plugins.ATTACKS), *names, *targets]
             raise UnknownNameError("method, split, target or run", what, known) from error

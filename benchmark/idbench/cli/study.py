@@ -29,13 +29,16 @@ def study(
     results: options.Results = options.RESULTS,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = options.TIME_LIMIT,
+    force: options.Overwrite = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:
     """Rerun a study on two targets and their control; finished runs are read. Writes CSV, JSON, SVG and PNG."""
+    from idbench.outputs import check_file
     from idbench.splits import load_split
     from idbench.studies.catalogue import find_study, run_study
     from idbench.studies.setting import Setting, choose_audited
+    from idbench.studies.table import is_result_of
 
     if not name:
         show_studies(json)
@@ -46,6 +49,10 @@ def study(
         given = None if targets is None else targets.split(",")
         setting = Setting(loaded, choose_audited(loaded, given), tuple(range(seeds)), results, device, time_limit)
         folder = out or Path("studies") / f"{name}-{loaded.manifest.name}"
+        for kind in ("csv", "json", "svg", "png"):
+            check_file(
+                folder / f"{name}.{kind}", f"result of {name}", lambda _: is_result_of(name, folder), force=force
+            )
         if dry_run:
             _announce(wanted, setting, folder, json)
             return

@@ -15,7 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from idbench.errors import RecordError, StorageError
 from idbench.results.record import SCHEMA_VERSION, RunRecord, SplitRef, Summary, TargetRef
-from idbench.storage import atomic_dir, sha256_bytes, sha256_file, storage_errors, write_text
+from idbench.storage import atomic_dir, is_there, sha256_bytes, sha256_file, storage_errors, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -140,8 +140,10 @@ def find_run(root: Path, reference: str) -> Run:
     Raises:
         RecordError: none, or several.
     """
+    if not reference.strip():
+        raise RecordError("No run was named.", hint="Give the folder of a run, or the beginning of its id.")
     path = Path(reference)
-    if path.exists():
+    if is_there(path):
         return read_run(path)
     matches = [run for run in find_runs(root) if run.record.run_id.startswith(reference)]
     if len(matches) == 1:

@@ -9,7 +9,7 @@ from idbench.errors import DataError, IdbenchError, TargetError, UnknownNameErro
 from idbench.splits import SourcedRecipe, find_recipe, load_split, split_names
 from idbench.splits.cc3m.shards import read_shards
 from idbench.splits.sourcing import corpus_place, how_to_build
-from idbench.storage import cache_dir
+from idbench.storage import cache_dir, expanded
 from idbench.targets.full_size.command import ARCHITECTURES, Machines, Training, TrainingSet
 
 
@@ -65,7 +65,7 @@ def full_size_trainings(recipe: SourcedRecipe, word: str, wanted: Wanted) -> lis
         raise UnknownNameError("training set", word, sets)
     gpus = _gpus_here() if wanted.gpus is None else wanted.gpus
     machines = Machines(gpus, wanted.nodes, wanted.rendezvous)
-    logs = (wanted.logs or cache_dir("full-size", "trainings")).expanduser().absolute()
+    logs = expanded(wanted.logs or cache_dir("full-size", "trainings")).absolute()
     return [Training(data, wanted.architecture, machines, logs, wanted.extra) for data in chosen]
 
 

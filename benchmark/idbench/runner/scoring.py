@@ -31,14 +31,14 @@ def score_run(run: Run, split: Split, corpus: str | None, results: Path) -> Summ
     Args:
         run: any run of the split.
         split: must be the version that the run used.
-        corpus: whose labels; None for the run's own.
+        corpus: whose labels; None for those that the run was judged with before, else its target's own.
         results: searched for blind attacks on the same target.
 
     Raises:
         RecordError: another version of the split, or no labels.
     """
     check_split(run, split)
-    chosen = corpus or own_corpus(run, split)
+    chosen = corpus or _judged_before(run, split) or own_corpus(run, split)
     if chosen not in split.corpora:
         raise UnknownNameError("corpus", chosen, split.corpora)
     summary = summarize(
@@ -52,6 +52,15 @@ def score_run(run: Run, split: Split, corpus: str | None, results: Path) -> Summ
     if corpus is None:
         write_summary(run, summary)
     return summary
+
+
+def _judged_before(run: Run, split: Split) -> str | None:
+    """The corpus that the run was asked for with, where its metrics were written and the split knows it."""
+    try:
+        summary = run.summary()
+    except RecordError:
+        return None
+    return summary.corpus if summary is not None and summary.corpus in split.corpora else None
 
 
 def check_split(run: Run, split: Split) -> None:

@@ -12,7 +12,7 @@ from idbench.splits.recipe import SourcedRecipe, SplitRecipe
 from idbench.splits.registry import find_recipe, split_names
 from idbench.splits.sourcing import open_sourced
 from idbench.splits.split import Split
-from idbench.storage import atomic_dir, cache_dir
+from idbench.storage import atomic_dir, cache_dir, expanded, is_there
 
 
 def load_split(ref: str | Path, progress: Progress | None = None) -> Split:
@@ -34,8 +34,8 @@ def load_split(ref: str | Path, progress: Progress | None = None) -> Split:
         if isinstance(recipe, SourcedRecipe):
             return open_sourced(recipe)
         return _load_registered(recipe, progress or Silent())
-    folder = Path(ref).expanduser()
-    if folder.is_dir():
+    folder = expanded(Path(ref))
+    if text and is_there(folder) and folder.is_dir():
         return Split(folder)
     raise UnknownNameError("split", text, split_names(), hint="A folder is given by its path.")
 

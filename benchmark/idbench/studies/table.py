@@ -7,8 +7,9 @@ import io
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Final
 
-from idbench.storage import write_text
+from idbench.storage import read_bounded, write_text
 from idbench.studies.estimates import Value
 
 STATISTICS = {
@@ -17,6 +18,8 @@ STATISTICS = {
     "tpr_rule": "TPR at the method's own rule",
     "fpr_rule": "FPR at the method's own rule",
 }
+
+_LARGEST: Final = 1 << 28
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +129,12 @@ def write_tables(result: Result, folder: Path) -> list[Path]:
     write_text(table, as_csv(result.points))
     write_text(whole, json.dumps(asdict(result), indent=1, allow_nan=False) + "\n")
     return [table, whole]
+
+
+def is_result_of(study: str, folder: Path) -> bool:
+    """Whether a folder holds what `write_tables` wrote for a study."""
+    found = json.loads(read_bounded(folder / f"{study}.json", _LARGEST))
+    return isinstance(found, dict) and found.get("study") == study and {"points", "runs"} <= found.keys()
 
 
 def as_csv(points: tuple[Point, ...]) -> str:

@@ -1,0 +1,161 @@
+"""Decides whether a command may write where a person pointed it: nothing is destroyed that it did not make itself."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from idbench.errors import StorageError
+from idbench.storage import atomic_dir, expanded, is_there, read_bounded, storage_errors
+
+MARKER: Final = ".made-by-idbench.json"
+"""Lies in every folder that a command wrote as a whole, and lists what it wrote."""
+
+_MARKER_BYTES: Final = 1 << 26
+_SHOWN: Final = 4
+
+
+def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bool = False) -> list[str]:
+    """Refuse a folder that cannot be written without destroying what this program did not make.
+
+    A folder may be written where nothing is, where an empty folder is, or where the marker says that the same kind of
+    output lies there and nothing else was put beside it.
+
+    Args:
+        out: the folder to write; what is in it would be replaced as a whole.
+        kind: what will be written, e.g. `board`; part of the marker.
+        inputs: what the command reads. Neither may lie within the other, with or without `force`.
+        force: write even over what carries no marker, or more than the marker lists.
+
+    Returns:
+        what `force` removes beyond this program's own files, as paths below `out`; empty without it.
+
+    Raises:
+        StorageError: the folder must not be written; the message says why, the hint what to do.
+    """
+    place = _resolved(out)
+    _refuse_overlap(out, place, inputs)
+    _refuse_surroundings(out, place)
+    with storage_errors(out):
+        if not place.exists():
+            return []
+        if not place.is_dir():
+            raise StorageError(f"{out} is a file.", hint="Name a folder that does not exist yet.")
+        there = _files(place)
+    foreign = sorted(there - _made(place, kind))
+    if foreign and not force:
+        more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
+        raise StorageError(
+            f"{out} holds what is not a {kind} written by idbench: {', '.join(foreign[:_SHOWN])}{more}.",
+            hint="Name another folder, or remove that one first; --force replaces it with all that is in it.",
+        )
+    return foreign
+
+
+def check_file(
+    out: Path, kind: str, is_own: Callable[[Path], bool], inputs: Iterable[Path] = (), *, force: bool = False
+) -> None:
+    """Refuse a file that cannot be written without destroying what this program did not make.
+
+    Args:
+        out: the file to write.
+        kind: what will be written, for the message.
+        is_own: whether a file that is there is of this kind; any exception means no.
+        inputs: files or folders that the command reads; none may be `out` or lie below it.
+        force: replace whatever file is there.
+
+    Raises:
+        StorageError: the file must not be written.
+    """
+    place = _resolved(out)
+    for path in inputs:
+        if _resolved(path) == place:
+            raise StorageError(f"{out} is read by this command.", hint="Name another file to write.")
+    with storage_errors(out):
+        if not os.path.lexists(place):
+            return
+        regular = place.is_file()
+    if not regular:
+        raise StorageError(f"{out} is not a regular file.", hint="Name a file to write.")
+    if not force and not _recognized(place, is_own):
+        raise StorageError(
+            f"{out} exists and is not a {kind} written by idbench.", hint="Name another file; --force replaces it."
+        )
+
+
+@contextmanager
+def made_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bool = False) -> Iterator[Path]:
+    """A temporary folder that becomes `out` when the block ends well, with the marker in it.
+
+    Arguments and errors are those of `check_folder`. An older `out` is replaced only when everything is written.
+    """
+    check_folder(out, kind, inputs, force=force)
+    with atomic_dir(out) as folder:
+        yield folder
+        listed = {"made_by": "idbench", "kind": kind, "files": sorted(_files(folder))}
+        (folder / MARKER).write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
+
+
+def _resolved(path: Path) -> Path:
+    with storage_errors(path):
+        try:
+            return expanded(path).resolve()
+        except RuntimeError as error:  # a loop of links
+            raise StorageError(f"{path} cannot be resolved: {error}.", hint="Check the path.") from error
+
+
+def _refuse_overlap(out: Path, place: Path, inputs: Iterable[Path]) -> None:
+    for path in inputs:
+        given = _resolved(path)
+        if place == given or given.is_relative_to(place):
+            raise StorageError(
+                f"{out} would be replaced, and {path}, which this command reads, with it.",
+                hint="Name a folder apart from what is read.",
+            )
+        if place.is_relative_to(given):
+            raise StorageError(
+                f"{out} lies within {path}, which this command reads.", hint="Name a folder apart from what is read."
+            )
+
+
+def _refuse_surroundings(out: Path, place: Path) -> None:
+    """Home, the present folder and whatever holds them are never replaced, not even when empty."""
+    for what, path in (("your home folder", Path.home()), ("the present folder", Path.cwd())):
+        if path.resolve().is_relative_to(place):
+            raise StorageError(f"{out} is or holds {what}.", hint="Name a new folder, e.g. board.")
+    if is_there(place) and place.is_mount():
+        raise StorageError(f"{out} is a mounted file system.", hint="Name a new folder in it.")
+
+
+def _files(folder: Path) -> set[str]:
+    """Everything below a folder but folders and the marker, as paths relative to it; empty folders count too."""
+    found: set[str] = set()
+    for place, folders, files in os.walk(folder):
+        here = Path(place)
+        found.update((here / name).relative_to(folder).as_posix() for name in files)
+        found.update((here / name).relative_to(folder).as_posix() for name in folders if (here / name).is_symlink())
+        if not folders and not files and here != folder:
+            found.add(here.relative_to(folder).as_posix())
+    return found - {MARKER}
+
+
+def _made(folder: Path, kind: str) -> set[str]:
+    """What the marker lists; nothing if there is none of this kind."""
+    try:
+        listed = json.loads(read_bounded(folder / MARKER, _MARKER_BYTES))
+        if listed["made_by"] == "idbench" and listed["kind"] == kind:
+            return set(map(str, listed["files"]))
+    except (StorageError, ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return set()
+
+
+def _recognized(path: Path, is_own: Callable[[Path], bool]) -> bool:
+    try:
+        return is_own(path)
+    except Exception:  # noqa: BLE001  whatever a reader stumbles over, the file is not of its kind
+        return False

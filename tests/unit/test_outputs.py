@@ -1,0 +1,160 @@
+"""What commands may write over: nothing that they did not make, whatever a person points them at."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from idbench.errors import StorageError
+from idbench.outputs import MARKER, check_file, check_folder, made_folder
+
+
+def make(out: Path, content: str = "x", **given: object) -> None:
+    with made_folder(out, "board", **given) as folder:  # type: ignore[arg-type]
+        (folder / "data").mkdir()
+        (folder / "data" / "file").write_text(content)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_what_was_made_before_is_replaced(tmp_path: Path) -> None:
+    out = tmp_path / "deep" / "board"
+    make(out)
+    make(out, "y")
+    assert contents(out)["data/file"] == b"y"
+    assert names(out.parent) == ["board"]
+
+
+def foreign_file(out: Path) -> None:
+    out.mkdir()
+    (out / "thesis.tex").write_text("years of work")
+
+
+def foreign_file_in_a_made_folder(out: Path) -> None:
+    make(out)
+    (out / "data" / "notes.txt").write_text("mine")
+
+
+def folder_of_another_kind(out: Path) -> None:
+    with made_folder(out, "site") as folder:
+        (folder / "index.html").write_text("site")
+
+
+def forged_marker_that_is_not_json(out: Path) -> None:
+    foreign_file(out)
+    (out / MARKER).write_text("{")
+
+
+def deeply_nested_marker(out: Path) -> None:
+    foreign_file(out)
+    (out / MARKER).write_text("[" * 100_000)
+
+
+def marker_that_is_a_pipe(out: Path) -> None:
+    foreign_file(out)
+    os.mkfifo(out / MARKER)
+
+
+def empty_folder_inside(out: Path) -> None:
+    (out / "kept-for-later").mkdir(parents=True)
+
+
+def link_inside(out: Path) -> None:
+    out.mkdir()
+    (out / "elsewhere").symlink_to(out.parent)
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        foreign_file,
+        foreign_file_in_a_made_folder,
+        folder_of_another_kind,
+        forged_marker_that_is_not_json,
+        deeply_nested_marker,
+        marker_that_is_a_pipe,
+        empty_folder_inside,
+        link_inside,
+    ],
+)
+def test_what_was_not_made_here_stays(tmp_path: Path, there: Callable[[Path], None]) -> None:
+    out = tmp_path / "board"
+    there(out)
+    before = sorted(path.name for path in out.rglob("*"))
+    with pytest.raises(StorageError, match="not a board written by idbench") as caught:
+        make(out)
+    assert "--force" in caught.value.hint
+    assert sorted(path.name for path in out.rglob("*")) == before
+    assert names(tmp_path) == ["board"]
+    removed = check_folder(out, "board", force=True)
+    assert removed
+    make(out, force=True)
+    assert contents(out).keys() == {"data/file", MARKER}
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_inputs_are_never_written_over(tmp_path: Path, force: bool) -> None:
+    results = tmp_path / "results"
+    (results / "run").mkdir(parents=True)
+    for out in (results, tmp_path, results / "run", results / "new" / "board", tmp_path / "x" / ".." / "results"):
+        with pytest.raises(StorageError, match="which this command reads"):
+            make(out, inputs=[results], force=force)
+    link = tmp_path / "link"
+    link.symlink_to(results)
+    with pytest.raises(StorageError, match="which this command reads"):
+        make(link, inputs=[results], force=force)
+    assert names(tmp_path) == ["link", "results"]
+    assert names(results) == ["run"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_home_and_the_present_folder_are_never_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: bool
+) -> None:
+    home, work = tmp_path / "home", tmp_path / "work" / "inner"
+    for folder in (home, work):
+        folder.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(work)
+    for out in (Path("~"), home, Path(), Path(".."), work, work.parent, tmp_path, Path("/")):
+        with pytest.raises(StorageError, match=r"home folder|present folder|mounted"):
+            make(out, force=force)
+    assert names(tmp_path) == ["home", "work"]
+
+
+def test_a_file_or_an_impossible_name_in_place_of_a_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for out in ("file", "file/board", "loop", "n" * 300, "~nouser-of-this-machine"):
+        with pytest.raises(StorageError):
+            make(tmp_path / out if out[0] != "~" else Path(out))
+    assert (tmp_path / "file").read_text() == "x"
+
+
+def is_label_file(path: Path) -> bool:
+    return path.read_text().startswith("labels")
+
+
+def test_a_file_is_replaced_only_where_it_is_of_its_kind(tmp_path: Path) -> None:
+    out = tmp_path / "labels.json"
+    check_file(out, "label file", is_label_file)
+    out.write_text("labels of the last version")
+    check_file(out, "label file", is_label_file)
+    out.write_bytes(b"\xff\xfe not text")
+    with pytest.raises(StorageError, match="not a label file written by idbench"):
+        check_file(out, "label file", is_label_file)
+    check_file(out, "label file", is_label_file, force=True)
+    for place in (tmp_path, Path("/dev/null")):
+        with pytest.raises(StorageError, match="not a regular file"):
+            check_file(place, "label file", is_label_file, force=True)
+    with pytest.raises(StorageError, match="is read by this command"):
+        check_file(out, "label file", is_label_file, [out], force=True)
