@@ -32,7 +32,7 @@ def _rebuild(kind: type[IdbenchError], message: str, hint: str) -> IdbenchError:
 
 
 class StorageError(IdbenchError):
-    """The disk refused: full, read-only, missing."""
+    """A file or folder cannot be used: the disk is full, read-only, or the path does not exist."""
 
 
 class DataError(IdbenchError):
@@ -47,8 +47,12 @@ class TargetError(IdbenchError):
     """A target cannot be found, loaded or verified."""
 
 
+class PluginError(IdbenchError):
+    """Something that an installed distribution registers cannot be used."""
+
+
 class MethodError(IdbenchError):
-    """A method cannot be found, is wrongly declared, or failed while it ran."""
+    """A method is wrongly declared, was given parameters that do not fit, or failed while it ran."""
 
 
 class AccessViolation(MethodError):

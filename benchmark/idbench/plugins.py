@@ -1,17 +1,22 @@
-"""Finds what is registered under an entry-point group, loads it when needed, and contains what is broken."""
+"""Finds what installed distributions register, loads and checks it when needed, and contains what is broken."""
 
 from __future__ import annotations
 
 import importlib
+import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
-from idbench.errors import IdbenchError, MethodError, UnknownNameError
+from idbench.errors import IdbenchError, PluginError, UnknownNameError
 
-ATTACKS = "idbench.attacks"
-SPLITS = "idbench.splits"
-TARGETS = "idbench.targets"
+if TYPE_CHECKING:
+    from idbench.api.method import Method
+
+T = TypeVar("T")
+M = TypeVar("M", bound="Method[Any]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +26,7 @@ class Plugin:
     Args:
         name: what it is called on the command line.
         value: where it is, `package.module:object`.
-        distribution: who brings it, e.g. `idbench 0.1.0`.
+        distribution: which distribution registers it, e.g. `idbench 0.1.0`.
         rivals: other distributions that register the same name; then none of them can be used.
     """
 
@@ -34,21 +39,193 @@ class Plugin:
         """The object itself.
 
         Raises:
-            MethodError: it cannot be imported; the message says why.
+            PluginError: it cannot be imported, or several distributions register the name.
         """
         if self.rivals:
-            raise MethodError(
+            raise PluginError(
                 f"{self.name!r} is registered more than once: by {', '.join((self.distribution, *self.rivals))}.",
                 hint="Uninstall all but one of them.",
             )
         return load_object(self.value)
 
 
+@dataclass(frozen=True, slots=True)
+class Entry(Generic[T]):
+    """One registered name: what it stands for, or why that cannot be used.
+
+    Args:
+        plugin: where it comes from.
+        value: what was loaded and checked; None if it cannot be used.
+        reason: why it cannot be used, one sentence; empty if it can.
+    """
+
+    plugin: Plugin
+    value: T | None
+    reason: str
+
+    @property
+    def name(self) -> str:
+        """What it is called on the command line."""
+        return self.plugin.name
+
+    @property
+    def distribution(self) -> str:
+        """Which distribution registers it."""
+        return self.plugin.distribution
+
+
+class Registry(ABC, Generic[T]):
+    """Everything that is registered under one entry-point group. Nothing is kept: an installation shows at once.
+
+    Args:
+        group: the entry-point group, e.g. `idbench.attacks`.
+        kind: what one of its plug-ins is called in messages, e.g. `attack`.
+    """
+
+    def __init__(self, group: str, kind: str) -> None:
+        self.group = group
+        self.kind = kind
+
+    def plugins(self) -> list[Plugin]:
+        """Where each plug-in comes from, sorted by name; nothing is imported."""
+        return list(find(self.group).values())
+
+    def names(self) -> list[str]:
+        """All registered names, sorted; nothing is imported."""
+        return list(find(self.group))
+
+    def plugin(self, name: str) -> Plugin:
+        """Where the plug-in of that name comes from; it is not imported.
+
+        Raises:
+            UnknownNameError: nothing is registered under the name; the message suggests the nearest one.
+        """
+        found = find(self.group)
+        if name not in found:
+            raise UnknownNameError(self.kind, name, found, hint=f"`bench list` shows every {self.kind}.")
+        return found[name]
+
+    def load(self, name: str) -> T:
+        """The plug-in of that name, imported and checked.
+
+        Raises:
+            UnknownNameError: nothing is registered under the name.
+            PluginError: it cannot be imported, is of the wrong type, carries another name than the one that it is
+                registered under, or shares its name with the plug-in of another distribution.
+        """
+        return self.checked(self.plugin(name))
+
+    def entries(self) -> list[Entry[T]]:
+        """Every registered name, sorted; a plug-in that is broken comes with the reason and breaks nothing else."""
+        return [self._entry(plugin) for plugin in self.plugins()]
+
+    def checked(self, plugin: Plugin) -> T:
+        """A plug-in of this group, imported and checked; raises the `PluginError` of `load`."""
+        value = self.accept(plugin, plugin.load())
+        if self.name_of(value) != plugin.name:
+            raise PluginError(
+                f"{plugin.value} is registered as {plugin.name!r}, but calls itself {self.name_of(value)!r}.",
+                hint="Use the same name in the package's pyproject.toml and in its code.",
+            )
+        return value
+
+    @abstractmethod
+    def accept(self, plugin: Plugin, found: object) -> T:
+        """What was imported, if it is what the group is for.
+
+        Raises:
+            PluginError: it is not.
+        """
+
+    @abstractmethod
+    def name_of(self, value: T) -> str:
+        """What a plug-in calls itself; it must be registered under this name."""
+
+    def _entry(self, plugin: Plugin) -> Entry[T]:
+        try:
+            return Entry(plugin, self.checked(plugin), "")
+        except PluginError as error:
+            return Entry(plugin, None, error.message)
+
+
+class MethodRegistry(Registry[type[M]]):
+    """A group whose plug-ins are classes: attacks or defenses.
+
+    Args:
+        group: the entry-point group.
+        kind: what one of its plug-ins is called in messages.
+        base: the class that all of them derive from.
+    """
+
+    def __init__(self, group: str, kind: str, base: type[Any]) -> None:
+        super().__init__(group, kind)
+        self._base = base
+
+    def accept(self, plugin: Plugin, found: object) -> type[M]:
+        """The class, if it derives from the base and nothing in it is left abstract."""
+        if not (inspect.isclass(found) and issubclass(found, self._base)):
+            raise _wrong_kind(plugin, self.kind, f"a subclass of idbench.api.{self._base.__name__}")
+        kind = cast("type[M]", found)
+        if inspect.isabstract(kind):
+            missing = ", ".join(f"`{name}`" for name in sorted(getattr(kind, "__abstractmethods__", ())))
+            raise PluginError(f"{plugin.value} does not define {missing}.", hint=f"Every {self.kind} needs it.")
+        if not hasattr(kind, "card"):  # a base class of the interface itself
+            raise PluginError(f"{plugin.value} has no card.", hint="Set `card` in the class.")
+        return kind
+
+    def name_of(self, value: type[M]) -> str:
+        """The name on the card."""
+        return value.card.name
+
+
+class Named(Protocol):
+    """Whatever has a name."""
+
+    @property
+    def name(self) -> str:
+        """What it calls itself."""
+        ...
+
+
+N = TypeVar("N", bound=Named)
+
+
+class ObjectRegistry(Registry[N]):
+    """A group whose plug-ins are objects: splits or targets.
+
+    Args:
+        group: the entry-point group.
+        kind: what one of its plug-ins is called in messages.
+        types: what a plug-in must be an instance of, any of them.
+    """
+
+    def __init__(self, group: str, kind: str, *types: type[N]) -> None:
+        super().__init__(group, kind)
+        self._types = types
+
+    def accept(self, plugin: Plugin, found: object) -> N:
+        """The object, if it is of one of the types."""
+        if not isinstance(found, self._types):
+            raise _wrong_kind(plugin, self.kind, " or ".join(f"a {one.__name__}" for one in self._types))
+        return found
+
+    def name_of(self, value: N) -> str:
+        """Its name."""
+        return value.name
+
+
+def _wrong_kind(plugin: Plugin, kind: str, wanted: str) -> PluginError:
+    article = "an" if kind[0] in "aeiou" else "a"
+    return PluginError(
+        f"{plugin.value} is not {article} {kind}.", hint=f"It must be {wanted}: correct {plugin.distribution}."
+    )
+
+
 def load_object(value: str) -> object:
     """Import `package.module:object`.
 
     Raises:
-        MethodError: anything at all went wrong on the way: the code is a stranger's.
+        PluginError: anything at all went wrong on the way, for the code is somebody else's.
     """
     module, _, attribute = value.partition(":")
     try:
@@ -58,10 +235,11 @@ def load_object(value: str) -> object:
     except KeyboardInterrupt:
         raise
     except IdbenchError as error:
-        raise MethodError(f"{value} cannot be used: {error.message}", hint=error.hint) from error
+        raise PluginError(f"{value} cannot be used: {error.message}", hint=error.hint) from error
     except BaseException as error:  # a plug-in may raise anything, SystemExit included
-        raise MethodError(
-            f"{value} cannot be imported: {type(error).__name__}: {error}.",
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise PluginError(
+            f"{value} cannot be imported: {type(error).__name__}{': ' if reason else ''}{reason}.",
             hint=f"Try `python -c 'import {module}'` to see where it fails.",
         ) from error
     return found
@@ -78,20 +256,3 @@ def find(group: str) -> Mapping[str, Plugin]:
         elif first.value != entry.value:
             found[entry.name] = Plugin(first.name, first.value, first.distribution, (*first.rivals, owner))
     return found
-
-
-def get(group: str, name: str, kind: str) -> Plugin:
-    """The plug-in of that name.
-
-    Args:
-        group: an entry-point group.
-        name: as on the command line.
-        kind: what it is called in messages, e.g. "attack".
-
-    Raises:
-        UnknownNameError: nothing is registered under the name.
-    """
-    plugins = find(group)
-    if name not in plugins:
-        raise UnknownNameError(kind, name, plugins, hint=f"`bench list` shows every {kind}.")
-    return plugins[name]

@@ -246,6 +246,26 @@ def test_broken_plugin_breaks_nothing_else(bench: Bench) -> None:
     assert "a_package_that_nobody_has" in rows["sample-broken-import"]["title"]
     assert rows["sample-good"]["track"] == "black-box"
     assert rows["tuni"]["track"] == "text-only"
+    listed = json.loads(bench("list", "--json").stdout)
+    assert list(listed) == ["methods", "defenses", "splits", "targets"]
+    versions = {row["name"]: row["version"] for row in (*listed["defenses"], *listed["splits"])}
+    assert (versions["sample-noise"], versions["sample-attack"], versions["avatars"]) == ("1", "unavailable", "1")
+    assert versions["sample-no-split"] == "unavailable"
+    found = json.loads(bench("doctor", "--json").stdout)
+    problems = [row["found"] for row in found if row["check"] == "plug-ins" and not row["ok"]]
+    for words in ("attack sample-broken-import", "defense sample-attack", "split sample-no-split", "target sample-no-"):
+        assert any(words in problem and "is unavailable: " in problem for problem in problems), problems
+
+
+def test_a_defense_is_shown_as_an_attack_is(bench: Bench) -> None:
+    shown = bench("show", "sample-noise").stdout
+    for words in ("Sample: noise", "PHOTOS", "loud", "idbench-sample 0.3", "standard deviation of what is added"):
+        assert words in shown
+    told = json.loads(bench("show", "sample-noise", "--json").stdout)
+    assert told["knowledge"] == ["NAME"]
+    assert told["parameters"]["scale"]["default"] == 0.01
+    assert "sample-noise" in refused(bench("show", "sample-noize"))
+    assert "is not a defense" in refused(bench("show", "sample-attack"))
 
 
 def test_damaged_splits_are_named(bench: Bench, tmp_path: Path) -> None:

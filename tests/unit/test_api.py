@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import pytest
@@ -16,18 +20,28 @@ from idbench.api import (
     Calibration,
     Case,
     Context,
+    Defense,
+    DefenseCard,
+    EditableTarget,
     InvalidScores,
     Knowledge,
+    Method,
     MethodCard,
     MethodError,
     MethodParams,
     Scores,
     Silent,
+    TargetDefense,
     TargetView,
     Track,
     names_of,
     track_of,
 )
+
+if TYPE_CHECKING:
+    import torch
+
+ROOT = Path(__file__).parents[2]
 
 
 def card(**changes: object) -> MethodCard:
@@ -53,7 +67,7 @@ def test_track_follows_from_access_and_knowledge(access: Access, knowledge: Know
 
 @pytest.mark.parametrize("name", ["Tuni", "my_attack", "-x", "x-", "a--b", "", "ä", "1x"])
 def test_names_of_methods_are_plain(name: str) -> None:
-    with pytest.raises(ValidationError, match="is no method name"):
+    with pytest.raises(ValidationError, match="is not a method name"):
         card(name=name)
 
 
@@ -93,6 +107,127 @@ def test_an_attack_without_a_card_is_refused() -> None:
         class Nameless(Attack[Params]):
             def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
                 return Scores(np.zeros(len(cases)))
+
+
+class Protects(TargetDefense[Params]):
+    """Changes nothing."""
+
+    card = DefenseCard(name="protects", version="1", title="Protects", knowledge=Knowledge.NAME)
+
+    def defend(self, target: EditableTarget, protected: Sequence[Case], context: Context) -> Mapping[str, torch.Tensor]:
+        return target.model.state_dict()
+
+
+def test_attacks_and_defenses_have_one_base() -> None:
+    assert issubclass(Attack, Method)
+    assert issubclass(TargetDefense, Defense)
+    assert issubclass(Defense, Method)
+    assert not issubclass(Defense, Attack)
+    assert Protects.Params is Params
+    assert Protects(Params(number=5)).params.number == 5
+    assert Protects().knowledge == Knowledge.NAME
+    assert Mine().knowledge == Knowledge.NAME
+
+
+def test_a_defense_never_knows_who_is_a_member() -> None:
+    for field in ("knowledge", "optional_knowledge"):
+        values = {"name": "x", "version": "1", "title": "X", "knowledge": Knowledge.NAME}
+        with pytest.raises(ValidationError, match="never learns who is a member"):
+            DefenseCard.model_validate(values | {field: Knowledge.NAME | Knowledge.CALIBRATION_LABELS})
+
+
+def test_a_defense_has_no_access_and_no_track_to_declare() -> None:
+    with pytest.raises(ValidationError, match="Extra inputs"):
+        DefenseCard(name="x", version="1", title="X", knowledge=Knowledge.NAME, access=Access.WEIGHTS)  # type: ignore[call-arg]
+    assert not hasattr(DefenseCard, "track")
+
+
+def test_an_attack_says_what_it_asks_for() -> None:
+    with pytest.raises(ValidationError, match="access"):
+        MethodCard(name="x", version="1", title="X", knowledge=Knowledge.NAME)  # type: ignore[call-arg]
+
+
+def score(self: Any, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
+    return Scores(np.zeros(len(cases)))
+
+
+@pytest.mark.parametrize(
+    ("base", "members", "says"),
+    [
+        (Attack[Params], {"score": score}, r"Wrong has no card\. Set `card = MethodCard"),
+        (TargetDefense[Params], {"defend": score}, r"Wrong has no card\. Set `card = DefenseCard"),
+        (Defense[Params], {}, r"Wrong has no card\. Set `card = DefenseCard"),
+        (Attack[Params], {"score": score, "card": "x"}, "card of Wrong is a str, not a MethodCard"),
+        (Attack[Params], {"score": score, "card": Protects.card}, "is a DefenseCard, not a MethodCard"),
+        (TargetDefense[Params], {"defend": score, "card": Mine.card}, "is a MethodCard, not a DefenseCard"),
+        (Attack, {"score": score, "card": Mine.card}, "Wrong does not name its parameters"),
+        (Attack[int], {"score": score, "card": Mine.card}, "Wrong does not name its parameters"),  # type: ignore[type-var]
+        (
+            Attack[Params],
+            {"score": score, "card": card(presets={"paper": {"number": 0}})},
+            "preset 'paper' of Wrong does not fit its parameters: number: Input should be greater",
+        ),
+        (
+            TargetDefense[Params],
+            {"defend": score, "card": Protects.card.model_copy(update={"presets": {"loud": {"colour": "red"}}})},
+            "preset 'loud' of Wrong does not fit its parameters: colour: Extra inputs",
+        ),
+    ],
+)
+def test_a_class_that_says_too_little_is_refused_when_it_is_written(base: Any, members: Any, says: str) -> None:
+    import types
+
+    with pytest.raises(MethodError, match=says):
+        types.new_class("Wrong", (base,), {}, lambda body: body.update(members))
+
+
+def test_a_base_class_of_one_s_own_needs_no_card() -> None:
+    own = TypeVar("own", bound=MethodParams)
+
+    class Family(Attack[own], Generic[own]):
+        def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
+            return Scores(np.zeros(len(cases)))
+
+    class Child(Family[Params]):
+        card = card(name="child")
+
+    class Grandchild(Child):
+        card = card(name="grandchild")
+
+    assert Child.Params is Grandchild.Params is Params
+    assert Grandchild().params.number == 3
+
+
+def test_parameters_are_typed_for_whoever_writes_a_method(tmp_path: Path) -> None:
+    """The types of a stranger's code are checked as strictly as ours."""
+    plugin = ROOT / "tests" / "plugin_package" / "src" / "idbench_sample"
+    probe = tmp_path / "probe.py"
+    probe.write_text(
+        "from typing import assert_type\n"
+        "from idbench.api import Attack, MethodParams, TargetDefense\n"
+        "class Own(MethodParams):\n"
+        "    number: int = 3\n"
+        "def look(one: Attack[Own], other: TargetDefense[Own]) -> None:\n"
+        "    assert_type(one.params, Own)\n"
+        "    assert_type(other.params, Own)\n"
+        "    assert_type(one.params.number, str)  # wrong\n"
+        "    other.params.colour  # wrong\n"
+        "class Odd(Attack[int]):  # wrong\n"
+        "    pass\n"
+    )
+    files = [str(probe), str(plugin / "good.py"), str(plugin / "defenses.py")]
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--config-file", "pyproject.toml", "--no-error-summary", *files],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    wrong = [place for place, line in enumerate(probe.read_text().splitlines(), 1) if line.endswith("# wrong")]
+    found = re.findall(r"(\w+)\.py:(\d+): error", done.stdout)
+    assert found == [("probe", str(place)) for place in wrong], done.stdout + done.stderr
+    for words in ('Expression is of type "int", not "str"', 'has no attribute "colour"', '"int"'):
+        assert words in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """The only thing a method author imports."""
 
-from idbench.api.card import Choice, MethodCard, MethodParams
+from idbench.api.card import Card, Choice, DefenseCard, MethodCard, MethodParams
 from idbench.api.cases import AuxiliaryPerson, Calibration, Case, Pair, Photo, Scores
+from idbench.api.defense import Defense, TargetDefense
 from idbench.api.errors import (
     AccessViolation,
     DataError,
@@ -11,8 +12,8 @@ from idbench.api.errors import (
     TargetError,
     TimeLimitExceeded,
 )
-from idbench.api.method import Attack, Context, Progress, Reporter, Silent
-from idbench.api.target import TargetInfo, TargetView
+from idbench.api.method import Attack, Context, Method, Progress, Reporter, Silent
+from idbench.api.target import EditableTarget, TargetInfo, TargetView
 from idbench.api.words import Access, Knowledge, Track, names_of, track_of
 
 __all__ = [
@@ -21,13 +22,18 @@ __all__ = [
     "Attack",
     "AuxiliaryPerson",
     "Calibration",
+    "Card",
     "Case",
     "Choice",
     "Context",
     "DataError",
+    "Defense",
+    "DefenseCard",
+    "EditableTarget",
     "IdbenchError",
     "InvalidScores",
     "Knowledge",
+    "Method",
     "MethodCard",
     "MethodError",
     "MethodParams",
@@ -37,6 +43,7 @@ __all__ = [
     "Reporter",
     "Scores",
     "Silent",
+    "TargetDefense",
     "TargetError",
     "TargetInfo",
     "TargetView",

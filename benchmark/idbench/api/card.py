@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -13,38 +13,40 @@ _NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 
 
 class MethodParams(BaseModel):
-    """Parameters of a method: frozen, closed, every field documented with its unit and range through `Field(...)`."""
+    """Parameters of a method: immutable, unknown names refused, NaN and infinity too.
+
+    Every field states its meaning, unit and range through `Field(..., description=...)`.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class Choice(BaseModel):
-    """Something that the source leaves open and this implementation had to choose."""
+    """Something that the source leaves open and that this implementation had to choose."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    what: str
-    chosen: str
-    why: str
+    what: str = Field(description="what the source does not say")
+    chosen: str = Field(description="what this implementation does")
+    why: str = Field(description="the reason")
 
 
-class MethodCard(BaseModel):
-    """What a method is, where it comes from, and what it asks for. Unknown keys are refused; unknown facts are None."""
+class Card(BaseModel):
+    """What every method says about itself. Unknown keys are refused; unknown facts are None."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
     name: str = Field(description="how it is called on the command line: lower case, digits, hyphens")
     version: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$", description="changes whenever the scores may change"
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$", description="changes whenever the results may change"
     )
     title: str = Field(min_length=1, description="one line for people")
     summary: str = Field(default="", description="what it does, in a few sentences")
-    paper: str | None = Field(default=None, description="reference of the source; None for a baseline of ours")
-    url: str | None = None
-    access: Access
-    knowledge: Knowledge
+    paper: str | None = Field(default=None, description="reference of the source; None for a method of our own")
+    url: str | None = Field(default=None, description="where to read more, e.g. the released code")
+    knowledge: Knowledge = Field(description="what data it is given; anything else raises `AccessViolation`")
     optional_knowledge: Knowledge = Field(
-        default=Knowledge.NONE, description="used only when a parameter asks for it; see Attack.knowledge"
+        default=Knowledge.NONE, description="given only when a parameter asks for it; see `Method.knowledge`"
     )
     choices: tuple[Choice, ...] = Field(default=(), description="what the source leaves open and what was chosen")
     presets: dict[str, dict[str, Any]] = Field(
@@ -55,18 +57,34 @@ class MethodCard(BaseModel):
     @classmethod
     def _check_name(cls, name: str) -> str:
         if not _NAME.match(name):
-            raise ValueError(f"{name!r} is no method name: lower-case letters and digits, joined by single hyphens")
+            raise ValueError(
+                f"{name!r} is not a method name: use lower-case letters and digits, joined by single hyphens"
+            )
         return name
+
+
+class MethodCard(Card):
+    """The card of an attack: what it is, where it comes from, what it knows, and what it asks of the target."""
+
+    access: Access = Field(description="what it may ask of the target; anything else raises `AccessViolation`")
 
     @property
     def track(self) -> Track:
-        """The board on which the method competes."""
+        """The board on which the attack competes."""
         return track_of(self.access, self.knowledge)
 
     @property
     def blind(self) -> bool:
-        """Whether the method never asks the target anything."""
+        """Whether the attack never asks the target anything."""
         return self.access is Access.NONE
 
 
-Seconds = Annotated[float, Field(ge=0)]
+class DefenseCard(Card):
+    """The card of a defense: what it is, where it comes from, and what the defender knows."""
+
+    @field_validator("knowledge", "optional_knowledge")
+    @classmethod
+    def _check_knowledge(cls, knowledge: Knowledge) -> Knowledge:
+        if Knowledge.CALIBRATION_LABELS in knowledge:
+            raise ValueError("a defense never learns who is a member, so it cannot know CALIBRATION_LABELS")
+        return knowledge

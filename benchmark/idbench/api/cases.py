@@ -1,4 +1,4 @@
-"""What an attack sees and what it returns: photos, cases, calibration, scores."""
+"""What a method is given and what an attack returns: photos, cases, calibration, scores."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Photo:
     """One picture, decoded when asked for, without file name or metadata.
 
     Args:
-        digest: hash of the pixels; equal pixels have equal digests (the key of every cache).
-        load: returns the pixels.
+        digest: hexadecimal hash of the pixels; equal pixels have equal digests (the key of every cache).
+        load: returns the pixels, uint8 (height, width, 3).
     """
 
     __slots__ = ("_load", "digest")
@@ -29,7 +29,7 @@ class Photo:
         self._load = load
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Pixels: uint8, shape (height, width, 3), RGB. Decoded anew each time, so that memory stays small."""
+        """Pixels in 0..255, uint8 (height, width, 3), RGB. Decoded anew each time, so that memory stays small."""
         return self._load()
 
     def __eq__(self, other: object) -> bool:
@@ -43,10 +43,12 @@ class Photo:
 
 
 class Case:
-    """What an attack sees of one identity.
+    """What a method is given of one identity: a person whom an attack scores, or whom a defense protects.
 
-    The id is drawn anew for each run; it says nothing about the person. Reading what the method's card does not
-    declare raises `AccessViolation`.
+    Args:
+        id: drawn anew for each run; it says nothing about the person.
+        name: None if the method's card does not declare Knowledge.NAME.
+        photos: None if the method's card does not declare Knowledge.PHOTOS.
     """
 
     __slots__ = ("_name", "_photos", "id")
@@ -58,7 +60,11 @@ class Case:
 
     @property
     def name(self) -> str:
-        """The person's full name; needs Knowledge.NAME."""
+        """The person's full name; needs Knowledge.NAME.
+
+        Raises:
+            AccessViolation: the card does not declare it.
+        """
         if self._name is None:
             raise AccessViolation(
                 "The method read a name that its card does not declare.", hint="Add Knowledge.NAME to the card."
@@ -67,7 +73,11 @@ class Case:
 
     @property
     def photos(self) -> tuple[Photo, ...]:
-        """Photos of the person that are in no training set; needs Knowledge.PHOTOS. May be empty."""
+        """Photos of the person that are in no training set; needs Knowledge.PHOTOS. May be empty.
+
+        Raises:
+            AccessViolation: the card does not declare it.
+        """
         if self._photos is None:
             raise AccessViolation(
                 "The method read photos that its card does not declare.", hint="Add Knowledge.PHOTOS to the card."
@@ -80,7 +90,12 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """A photo and its caption, known to everybody, showing nobody under test."""
+    """A photo and its caption, known to everybody, showing nobody under test.
+
+    Args:
+        photo: of somebody or something.
+        caption: one line of text.
+    """
 
     photo: Photo
     caption: str
@@ -90,8 +105,8 @@ class Pair:
 class AuxiliaryPerson:
     """A person like those in a target's training data, and not under test.
 
-    Depending on the split such people are in no target at all, or in the background of every one: either way they say
-    nothing of who is a member.
+    Depending on the split, such people are in no target at all or in the background of every one: either way they say
+    nothing about who is a member.
 
     Args:
         name: as in the captions; may be empty where these do not agree on one.
@@ -103,7 +118,12 @@ class AuxiliaryPerson:
 
 
 class Calibration:
-    """Identities apart from those under test, with labels for methods that declare Knowledge.CALIBRATION_LABELS."""
+    """Identities apart from those under test, with labels for methods that declare Knowledge.CALIBRATION_LABELS.
+
+    Args:
+        cases: n identities.
+        members: whether each is a member, bool (n,); None if the method's card does not declare the labels.
+    """
 
     __slots__ = ("_members", "cases")
 
@@ -113,7 +133,11 @@ class Calibration:
 
     @property
     def members(self) -> NDArray[np.bool_]:
-        """Whether each calibration case is a member: bool array (n,); needs Knowledge.CALIBRATION_LABELS."""
+        """Whether each calibration case is a member, bool (n,); needs Knowledge.CALIBRATION_LABELS.
+
+        Raises:
+            AccessViolation: the card does not declare it.
+        """
         if self._members is None:
             raise AccessViolation(
                 "The method read calibration labels that its card does not declare.",
@@ -142,10 +166,13 @@ class Scores:
     details: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     def checked(self, n_cases: int) -> Scores:
-        """The same scores with every array in its declared type.
+        """The same scores with every array in its declared type, and NaN where the method abstains.
 
         Args:
             n_cases: how many cases were given.
+
+        Returns:
+            scores whose `abstained` is never None.
 
         Raises:
             InvalidScores: wrong length, not numbers, NaN or infinite where the method does not abstain.

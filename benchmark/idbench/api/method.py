@@ -1,4 +1,4 @@
-"""The base class of every attack, and what surrounds it while it runs."""
+"""The base class of every method, the attack, and what surrounds a method while it runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
 
 import numpy as np
+from pydantic import ValidationError
 
-from idbench.api.card import MethodCard, MethodParams
+from idbench.api.card import Card, MethodCard, MethodParams
 from idbench.api.cases import AuxiliaryPerson, Calibration, Case, Pair, Scores
 from idbench.api.target import TargetView
 from idbench.api.words import Knowledge
@@ -22,26 +23,32 @@ T = TypeVar("T")
 
 
 class Progress(Protocol):
-    """Tells a person how far the work is."""
+    """Shows a person how far the work is."""
 
     def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-        """Pass items on while a bar with the time left moves."""
+        """Pass items on while a bar with the time left moves.
+
+        Args:
+            items: whatever is worked on.
+            description: a few words, e.g. "asking".
+            total: how many items there are; None: counted first, which draws all of them.
+        """
         ...
 
     def update(self, done: float, total: float, description: str) -> None:
-        """Say that `done` of `total` units are finished."""
+        """Report that `done` of `total` units are finished, 0 <= done <= total, in any unit."""
         ...
 
 
 class Reporter(ABC):
-    """A progress reporter that needs to know only how to show `update`."""
+    """A progress reporter that only has to define how `update` is shown."""
 
     @abstractmethod
     def update(self, done: float, total: float, description: str) -> None:
-        """Say that `done` of `total` units are finished."""
+        """Report that `done` of `total` units are finished, 0 <= done <= total, in any unit."""
 
     def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-        """Pass items on and say how many are finished."""
+        """Pass items on and report how many are finished; see `Progress.track`."""
         if total is None:
             items = list(items)
             total = len(items)
@@ -52,7 +59,7 @@ class Reporter(ABC):
 
 
 class Silent(Reporter):
-    """A progress reporter that says nothing."""
+    """A progress reporter that shows nothing."""
 
     def update(self, done: float, total: float, description: str) -> None:
         """Do nothing."""
@@ -63,11 +70,11 @@ class Context:
     """What surrounds a method while it runs.
 
     Args:
-        seed: non-negative; the only source of chance. `rng()` makes generators from it.
-        device: e.g. `cpu`, `cuda:0`.
-        cache: a folder of the method's own, kept between runs; may be emptied at any time.
-        progress: tells a person how far the work is.
-        candidates: every name that the attacker considers possible; read through `candidate_names`.
+        seed: non-negative; the only source of randomness. `rng()` makes generators from it.
+        device: where to compute, as torch names it, e.g. `cpu`, `cuda:0`.
+        cache: the method's own folder, kept between runs; may be emptied at any time.
+        progress: shows a person how far the work is.
+        candidates: every name that the method considers possible; read through `candidate_names`.
         pairs: read through `public_pairs`.
         auxiliary: read through `auxiliary_people`.
     """
@@ -81,13 +88,21 @@ class Context:
     auxiliary: tuple[AuxiliaryPerson, ...] | None = None
 
     def rng(self, *labels: int | str) -> np.random.Generator:
-        """A generator that depends on the run's seed and on the labels, so that parts do not disturb each other."""
+        """A generator that depends on the run's seed and on the labels alone, so that parts do not disturb each other.
+
+        Args:
+            labels: what the randomness is for, e.g. `rng("noise", case.name)`.
+        """
         words = [byte for label in labels for byte in str(label).encode() + b"/"]
         return np.random.default_rng(np.random.SeedSequence([self.seed, *words]))
 
     @property
     def candidate_names(self) -> tuple[str, ...]:
-        """Names that the attacker considers possible, those of the cases among them; needs CANDIDATE_NAMES."""
+        """Names that are considered possible, those of the cases among them; needs CANDIDATE_NAMES.
+
+        Raises:
+            AccessViolation: the card does not declare it.
+        """
         if self.candidates is None:
             raise AccessViolation(
                 "The method read candidate names that its card does not declare.",
@@ -97,7 +112,11 @@ class Context:
 
     @property
     def public_pairs(self) -> tuple[Pair, ...]:
-        """Photos with captions that show nobody under test; needs PUBLIC_PAIRS. May be empty."""
+        """Photos with captions that show nobody under test; needs PUBLIC_PAIRS. May be empty.
+
+        Raises:
+            AccessViolation: the card does not declare it.
+        """
         if self.pairs is None:
             raise AccessViolation(
                 "The method read public pairs that its card does not declare.",
@@ -107,7 +126,11 @@ class Context:
 
     @property
     def auxiliary_people(self) -> tuple[AuxiliaryPerson, ...]:
-        """People to train shadow models on, none of them under test; needs AUXILIARY_PEOPLE."""
+        """People to train shadow models on, none of them under test; needs AUXILIARY_PEOPLE.
+
+        Raises:
+            AccessViolation: the card does not declare it.
+        """
         if self.auxiliary is None:
             raise AccessViolation(
                 "The method read auxiliary people that its card does not declare.",
@@ -116,16 +139,25 @@ class Context:
         return self.auxiliary
 
 
-class Attack(ABC, Generic[P]):
-    """A method that scores cases; higher = more likely a member.
+class Method(ABC, Generic[P]):
+    """What attacks and defenses have in common: a card, parameters with presets, and what they may know.
 
-    A subclass names its parameters once, `class Mine(Attack[MineParams])`, and sets `card`. One object serves one run:
-    `fit` may keep what it learns in attributes. torch and other heavy packages are imported inside functions or in
+    A method derives from a child of this class, not from this class itself. It names its parameters once, e.g.
+    `class Mine(Attack[MineParams])`, and sets `card`; `self.params` is then a `MineParams`. One object serves one run:
+    it may keep what it learns in attributes. torch and other heavy packages are imported inside functions or in
     modules that these import, so that listing methods stays fast.
+
+    Args:
+        params: None for the defaults.
+
+    Raises:
+        MethodError: when the class is created: it has no card of the right kind, does not name its parameters, or has
+            a preset that does not fit them.
     """
 
-    card: ClassVar[MethodCard]
+    card: ClassVar[Card]
     Params: ClassVar[type[MethodParams]]
+    _card_type: ClassVar[type[Card]] = Card
 
     def __init__(self, params: P | None = None) -> None:
         if params is None:
@@ -135,30 +167,75 @@ class Attack(ABC, Generic[P]):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        for base in getattr(cls, "__orig_bases__", ()):
-            if (
-                get_origin(base) is not None
-                and inspect.isclass(get_origin(base))
-                and issubclass(get_origin(base), Attack)
-            ):
+        for base in cls.__dict__.get("__orig_bases__", ()):
+            origin = get_origin(base)
+            if inspect.isclass(origin) and issubclass(origin, Method) and "Params" not in cls.__dict__:
                 (argument,) = get_args(base)
                 if inspect.isclass(argument) and issubclass(argument, MethodParams):
                     cls.Params = argument
-        if not inspect.isabstract(cls) and not isinstance(getattr(cls, "card", None), MethodCard):
-            raise MethodError(f"{cls.__name__} has no card.", hint="Set `card = MethodCard(...)` in the class.")
+        is_open = bool(getattr(cls, "__parameters__", ()))  # its parameters are still a type variable
+        if not is_open and not inspect.isabstract(cls):
+            _check_declarations(cls)
 
     @property
     def knowledge(self) -> Knowledge:
-        """What the method needs to know with its present parameters; override where a parameter asks for more."""
+        """What the method needs to know with its present parameters; override where a parameter asks for more.
+
+        Never more than the card's `knowledge` and `optional_knowledge` together.
+        """
         return self.card.knowledge
 
+
+def _check_declarations(kind: type[Method[Any]]) -> None:
+    """Refuse a class that says too little about itself, or contradicts itself, as soon as it is written."""
+    card, wanted, name = getattr(kind, "card", None), kind._card_type.__name__, kind.__name__
+    if card is None:
+        raise MethodError(f"{name} has no card.", hint=f"Set `card = {wanted}(...)` in the class.")
+    if not isinstance(card, kind._card_type):
+        raise MethodError(f"The card of {name} is a {type(card).__name__}, not a {wanted}.", hint=f"Use {wanted}.")
+    params = getattr(kind, "Params", None)
+    if not (inspect.isclass(params) and issubclass(params, MethodParams)):
+        raise MethodError(
+            f"{name} does not name its parameters.",
+            hint="Write the class of its parameters in brackets behind the base class; [MethodParams] if it has none.",
+        )
+    for preset, values in card.presets.items():
+        try:
+            params.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"]) or "parameters"
+            raise MethodError(
+                f"The preset {preset!r} of {name} does not fit its parameters: {where}: {first['msg']}.",
+                hint="Correct the card's presets.",
+            ) from error
+
+
+class Attack(Method[P]):
+    """A method that scores cases; higher = more likely a member. It runs in a process that holds nobody's label."""
+
+    card: ClassVar[MethodCard]
+    _card_type = MethodCard
+
     def fit(self, target: TargetView, calibration: Calibration, context: Context) -> None:
-        """Prepare: references, detectors, thresholds. Optional; called once, before `score`."""
+        """Prepare: references, detectors, thresholds. Optional; called once, before `score`.
+
+        Args:
+            target: what the card's access allows, counted.
+            calibration: identities apart from those under test; with labels if the card declares CALIBRATION_LABELS.
+            context: seed, device, cache, progress, and whatever else the card declares.
+        """
 
     @abstractmethod
     def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
         """Score each case, in order.
 
-        The cases hold the calibration identities too, mixed among the others and not marked: their scores choose the
-        operating threshold.
+        Args:
+            target: what the card's access allows, counted.
+            cases: n identities, in an order that says nothing. They hold the calibration identities too, mixed among
+                the others and not marked: their scores choose the operating threshold.
+            context: as in `fit`.
+
+        Returns:
+            n scores, finite wherever the attack does not abstain; see `Scores`.
         """

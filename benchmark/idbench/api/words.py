@@ -14,12 +14,15 @@ class Access(Flag):
     SIMILARITY = auto()
     """The cosine between a photo and a text."""
     TEXT_EMBEDDING = auto()
+    """The embedding of a text."""
     IMAGE_EMBEDDING = auto()
+    """The embedding of a photo or of an image of the method's own."""
     GRADIENT = auto()
     """Gradients of the similarity with respect to an input image."""
     WEIGHTS = auto()
+    """The model itself."""
     TRAIN_SHADOWS = auto()
-    """Training look-alike models with the target's recipe."""
+    """Training models of the target's architecture by its recipe."""
 
 
 class Knowledge(Flag):
@@ -27,9 +30,13 @@ class Knowledge(Flag):
 
     NONE = 0
     NAME = auto()
+    """The full name of each person."""
     PHOTOS = auto()
+    """Photos of each person that are in no training set."""
     CANDIDATE_NAMES = auto()
+    """Every name that is considered possible."""
     CALIBRATION_LABELS = auto()
+    """Who is a member among people apart from those under test."""
     PUBLIC_PAIRS = auto()
     """Pairs of a photo and a caption that show nobody under test."""
     AUXILIARY_PEOPLE = auto()

@@ -204,13 +204,13 @@ def audit(
     from idbench.runner.audit import audit as run_audit
     from idbench.runner.audit import trio_of
     from idbench.runner.execute import Options
-    from idbench.runner.registry import list_attacks
+    from idbench.runner.registry import ATTACKS
     from idbench.splits import load_split
 
     methods = method or [
         entry.name
-        for entry in list_attacks()
-        if entry.card is not None and Access.TRAIN_SHADOWS not in entry.card.access
+        for entry in ATTACKS.entries()
+        if entry.value is not None and Access.TRAIN_SHADOWS not in entry.value.card.access
     ]
     with console.bars() as progress:
         loaded = load_split(split, progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import typer
 
@@ -78,15 +79,18 @@ def _cache(_: object) -> Iterator[tuple[bool, str]]:
 
 
 def _plugins(_: object) -> Iterator[tuple[bool, str]]:
-    from idbench.runner.registry import list_attacks
-    from idbench.targets import broken_targets
+    from idbench.plugins import Registry
+    from idbench.runner.registry import ATTACKS, DEFENSES
+    from idbench.splits import SPLITS
+    from idbench.targets import TARGETS
 
-    for entry in list_attacks():
-        if entry.card is None:
-            yield False, f"method {entry.name} is unavailable: {entry.reason}"
-    for name, reason in broken_targets().items():
-        yield False, f"target {name} is unavailable: {reason}"
-    yield True, f"{sum(entry.card is not None for entry in list_attacks())} methods can be used"
+    groups: tuple[Registry[Any], ...] = (ATTACKS, DEFENSES, SPLITS, TARGETS)
+    for group in groups:
+        entries = group.entries()
+        for entry in entries:
+            if entry.value is None:
+                yield False, f"{group.kind} {entry.name} is unavailable: {entry.reason}"
+        yield True, f"{sum(entry.value is not None for entry in entries)} {group.kind}s can be used"
 
 
 def _targets(_: object) -> Iterator[tuple[bool, str]]:

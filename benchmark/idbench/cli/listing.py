@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from idbench.cli import console, options, text
-from idbench.errors import IdbenchError, UnknownNameError
+from idbench.errors import UnknownNameError
 
-_KINDS = ("methods", "splits", "targets", "runs", "studies")
+if TYPE_CHECKING:
+    from idbench.targets import TargetSpec
+
+_KINDS = ("methods", "defenses", "splits", "targets", "runs", "studies")
 
 
 def listing(
     kind: Annotated[
-        str, typer.Argument(help="methods, splits, targets, runs or studies; nothing: the first three.")
+        str, typer.Argument(help="methods, defenses, splits, targets, runs or studies; nothing: the first four.")
     ] = "",
     results: options.Results = options.RESULTS,
     json: options.Json = False,
 ) -> None:
-    """List methods, splits, targets, runs and studies."""
+    """List methods, defenses, splits, targets, runs and studies."""
     if kind and kind not in _KINDS:
         raise UnknownNameError("kind of thing to list", kind, _KINDS)
     if kind == "runs":
         options.check_results(results)
-    kinds = [kind] if kind else list(_KINDS[:3])
+    kinds = [kind] if kind else list(_KINDS[:4])
     rows = {name: _ROWS[name](results) for name in kinds}
     if json:
         console.write_json(rows if not kind else rows[kind])
@@ -39,11 +42,11 @@ def listing(
 
 def _methods(_: object) -> list[dict[str, Any]]:
     from idbench.api import names_of
-    from idbench.runner.registry import list_attacks
+    from idbench.runner.registry import ATTACKS
 
     rows = []
-    for entry in list_attacks():
-        card = entry.card
+    for entry in ATTACKS.entries():
+        card = entry.value.card if entry.value is not None else None
         rows.append(
             {
                 "name": entry.name,
@@ -57,21 +60,38 @@ def _methods(_: object) -> list[dict[str, Any]]:
     return rows
 
 
-def _splits(_: object) -> list[dict[str, Any]]:
-    from idbench.splits import find_recipe, split_names
+def _defenses(_: object) -> list[dict[str, Any]]:
+    from idbench.api import names_of
+    from idbench.runner.registry import DEFENSES
 
     rows = []
-    for name in split_names():
-        try:
-            recipe = find_recipe(name)
-            rows.append({"name": name, "version": str(recipe.version), "title": recipe.title})
-        except IdbenchError as error:
-            rows.append({"name": name, "version": "unavailable", "title": error.message})
+    for entry in DEFENSES.entries():
+        card = entry.value.card if entry.value is not None else None
+        rows.append(
+            {
+                "name": entry.name,
+                "version": card.version if card else "unavailable",
+                "knows": ", ".join(names_of(card.knowledge)) or "nothing" if card else "",
+                "title": card.title if card else entry.reason,
+                "from": entry.distribution,
+            }
+        )
+    return rows
+
+
+def _splits(_: object) -> list[dict[str, Any]]:
+    from idbench.splits import SPLITS
+
+    rows = []
+    for entry in SPLITS.entries():
+        recipe = entry.value
+        version, title = ("unavailable", entry.reason) if recipe is None else (str(recipe.version), recipe.title)
+        rows.append({"name": entry.name, "version": version, "title": title})
     return rows
 
 
 def _targets(_: object) -> list[dict[str, Any]]:
-    from idbench.targets import broken_targets, is_ready, list_targets
+    from idbench.targets import broken_targets, list_targets
 
     rows = [
         {
@@ -80,7 +100,7 @@ def _targets(_: object) -> list[dict[str, Any]]:
             "architecture": t.architecture_name,
             "trained on": t.corpus or "unknown",
             "control for": ", ".join(t.control_for) or "-",
-            "title": t.title if is_ready(t) else f"{t.title} (not trained yet: bench target train {t.name})",
+            "title": _title(t),
         }
         for t in list_targets()
     ]
@@ -90,6 +110,17 @@ def _targets(_: object) -> list[dict[str, Any]]:
             | {"name": name, "title": reason}
         )
     return rows
+
+
+def _title(target: TargetSpec) -> str:
+    from idbench.targets import TrainedHere, is_ready
+
+    if is_ready(target):
+        return target.title
+    missing = (
+        f"trained yet: bench target train {target.name}" if isinstance(target.weights, TrainedHere) else "made yet"
+    )
+    return f"{target.title} (not {missing})"
 
 
 def _runs(results: Any) -> list[dict[str, Any]]:
@@ -119,4 +150,11 @@ def _studies(_: object) -> list[dict[str, Any]]:
     return list(study_rows())
 
 
-_ROWS = {"methods": _methods, "splits": _splits, "targets": _targets, "runs": _runs, "studies": _studies}
+_ROWS = {
+    "methods": _methods,
+    "defenses": _defenses,
+    "splits": _splits,
+    "targets": _targets,
+    "runs": _runs,
+    "studies": _studies,
+}

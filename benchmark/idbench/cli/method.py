@@ -50,10 +50,10 @@ def new(
 
 def _check_free(name: str) -> None:
     """Refuse a name that is a method already, or whose package Python could not import or would mistake for another."""
-    from idbench import plugins
+    from idbench.runner.registry import ATTACKS, DEFENSES
 
     package = name.replace("-", "_")
-    if name in plugins.find(plugins.ATTACKS):
+    if name in (*ATTACKS.names(), *DEFENSES.names()):
         raise IdbenchError(f"There is a method {name!r} already.", hint="Choose another name.")
     if keyword.iskeyword(package) or keyword.issoftkeyword(package):
         raise IdbenchError(f"{package!r} is a word of the Python language.", hint="Choose another name.")
@@ -68,10 +68,10 @@ def check(
     json: options.Json = False,
 ) -> None:
     """Run a method on a few dozen fictional people and see whether it keeps the contract."""
-    from idbench import plugins
     from idbench.runner.checking import check_method
+    from idbench.runner.registry import ATTACKS
 
-    plugins.get(plugins.ATTACKS, name, "attack")
+    ATTACKS.plugin(name)
     with console.bars() as progress:
         checks = list(check_method(name, time_limit, progress))
     if json:

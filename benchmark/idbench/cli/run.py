@@ -106,13 +106,13 @@ def _grid(
 ) -> tuple[Grid, dict[str, str]]:
     """The grid that a person typed, and which methods `all` leaves out, with the reason."""
     from idbench.runner.grid import make_grid, unable
-    from idbench.runner.registry import list_attacks, load_attack, make_attack
+    from idbench.runner.registry import ATTACKS, load_attack, make_method
     from idbench.splits import load_split
 
-    usable = [entry.name for entry in list_attacks() if entry.card is not None] if "all" in method else []
+    usable = [entry.name for entry in ATTACKS.entries() if entry.value is not None] if "all" in method else []
     methods = list(dict.fromkeys(name for given in method for name in (usable if given == "all" else [given])))
     for name in methods:  # a mistyped word is reported at once, not after a split was built
-        make_attack(load_attack(name), preset, params)
+        make_method(load_attack(name), preset, params)
     loaded = load_split(split, progress)
     # `all` means all that can run here; for a method that was named, an error says why it cannot.
     left_out = unable(loaded, target, [name for name in usable if name not in method])

@@ -1,4 +1,4 @@
-"""`bench show`: one method, split, target or run in full."""
+"""`bench show`: one attack, defense, split, target or run in full."""
 
 from __future__ import annotations
 
@@ -7,29 +7,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from idbench import plugins
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError, RecordError, UnknownNameError
 from idbench.storage import is_there
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from idbench.results import Environment
+    from idbench.runner.registry import Registered, RegisteredAttack, RegisteredDefense
 
 
 def show(
-    what: Annotated[str, typer.Argument(help="Name of a method, split or target; or a run: its path or id.")],
+    what: Annotated[str, typer.Argument(help="Name of a method, defense, split or target; or a run: its path or id.")],
     plot: Annotated[
         Path | None, typer.Option(help="For a run: write ROC and score histogram here (FILE.png and FILE.svg).")
     ] = None,
     results: options.Results = options.RESULTS,
     json: options.Json = False,
 ) -> None:
-    """Show everything about a method, split, target or run."""
+    """Show everything about a method, defense, split, target or run."""
+    from idbench.runner.registry import ATTACKS, DEFENSES, load_attack, load_defense
     from idbench.splits import split_names
     from idbench.targets import list_targets, resolve_target
 
-    if what in plugins.find(plugins.ATTACKS):
-        _method(what, json)
+    if what in (attacks := ATTACKS.names()):
+        _attack(load_attack(what), json)
+    elif what in (defenses := DEFENSES.names()):
+        _defense(load_defense(what), json)
     elif what in (names := split_names()):
         _split(what, json)
     elif what in (targets := [t.name for t in list_targets()]) or ":" in what:
@@ -41,41 +46,58 @@ def show(
         except RecordError as error:
             if not what.strip() or is_there(Path(what)) or "may be any of" in error.message:
                 raise
-            known = [*plugins.find(plugins.ATTACKS), *names, *targets]
-            raise UnknownNameError("method, split, target or run", what, known) from error
+            known = [*attacks, *defenses, *names, *targets]
+            raise UnknownNameError("method, defense, split, target or run", what, known) from error
 
 
-def _method(name: str, json: bool) -> None:
+def _attack(registered: RegisteredAttack, json: bool) -> None:
     from idbench.api import names_of
-    from idbench.runner.registry import load_attack
 
-    registered = load_attack(name)
     card = registered.card
+    flags = {"access": names_of(card.access), "knowledge": names_of(card.knowledge), "track": card.track.value}
+    facts = (("track", card.track.value), ("asks the target for", ", ".join(names_of(card.access)) or "nothing"))
+    _method(registered, facts, flags, "bench run --param NAME=VALUE", json)
+
+
+def _defense(registered: RegisteredDefense, json: bool) -> None:
+    from idbench.api import names_of
+
+    _method(registered, (), {"knowledge": names_of(registered.kind.card.knowledge)}, "NAME=VALUE", json)
+
+
+def _method(
+    registered: Registered[Any],
+    facts: Sequence[tuple[str, str]],
+    flags: dict[str, Any],
+    how: str,
+    json: bool,
+) -> None:
+    """Card and parameters; `facts` and `flags` are what attacks and defenses do not have in common."""
+    from idbench.api import Card, names_of
+
+    card: Card = registered.kind.card
     schema = registered.kind.Params.model_json_schema()
     if json:
         dumped = card.model_dump(mode="json", exclude={"access", "knowledge", "optional_knowledge"})
-        flags = {"access": names_of(card.access), "knowledge": names_of(card.knowledge), "track": card.track.value}
         console.write_json(dumped | flags | {"parameters": schema.get("properties", {})})
         return
     console.say(f"{card.name} {card.version}: {card.title}\n")
     if card.summary:
         console.say(card.summary + "\n")
-    facts = (
-        ("paper", card.paper or "none: a baseline of this benchmark"),
-        ("track", card.track.value),
-        ("asks the target for", ", ".join(names_of(card.access)) or "nothing"),
+    rest = (
         ("knows", ", ".join(names_of(card.knowledge)) or "nothing"),
         ("may also use", ", ".join(names_of(card.optional_knowledge)) or "nothing"),
         ("presets", ", ".join(card.presets) or "none"),
         ("from", registered.plugin.distribution),
     )
-    console.table("", ("fact", "value"), facts)
+    paper = ("paper", card.paper or "none: a baseline of this benchmark")
+    console.table("", ("fact", "value"), (paper, *facts, *rest))
     rows = [
         (field, _kind(details), str(details.get("default", "-")), str(details.get("description", "")))
         for field, details in schema.get("properties", {}).items()
     ]
     if rows:
-        console.table("parameters (bench run --param NAME=VALUE)", ("name", "type", "default", "meaning"), rows)
+        console.table(f"parameters ({how})", ("name", "type", "default", "meaning"), rows)
     if card.choices:
         console.table(
             "what the source leaves open", ("what", "chosen", "why"), [(c.what, c.chosen, c.why) for c in card.choices]

@@ -1,46 +1,42 @@
-"""Finds attacks, checks that they are what they say, and makes their parameters."""
+"""Attacks and defenses: finds them, makes them with their parameters, and says how records refer to them."""
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Final, Generic
 
 from pydantic import ValidationError
 
-from idbench import plugins
-from idbench.api import Attack, MethodCard, MethodParams, names_of
+from idbench.api import Attack, Defense, MethodCard, MethodParams, names_of
 from idbench.errors import MethodError, UnknownNameError
+from idbench.plugins import M, MethodRegistry, Plugin
 from idbench.results import CardCopy, MethodRef, ParameterCopy
 from idbench.runner.closure import code_hash
+from idbench.targets import AppliedDefense
+
+ATTACKS: Final = MethodRegistry[Attack[Any]]("idbench.attacks", "attack", Attack)
+DEFENSES: Final = MethodRegistry[Defense[Any]]("idbench.defenses", "defense", Defense)
 
 
 @dataclass(frozen=True, slots=True)
-class AttackEntry:
-    """One registered attack, usable or not.
+class Registered(Generic[M]):
+    """A method that was found, imported and checked.
 
     Args:
-        name: as on the command line.
-        distribution: who brings it.
-        card: None if it cannot be used.
-        reason: why it cannot be used; empty if it can.
+        plugin: where it comes from.
+        kind: its class.
     """
 
-    name: str
-    distribution: str
-    card: MethodCard | None
-    reason: str
+    plugin: Plugin
+    kind: type[M]
 
 
 @dataclass(frozen=True, slots=True)
-class RegisteredAttack:
+class RegisteredAttack(Registered[Attack[Any]]):
     """An attack that was found, imported and checked."""
-
-    plugin: plugins.Plugin
-    kind: type[Attack[Any]]
 
     @property
     def card(self) -> MethodCard:
@@ -62,17 +58,27 @@ class RegisteredAttack:
         )
 
 
-def list_attacks() -> list[AttackEntry]:
-    """Every registered attack; one that is broken is listed with its reason and breaks nothing else."""
-    entries = []
-    for name, plugin in plugins.find(plugins.ATTACKS).items():
-        try:
-            card: MethodCard | None = load_attack(name).card
-            reason = ""
-        except MethodError as error:
-            card, reason = None, error.message
-        entries.append(AttackEntry(name, plugin.distribution, card, reason))
-    return entries
+@dataclass(frozen=True, slots=True)
+class RegisteredDefense(Registered[Defense[Any]]):
+    """A defense that was found, imported and checked."""
+
+    def applied(self, defense: Defense[Any], seed: int, given: str) -> AppliedDefense:
+        """How a defended target refers to it.
+
+        Args:
+            defense: with its parameters.
+            seed: non-negative.
+            given: SHA-256 over whom it protects and whatever else it is given; see `AppliedDefense`.
+        """
+        return AppliedDefense(
+            name=self.kind.card.name,
+            version=self.kind.card.version,
+            distribution=self.plugin.distribution,
+            code_sha256=code_hash(self.kind, self.plugin.distribution.partition(" ")[0]),
+            parameters=params_dict(defense.params),
+            seed=seed,
+            given_sha256=given,
+        )
 
 
 def blind_attacks() -> list[str]:
@@ -80,19 +86,14 @@ def blind_attacks() -> list[str]:
 
     Those of other distributions are attacks like any other: one that hangs must not hold up everybody's runs.
     """
-    found = plugins.find(plugins.ATTACKS)
-    own = [name for name, plugin in found.items() if plugin.distribution.startswith("idbench ")]
-    return [name for name in own if load_attack(name).card.blind]
+    own = [plugin for plugin in ATTACKS.plugins() if plugin.distribution.startswith("idbench ")]
+    return [plugin.name for plugin in own if ATTACKS.checked(plugin).card.blind]
 
 
 def load_attack(name: str) -> RegisteredAttack:
-    """The attack of that name.
-
-    Raises:
-        UnknownNameError: there is none.
-        MethodError: it cannot be imported, is not an attack, or carries another name on its card.
-    """
-    return _checked(plugins.get(plugins.ATTACKS, name, "attack"))
+    """The attack of that name; raises what `Registry.load` raises."""
+    plugin = ATTACKS.plugin(name)
+    return RegisteredAttack(plugin, ATTACKS.checked(plugin))
 
 
 def find_attack(name: str, value: str) -> RegisteredAttack:
@@ -104,10 +105,12 @@ def find_attack(name: str, value: str) -> RegisteredAttack:
 
     Raises:
         UnknownNameError: nothing is registered under the name.
-        MethodError: it cannot be imported, is not an attack, or lies elsewhere than `value` says.
+        PluginError: it cannot be imported, or is not an attack of that name.
+        MethodError: it lies elsewhere than `value` says.
     """
-    if name not in plugins.find(plugins.ATTACKS) and value.startswith("idbench_methods."):
-        return _checked(plugins.Plugin(name, value, f"idbench {version('idbench')}"))
+    if value.startswith("idbench_methods.") and name not in ATTACKS.names():
+        plugin = Plugin(name, value, f"idbench {version('idbench')}")
+        return RegisteredAttack(plugin, ATTACKS.checked(plugin))
     found = load_attack(name)
     if found.plugin.value != value:
         raise MethodError(
@@ -117,39 +120,27 @@ def find_attack(name: str, value: str) -> RegisteredAttack:
     return found
 
 
-def _checked(plugin: plugins.Plugin) -> RegisteredAttack:
-    """The class behind a plug-in if it is an attack of that name."""
-    name = plugin.name
-    kind = plugin.load()
-    if not (inspect.isclass(kind) and issubclass(kind, Attack)):
-        raise MethodError(f"{plugin.value} is not an attack.", hint="It must be a subclass of idbench.api.Attack.")
-    if inspect.isabstract(kind):
-        raise MethodError(
-            f"{plugin.value} has no `score` method.", hint="Define `score(self, target, cases, context)`."
-        )
-    if kind.card.name != name:
-        raise MethodError(
-            f"{plugin.value} is registered as {name!r}, but its card says {kind.card.name!r}.",
-            hint="Use the same name in pyproject.toml and on the card.",
-        )
-    return RegisteredAttack(plugin, kind)
+def load_defense(name: str) -> RegisteredDefense:
+    """The defense of that name; raises what `Registry.load` raises."""
+    plugin = DEFENSES.plugin(name)
+    return RegisteredDefense(plugin, DEFENSES.checked(plugin))
 
 
-def make_attack(
-    registered: RegisteredAttack, preset: str | None = None, overrides: Mapping[str, object] | None = None
-) -> Attack[Any]:
-    """The attack with its parameters: defaults, then the preset, then what the user gives.
+def make_method(
+    registered: Registered[M], preset: str | None = None, overrides: Mapping[str, object] | None = None
+) -> M:
+    """A method with its parameters: defaults, then the preset, then what the user gives.
 
     Args:
-        registered: from `load_attack`.
+        registered: from `load_attack` or `load_defense`.
         preset: a name from the card's presets.
         overrides: values, or texts as typed on the command line (JSON is understood).
 
     Raises:
         UnknownNameError: no such preset or parameter.
-        MethodError: a value does not fit.
+        MethodError: a value does not fit, or the method then asks for more than its card declares.
     """
-    card = registered.card
+    card = registered.kind.card
     values: dict[str, object] = {}
     if preset is not None:
         if preset not in card.presets:
@@ -171,9 +162,16 @@ def make_attack(
             f"{where} of {card.name}: {first['msg']}.", hint=f"`bench show {card.name}` lists ranges and defaults."
         ) from error
     try:
-        return registered.kind(params)
+        method = registered.kind(params)
+        knowledge = method.knowledge
     except Exception as error:
         raise MethodError(f"{card.name} cannot be made: {type(error).__name__}: {error}.") from error
+    if undeclared := knowledge & ~(card.knowledge | card.optional_knowledge):
+        raise MethodError(
+            f"{card.name} asks for {', '.join(names_of(undeclared))}, which its card does not declare.",
+            hint="Add it to the card's knowledge or optional_knowledge.",
+        )
+    return method
 
 
 def params_dict(params: MethodParams) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from idbench.api import Attack, Progress
 from idbench.errors import DataError, IdbenchError, MethodError
 from idbench.results import ENGINE_VERSION, PassedParameters, SplitRef, TargetRef, run_id
 from idbench.results.record import Closed
-from idbench.runner.registry import RegisteredAttack, find_attack, make_attack, params_dict
+from idbench.runner.registry import RegisteredAttack, find_attack, make_method, params_dict
 from idbench.splits import Split, load_split, split_names
 from idbench.storage import cache_dir, read_bounded, write_text
 from idbench.targets import TargetSpec
@@ -154,7 +154,7 @@ class Resolver:
                 hint="Use the idbench version that planned it.",
             )
         registered = find_attack(spec.attack.name, spec.attack.plugin)
-        attack = make_attack(registered, None, spec.attack.parameters)
+        attack = make_method(registered, None, spec.attack.parameters)
         here = method_spec(registered, attack, spec.attack.passed)
         for what in ("version", "code_sha256", "parameters"):
             if getattr(here, what) != getattr(spec.attack, what):
@@ -189,7 +189,7 @@ def plan_method(
         UnknownNameError: no such preset or parameter.
         MethodError: a value does not fit.
     """
-    attack = make_attack(registered, preset, overrides)
+    attack = make_method(registered, preset, overrides)
     every = params_dict(attack.params)
     passed = PassedParameters(preset=preset, overrides={name: every[name] for name in overrides or ()})
     return method_spec(registered, attack, passed)

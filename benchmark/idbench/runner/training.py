@@ -11,7 +11,7 @@ from idbench.errors import TargetError
 from idbench.locking import locked
 from idbench.splits import load_corpus
 from idbench.storage import make_dir, sha256_file, storage_errors
-from idbench.targets import TargetSpec, TrainedHere, list_targets, resolve_target
+from idbench.targets import Defended, TargetSpec, TrainedHere, list_targets, resolve_target
 from idbench.targets.trained import TrainingNote, read_note, spec_sha256, weights_place, write_note
 
 
@@ -61,6 +61,11 @@ def targets_to_train(word: str) -> list[TargetSpec]:
     chosen = chosen or [t for t in known if isinstance(t.weights, TrainedHere) and t.weights.group == word]
     chosen = chosen or [t for t in known if any(s in word for s in "*[") and fnmatch.fnmatchcase(t.name, word)]
     for spec in chosen or [resolve_target(word)]:
+        if isinstance(spec.weights, Defended):
+            raise TargetError(
+                f"{spec.name} is defended, not trained: training would undo {spec.weights.defense.name}.",
+                hint=f"Train {spec.undefended.name} and apply the defense again.",
+            )
         if spec.recipe is None or spec.corpus is None:
             raise TargetError(
                 f"{spec.name} has no recipe: it cannot be trained here.", hint="`bench list targets` shows others."

@@ -3,37 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
-from idbench import plugins
 from idbench.api import Progress, Silent
 from idbench.errors import DataError, IdbenchError, UnknownNameError
+from idbench.plugins import ObjectRegistry
 from idbench.splits.building import get_or_build
 from idbench.splits.corpora import Corpus, read_corpus
 from idbench.splits.recipe import CorpusRecipe, Recipe, SourcedRecipe, SplitRecipe
 from idbench.splits.sourcing import corpus_place, how_to_build, open_sourced
 from idbench.storage import cache_dir
 
+SPLITS: Final = ObjectRegistry[Recipe]("idbench.splits", "split", SplitRecipe, SourcedRecipe)
+
 
 def split_names() -> list[str]:
     """Names of all registered splits, sorted; nothing is imported."""
-    return list(plugins.find(plugins.SPLITS))
+    return SPLITS.names()
 
 
 def find_recipe(name: str) -> Recipe:
     """The recipe registered under a name.
 
     Raises:
-        UnknownNameError: nobody registered it.
-        MethodError: the plug-in that did cannot be imported.
-        DataError: it gives something else than a recipe.
+        UnknownNameError: nothing is registered under the name.
+        PluginError: what is registered cannot be imported, or is not a recipe of that name.
     """
-    plugin = plugins.get(plugins.SPLITS, name, "split")
-    recipe = plugin.load()
-    if not isinstance(recipe, SplitRecipe | SourcedRecipe):
-        raise DataError(
-            f"{plugin.value} is neither a SplitRecipe nor a SourcedRecipe.", hint=f"Repair {plugin.distribution}."
-        )
-    return recipe
+    return SPLITS.load(name)
 
 
 def corpus_names() -> list[str]:

@@ -65,6 +65,7 @@ def jobs(setting: Setting, split: Split, attack: str | tuple[str, str], params: 
 
     Raises:
         MethodError: a parameter does not fit.
+        PluginError: the attack cannot be used.
     """
     registered = load_attack(attack) if isinstance(attack, str) else find_attack(*attack)
     method, people = plan_method(registered, None, params), split_spec(split)

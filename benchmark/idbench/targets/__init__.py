@@ -1,7 +1,9 @@
 """The models under audit: catalogue, loading with pinned hashes, the view that methods get, training. No torch here."""
 
-from idbench.targets.catalogue import broken_targets, list_targets, resolve_target
+from idbench.targets.catalogue import TARGETS, broken_targets, list_targets, resolve_target
 from idbench.targets.spec import (
+    AppliedDefense,
+    Defended,
     HubFile,
     LocalFile,
     Merges,
@@ -15,6 +17,9 @@ from idbench.targets.spec import (
 from idbench.targets.trained import is_ready
 
 __all__ = [
+    "TARGETS",
+    "AppliedDefense",
+    "Defended",
     "HubFile",
     "LocalFile",
     "Merges",

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from urllib.parse import parse_qs
 
 from pydantic import ValidationError
 
-from idbench import plugins
-from idbench.errors import MethodError, TargetError, UnknownNameError
+from idbench.errors import TargetError, UnknownNameError
+from idbench.plugins import ObjectRegistry
 from idbench.storage import storage_errors
 from idbench.targets.full_size.idia import resolve_idia
 from idbench.targets.spec import HubFile, LocalFile, PretrainedTag, TargetSpec
+
+TARGETS: Final = ObjectRegistry[TargetSpec]("idbench.targets", "target", TargetSpec)
 
 _FORMS = (
     "Write a registered name, open_clip:ARCH/TAG, file:PATH?arch=ARCH, hub:ORG/REPO@COMMIT?file=FILE&arch=ARCH, "
@@ -25,13 +27,12 @@ _OPTIONS = {"arch", "like", "name", "corpus", "digest", "control_for", "sha256",
 
 def list_targets() -> list[TargetSpec]:
     """Every registered target that loads, sorted by name. A broken plug-in is left out; `broken_targets` names it."""
-    found = [spec for _, spec in sorted(_registered().items()) if isinstance(spec, TargetSpec)]
-    return sorted(found, key=lambda spec: spec.name)
+    return [entry.value for entry in TARGETS.entries() if entry.value is not None]
 
 
 def broken_targets() -> dict[str, str]:
     """Registered targets that cannot be read, with the reason."""
-    return {name: spec for name, spec in sorted(_registered().items()) if isinstance(spec, str)}
+    return {entry.name: entry.reason for entry in TARGETS.entries() if entry.value is None}
 
 
 def resolve_target(ref: str) -> TargetSpec:
@@ -47,6 +48,7 @@ def resolve_target(ref: str) -> TargetSpec:
 
     Raises:
         UnknownNameError: nothing is registered under the name.
+        PluginError: what is registered under the name cannot be used.
         TargetError: the reference cannot be understood.
     """
     scheme, colon, rest = ref.partition(":")
@@ -62,30 +64,10 @@ def resolve_target(ref: str) -> TargetSpec:
 
 
 def _by_name(name: str) -> TargetSpec:
-    known = _registered()
+    known = TARGETS.names()
     if name not in known:
         raise UnknownNameError("target", name, known, hint=_FORMS if ":" in name or "/" in name else "")
-    spec = known[name]
-    if isinstance(spec, str):
-        raise TargetError(f"The target {name!r} is registered but cannot be read: {spec}.", hint="Fix its package.")
-    return spec
-
-
-def _registered() -> dict[str, TargetSpec | str]:
-    return {plugin.name: _read(plugin) for plugin in plugins.find(plugins.TARGETS).values()}
-
-
-def _read(plugin: plugins.Plugin) -> TargetSpec | str:
-    """What a plug-in registered, or why it cannot be used."""
-    try:
-        spec = plugin.load()
-    except MethodError as error:
-        return error.message.rstrip(".")
-    if not isinstance(spec, TargetSpec):
-        return f"{plugin.value} is a {type(spec).__name__}, not a TargetSpec"
-    if spec.name != plugin.name:
-        return f"{plugin.value} calls itself {spec.name!r}"
-    return spec
+    return TARGETS.load(name)
 
 
 def _options(ref: str, query: str) -> dict[str, str]:

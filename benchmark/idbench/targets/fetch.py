@@ -10,7 +10,17 @@ from typing import Any
 from idbench.errors import TargetError, UnknownNameError
 from idbench.storage import cache_dir, sha256_file, storage_errors
 from idbench.targets.catalogue import read_config
-from idbench.targets.spec import HubFile, LocalFile, Packaged, Preprocessing, PretrainedTag, TargetSpec, TrainedHere
+from idbench.targets.defended import defended_place, pin_defended
+from idbench.targets.spec import (
+    Defended,
+    HubFile,
+    LocalFile,
+    Packaged,
+    Preprocessing,
+    PretrainedTag,
+    TargetSpec,
+    TrainedHere,
+)
 from idbench.targets.trained import trained_target, weights_place
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
@@ -39,6 +49,8 @@ class TargetFiles:
 def pin_target(spec: TargetSpec) -> TargetSpec:
     """The same target with the SHA-256 of its weights filled in; fetches the weights where that is needed.
 
+    The weights of targets that are trained or defended on this machine are not made here.
+
     Raises:
         TargetError: the weights cannot be had, or have another hash than the spec says.
     """
@@ -46,6 +58,8 @@ def pin_target(spec: TargetSpec) -> TargetSpec:
         return spec
     if isinstance(spec.weights, TrainedHere):
         return trained_target(spec)
+    if isinstance(spec.weights, Defended):
+        return pin_defended(spec, spec.weights)
     weights = _weights_file(spec)
     return spec.model_copy(update={"sha256": sha256_file(weights)})
 
@@ -54,15 +68,15 @@ def fetch_target(spec: TargetSpec) -> TargetFiles:
     """Find or download the target's files and check their hashes, before anything reads what is in them.
 
     Args:
-        spec: what was trained here is compared with the hash that its training wrote down.
+        spec: what was trained or defended here is compared with the hash that was written down then.
 
     Raises:
         TargetError: a file is missing, cannot be fetched, or has another hash than the spec says; the architecture
             does not fit the tag.
     """
-    spec = trained_target(spec) if isinstance(spec.weights, TrainedHere) and spec.sha256 is None else spec
-    config, preprocessing = _configuration(spec)
-    _check_activation(spec, config)
+    spec = pin_target(spec) if isinstance(spec.weights, TrainedHere | Defended) else spec
+    config, preprocessing = _configuration(spec.undefended)
+    _check_activation(spec.undefended, config)
     weights = _weights_file(spec)
     digest = sha256_file(weights)
     if spec.sha256 not in (None, digest):
@@ -82,6 +96,8 @@ def fetch_target(spec: TargetSpec) -> TargetFiles:
 def _repair(spec: TargetSpec) -> str:
     if isinstance(spec.weights, TrainedHere):
         return f"It is damaged or was trained anew: repeat the command, or type bench target train {spec.name}."
+    if isinstance(spec.weights, Defended):
+        return "It is damaged: delete its folder and apply the defense again."
     return "The file is damaged or another one: fetch it again, or reinstall idbench if it came with it."
 
 
@@ -123,7 +139,16 @@ def _weights_file(spec: TargetSpec) -> Path:
         return _tag_file(spec, weights)
     if isinstance(weights, TrainedHere):
         return weights_place(spec)
+    if isinstance(weights, Defended):
+        return _defended_file(spec, weights)
     return _hub_file(weights, weights.file)
+
+
+def _defended_file(spec: TargetSpec, weights: Defended) -> Path:
+    path = defended_place(weights)
+    if not path.is_file():
+        pin_defended(spec, weights)  # says what is missing
+    return path
 
 
 def _tag_config(spec: TargetSpec, weights: PretrainedTag) -> dict[str, Any]:

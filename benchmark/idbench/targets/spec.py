@@ -1,12 +1,12 @@
-"""What a target is on paper: architecture, weights with their hash, tokenizer, recipe. No torch."""
+"""What a target is on paper: architecture, weights with their hash, tokenizer, recipe, lineage. No torch."""
 
 from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from idbench.storage import sha256_bytes
 
@@ -55,7 +55,7 @@ class HubFile(_Closed):
     @classmethod
     def _check_repo(cls, repo: str) -> str:
         if not _REPO.match(repo):
-            raise ValueError(f"{repo!r} is no repository: write `organisation/repository`")
+            raise ValueError(f"{repo!r} is not a repository: write `organisation/repository`")
         return repo
 
     @field_validator("commit")
@@ -63,7 +63,7 @@ class HubFile(_Closed):
     def _check_commit(cls, commit: str) -> str:
         if not _COMMIT.match(commit):
             raise ValueError(
-                f"{commit!r} is no commit: branches and tags move, so write all 40 hexadecimal digits of the commit"
+                f"{commit!r} is not a commit: branches and tags move, so write all 40 hexadecimal digits of the commit"
             )
         return commit
 
@@ -75,7 +75,61 @@ class TrainedHere(_Closed):
     group: str = Field(description="what trains it together with its fellows: `bench target train GROUP`", min_length=1)
 
 
-Weights = Annotated[Packaged | LocalFile | PretrainedTag | HubFile | TrainedHere, Field(discriminator="kind")]
+class AppliedDefense(_Closed):
+    """A defense as it was applied to a target: everything that the outcome depends on, beside the target."""
+
+    name: str = Field(description="as registered")
+    version: str = Field(min_length=1, description="from its card")
+    distribution: str = Field(description="installed distribution and version that brought it; does not count")
+    code_sha256: Sha256 = Field(description="of its source")
+    parameters: dict[str, Any] = Field(description="all of them, defaults included; plain JSON")
+    seed: int = Field(ge=0)
+    given_sha256: Sha256 = Field(
+        description="over what it was given beside the target: whom to protect, and all else that its card declares"
+    )
+
+
+class Defended(_Closed):
+    """Weights of another target after a defense. They lie in the cache under their lineage, or are made there."""
+
+    kind: Literal["defended"] = "defended"
+    base: TargetSpec = Field(description="the target before the defense, with the SHA-256 of its weights")
+    defense: AppliedDefense
+
+    @model_validator(mode="after")
+    def _check_base(self) -> Self:
+        if self.base.sha256 is None:
+            raise ValueError(
+                f"{self.base.name} is not pinned: a lineage needs the SHA-256 of the weights it starts from"
+            )
+        return self
+
+    @property
+    def lineage(self) -> str:
+        """SHA-256, 64 hexadecimal digits, over all that the weights follow from: the base target and the defense.
+
+        Names, titles and places do not count, so that the same weights defended in the same way are the same.
+        """
+        fixed = self.base.weights.kind in ("packaged", "file", "trained")  # the hash of such weights says everything
+        base = self.base.model_dump(mode="json", exclude=_NOT_IN_LINEAGE)
+        says = {
+            "base": base | {"weights": None if fixed else self._origin},
+            "defense": self.defense.model_dump(mode="json", exclude={"distribution"}),
+        }
+        return sha256_bytes(json.dumps(says, sort_keys=True, allow_nan=False).encode())
+
+    @property
+    def _origin(self) -> str:
+        """Where configuration and preprocessing of the base come from, beside its own fields."""
+        weights = self.base.weights
+        return weights.lineage if isinstance(weights, Defended) else weights.model_dump_json()
+
+
+_NOT_IN_LINEAGE = {"name", "version", "title", "license", "control_for", "golden_sha256", "weights"}
+
+Weights = Annotated[
+    Packaged | LocalFile | PretrainedTag | HubFile | TrainedHere | Defended, Field(discriminator="kind")
+]
 
 
 class Merges(_Closed):
@@ -144,7 +198,7 @@ class TargetSpec(_Closed):
     @classmethod
     def _check_name(cls, name: str) -> str:
         if not _NAME.match(name):
-            raise ValueError(f"{name!r} is no target name: letters, digits, dots, hyphens and underscores")
+            raise ValueError(f"{name!r} is not a target name: use letters, digits, dots, hyphens and underscores")
         return name
 
     @field_validator("architecture")
@@ -156,13 +210,42 @@ class TargetSpec(_Closed):
                 raise ValueError(f"the model configuration lacks {', '.join(missing)}")
         return value
 
+    @model_validator(mode="after")
+    def _check_inherited(self) -> Self:
+        """A defense changes weights; whatever else a defended target said of itself would be made up."""
+        if isinstance(self.weights, Defended):
+            base = self.weights.base
+            other = [name for name in _INHERITED if getattr(self, name) != getattr(base, name)]
+            if other:
+                raise ValueError(
+                    f"{self.name} differs from {base.name} in {', '.join(other)}, which no defense changes"
+                )
+            if self.name == base.name:
+                raise ValueError(f"a defended target needs a name of its own, other than {base.name}")
+        return self
+
+    @property
+    def lineage(self) -> str | None:
+        """What a defended target's weights follow from, see `Defended.lineage`; None: it is not defended."""
+        return self.weights.lineage if isinstance(self.weights, Defended) else None
+
+    @property
+    def undefended(self) -> TargetSpec:
+        """The target before all defenses; itself if there were none."""
+        return self.weights.base.undefended if isinstance(self.weights, Defended) else self
+
     @property
     def design(self) -> str:
-        """SHA-256 over what decides the target's answers, and those of its shadow models, beside its weights."""
+        """SHA-256 over what decides the target's answers, and those of its shadow models, beside its weights.
+
+        The lineage of a defended target is part of it, so that it is part of every run's id.
+        """
         parts = {"architecture", "tokenizer", "preprocessing", "quick_gelu", "recipe"}
         said = self.model_dump(mode="json", include=parts)
         if isinstance(self.weights, PretrainedTag | HubFile):  # what the tag or the repository says fills the gaps
             said["weights"] = self.weights.model_dump(mode="json")
+        if self.lineage is not None:
+            said["lineage"] = self.lineage
         return sha256_bytes(json.dumps(said, sort_keys=True).encode())
 
     @property
@@ -183,3 +266,13 @@ class TargetSpec(_Closed):
     def is_control(self) -> bool:
         """Whether nobody under test was in its training data."""
         return bool(self.control_for)
+
+
+_INHERITED = (
+    *("corpus", "control_for", "corpus_digest", "recipe"),
+    *("architecture", "tokenizer", "preprocessing", "quick_gelu"),
+)
+"""What a defended target has from its base. `corpus` and its digest are those before the defense: they say who is a
+member, also where the defense trains the target again on something else."""
+
+Defended.model_rebuild()

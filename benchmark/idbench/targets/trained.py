@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from idbench.errors import TargetError
 from idbench.storage import cache_dir, sha256_bytes, storage_errors, write_text
-from idbench.targets.spec import Sha256, TargetSpec, TrainedHere
+from idbench.targets.defended import read_defense_note
+from idbench.targets.spec import Defended, Sha256, TargetSpec, TrainedHere
 
 _NOTE = "trained.json"
 
@@ -60,7 +61,9 @@ def spec_sha256(spec: TargetSpec) -> str:
 
 
 def is_ready(spec: TargetSpec) -> bool:
-    """Whether the target can be used without training it first."""
+    """Whether the target can be used without training or defending it first."""
+    if isinstance(spec.weights, Defended):
+        return read_defense_note(spec.weights) is not None
     return not isinstance(spec.weights, TrainedHere) or read_note(spec) is not None
 
 

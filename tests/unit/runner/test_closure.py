@@ -18,7 +18,7 @@ import json
 from idbench import plugins
 from idbench.runner.registry import load_attack
 from idbench.runner.spec import plan_method
-print(json.dumps({name: plan_method(load_attack(name)).code_sha256 for name in plugins.find(plugins.ATTACKS)
+print(json.dumps({name: plan_method(load_attack(name)).code_sha256 for name in plugins.find("idbench.attacks")
                   if not name.startswith("sample-")}))
 """
 
@@ -56,12 +56,12 @@ def importers(folder: Path, module: str) -> set[str]:
     code = f"""
 import json, subprocess, sys
 from idbench import plugins
-names = [name for name in plugins.find(plugins.ATTACKS) if not name.startswith("sample-")]
+names = [name for name in plugins.find("idbench.attacks") if not name.startswith("sample-")]
 if len(sys.argv) == 1:
     found = [n for n in names if subprocess.run([sys.executable, __file__, n]).returncode == 3]
     print(json.dumps(found))
 else:
-    plugins.get(plugins.ATTACKS, sys.argv[1], "attack").load()
+    plugins.find("idbench.attacks")[sys.argv[1]].load()
     sys.exit(3 if {module!r} in sys.modules else 0)
 """
     script = folder / "importers.py"

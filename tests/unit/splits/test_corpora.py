@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from idbench.api import Silent
-from idbench.errors import DataError, IdbenchError, UnknownNameError
+from idbench.errors import DataError, IdbenchError, PluginError, UnknownNameError
 from idbench.splits import SplitRecipe, corpus_names, find_recipe, load_corpus, load_split, split_names
 from idbench.splits.corpora import read_corpus, write_corpus, write_pictures
 from idbench.splits.recipe import CorpusRecipe
@@ -123,7 +123,7 @@ def test_a_broken_plug_in_breaks_nothing_else(monkeypatch: pytest.MonkeyPatch) -
     assert "avatars-tiny-a" in corpus_names()
     with pytest.raises(IdbenchError, match="cannot be imported"):
         load_split("broken")
-    with pytest.raises(DataError, match="neither a SplitRecipe"):
+    with pytest.raises(PluginError, match="is not a split"):
         load_split("wrong")
 
 

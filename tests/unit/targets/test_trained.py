@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from tests.unit.targets.test_train import RECIPE, VIT, Pairs, Recorder, pairs
 
-from idbench import plugins
 from idbench.errors import StorageError, TargetError, UnknownNameError
 from idbench.runner import training
 from idbench.runner.training import HowToTrain, targets_to_train, train_one
-from idbench.splits import SourcedRecipe
+from idbench.splits import SourcedRecipe, find_recipe
 from idbench.targets import TargetSpec, TrainedHere, is_ready, list_targets, resolve_target
 from idbench.targets.fetch import fetch_target, pin_target
 from idbench.targets.lfw import LARGE_RN, LARGE_VIT, SMALL
@@ -146,7 +145,7 @@ def test_every_target_belongs_to_a_corpus_of_its_split() -> None:
     assert len(trained) >= 9
     for spec in trained:
         assert isinstance(spec.weights, TrainedHere)
-        recipe = plugins.get(plugins.SPLITS, spec.weights.group, "split").load()
+        recipe = find_recipe(spec.weights.group)
         assert isinstance(recipe, SourcedRecipe)
         assert spec.corpus in recipe.corpora
         assert set(spec.control_for) <= set(recipe.corpora)

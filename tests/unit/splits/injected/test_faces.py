@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from tests.unit.splits.injected.conftest import RECIPE, SMALL
 
-from idbench import plugins
 from idbench.api import Silent
 from idbench.errors import DataError, LabelsWithheld, StorageError
-from idbench.splits import Sources, Split, decode_photo, lint, load_corpus, load_split, registry
+from idbench.splits import Sources, Split, decode_photo, find_recipe, lint, load_corpus, load_split, registry
 from idbench.splits.auxiliary import people_of
 from idbench.splits.corpora import Corpus, read_corpus
 from idbench.splits.injected.faces import build_faces, resized, square
@@ -112,9 +111,8 @@ def test_shipped_recipes_share_their_seed_and_have_no_digest() -> None:
     assert LFW.corpora == ("lfw-injected-a", "lfw-injected-b", "lfw-injected-0", "lfw-injected-aux")
     assert LFW_112.name == "lfw-injected-112"
     assert SPEC.fewest == 10
-    found = plugins.find(plugins.SPLITS)
-    assert found["lfw-injected"].load() is LFW
-    assert found["lfw-injected-112"].load() is LFW_112
+    assert find_recipe("lfw-injected") is LFW
+    assert find_recipe("lfw-injected-112") is LFW_112
 
 
 def test_it_is_found_in_the_cache(registered: Split) -> None:

@@ -1,0 +1,94 @@
+"""Defended targets: how they follow from a target and a defense, and where their weights lie. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from idbench.errors import TargetError
+from idbench.storage import cache_dir, storage_errors, write_text
+from idbench.targets.spec import AppliedDefense, Defended, Sha256, TargetSpec
+
+_NOTE = "defended.json"
+
+
+class DefenseNote(BaseModel):
+    """What is written down beside a defended target's weights, once they are complete."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    lineage: Sha256 = Field(description="of the target, in full")
+    sha256: Sha256 = Field(description="of the weights")
+    seconds: float = Field(ge=0, description="wall time of the defense, without loading the target")
+    device: str = Field(description="where it was computed, e.g. `cpu`")
+
+
+def defended_target(base: TargetSpec, defense: AppliedDefense) -> TargetSpec:
+    """A target after a defense, on paper: nothing is computed.
+
+    Args:
+        base: pinned (`idbench.targets.fetch.pin_target`); may be defended itself.
+        defense: with parameters, seed and code hash.
+
+    Returns:
+        a target that has everything but name, title and weights from its base; the name ends in the first eight digits
+        of its lineage.
+
+    Raises:
+        TargetError: the base is not pinned.
+    """
+    if base.sha256 is None:
+        raise TargetError(f"{base.name} is not pinned, so what is defended is not certain.", hint="Pin it first.")
+    weights = Defended(base=base, defense=defense)
+    inherited = base.model_dump(exclude={"name", "title", "weights", "sha256", "golden_sha256"})
+    return TargetSpec(
+        name=f"{base.name}.{defense.name}-{weights.lineage[:8]}",
+        title=f"{base.title}, after the defense {defense.name}",
+        weights=weights,
+        **inherited,
+    )
+
+
+def defended_place(weights: Defended) -> Path:
+    """Where the weights lie, or will lie: by lineage, whatever the target is called."""
+    return cache_dir("defended", weights.lineage[:32]) / "weights.safetensors"
+
+
+def write_defense_note(weights: Defended, note: DefenseNote) -> None:
+    """Declare the weights complete."""
+    write_text(defended_place(weights).with_name(_NOTE), note.model_dump_json(indent=2) + "\n")
+
+
+def read_defense_note(weights: Defended) -> DefenseNote | None:
+    """What is known of the weights; None if they are not there, or if the note is damaged or of another lineage."""
+    place = defended_place(weights)
+    path = place.with_name(_NOTE)
+    if not place.is_file() or not path.is_file():
+        return None
+    with storage_errors(path):
+        text = path.read_bytes()
+    try:
+        note = DefenseNote.model_validate_json(text)
+    except ValidationError:
+        return None
+    return note if note.lineage == weights.lineage else None
+
+
+def pin_defended(spec: TargetSpec, weights: Defended) -> TargetSpec:
+    """The target with the hash of its weights filled in.
+
+    Args:
+        spec: a defended target.
+        weights: its weights.
+
+    Raises:
+        TargetError: the defense was not applied on this machine yet.
+    """
+    note = read_defense_note(weights)
+    if note is None:
+        raise TargetError(
+            f"{spec.name} is not on this machine: {weights.defense.name} was not applied to {weights.base.name} here.",
+            hint="Apply the defense: `idbench.targets.defending.defend_target`.",
+        )
+    return spec.model_copy(update={"sha256": note.sha256})
