@@ -21,9 +21,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from idbench.child import processors
-from idbench.search import CountOptions, Folding, ReadOptions, Rules, Sought, count_names, gather, matching
-from idbench.search.captions import read_shard
+from idbench.captions import Folding, ReadOptions, Rules, Sought, gather, matching, read_shard
+from idbench.programs import processors
+from idbench.search import CountOptions, count_names
 
 SYLLABLES = ("ka", "lo", "mi", "ren", "tas", "vo", "el", "dun", "ip", "sha", "or", "quen", "bel", "ty")
 COMMON = "a photo of the at premiere in new york red carpet during event actor stock image with blue house for"

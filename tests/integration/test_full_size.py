@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.conftest import Bench, refused
-from tests.unit.full_size.web import serving, write_faces, write_tsv
+from tests.web import serving, write_faces, write_tsv
 
 from idbench.splits import lint, load_split
 

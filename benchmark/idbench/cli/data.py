@@ -121,7 +121,7 @@ def _build_known(recipe: SplitRecipe, out: Path | None, dry_run: bool) -> None:
 
 
 def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, folders: Folders, dry_run: bool) -> None:
-    from idbench.splits.sourcing import build_sourced, check_sources, copy_split
+    from idbench.splits.building import build_sourced, check_sources, copy_split
     from idbench.splits.withholding import write_withheld
 
     if download and recipe.fetch is None:

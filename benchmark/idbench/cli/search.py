@@ -15,10 +15,11 @@ from idbench.errors import IdbenchError
 from idbench.search.faces import Architecture, Crop
 
 if TYPE_CHECKING:
-    from idbench.search import CaptionSearch, Sought
+    from idbench.captions import Rules, Sought
+    from idbench.search import CaptionSearch
     from idbench.search.clip import Clip
-    from idbench.search.looking import Near, Portraits
     from idbench.search.neighbours import NeighbourSource
+    from idbench.search.neighbours.recognition import Near, Portraits
     from idbench.search.report import PersonReport
     from idbench.splits import Split
 
@@ -117,9 +118,9 @@ def search(
     dry_run: options.DryRun = False,
 ) -> None:
     """Look for people in a corpus: their names in its captions, their faces among the neighbours of their photos."""
-    from idbench.search import CountOptions, Folding, ReadOptions, Rules, count_names, find_shards, fitting_processes
-    from idbench.search.labels import write_labels
-    from idbench.search.report import Assumptions, report
+    from idbench.captions import ReadOptions, find_shards
+    from idbench.search import CountOptions, count_names, fitting_processes
+    from idbench.search.report import Assumptions, report, write_labels
 
     nearness = _Nearness(index, service, index_name, model, k, face_classifier, clip_hits, pictures, fetch, device)
     _check(corpus, nearness, photos, labels, corpus_name, code_points and (fold_case or fold_accents))
@@ -248,7 +249,7 @@ def _check_labels(labels: Path, people: _People) -> None:
 
 
 def _people(names: Path | None, split: str | None, photos: Path | None, progress: Progress) -> _People:
-    from idbench.search import gather, read_names
+    from idbench.captions import gather, read_names
 
     if (names is None) == (split is None):
         raise IdbenchError("Whom to search?", hint="Give either --names FILE or --split NAME.")
@@ -263,12 +264,12 @@ def _people(names: Path | None, split: str | None, photos: Path | None, progress
 
 def _near(people: _People, how: _Nearness, rules: Any, progress: Progress) -> dict[str, Near]:
     """What neighbours show, by identity; people without photos are not asked about."""
+    from idbench.captions import Matcher
     from idbench.runner.opening import choose_device
-    from idbench.search import Matcher
     from idbench.search.clip import Clip, ClipNamer
     from idbench.search.faces.model import load_classifier
-    from idbench.search.looking import Look, look_at_neighbours
-    from idbench.search.neighbours.pictures import Pictures
+    from idbench.search.neighbours.recognition import Look, look_at_neighbours
+    from idbench.search.neighbours.web import PictureSource
 
     source = _source(how)
     clip = Clip(how.model, choose_device(how.device), progress) if how.model else None
@@ -277,7 +278,7 @@ def _near(people: _People, how: _Nearness, rules: Any, progress: Progress) -> di
         names += people.split.candidate_names
     look = Look(
         k=how.k,
-        pictures=Pictures(how.pictures, how.fetch),
+        pictures=PictureSource(how.pictures, how.fetch),
         clip=ClipNamer(clip, names) if clip is not None and how.clip_hits else None,
         face=load_classifier(how.face_classifier) if how.face_classifier else None,
     )
@@ -312,8 +313,8 @@ def _source(how: _Nearness) -> NeighbourSource:
 
 def _portraits(people: _People, clip: Clip | None) -> Iterator[Portraits]:
     """Photos as queries, person by person; who has none is left out."""
-    from idbench.search.looking import Portraits
     from idbench.search.neighbours import Query
+    from idbench.search.neighbours.recognition import Portraits
 
     for one, photos in zip(people.sought, _photos(people), strict=True):
         if photos:

@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from idbench.api import Progress, Silent
-from idbench.child import processors
+from idbench.captions import DamagedShard, ReadOptions, read_shard
+from idbench.captions.batches import Batch
+from idbench.captions.matching import Hit, Matcher, Rules
+from idbench.captions.names import Sought
 from idbench.errors import DataError, IdbenchError
-from idbench.search.captions import DamagedShard, ReadOptions, read_shard
-from idbench.search.captions.batch import Batch
-from idbench.search.matching import Hit, Matcher, Rules
-from idbench.search.names import Sought
+from idbench.programs import processors
 
 _LONGEST = 500
 """Characters of a caption that are kept as evidence."""

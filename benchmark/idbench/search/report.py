@@ -1,14 +1,18 @@
-"""What the search says about each person: evidence put together, a verdict, and how far to believe it."""
+"""What the search says about each person: evidence, a verdict, how far to believe it, and the `labels` table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from idbench.captions.names import Sought
+from idbench.errors import DataError
 from idbench.search.counting import CaptionSearch, Quote, Tally
-from idbench.search.looking import CLIP_LIMIT, FACE_LIMIT, Near
-from idbench.search.names import Sought
+from idbench.search.neighbours.recognition import CLIP_LIMIT, FACE_LIMIT, Near
+from idbench.splits.tables import COLUMNS, arrow_schema
+from idbench.storage import atomic_path
 
 VERSION = 1
 """Of the search and its verdicts; stands in every label's provenance. A change of either is a new version."""
@@ -153,3 +157,45 @@ def provenance(person: PersonReport, corpus: str, captions: CaptionSearch | None
         f"named {assumptions.named}, seen {assumptions.seen}"
     )
     return "; ".join(parts)
+
+
+def write_labels(
+    path: Path,
+    corpus: str,
+    people: Sequence[PersonReport],
+    captions: CaptionSearch | None,
+    assumptions: Assumptions,
+) -> int:
+    """Write a parquet file with one row for each identity that is decided; returns their number.
+
+    Args:
+        path: the file; replaced as a whole.
+        corpus: name of the corpus in the table.
+        people: the reports.
+        captions, assumptions: what they rest on; both go into the column `how`.
+
+    Raises:
+        DataError: nobody is decided.
+        StorageError: the file cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        (
+            corpus,
+            person.identity,
+            person.verdict == "member",
+            person.occurrences,
+            provenance(person, corpus, captions, assumptions),
+            person.confidence,
+        )
+        for person in people
+        if person.verdict != "undecided"
+    ]
+    if not rows:
+        raise DataError("Everybody is undecided: there are no labels to write.", hint="Search the corpus's captions.")
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS["labels"])}
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pydict(columns, schema=arrow_schema("labels")), temporary, compression="zstd")
+    return len(rows)

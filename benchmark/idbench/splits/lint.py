@@ -16,8 +16,8 @@ from idbench.api import Progress, Silent
 from idbench.errors import DataError
 from idbench.splits.card import HUB_SPLIT
 from idbench.splits.corpora import Corpus
+from idbench.splits.duplicates import near_pairs, signature, signatures
 from idbench.splits.manifest import Manifest, read_manifest
-from idbench.splits.near import near_pairs, signature, signatures
 from idbench.splits.photos import decode_photo
 from idbench.splits.tables import COLUMNS, REQUIRED, Row, digest_rows, open_table, read_groups, read_rows, table_path
 

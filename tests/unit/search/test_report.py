@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.search.conftest import write_tsv
+from tests.corpora import write_tsv
 
+from idbench.captions import Folding, Rules, gather
 from idbench.errors import DataError
-from idbench.search import CaptionSearch, CountOptions, Folding, Rules, count_names, gather
-from idbench.search.labels import write_labels
-from idbench.search.looking import Near
-from idbench.search.report import Assumptions, PersonReport, report
+from idbench.search import CaptionSearch, CountOptions, count_names
+from idbench.search.neighbours.recognition import Near
+from idbench.search.report import Assumptions, PersonReport, report, write_labels
 from idbench.splits.tables import arrow_schema
 
 BELIEF = Assumptions(namesake=0.1, caption=0.5, named=0.6, seen=0.5)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from idbench.errors import DataError
 from idbench.splits.cc3m.fetch import shard_file
-from idbench.splits.cc3m.keep import index_file
-from idbench.splits.cc3m.work import Report
+from idbench.splits.cc3m.filtering import index_file
+from idbench.splits.cc3m.steps import StepReport
 from idbench.storage import storage_errors
 
 _WORD = re.compile(r"\w+")
@@ -109,7 +109,7 @@ class Background:
 
 def open_background(
     fetched: Path, index: Path, numbers: Iterable[int], names: Collection[str]
-) -> tuple[Background, Report]:
+) -> tuple[Background, StepReport]:
     """The usable pairs, without those whose caption holds the full name of somebody under test.
 
     A picture that shows such a person without naming them stays: nobody looks at faces here.
@@ -144,7 +144,7 @@ def open_background(
         together.column("caption").combine_chunks(),
     )
     counts = {"pairs": len(background) + named, "kept": len(background)}
-    return background, Report("background", counts, {"that name somebody under test": named} if named else {})
+    return background, StepReport("background", counts, {"that name somebody under test": named} if named else {})
 
 
 def _read_index(path: Path) -> Any:

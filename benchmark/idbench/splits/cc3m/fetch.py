@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from idbench.api import Progress
-from idbench.child import disk_full, failure, log_size, run_program
 from idbench.errors import IdbenchError
-from idbench.splits.cc3m.settings import Settings
-from idbench.splits.cc3m.work import Report
+from idbench.programs import disk_full, failure, log_size, run_program
+from idbench.splits.cc3m.steps import Settings, StepReport
 from idbench.storage import make_dir, storage_errors, write_text
 
 _DIGITS = 5  # of a shard's number in its file name
 _REASONS = 5  # reasons for failures that a report names; the rest is one number
 
 
-def fetch_pictures(pairs: Path, n_pairs: int, out: Path, settings: Settings, progress: Progress) -> Report:
+def fetch_pictures(pairs: Path, n_pairs: int, out: Path, settings: Settings, progress: Progress) -> StepReport:
     """Fetch what has not been fetched yet; shards that are complete are left alone.
 
     A dead address is a failure that is counted, not an error, and is not tried again by a later call.
@@ -138,7 +137,7 @@ def _stats(out: Path, number: int) -> dict[str, Any] | None:
     return stats if isinstance(stats, dict) and {"count", "successes", "status_dict"} <= stats.keys() else None
 
 
-def _report(out: Path, numbers: Iterable[int]) -> Report:
+def _report(out: Path, numbers: Iterable[int]) -> StepReport:
     tried, fetched, reasons = 0, 0, Counter[str]()
     for number in numbers:
         stats = _stats(out, number) or {"count": 0, "successes": 0, "status_dict": {}}
@@ -149,7 +148,7 @@ def _report(out: Path, numbers: Iterable[int]) -> Report:
                 reasons[_short(why)] += int(count)  # several of img2dataset's reasons are one of ours
     named = dict(reasons.most_common(_REASONS))
     others = reasons.total() - sum(named.values())
-    return Report("fetch", {"addresses": tried, "fetched": fetched}, named | ({"others": others} if others else {}))
+    return StepReport("fetch", {"addresses": tried, "fetched": fetched}, named | ({"others": others} if others else {}))
 
 
 def _short(reason: str) -> str:

@@ -11,7 +11,7 @@ from typing import IO
 
 from idbench.api import Progress
 from idbench.errors import DataError
-from idbench.splits.cc3m.work import Report
+from idbench.splits.cc3m.steps import StepReport
 from idbench.storage import atomic_path, sha256_bytes, storage_errors
 
 _CAPTION_COLUMNS = ("caption", "title", "text")
@@ -32,7 +32,7 @@ class _Columns:
     header: bool
 
 
-def read_pairs(path: Path, out: Path, progress: Progress) -> Report:
+def read_pairs(path: Path, out: Path, progress: Progress) -> StepReport:
     """Check a list of pairs and keep the usable rows.
 
     The public file of Conceptual Captions has no header and two columns, caption and URL, parted by a tab. A header
@@ -65,7 +65,7 @@ def read_pairs(path: Path, out: Path, progress: Progress) -> Report:
             if kept == 0 or kept < _USABLE * read:
                 why = ", ".join(f"{count:,} {reason}" for reason, count in dropped.most_common(3))
                 raise DataError(f"Only {kept:,} of the {read:,} rows in {path} can be used ({why}).", hint=_FORM)
-    return Report("pairs", {"rows": read, "kept": kept}, dict(dropped))
+    return StepReport("pairs", {"rows": read, "kept": kept}, dict(dropped))
 
 
 def _columns(path: Path, file: IO[bytes]) -> _Columns:

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from idbench.errors import DataError
 from idbench.splits.injected.casting import Cast, cast
 from idbench.splits.injected.dealing import corpora_of, deal, label_rows, part_sizes
-from idbench.splits.injected.naming import candidate_names
-from idbench.splits.injected.people import Person, fold
+from idbench.splits.injected.people import Person, candidate_names, fold
 
 
 def people(n: int, least: int = 10, most: int = 40) -> list[Person]:

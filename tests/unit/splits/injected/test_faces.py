@@ -16,11 +16,11 @@ from idbench.api import Silent
 from idbench.errors import DataError, LabelsWithheld, StorageError
 from idbench.splits import Sources, Split, decode_photo, find_recipe, lint, load_corpus, load_split, registry
 from idbench.splits.auxiliary import people_of
+from idbench.splits.building import build_sourced, corpus_place, open_sourced, split_place
 from idbench.splits.corpora import Corpus, read_corpus
 from idbench.splits.injected.faces import build_faces, resized, square
 from idbench.splits.injected.people import list_people, read_pixels
 from idbench.splits.lfw import LFW, LFW_112, SPEC, download
-from idbench.splits.sourcing import build_sourced, corpus_place, open_sourced, split_place
 from idbench.splits.tables import read_rows
 from idbench.splits.withholding import read_secret, write_withheld
 
@@ -161,7 +161,7 @@ def test_a_build_that_fails_leaves_the_old_one_or_says_so(
     target = {
         "before": "idbench.splits.injected.faces.read_people",
         "within": "idbench.splits.injected.writing.write_table",
-        "moving": "idbench.splits.sourcing._move",
+        "moving": "idbench.splits.building._move",
     }[moment]
     with monkeypatch.context() as patch:
         patch.setattr(target, fail)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from idbench.captions.batches import CAPTION_NAMES, Batch, ReadOptions, as_text, damaged, first_line
 from idbench.errors import DataError
-from idbench.search.captions.batch import CAPTION_NAMES, Batch, ReadOptions, as_text, damaged, first_line
 
 _BLOCK = 4 << 20
 """Bytes that are parsed at once; no line may be longer."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from idbench.captions.batches import CAPTION_NAMES, ROWS, Batch, ReadOptions, as_text, damaged, first_line
 from idbench.errors import DataError
-from idbench.search.captions.batch import CAPTION_NAMES, ROWS, Batch, ReadOptions, as_text, damaged, first_line
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Iterator[Batch]:

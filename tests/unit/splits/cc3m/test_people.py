@@ -6,12 +6,12 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.unit.full_size.web import picture, write_faces
+from tests.web import picture, write_faces
 
 from idbench.api import Silent
 from idbench.errors import DataError
 from idbench.splits.cc3m.background import NameFinder
-from idbench.splits.cc3m.cast import CAPTIONS, captions_of, cast_people
+from idbench.splits.cc3m.people import CAPTIONS, captions_of, cast_people
 from idbench.splits.injected.people import Person, read_people
 
 

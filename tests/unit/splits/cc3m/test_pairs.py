@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.full_size.web import write_tsv
+from tests.web import write_tsv
 
 from idbench.api import Silent
 from idbench.errors import DataError, StorageError

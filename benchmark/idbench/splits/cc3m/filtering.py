@@ -14,15 +14,14 @@ from typing import IO
 from idbench.api import Progress
 from idbench.errors import DataError
 from idbench.splits.cc3m.fetch import shard_file, successes
-from idbench.splits.cc3m.settings import Settings
-from idbench.splits.cc3m.work import Report
+from idbench.splits.cc3m.steps import Settings, StepReport
 from idbench.storage import atomic_path, storage_errors, write_text
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class UsablePair:
     """One usable pair of a shard.
 
     Args:
@@ -40,7 +39,7 @@ class Kept:
 
 def filter_shards(
     fetched: Path, numbers: Sequence[int], index: Path, settings: Settings, progress: Progress
-) -> tuple[Report, list[int]]:
+) -> tuple[StepReport, list[int]]:
     """Write an index of the usable pairs of each shard; shards that were looked at before are not looked at again.
 
     Args:
@@ -68,7 +67,7 @@ def filter_shards(
                 dropped.update(counted.dropped)
         finally:
             pool.shutdown(cancel_futures=True)
-    return Report("filter", {"pairs": pairs, "kept": kept}, dict(dropped)), sorted(broken)
+    return StepReport("filter", {"pairs": pairs, "kept": kept}, dict(dropped)), sorted(broken)
 
 
 def index_file(index: Path, number: int) -> Path:
@@ -76,7 +75,7 @@ def index_file(index: Path, number: int) -> Path:
     return index / f"{number:05d}.parquet"
 
 
-def _index_shard(fetched: Path, number: int, index: Path, settings: Settings) -> Report | None:
+def _index_shard(fetched: Path, number: int, index: Path, settings: Settings) -> StepReport | None:
     """Index one shard; None where it is missing or cut short."""
     tar, out = shard_file(fetched, number), index_file(index, number)
     promised = successes(fetched, number)
@@ -97,23 +96,23 @@ def _index_shard(fetched: Path, number: int, index: Path, settings: Settings) ->
     if len(kept) + dropped.total() != promised:
         return None  # cut between two members, which no tar reader notices
     _write_index(out, kept)
-    report = Report("filter", {"pairs": promised, "kept": len(kept)}, dict(dropped))
+    report = StepReport("filter", {"pairs": promised, "kept": len(kept)}, dict(dropped))
     said = {"made_from": made_from, "counts": report.counts, "dropped": report.dropped}
     write_text(out.with_suffix(".json"), json.dumps(said))
     return report
 
 
-def _finished(out: Path, made_from: str) -> Report | None:
+def _finished(out: Path, made_from: str) -> StepReport | None:
     try:
         said = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
     if said.get("made_from") != made_from or not out.is_file():
         return None
-    return Report("filter", said["counts"], said["dropped"])
+    return StepReport("filter", said["counts"], said["dropped"])
 
 
-def _kept(file: IO[bytes], smallest: int, dropped: Counter[str]) -> Iterator[Kept]:
+def _kept(file: IO[bytes], smallest: int, dropped: Counter[str]) -> Iterator[UsablePair]:
     """The usable pairs of an open shard; the others are counted."""
     with tarfile.open(fileobj=file, mode="r:") as tar:
         for members in _samples(tar):
@@ -125,7 +124,7 @@ def _kept(file: IO[bytes], smallest: int, dropped: Counter[str]) -> Iterator[Kep
             elif not caption:
                 dropped["without a caption"] += 1
             elif picture is not None:
-                yield Kept(picture.name.partition(".")[0], picture.offset_data, picture.size, caption)
+                yield UsablePair(picture.name.partition(".")[0], picture.offset_data, picture.size, caption)
 
 
 def _samples(tar: tarfile.TarFile) -> Iterator[dict[str, tarfile.TarInfo]]:
@@ -166,7 +165,7 @@ def _wrong_picture(tar: tarfile.TarFile, member: tarfile.TarInfo | None, smalles
     return f"smaller than {smallest} px" if min(height, width) < smallest else ""
 
 
-def _write_index(out: Path, kept: Sequence[Kept]) -> None:
+def _write_index(out: Path, kept: Sequence[UsablePair]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

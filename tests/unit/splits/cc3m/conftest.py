@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.full_size.web import Web, serving, write_faces
+from tests.web import Web, serving, write_faces
 
-from idbench.splits.cc3m.settings import Settings
+from idbench.splits.cc3m.steps import Settings
 
 
 @pytest.fixture

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.full_size.web import picture, write_shard
+from tests.web import picture, write_shard
 
 from idbench.api import Silent
 from idbench.errors import StorageError
 from idbench.splits.cc3m import keep
 from idbench.splits.cc3m.background import open_background
 from idbench.splits.cc3m.fetch import forget, shard_file, successes
-from idbench.splits.cc3m.keep import filter_shards, index_file
-from idbench.splits.cc3m.settings import Settings
+from idbench.splits.cc3m.filtering import filter_shards, index_file
+from idbench.splits.cc3m.steps import Settings
 
 
 @pytest.fixture

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from idbench.captions import EXACT, FOLDED, Folding, Matcher, Rules, Sought, gather, matching
+from idbench.captions.folding import is_word, word_class
+from idbench.captions.matching import patterns_of
 from idbench.errors import DataError
-from idbench.search import Folding, Matcher, Rules, Sought, gather, matching
-from idbench.search.folding import is_word
 
 
 def found(names: list[str], caption: str, rules: Rules | None = None) -> set[str]:
     """Names that stand in a caption."""
     sought = gather((name, name) for name in names)
-    hits = Matcher(sought, rules or Rules()).find(pa.array([caption]))
+    hits = Matcher(sought, rules or Rules(EXACT)).find(pa.array([caption]))
     return {sought[hit.person].name for hit in hits}
 
 
@@ -50,7 +51,7 @@ def found(names: list[str], caption: str, rules: Rules | None = None) -> set[str
 )
 def test_exact_with_word_boundaries(name: str, caption: str, held: bool) -> None:
     assert (found([name], caption) == {name}) is held
-    assert (Matcher(gather([(name, name)]), Rules()).people_in(caption) == {0}) is held
+    assert (Matcher(gather([(name, name)]), Rules(EXACT)).people_in(caption) == {0}) is held
 
 
 def test_composed_and_decomposed_are_one_name_unless_code_points_are_asked_for() -> None:
@@ -84,15 +85,16 @@ def test_accents_folded(caption: str) -> None:
 def test_vowel_signs_of_other_scripts_are_no_accents() -> None:
     assert not found(["किरण"], "करण", Rules(Folding(accents=True)))
     assert found(["किरण"], "श्री किरण", Rules(Folding(accents=True))) == {"किरण"}
-    assert not found(["किर"], "श्री किरण", Rules())
-    assert not found(["किरण"], "किरणों", Rules()), "a vowel sign continues the word"
+    assert not found(["किर"], "श्री किरण", Rules(EXACT))
+    assert not found(["किरण"], "किरणों", Rules(EXACT)), "a vowel sign continues the word"
 
 
 def test_names_within_longer_names() -> None:
     sought = gather((name, name) for name in ("Ann Lee", "Mary Ann Lee", "Ann"))
     captions = ["Mary Ann Lee", "Ann Lee and Mary Ann Lee", "Ann Lee", "Ann", "nobody"]
     hits = {
-        (hit.place, sought[hit.person].name): hit.longer for hit in Matcher(sought, Rules()).find(pa.array(captions))
+        (hit.place, sought[hit.person].name): hit.longer
+        for hit in Matcher(sought, Rules(EXACT)).find(pa.array(captions))
     }
     assert hits == {
         (0, "Mary Ann Lee"): False,
@@ -110,7 +112,7 @@ def test_names_within_longer_names() -> None:
 def test_a_caption_counts_once_for_each_person() -> None:
     sought = gather([("p1", "Jörn Påske"), ("p1", "Joern Paaske"), ("p2", "Ann Lee")])
     captions = pa.array(["Joern Paaske, Jörn Påske, Jörn Påske", "Ann Lee Ann Lee"])
-    assert [(hit.place, hit.person) for hit in Matcher(sought, Rules()).find(captions)] == [(0, 0), (1, 1)]
+    assert [(hit.place, hit.person) for hit in Matcher(sought, Rules(EXACT)).find(captions)] == [(0, 0), (1, 1)]
 
 
 def test_names_that_folding_makes_equal_are_counted_for_each_and_told() -> None:
@@ -118,7 +120,7 @@ def test_names_that_folding_makes_equal_are_counted_for_each_and_told() -> None:
     matcher = Matcher(sought, Rules(Folding(accents=True)))
     assert matcher.shared == [(0, 1)]
     assert {hit.person for hit in matcher.find(pa.array(["Jorn"]))} == {0, 1}
-    assert Matcher(sought, Rules()).shared == []
+    assert Matcher(sought, Rules(EXACT)).shared == []
 
 
 @pytest.mark.parametrize("name", ["...", "-", "\u0301"])
@@ -127,7 +129,7 @@ def test_a_name_without_letters_is_refused(name: str) -> None:
         Matcher([Sought("p1", name, (name,))], Rules(Folding(accents=True)))
 
 
-LETTERS = st.text(st.sampled_from("abAB é.-'+(\\[*^$|?{ßü\u0301"), max_size=12)
+LETTERS = st.text(st.sampled_from("abAB é.-'+(\\[*^$|?{ßü\u0301\u200b\xad\n_&;#4%20ıŁ王"), max_size=12)
 
 
 @settings(max_examples=120, deadline=None)
@@ -136,13 +138,14 @@ LETTERS = st.text(st.sampled_from("abAB é.-'+(\\[*^$|?{ßü\u0301"), max_size=1
     captions=st.lists(LETTERS, min_size=1, max_size=8),
     case=st.booleans(),
     accents=st.booleans(),
+    writing=st.booleans(),
     boundaries=st.booleans(),
     fast=st.booleans(),
 )
 def test_agrees_with_one_name_after_the_other(
-    names: list[str], captions: list[str], case: bool, accents: bool, boundaries: bool, fast: bool
+    names: list[str], captions: list[str], case: bool, accents: bool, writing: bool, boundaries: bool, fast: bool
 ) -> None:
-    folding = Folding(case, accents)
+    folding = Folding(case, accents, writing)
     sought = gather((name, name) for name in dict.fromkeys(names))
     with pytest.MonkeyPatch.context() as patch:
         if not fast:
@@ -152,39 +155,48 @@ def test_agrees_with_one_name_after_the_other(
         (place, person)
         for place, caption in enumerate(captions)
         for person, one in enumerate(sought)
-        if _stands(folding(one.name), folding(caption), boundaries)
+        if any(_stands(name, folding(caption), boundaries, writing) for name in patterns_of(one.name, folding))
     }
     assert {(hit.place, hit.person) for hit in hits} == expected
 
 
-def _stands(name: str, caption: str, boundaries: bool) -> bool:
+def _stands(name: str, caption: str, boundaries: bool, writing: bool) -> bool:
+    kind = word_class if writing else is_word
     for start in range(len(caption) - len(name) + 1):
         if caption[start : start + len(name)] == name:
             before, after = caption[:start][-1:], caption[start + len(name) :][:1]
-            cut = (before and is_word(before) and is_word(name[0])) or (after and is_word(after) and is_word(name[-1]))
+            cut = any(
+                outer and kind(outer) and kind(outer) == kind(inner)
+                for outer, inner in ((before, name[0]), (after, name[-1]))
+            )
             if not (boundaries and cut):
                 return True
     return False
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.text(max_size=30), st.booleans(), st.booleans())
-def test_equivalent_texts_fold_to_the_same(text: str, case: bool, accents: bool) -> None:
-    folding = Folding(case, accents)
+@given(st.text(max_size=30), st.booleans(), st.booleans(), st.booleans())
+def test_equivalent_texts_fold_to_the_same(text: str, case: bool, accents: bool, writing: bool) -> None:
+    folding = Folding(case, accents, writing)
     forms = {folding(unicodedata.normalize(form, text)) for form in ("NFC", "NFD")} | {folding(text)}
     assert len(forms) == 1
-    assert folding.column(pa.array([text, "Plain"])).to_pylist() == [folding(text), folding("Plain")]
+    column = folding.column(pa.array([text, "Plain"])).to_pylist()
+    assert [one.strip() for one in column] == [folding(text).strip(), folding("Plain")]
 
 
-@pytest.mark.parametrize("folding", [Folding(), Folding(case=True), Folding(case=True, accents=True)], ids=str)
+@pytest.mark.parametrize("folding", [EXACT, Folding(case=True), Folding(case=True, accents=True), FOLDED], ids=str)
 def test_a_column_is_folded_as_its_texts_are(folding: Folding) -> None:
+    def column(texts: list[str]) -> list[str]:
+        found: list[str] = folding.column(pa.array(texts)).to_pylist()
+        return [text.strip(" ") for text in found] if folding.writing else found
+
     # Every character behind a letter and before a mark: what may be skipped must not be what composing would change.
     characters = [chr(code) for code in range(0x20000) if not 0xD800 <= code < 0xE000]
     texts = [text for char in characters for text in (f"a{char}", "", f"{char}\u0323")]
-    assert folding.column(pa.array(texts)).to_pylist() == [folding(text) for text in texts]
+    assert column(texts) == [folding(text) for text in texts]
     # Nothing of this is looked at without folding.
     plain = [f"{char}{other}" for char in characters[:0x300] for other in ("e", "\u02ff")]
-    assert folding.column(pa.array(plain)).to_pylist() == [folding(text) for text in plain]
+    assert column(plain) == [folding(text) for text in plain]
 
 
 def test_case_is_folded_as_unicode_says_for_every_character_with_case_or_marks() -> None:
@@ -202,19 +214,19 @@ def test_case_is_folded_as_unicode_says_for_every_character_with_case_or_marks()
 def test_captions_that_follow_each_other_in_memory_are_not_read_as_one() -> None:
     sought = gather([("Ann Lee", "Ann Lee")])
     captions = pa.array(["skipped Ann Lee", "with Ann", " Lee", "", "Ann Lee", "é Ann Lee é"]).slice(1)
-    for rules, places in ((Rules(boundaries=False), [3, 4]), (Rules(), [3, 4])):
+    for rules, places in ((Rules(EXACT, boundaries=False), [3, 4]), (Rules(EXACT), [3, 4])):
         assert [hit.place for hit in Matcher(sought, rules).find(captions)] == places
     for kind in (pa.large_string(), pa.string_view()):  # their places in memory are kept in other ways
-        assert [hit.place for hit in Matcher(sought, Rules()).find(captions.cast(kind))] == [3, 4]
-    assert not Matcher(sought, Rules()).find(captions.slice(0, 0))
-    assert not Matcher(sought, Rules()).find(pa.array(["", ""]))
+        assert [hit.place for hit in Matcher(sought, Rules(EXACT)).find(captions.cast(kind))] == [3, 4]
+    assert not Matcher(sought, Rules(EXACT)).find(captions.slice(0, 0))
+    assert not Matcher(sought, Rules(EXACT)).find(pa.array(["", ""]))
 
 
 def test_a_caption_that_repeats_names_ten_thousand_times() -> None:
     """Each occurrence is held against its neighbours only: against all others, this takes minutes."""
     sought = gather((name, name) for name in ("Ann Lee", "Mary Ann Lee", "Ann", "Tom Ek"))
     captions = pa.array(["Mary Ann Lee Tom Ek " * 10_000, "Mary Ann Lee Tom Ek " * 10_000 + "Ann Lee"])
-    hits = {(hit.place, hit.person): hit.longer for hit in Matcher(sought, Rules()).find(captions)}
+    hits = {(hit.place, hit.person): hit.longer for hit in Matcher(sought, Rules(EXACT)).find(captions)}
     assert hits == {
         **{(place, 1): False for place in (0, 1)},
         **{(place, 2): True for place in (0, 1)},
@@ -222,3 +234,95 @@ def test_a_caption_that_repeats_names_ten_thousand_times() -> None:
         (0, 0): True,
         (1, 0): False,
     }
+
+
+NBSP, SHY, ZWSP, NB_HYPHEN = "\u00a0", "\u00ad", "\u200b", "\u2011"
+
+
+@pytest.mark.parametrize(
+    ("name", "captions"),
+    [
+        (
+            "Ann Lee",
+            [
+                f"with Ann{NBSP}Lee", "Ann  Lee", "Ann \t Lee", "Ann\nLee", "Ann\r\nLee", "Ann\u2028Lee", "Ann\x85Lee",
+                "Ann\u3000Lee", "Ann\u2009Lee", "Ann\u202fLee", f"A{SHY}nn Le{SHY}e", f"An{ZWSP}n Lee", f"Ann{ZWSP}Lee",
+                "Ann\u2060 Lee", "\ufeffAnn Lee", "\u202aAnn\u202c Lee", "Ann\ufe0f Lee", "A\u200dnn Lee",
+                "Ann\U000e0020 Lee",
+            ],
+        ),
+        (
+            "Ann Lee",
+            [
+                "Ann&nbsp;Lee", "Ann&#160;Lee", "Ann&#xA0;Lee", "Ann&amp;nbsp;Lee", "Ann&nbspLee", "A&shy;nn Lee",
+                "&#65;nn Lee", "Ann&#8203;Lee", "Ann<br/>Lee", "<b>Ann</b> <i>Lee</i>", "Ann\\u00a0Lee", "Ann\\nLee",
+                "Ann%20Lee", "Ann%2520Lee", "Ann+Lee", "100% Ann Lee", "100%Ann Lee", "AT&Ann Lee",
+            ],
+        ),
+        (
+            "Ann Lee",
+            [
+                "Ann_Lee.jpg", "ann-lee-1.jpg", "photos/ann_lee_02.png", "C:\\fotos\\ann lee.jpg", "ann.lee@x",
+                "Ann_Lee01.jpg", "007Ann Lee", "ANN LEE", "ann lee", "Ann Lee's", "Ann Lee’s", "(Ann) Lee", "Ann, Lee",
+                "Ánn Léè", "A\u0301nn Lee", "Ａｎｎ Ｌｅｅ", "ＡＮＮ　ＬＥＥ", "𝐀𝐧𝐧 𝐋𝐞𝐞",
+                "Ⓐⓝⓝ Ⓛⓔⓔ", "ᴀɴɴ ʟᴇᴇ", "Ann 🐈 Lee",
+            ],
+        ),
+        (
+            "Siv D'Oro-Ek",
+            [
+                "Siv D’Oro-Ek", "Siv D‘Oro-Ek", "Siv Dʼoro-Ek", "Siv D`Oro-Ek", "Siv D´Oro-Ek",
+                "Siv D′Oro-Ek", "Siv D＇Oro-Ek",
+                "Siv D&#39;Oro-Ek", "Siv D&rsquo;Oro-Ek", "Siv D&#x27;Oro&#8209;Ek",
+                f"Siv D'Oro{NB_HYPHEN}Ek", "Siv D'Oro–Ek",
+                "Siv D'Oro—Ek", "Siv D'Oro‐Ek", "Siv D'Oro−Ek", f"Siv D'Oro{SHY}Ek", "Siv D'Oro Ek", "siv_doroek.jpg",
+            ],
+        ),
+        ("Łukasz Żółć", ["Lukasz Zolc", "ŁUKASZ ŻÓŁĆ", "Łukasz Żółć".encode().decode("latin-1"), "Lukasz&nbsp;Zolc"]),
+        ("Lukasz Zolc", ["Łukasz Żółć", unicodedata.normalize("NFD", "Łukasz Żółć"), "&#321;ukasz Zolc"]),
+        ("İlkay Işık", ["Ilkay Isik", "ilkay ışık", "İLKAY IŞIK", "i̇lkay isik", "ILKAY ISIK"]),
+        ("Ilkay Isik", ["İlkay Işık", "ılkay ısık"]),
+        ("Jörn Påske", ["Jorn Paske", "JÃ¶rn PÃ¥ske", "J%C3%B6rn%20P%C3%A5ske"]),
+        ("Jörn Påske", ["J&ouml;rn P&aring;ske", "J\\u00f6rn P\\u00e5ske"]),
+        ("Đặng Thị", ["Dang Thi", unicodedata.normalize("NFD", "Đặng Thị")]),
+        ("Ægir Þórðrson", ["Aegir Thordrson", "ÆGIR ÞÓRÐRSON"]),
+        ("Ida Straße", ["IDA STRASSE", "Ida Strasse"]),
+        ("王小明", ["演员王小明出席", "王小明, 2019"]),
+        ("김철수", ["배우 김철수는", unicodedata.normalize("NFD", "김철수")]),
+        ("محمد علي", ["مُحَمَّد عَلِي", "محمـد علي"]),
+        ("علی رضا", ["علی\u200cرضا"]),
+        ("J.R.R. Quill", ["JRR Quill", "J. R. R. Quill", "J R R Quill"]),
+    ],
+)  # fmt: skip
+def test_ways_of_writing_a_name(name: str, captions: list[str]) -> None:
+    assert [caption for caption in captions if not found([name], caption, Rules(FOLDED))] == []
+    matcher = Matcher(gather([(name, name)]), Rules(FOLDED))
+    around = pa.array([text for caption in captions for text in (caption, "nobody", f"à {caption} é", "\n")])
+    assert [hit.place for hit in matcher.find(around)] == [i for i in range(len(around)) if i % 4 in (0, 2)]
+
+
+@pytest.mark.parametrize(
+    ("name", "caption"),
+    [
+        ("Ann Lee", "Joann Lee"),
+        ("Ann Lee", "Ann Leeson"),
+        ("Ann Lee", "Lee, Ann"),
+        ("Ann Lee", "Ann and Lee"),
+        ("Ann Lee", "AnnLee"),
+        ("Ann Lee", "Ann\u00e9 Lee"),
+        ("Jörn Påske", "Joern Paaske"),
+        ("किरण", "करण"),
+        ("Ann Lee 2", "Ann Lee 22"),
+        ("Ann Lee", "\u0410nn Lee"),
+    ],
+)
+def test_what_is_another_name_when_everything_is_folded(name: str, caption: str) -> None:
+    assert not found([name], caption, Rules(FOLDED))
+
+
+def test_rules_say_what_they_do_and_what_they_leave_out() -> None:
+    assert str(Rules(FOLDED)) == "case, accents and writing folded, word boundaries"
+    assert str(Rules(EXACT, boundaries=False)) == "exact, any substring"
+    assert "another case" in Rules(EXACT).not_looked_for
+    assert "another case" not in Rules(FOLDED).not_looked_for
+    assert "nicknames and initials" in Rules(FOLDED).not_looked_for

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from idbench.api import Progress, Silent
-from idbench.search.neighbours.pictures import Pictures
 from idbench.search.neighbours.source import Neighbour, NeighbourSource, Query
+from idbench.search.neighbours.web import PictureSource
 
 CLIP_LIMIT, FACE_LIMIT = 0.20, 0.15
 """Hit rates up to which a person was taken for absent from CC3M by Hintersdorf et al., Does CLIP Know My Face?"""
@@ -106,7 +106,7 @@ class Look:
     """
 
     k: int = K
-    pictures: Pictures = field(default_factory=Pictures)
+    pictures: PictureSource = field(default_factory=PictureSource)
     clip: Namer | None = None
     face: Namer | None = None
     keep: int = 3

@@ -9,19 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.unit.full_size.web import picture, write_shard
+from tests.web import picture, write_shard
 
 from idbench.api import Silent
 from idbench.errors import DataError, StorageError
 from idbench.splits.cc3m.background import open_background
-from idbench.splits.cc3m.keep import filter_shards
-from idbench.splits.cc3m.settings import Settings
-from idbench.splits.cc3m.shards import Pair, Shards, read_shards, write_shards
+from idbench.splits.cc3m.filtering import filter_shards
+from idbench.splits.cc3m.shards import EncodedPair, Shards, read_shards, write_shards
+from idbench.splits.cc3m.steps import Settings
 
 N = 50
 
 
-def pairs(numbers: Sequence[int]) -> list[Pair]:
+def pairs(numbers: Sequence[int]) -> list[EncodedPair]:
     return [(f"picture {number}".encode() * 40, f"caption {number}") for number in numbers]
 
 

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from idbench.captions.batches import CAPTION_NAMES, ROWS, Batch, ReadOptions, as_text, damaged, first_line
+from idbench.captions.tar import BrokenTar, TarMember, TarWalker
 from idbench.errors import DataError
-from idbench.search.captions.batch import CAPTION_NAMES, ROWS, Batch, ReadOptions, as_text, damaged, first_line
-from idbench.search.captions.tar import BrokenTar, TarMember, TarWalker
 
 _TEXT_LIMIT = 1 << 20
 """Bytes of the longest text member that is believed to hold a caption."""

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.unit.full_size.web import write_faces
+from tests.web import write_faces
 
 from idbench.api import Silent
 from idbench.errors import DataError
 from idbench.splits import Split, find_recipe, lint
-from idbench.splits.cc3m.lists import FILES, read_lists
-from idbench.splits.cc3m.published import build_published
+from idbench.splits.cc3m.published import FILES, build_published, read_lists
 from idbench.splits.recipe import SourcedRecipe, Sources
 
 NEEDED = ("num_samples_with_name_in_cap", "openclip_percentage_correct_preds", "resnet50_percentage_correct_preds")

@@ -12,7 +12,7 @@ from idbench.api import Silent
 from idbench.errors import IdbenchError, StorageError
 from idbench.splits.cc3m import fetch
 from idbench.splits.cc3m.fetch import arguments, fetch_pictures
-from idbench.splits.cc3m.settings import Settings, from_environment
+from idbench.splits.cc3m.steps import Settings, from_environment
 
 img2dataset = pytest.importorskip("img2dataset")
 
