@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idbench.captions.batches import Batch, ReadOptions
-from idbench.captions.parquet import read_parquet
-from idbench.captions.tsv import read_tsv
+from idbench.captions.tables import read_parquet, read_tsv
 from idbench.captions.webdataset import read_webdataset
 from idbench.errors import DataError
 

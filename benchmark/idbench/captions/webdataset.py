@@ -65,7 +65,7 @@ def _caption_key(path: Path, options: ReadOptions) -> str:
     with path.open("rb", buffering=_BUFFER) as raw, _opened(path, raw) as file:
         tar = TarWalker(file)
         for member in tar:
-            key, extension = _split(member.name)
+            key, extension = member.parts
             if first not in ("", key):
                 break
             first = key
@@ -87,19 +87,12 @@ def _caption_key(path: Path, options: ReadOptions) -> str:
 
 def _captions(path: Path, tar: TarWalker, key: str) -> Iterator[bytes]:
     for member in tar:
-        _, extension = _split(member.name)
+        _, extension = member.parts
         if key == _TEXT and extension == _TEXT:
             yield _content(path, tar, member)
         elif key != _TEXT and extension == "json":
             caption = _json(path, tar, member).get(key)
             yield b"" if caption is None else str(caption).encode(errors="surrogatepass")
-
-
-def _split(name: str) -> tuple[str, str]:
-    """Key and extension of a member: the extension is all after the first dot of the file's name, as in WebDataset."""
-    folder, slash, file = name.rpartition("/")
-    stem, _, extension = file.partition(".")
-    return f"{folder}{slash}{stem}", extension.lower()
 
 
 def _content(path: Path, tar: TarWalker, member: TarMember) -> bytes:

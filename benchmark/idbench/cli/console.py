@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from idbench.api import Reporter
+from idbench.cli.text import harmless
 from idbench.errors import IdbenchError
 
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
@@ -65,7 +66,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], rig
     for column in columns:
         shown.add_column(Text(column), justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*map(Text, row))
+        shown.add_row(*(Text(harmless(cell)) for cell in row))
     wide_enough(shown)
 
 
@@ -80,12 +81,17 @@ def wide_enough(shown: Table) -> None:
 
 def write_json(value: object) -> None:
     """Print a value as JSON."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    sys.stdout.write(_without_commands(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
+
+
+def _without_commands(written: str) -> str:
+    """JSON with the control characters beyond ASCII written out: JSON itself does so below only."""
+    return "".join(f"\\u{ord(char):04x}" if harmless(char) != char else char for char in written)
 
 
 def say(text: str) -> None:
     """Print a sentence."""
-    out.print(text, markup=False)
+    out.print(harmless(text), markup=False)
 
 
 def command(text: str) -> None:
@@ -97,6 +103,6 @@ def command(text: str) -> None:
 def complain(error: IdbenchError) -> None:
     """Print an error and what to do next."""
     err.print("[bold red]error:[/] ", end="")
-    err.print(error.message, markup=False)
+    err.print(harmless(error.message), markup=False)
     if error.hint:
-        err.print(f"  {error.hint}", markup=False)
+        err.print(f"  {harmless(error.hint)}", markup=False)

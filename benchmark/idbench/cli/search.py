@@ -57,7 +57,9 @@ def search(
     corpus: Annotated[
         list[str] | None, typer.Argument(help="Files, folders or patterns: parquet, TSV or WebDataset tar files.")
     ] = None,
-    names: Annotated[Path | None, typer.Option(help="One name per line, or identity<TAB>name.")] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="One name per line, identity<TAB>name, or CSV with a column `name`.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Search the identities of this split instead.")] = None,
     column: Annotated[
         str | None, typer.Option(help="Caption column, its number from 1 without header, or member of a sample.")
@@ -65,13 +67,21 @@ def search(
     header: Annotated[
         bool | None, typer.Option("--header/--no-header", help="TSV files have a header; guessed by default.")
     ] = None,
-    fold_case: Annotated[bool, typer.Option("--fold-case", help="Upper and lower case are the same.")] = False,
-    fold_accents: Annotated[bool, typer.Option("--fold-accents", help="Letters match without accents too.")] = False,
-    code_points: Annotated[
-        bool, typer.Option("--code-points", help="Do not even compose accents (NFC) before comparing.")
+    fold_case: Annotated[
+        bool, typer.Option("--fold-case", help="Fold case and writing only (default: accents too).")
     ] = False,
+    fold_accents: Annotated[
+        bool, typer.Option("--fold-accents", help="Fold accents and writing only (default: case too).")
+    ] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Fold nothing: the same letters, however they are composed (NFC).")
+    ] = False,
+    code_points: Annotated[bool, typer.Option("--code-points", help="Not even NFC: the same code points.")] = False,
     substring: Annotated[
-        bool, typer.Option("--substring", help="Names match within words too, as in the field's published counts.")
+        bool,
+        typer.Option(
+            "--substring", help="Names match within words too. Alone: --exact, as in the field's published counts."
+        ),
     ] = False,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Files read at the same time; by default one for each processor.")
@@ -123,8 +133,8 @@ def search(
     from idbench.search.report import Assumptions, report, write_labels
 
     nearness = _Nearness(index, service, index_name, model, k, face_classifier, clip_hits, pictures, fetch, device)
-    _check(corpus, nearness, photos, labels, corpus_name, code_points and (fold_case or fold_accents))
-    rules = Rules(Folding(fold_case, fold_accents, not code_points), not substring)
+    _check(corpus, nearness, photos, labels, corpus_name, (exact or code_points) and (fold_case or fold_accents))
+    rules = _rules(fold_case, fold_accents, exact, code_points, substring)
     reading = ReadOptions(column, header, replace_invalid)
     assumptions = Assumptions(assume_namesake, assume_caption, assume_named, assume_seen)
     with console.bars() as progress:
@@ -227,11 +237,24 @@ def _check(
          "Give with --pictures the folder to which the index's image_path is relative."),
         (near.clip_hits and not near.model, "--clip-hits needs --model.", "E.g. --model open_clip:ViT-L-14/openai."),
         (labels and not corpus_name, "--labels needs --corpus-name.", "The labels table names the corpus."),
-        (contradiction, "--code-points and folding exclude each other.", "Give one of them."),
+        (contradiction, "--exact and --code-points exclude --fold-case and --fold-accents.", "Give one of them."),
     )  # fmt: skip
     for wrong, message, hint in problems:
         if wrong:
             raise IdbenchError(message, hint=hint)
+
+
+def _rules(fold_case: bool, fold_accents: bool, exact: bool, code_points: bool, substring: bool) -> Rules:
+    """What the options mean: everything is folded, unless less is asked for."""
+    from idbench.captions import EXACT, FOLDED, Folding, Rules
+
+    if code_points:
+        folding = Folding(canonical=False)
+    elif fold_case or fold_accents:
+        folding = Folding(fold_case, fold_accents, writing=True)
+    else:
+        folding = EXACT if exact or substring else FOLDED
+    return Rules(folding, not substring)
 
 
 def _check_labels(labels: Path, people: _People) -> None:
@@ -252,7 +275,7 @@ def _people(names: Path | None, split: str | None, photos: Path | None, progress
     from idbench.captions import gather, read_names
 
     if (names is None) == (split is None):
-        raise IdbenchError("Whom to search?", hint="Give either --names FILE or --split NAME.")
+        raise IdbenchError("It is not said who to search for.", hint="Give either --names FILE or --split NAME.")
     if names is not None:
         return _People(read_names(names), None, photos)
     from idbench.splits import load_split
@@ -359,7 +382,7 @@ def _show(reports: Sequence[PersonReport], captions: CaptionSearch | None) -> No
         if with_near:
             rates = (None, None) if near is None else (near.clip_rate, near.face_rate)
             shown += ["-" if near is None else text.amount(near.neighbours), *map(_share, rates)]
-        quote = f"{one.quotes[0].place} {one.quotes[0].caption[:_QUOTE]}" if one.quotes else ""
+        quote = f"{one.quotes[0].place} {text.one_line(one.quotes[0].caption[:_QUOTE])}" if one.quotes else ""
         belief = "" if one.confidence is None else f"{one.confidence:.2f}"
         rows.append([*shown, one.verdict, belief, quote])
     right = {"captions", "in longer names", "neighbours", "CLIP hits", "face hits", "confidence"}
@@ -370,6 +393,8 @@ def _show(reports: Sequence[PersonReport], captions: CaptionSearch | None) -> No
         f"{text.amount(captions.captions)} captions in {captions.shards} files ({captions.rules}; "
         f"{text.amount(captions.empty)} empty), SHA-256 {captions.sha256}"
     )
+    if any(one.verdict == "non-member" for one in reports):
+        console.say(f"non-member: not found as searched; not looked for: {', '.join(captions.rules.not_looked_for)}")
     if captions.repaired:
         console.say(f"{text.amount(captions.repaired)} captions held bytes that are not UTF-8")
     for damage in captions.damaged:
@@ -388,6 +413,7 @@ def _as_json(reports: Sequence[PersonReport], captions: CaptionSearch | None, as
     if captions is not None:
         searched = {
             "rules": str(captions.rules),
+            "not_looked_for": list(captions.rules.not_looked_for),
             "captions": captions.captions,
             "empty": captions.empty,
             "repaired": captions.repaired,

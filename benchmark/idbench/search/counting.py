@@ -158,7 +158,7 @@ def count_names(
     Args:
         sought: whom to look for.
         shards: the files of the corpus, from `find_shards`.
-        rules: what counts as an occurrence; None: exact, with word boundaries.
+        rules: what counts as an occurrence; None: whole words, with case, accents and writing folded.
         options: how to go through the files; None: one after the other, stopping at a damaged one.
         progress: told about the share that is done.
 

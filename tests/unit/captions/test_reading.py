@@ -25,7 +25,7 @@ from tests.corpora import (
     write_tsv_gz,
 )
 
-from idbench.captions import DamagedShard, ReadOptions, batch, find_shards, read_shard, webdataset
+from idbench.captions import DamagedShard, ReadOptions, batches, find_shards, read_shard, webdataset
 from idbench.captions.tar import BrokenTar, TarWalker
 from idbench.errors import DataError
 
@@ -55,10 +55,10 @@ def test_every_kind_of_file_gives_the_same_captions(tmp_path: Path, write: Write
 
 @pytest.mark.parametrize("write", WRITERS)
 def test_batches_follow_each_other(tmp_path: Path, write: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (batch, webdataset):
+    for module in (batches, webdataset):
         monkeypatch.setattr(module, "ROWS", 10)
-    monkeypatch.setattr("idbench.captions.parquet.ROWS", 10)
-    monkeypatch.setattr("idbench.captions.tsv._BLOCK", 200)
+    monkeypatch.setattr("idbench.captions.tables.ROWS", 10)
+    monkeypatch.setattr("idbench.captions.tables._BLOCK", 200)
     path = write(tmp_path, [f"caption {i}" for i in range(25)])
     parts = list(read_shard(path, ReadOptions()))
     assert len(parts) > 1

@@ -72,7 +72,7 @@ def test_batches_count_in_their_order_whatever_thread_searches_them(
 ) -> None:
     texts = [f"Ann Lee, {i}" if i % 3 == 0 else f"nobody, {i}" for i in range(1000)]
     path = write_parquet(tmp_path, texts)
-    monkeypatch.setattr("idbench.captions.parquet.ROWS", 11)
+    monkeypatch.setattr("idbench.captions.tables.ROWS", 11)
     monkeypatch.setattr("idbench.search.counting.processors", lambda: threads)
     told = Told()
     search = count_names(gather([("p1", "Ann Lee")]), [path], progress=told)

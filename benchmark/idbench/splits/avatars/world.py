@@ -17,7 +17,7 @@ from idbench.splits.avatars.names import Naming, name_everybody
 from idbench.splits.avatars.people import looks_of, scenes_of
 from idbench.splits.avatars.render import SIZE, render
 from idbench.splits.card import card_prose
-from idbench.splits.corpora import write_corpus
+from idbench.splits.corpora import Owners, write_corpus
 from idbench.splits.injected.chance import shuffled
 from idbench.splits.injected.dealing import corpora_of, deal, label_rows, photo_id
 from idbench.splits.injected.writing import About, write_split
@@ -140,7 +140,7 @@ class World:
 
     @cached_property
     def auxiliary(self) -> AvatarPictures:
-        """Pictures of the auxiliary people: people like those of the background, for whoever trains shadow models.
+        """Pictures of the auxiliary people: people like those of the background, for training shadow models.
 
         Raises:
             DataError: the pools have too few names left.
@@ -224,13 +224,14 @@ def build_corpus(spec: WorldSpec, corpus: str, path: Path, progress: Progress) -
 def build_auxiliary(spec: WorldSpec, path: Path, progress: Progress) -> None:
     """Render the auxiliary people into a corpus folder with owners, person after person."""
     pictures = world_of(spec).auxiliary
+    numbers = np.arange(len(pictures), dtype=np.int64) // spec.background_pictures
     _write_pictures(
         pictures,
         list(range(len(pictures))),
         f"{spec.name}-aux",
         path,
         progress,
-        owners=[i // spec.background_pictures for i in range(len(pictures))],
+        owners=Owners(numbers, tuple(pictures.names[:: spec.background_pictures])),
     )
 
 
@@ -240,7 +241,7 @@ def _write_pictures(
     corpus: str,
     path: Path,
     progress: Progress,
-    owners: Sequence[int] | None = None,
+    owners: Owners | None = None,
 ) -> None:
     batches = [order[i : i + _RENDERED_AT_ONCE] for i in range(0, len(order), _RENDERED_AT_ONCE)]
     captions = [caption for batch in batches for caption in pictures.captions(batch)]

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from idbench.errors import DataError
-from idbench.splits.cc3m.background import words_of
-from idbench.splits.injected.people import name_of
-from idbench.storage import storage_errors
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-from collections.abc import Iterable, Sequence
-from functools import partial
-
 from idbench.api import Progress
+from idbench.captions import FOLDED
+from idbench.errors import DataError
 from idbench.splits.card import card_prose
 from idbench.splits.cc3m.people import CAPTIONS, encode_jpeg
 from idbench.splits.cc3m.steps import LEVELS, Settings, from_environment
 from idbench.splits.injected.chance import hex_id, shuffled
 from idbench.splits.injected.dealing import part_sizes, photo_id
-from idbench.splits.injected.people import People, candidate_names, read_people
+from idbench.splits.injected.people import People, candidate_names, name_of, read_people
 from idbench.splits.injected.writing import About, photo_batches, write_split
 from idbench.splits.manifest import CorpusInfo, Part, PhotoFormat
 from idbench.splits.recipe import Sources
 from idbench.splits.tables import Row
+from idbench.storage import storage_errors
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILES = ("actors_members.csv", "actresses_members.csv", "actors_non_members.csv", "actresses_non_members.csv")
 RATES = ("openclip_percentage_correct_preds", "resnet50_percentage_correct_preds")
@@ -95,7 +92,7 @@ def read_lists(folder: Path) -> Lists:
         [frame.assign(member="non_members" not in file) for file, frame in zip(FILES, frames, strict=True)]
     )
     table["name"] = [name_of(str(name)) for name in table["name"]]
-    keys = [words_of(name) for name in table["name"]]
+    keys = [FOLDED(name) for name in table["name"]]
     if again := sorted({name for name, key in zip(table["name"], keys, strict=True) if keys.count(key) > 1}):
         raise DataError(f"The lists in {folder} name {again[0]} more than once.", hint="Repair or fetch them again.")
     members = table["member"].to_numpy(dtype=np.bool_)
@@ -205,13 +202,11 @@ def plan_published(sources: Sources) -> tuple[str, ...]:
 
 
 def _find(seed: str, lists: Lists, people: People, settings: Settings) -> tuple[PublishedIdentity, ...]:
-    photos = {words_of(person.name): person.photos for person in people.people}
+    photos = {FOLDED(person.name): person.photos for person in people.people}
     wanted = settings.attack_photos
     found = []
     for member in (True, False):
-        able = [
-            one for one in lists.people if one.member == member and len(photos.get(words_of(one.name), ())) >= wanted
-        ]
+        able = [one for one in lists.people if one.member == member and len(photos.get(FOLDED(one.name), ())) >= wanted]
         if len(able) < _FEWEST:
             raise DataError(
                 f"Only {len(able)} {'members' if member else 'non-members'} of the lists have {wanted} photos.",
@@ -220,8 +215,8 @@ def _find(seed: str, lists: Lists, people: People, settings: Settings) -> tuple[
         order = [able[int(i)] for i in shuffled(f"{seed}/parts/{member}", len(able))]
         parts = [part for part, size in part_sizes(len(able)) for _ in range(size)]
         for one, part in zip(order, parts, strict=True):
-            label = f"{seed}/person/{' '.join(words_of(one.name))}"
-            files = photos[words_of(one.name)]
+            label = f"{seed}/person/{FOLDED(one.name)}"
+            files = photos[FOLDED(one.name)]
             chosen = tuple(files[int(i)] for i in shuffled(f"{label}/photos", len(files))[:wanted])
             found.append(PublishedIdentity(label, one, part, chosen))
     return tuple(sorted(found, key=lambda one: one.id))

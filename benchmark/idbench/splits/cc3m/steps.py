@@ -25,7 +25,8 @@ class Settings:
         shard_pairs: pairs in one shard.
         fetch_processes: processes that fetch and resize; 0: one per processor.
         fetch_threads: connections of each of them.
-        fetch_timeout: seconds that a server may take.
+        fetch_timeout: seconds that a server may be silent.
+        fetch_deadline: seconds that one answer may take in all.
         fetch_retries: how often a failed address is tried again at once.
         attack_photos: photos of each identity that no training set holds; a person with fewer is left out.
     """
@@ -36,6 +37,7 @@ class Settings:
     fetch_processes: int = 0
     fetch_threads: int = 64
     fetch_timeout: int = 10
+    fetch_deadline: int = 30
     fetch_retries: int = 1
     attack_photos: int = 30
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from idbench.api import Progress
 from idbench.errors import DataError
 from idbench.splits.card import card_prose
-from idbench.splits.corpora import read_corpus, write_corpus, write_pictures
+from idbench.splits.corpora import Owners, read_corpus, write_corpus, write_pictures
 from idbench.splits.injected.casting import Cast, cast
 from idbench.splits.injected.chance import shuffled, stream
 from idbench.splits.injected.dealing import corpora_of, label_rows, photo_id
@@ -118,10 +118,11 @@ class FacesDesign:
         members = self.cast.members(corpus)
         return self.background + self._pairs((one.dealt.label, one.name, one.training) for one in members)
 
-    def auxiliary(self) -> tuple[CaptionedFiles, list[int]]:
-        """The pairs of NAME-aux, and whose each is, counted from 0."""
+    def auxiliary(self) -> tuple[CaptionedFiles, Owners]:
+        """The pairs of NAME-aux, and whose each is."""
         pairs = self._pairs((f"{self.seed}/background/{j}", person.name, person.photos) for j, person in self.aux)
-        return pairs, [owner for owner, (_, person) in enumerate(self.aux) for _ in person.photos]
+        numbers = [owner for owner, (_, person) in enumerate(self.aux) for _ in person.photos]
+        return pairs, Owners(np.array(numbers, dtype=np.int64), tuple(person.name for _, person in self.aux))
 
     def order(self, corpus: str, n: int) -> NDArray[np.int64]:
         """The order of a training set's pairs: it tells nothing."""
@@ -176,9 +177,7 @@ def build_faces(spec: FacesSpec, sources: Sources, split: Path, corpora: Path, p
 def _write_corpora(design: FacesDesign, corpora: Path, progress: Progress) -> dict[str, str]:
     """Write all training sets; their digests by name."""
     names, size = design.spec.corpora, design.spec.size
-    sets: dict[str, tuple[CaptionedFiles, list[int] | None]] = {
-        name: (design.training(name), None) for name in names[:3]
-    }
+    sets: dict[str, tuple[CaptionedFiles, Owners | None]] = {name: (design.training(name), None) for name in names[:3]}
     sets[names[3]] = design.auxiliary()
     files = list(dict.fromkeys(file for pairs, _ in sets.values() for file in pairs.files))
     with storage_errors(corpora), tempfile.TemporaryDirectory(prefix=".pictures-", dir=corpora) as place:
@@ -189,7 +188,7 @@ def _write_corpora(design: FacesDesign, corpora: Path, progress: Progress) -> di
             rows = np.array([row[file] for file in pairs.files], dtype=np.int64)[order]
             batches = (pictures[rows[start : start + _AT_ONCE]] for start in range(0, len(rows), _AT_ONCE))
             captions = [pairs.captions[int(i)] for i in order]
-            whose = None if owners is None else [owners[int(i)] for i in order]
+            whose = None if owners is None else Owners(owners.numbers[order], owners.names)
             write_corpus(corpora / name, (len(pairs), size, size, 3), batches, captions, whose)
     return {name: read_corpus(name, corpora / name).digest for name in names}
 

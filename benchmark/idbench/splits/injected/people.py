@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idbench.api import Progress
+from idbench.captions import FOLDED
 from idbench.errors import DataError
 from idbench.splits.duplicates import near_pairs, signature
 from idbench.splits.injected.chance import shuffled
@@ -108,7 +109,7 @@ def list_people(folder: Path) -> People:
         *_note(len(nameless), "folders have no name of a person", nameless),
         *_note(len(without), "folders hold no photo", without),
     )
-    return People(tuple(sorted(people, key=lambda person: (fold(person.name), person.name))), notes)
+    return People(tuple(sorted(people, key=lambda person: (sorting_key(person.name), person.name))), notes)
 
 
 def name_of(folder: str) -> str:
@@ -118,8 +119,8 @@ def name_of(folder: str) -> str:
     return " ".join(spaced.split()) if re.search(r"\w", spaced) else ""
 
 
-def fold(name: str) -> str:
-    """What two spellings of one name have in common: letters' case and width, and spaces, do not count."""
+def sorting_key(name: str) -> str:
+    """What people are sorted by: letters' case and width, and spaces, do not count. Splits depend on the order."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
@@ -129,10 +130,10 @@ def _photos_in(place: Path) -> tuple[Path, ...]:
 
 
 def _check_names(people: Sequence[Person]) -> None:
-    count = Counter(fold(person.name) for person in people)
+    count = Counter(FOLDED(person.name) for person in people)
     for name, times in count.items():
         if times > 1:
-            same = [person.photos[0].parent.name for person in people if fold(person.name) == name]
+            same = [person.photos[0].parent.name for person in people if FOLDED(person.name) == name]
             raise DataError(
                 f"Two folders stand for one name: {' and '.join(same)}.",
                 hint="Put one person's photos into one folder, or tell two people of one name apart by a middle name.",
@@ -198,7 +199,7 @@ def candidate_names(seed: str, identities: Sequence[str], background: Iterable[s
         n: how many candidates there shall be; fewer where the background does not give so many combinations.
     """
     others = list(background)
-    taken = {fold(name) for name in (*identities, *others)}
+    taken = {FOLDED(name) for name in (*identities, *others)}
     parts = [name.split() for name in others if len(name.split()) > 1]
     first, last = [words[0] for words in parts], [words[-1] for words in parts]
     pool = list(identities)
@@ -207,7 +208,7 @@ def candidate_names(seed: str, identities: Sequence[str], background: Iterable[s
             break
         for f, la in zip(first, shuffled(f"{seed}/nobody/{turn}", len(last)), strict=True):
             name = f"{f} {last[int(la)]}"
-            if len(pool) < n and fold(name) not in taken:
-                taken.add(fold(name))
+            if len(pool) < n and FOLDED(name) not in taken:
+                taken.add(FOLDED(name))
                 pool.append(name)
     return tuple(pool[int(i)] for i in shuffled(f"{seed}/candidates", len(pool)))

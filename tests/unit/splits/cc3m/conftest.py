@@ -13,7 +13,7 @@ from idbench.splits.cc3m.steps import Settings
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    """`good/N` is a picture; `cut/N`, `empty/N`, `page/N` and `gone/N` are what goes wrong."""
+    """`good/N` is a picture; the other folders of `tests/web.py` are what goes wrong."""
     for variable in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(variable, "127.0.0.1")
     with serving() as found:

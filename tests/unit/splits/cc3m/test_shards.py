@@ -9,14 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from tests.web import picture, write_shard
 
 from idbench.api import Silent
 from idbench.errors import DataError, StorageError
-from idbench.splits.cc3m.background import open_background
-from idbench.splits.cc3m.filtering import filter_shards
 from idbench.splits.cc3m.shards import EncodedPair, Shards, read_shards, write_shards
-from idbench.splits.cc3m.steps import Settings
 
 N = 50
 
@@ -90,28 +86,3 @@ def test_damage_is_noticed(tmp_path: Path) -> None:
     (tmp_path / "00002.tar").unlink()
     with pytest.raises(DataError, match=r"lacks 00002\.tar"):
         read_shards(tmp_path)
-
-
-def test_the_background_leaves_out_captions_that_name_somebody(tmp_path: Path, settings: Settings) -> None:
-    fetched, index = tmp_path / "fetched", tmp_path / "index"
-    fetched.mkdir()
-    index.mkdir()
-    captions = ["a hat", "Oriosha Crimomere in a hat", "a dog", "a cat"]
-    for number in range(2):
-        samples = [{"jpg": picture("web", 4 * number + i), "txt": text.encode()} for i, text in enumerate(captions)]
-        write_shard(fetched / f"{number:05d}.tar", samples)
-    filter_shards(fetched, range(2), index, settings, Silent())
-    background, report = open_background(fetched, index, range(2), ["Oriosha Crimomere"])
-    assert dict(report.counts) == {"pairs": 8, "kept": 6}
-    assert dict(report.dropped) == {"that name somebody under test": 2}
-    assert background.read([5, 0, 3]) == [
-        (picture("web", 7), "a cat"),
-        (picture("web", 0), "a hat"),
-        (picture("web", 4), "a hat"),
-    ]
-    cut = fetched / "00001.tar"
-    cut.write_bytes(cut.read_bytes()[:2000])
-    with pytest.raises(DataError, match="cut short"):
-        background.read([5])
-    with pytest.raises(DataError, match="No pair"):
-        open_background(fetched, index, [0], ["hat", "dog", "cat"])
