@@ -6,10 +6,9 @@ import html
 import re
 import sys
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from itertools import groupby
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes
 
@@ -45,7 +44,7 @@ _SMALL_CAPITAL = re.compile(r"LATIN LETTER SMALL CAPITAL ([A-Z])$")
 _ALPHABETS = (*range(0xA0, 0x530), *range(0x1D00, 0x2000), *range(0x2C60, 0x2C80), *range(0xA640, 0xA800))
 
 # Letters by category that are apostrophes by use: the ʻokina, the modifier apostrophe, the saltillo and their like.
-_APOSTROPHES = "\u02b9-\u02bf\u02c8\u02ca\u02cb\ua78b\ua78c"
+_APOSTROPHES = (("\u02b9", "\u02bf"), ("\u02c8", "\u02c8"), ("\u02ca", "\u02cb"), ("\ua78b", "\ua78c"))
 
 # What takes no room: soft hyphens, zero-width spaces and joiners, marks of direction, selectors of variants, fillers.
 _INVISIBLE = (
@@ -153,16 +152,31 @@ class Folding:
 
     def _words(self, text: str) -> str:
         """Words of a text that holds no markup, each parted from the next by one blank; line ends stay."""
-        text = _APOSTROPHE.sub(" ", text)
-        text = self._letters(unicodedata.normalize("NFKD", text))
-        return _between_words().sub(" ", unicodedata.normalize("NFKC", text))
+        text = unicodedata.normalize("NFKD", text)
+        if self.accents:
+            for letter, plain in _PLAIN.items():
+                if len(plain) > 1 and letter in text:
+                    text = text.replace(letter, plain)
+        codes = _words_table(self.accents)[np.frombuffer(text.encode("utf-32-le", "surrogatepass"), "<u4")]
+        codes = codes[codes > 0]
+        blank = codes == _SPACE
+        if len(codes):
+            codes = codes[np.concatenate([[True], ~(blank[1:] & blank[:-1])])]
+        text = codes.astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+        return unicodedata.normalize("NFKC", text.casefold() if self.case else text)
 
     def _apart(self, texts: list[str]) -> list[str]:
         """The texts folded; those with markup one by one, the others in one call, parted by line ends."""
-        folded = [self(text) if _MARKUP.search(text) else None for text in texts]
-        simple = [_LINE_ENDS.sub(" ", text) for text, done in zip(texts, folded, strict=True) if done is None]
-        words = iter(self._words("\n".join(simple)).split("\n") if simple else ())
-        return [next(words) if done is None else done for done in folded]
+        joined = "\n".join(texts)
+        if joined.count("\n") >= len(texts) or _OR in joined:
+            texts = [_LINE_ENDS.sub(" ", text) for text in texts]
+            joined = "\n".join(texts)
+        ends = np.cumsum([len(text) + 1 for text in texts])
+        marked = [found.start() for found in _MARKUP.finditer(joined)]
+        folded = self._words(joined).split("\n")
+        for row in np.unique(np.searchsorted(ends, marked, side="right")).tolist():
+            folded[row] = self(texts[row])
+        return folded
 
     def _together(self, texts: list[str]) -> list[str]:
         """The texts folded; the same list if that changes nothing. One call for all: a line's end folds to itself."""
@@ -262,20 +276,32 @@ def _plain_letters() -> dict[int, str]:
     return table
 
 
-_APOSTROPHE = re.compile(f"[{_APOSTROPHES}]")
-
-
 @cache
-def _between_words() -> re.Pattern[str]:
-    """Matches what parts words: all but letters, digits, marks that sit on them, line ends and `_OR`."""
-    marks = (code for code in range(0x300, 0x1F000) if unicodedata.category(chr(code))[0] == "M")
-    return re.compile(rf"(?:[^\w\n{_OR}{_ranges(marks)}]|_)+")
+def _words_table(accents: bool) -> NDArray[np.uint32]:
+    """What becomes of each code point, (0x110000,): 0 is left out, a blank parts words.
+
+    Letters, digits and the marks that sit on them stay, and so do line ends and `_OR`.
+    """
+    table = np.arange(sys.maxunicode + 1, dtype=np.uint32)
+    for char in map(chr, range(_LAST_LETTERS)):
+        if not is_word(char) or char == "_":
+            table[ord(char)] = _SPACE
+    table[_LAST_IDEOGRAPHS:] = _SPACE
+    table[[ord("\n"), ord(_OR)]] = ord("\n"), ord(_OR)
+    for first, last in _APOSTROPHES:
+        table[ord(first) : ord(last) + 1] = _SPACE
+    if accents:
+        for char in map(chr, range(_LAST_LETTERS)):
+            if _MARKS.match(char):
+                table[ord(char)] = 0
+        for code, plain in _plain_letters().items():
+            if len(plain) == 1:
+                table[code] = ord(plain)
+    return table
 
 
-def _ranges(codes: Iterator[int]) -> str:
-    """Code points as the inside of a regular expression's brackets."""
-    runs = [[code for _, code in run] for _, run in groupby(enumerate(codes), lambda pair: pair[1] - pair[0])]
-    return "".join(f"\\U{run[0]:08x}-\\U{run[-1]:08x}" for run in runs)
+_LAST_LETTERS, _LAST_IDEOGRAPHS = 0x20000, 0x40000
+"""From the first on there are ideographs alone, from the second on nothing that is a letter."""
 
 
 def _plain_words(bounds: NDArray[np.int32], content: NDArray[np.uint8], case: bool) -> pa.Array:

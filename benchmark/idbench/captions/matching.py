@@ -124,12 +124,13 @@ class Matcher:
         people: dict[str, list[int]] = {}
         for index, one in enumerate(sought):
             for spelling in one.spellings:
-                for pattern in patterns_of(spelling, rules.folding):
-                    if not any(char.isalnum() for char in pattern):
-                        raise DataError(
-                            f"The name {spelling!r} of {one.identity} holds no letter that can be searched.",
-                            hint="Correct or remove it.",
-                        )
+                patterns = [one for one in patterns_of(spelling, rules.folding) if any(map(str.isalnum, one))]
+                if not patterns:
+                    raise DataError(
+                        f"The name {spelling!r} of {one.identity} holds no letter that can be searched.",
+                        hint="Correct or remove it.",
+                    )
+                for pattern in patterns:
                     if index not in people.setdefault(pattern, []):
                         people[pattern].append(index)
         self._class = word_class if rules.folding.writing else _exact_class
