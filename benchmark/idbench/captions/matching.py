@@ -184,7 +184,7 @@ class Matcher:
         patterns, starts, stops = np.array(found).T
         places = np.searchsorted(bounds, starts, side="right") - 1
         lows, highs = bounds[places], bounds[places + 1]
-        # Captions follow each other without a gap: what begins in one and ends in the next is no occurrence.
+        # Captions follow each other without a gap: what begins in one and ends in the next is not an occurrence.
         good = stops <= highs
         if self._rules.boundaries:
             begin, end = self._edges

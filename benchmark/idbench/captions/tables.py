@@ -132,15 +132,15 @@ def _looks_like_header(fields: list[str], column: str | None) -> bool:
 
 def _plain(reason: str) -> str:
     """What the parser says, without the row's content: a row may be megabytes."""
-    said = reason.removeprefix("CSV parse error: ")
-    return said if len(said) < 160 else f"{said[:160]}..."
+    short = reason.removeprefix("CSV parse error: ")
+    return short if len(short) < 160 else f"{short[:160]}..."
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Iterator[Batch]:
     """Batches of the caption column.
 
     Raises:
-        DamagedShard: the file is truncated or no parquet file.
+        DamagedShard: the file is truncated or not a parquet file.
         DataError: it has no such column.
     """
     import pyarrow as pa

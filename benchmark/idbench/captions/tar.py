@@ -18,7 +18,7 @@ _PAX, _GNU_NAME = b"x", b"L"
 
 
 class BrokenTar(Exception):
-    """The file is no tar file, or not to its end."""
+    """The file is not a tar file, or is damaged before its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ def read_webdataset(path: Path, options: ReadOptions) -> Iterator[Batch]:
     """Batches of captions, one for each sample that has one; pictures are jumped over, not read.
 
     Raises:
-        DamagedShard: truncated, or no tar file.
+        DamagedShard: truncated, or not a tar file.
         DataError: its first sample has no caption, or not where `column` says.
     """
     import pyarrow as pa
@@ -97,7 +97,7 @@ def _captions(path: Path, tar: TarWalker, key: str) -> Iterator[bytes]:
 
 def _content(path: Path, tar: TarWalker, member: TarMember) -> bytes:
     if member.size > _TEXT_LIMIT:
-        raise damaged(path, f"its member {member.name!r} has {member.size >> 20} MiB: that is no caption")
+        raise damaged(path, f"its member {member.name!r} has {member.size >> 20} MiB, too many for a caption")
     return tar.read(member)
 
 

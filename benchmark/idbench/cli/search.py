@@ -30,7 +30,7 @@ _QUOTE = 60  # characters of a caption in the table
 
 @dataclass(frozen=True, slots=True)
 class _People:
-    """Whom to search, with their photos by identity."""
+    """The people to search for, with their photos by identity."""
 
     sought: list[Sought]
     split: Split | None

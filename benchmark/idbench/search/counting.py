@@ -189,7 +189,7 @@ def count_names(
         raise DataError(f"None of the {len(shards)} files could be read.", hint=damaged[0].reason)
     if all(shard.captions == shard.empty for shard in read):
         raise DataError(
-            f"There is no caption with text in the {len(read)} files that were read: they tell nothing about anybody.",
+            f"The {len(read)} files that were read hold no caption with text, so nothing is known about anybody.",
             hint="Check the files, or name the column of the captions with --column.",
         )
     return CaptionSearch(

@@ -132,7 +132,7 @@ def _read_owners(path: Path) -> Owners:
     """Owners with their names; a folder of an earlier version has no names and counts as damaged, to be made again."""
     names = json.loads((path / _NAMES).read_text(encoding="utf-8"))
     if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise ValueError("the names of the owners are no texts")
+        raise ValueError("the names of the owners are not texts")
     return Owners(np.load(path / _OWNERS, allow_pickle=False), tuple(names))
 
 

@@ -162,14 +162,14 @@ def _check_names(split: _Opened) -> Iterator[Finding]:
     if missing := sorted({str(row[2]) for row in split.identities} - candidates):
         yield Finding("error", "names", f"Names of identities that are not among the candidates: {_some(missing)}.")
     bearers = Counter(token for name in candidates for token in set(name.split()))
-    told = {token for row in split.rows.get("public_pairs", []) for token in str(row[1]).split()}
+    shown = {token for row in split.rows.get("public_pairs", []) for token in str(row[1]).split()}
     alone = sorted(
         {
             token
             for row in split.identities
             if row[1] == "test"
             for token in str(row[2]).split()
-            if bearers[token] < 2 and token not in told
+            if bearers[token] < 2 and token not in shown
         }
     )
     if alone:

@@ -49,7 +49,7 @@ def _load_registered(recipe: SplitRecipe, progress: Progress) -> Split:
 
 
 def _open_good(recipe: SplitRecipe, path: Path) -> Split | None:
-    # Without its manifest the folder is no split: the next load builds it anew.
+    # Without its manifest the folder is not a split: the next load builds it again.
     try:
         split = Split(path, on_damage=lambda: (path / MANIFEST_FILE).unlink(missing_ok=True))
     except DataError:

@@ -263,7 +263,7 @@ def tar_without_captions(folder: Path) -> Path:
     return folder / "a.tar"
 
 
-@broken("has 2 MiB: that is no caption")
+@broken("has 2 MiB, too many for a caption")
 def tar_with_a_huge_text(folder: Path) -> Path:
     with tarfile.open(folder / "a.tar", "w") as tar:
         add(tar, "0.txt", bytes(2 << 20))

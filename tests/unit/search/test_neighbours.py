@@ -146,7 +146,7 @@ def test_an_index_of_more_files_than_a_process_may_open(tmp_path: Path) -> None:
 def test_damaged_faiss_index(index: Path) -> None:
     pytest.importorskip("faiss")
     (index / "image.index").write_bytes(b"hello")
-    with pytest.raises(DataError, match="no index that faiss can read"):
+    with pytest.raises(DataError, match="not an index that faiss can read"):
         open_index(index)
 
 
@@ -265,7 +265,7 @@ def test_a_dead_service(server: Server, monkeypatch: pytest.MonkeyPatch) -> None
     server.close()
     with pytest.raises(WebError, match="does not answer"):
         Service(server.url, "toy").nearest(queries(1), 4)
-    with pytest.raises(WebError, match="no web address"):
+    with pytest.raises(WebError, match="not a web address"):
         Service("file:///etc", "toy").nearest(queries(1), 4)
 
 

@@ -135,11 +135,11 @@ def look_at_neighbours(
     Raises:
         IdbenchError: the source cannot answer.
     """
-    told, found = progress or Silent(), dict[str, Near]()
+    reporter, found = progress or Silent(), dict[str, Near]()
     for number, person in enumerate(people, start=1):
         answers = [near for line in source.nearest(person.queries, look.k) for near in line] if person.queries else []
         found[person.identity] = _near(person, answers, look, names_in)
-        told.update(number, total, "looking at neighbours")
+        reporter.update(number, total, "looking at neighbours")
     return found
 
 

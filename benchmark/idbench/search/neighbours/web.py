@@ -36,7 +36,7 @@ def request(url: str, data: bytes | None = None, *, limit: int, timeout: float =
         WebError: no answer, a refusal, or a longer answer.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise WebError(f"{url} is no web address.", hint="Give one that begins with http:// or https://.")
+        raise WebError(f"{url} is not a web address.", hint="Give one that begins with http:// or https://.")
     headers = {"Content-Type": "application/json"} if data is not None else {}
     asked = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310  the scheme is checked above
     for attempt in range(1, attempts + 1):

@@ -29,8 +29,9 @@ CAPTIONS = (
 def cast_people(seed: str, name: str, people: Sequence[Person], *, levels: Sequence[int], attack_photos: int) -> Cast:
     """Deal everybody who has more photos than the attack needs.
 
-    Each identity has `attack_photos` attack photos, so that their number tells nothing, and trains its corpus with the
-    largest level that it has photos for, up to the one that chance dealt; below the smallest level, with what is left.
+    Each identity has `attack_photos` attack photos, so that their number reveals nothing, and trains its corpus with
+    the largest level that it has photos for, up to the one that chance dealt; below the smallest level, with what is
+    left.
 
     Args:
         seed: what all chance comes from.

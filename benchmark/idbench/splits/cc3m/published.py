@@ -60,16 +60,17 @@ class Lists:
 
     Args:
         people: sorted by name.
-        told: for each number that the authors chose people by, the AUC with which it alone tells members from others.
+        confounding: for each number that the authors chose people by, the AUC with which it alone tells members from
+            others.
     """
 
     people: tuple[Listed, ...]
-    told: dict[str, float]
+    confounding: dict[str, float]
 
     @property
     def warning(self) -> str:
         """What these lists do to every result, in a sentence."""
-        column, value = max(self.told.items(), key=lambda item: abs(item[1] - 0.5))
+        column, value = max(self.confounding.items(), key=lambda item: abs(item[1] - 0.5))
         return (
             f"Membership was not assigned at random: {column} alone, known before any training, tells members from "
             f"non-members with AUC {max(value, 1 - value):.2f}."
@@ -101,8 +102,8 @@ def read_lists(folder: Path) -> Lists:
         Listed(str(name), bool(member), float(rate))
         for name, member, rate in zip(table["name"], members, found, strict=True)
     )
-    told = {column: auc(table[column].to_numpy(dtype=np.float64), members) for column in _NUMBERS}
-    return Lists(tuple(sorted(people, key=lambda one: one.name)), told)
+    confounding = {column: auc(table[column].to_numpy(dtype=np.float64), members) for column in _NUMBERS}
+    return Lists(tuple(sorted(people, key=lambda one: one.name)), confounding)
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -114,7 +115,7 @@ def _read(path: Path) -> pd.DataFrame:
         with storage_errors(path):
             frame = pd.read_csv(path)
     except (ValueError, UnicodeDecodeError) as error:  # pandas' parser errors are ValueErrors
-        raise DataError(f"{path} is no list of people: {str(error).splitlines()[0]}.", hint=_HINT) from error
+        raise DataError(f"{path} is not a list of people: {str(error).splitlines()[0]}.", hint=_HINT) from error
     missing = [column for column in ("name", *_NUMBERS) if column not in frame.columns]
     if missing:
         raise DataError(f"{path} lacks the column {missing[0]}.", hint=_HINT)

@@ -87,7 +87,7 @@ def read_shards(folder: Path) -> Shards:
         missing = [file for file in sizes if not (folder / file).is_file()]
         fits = len(sizes) == shards.shards and sum(sizes.values()) == shards.pairs
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{folder} is no training set of shards.", hint="`bench data build` writes them.") from error
+        raise DataError(f"{folder} is not a training set of shards.", hint="`bench data build` writes them.") from error
     if missing or not fits:
         what = f"lacks {missing[0]}" if missing else "does not fit together"
         raise DataError(f"The training set in {folder} {what}.", hint="Remove the folder and build it again.")

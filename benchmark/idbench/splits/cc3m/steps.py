@@ -17,7 +17,7 @@ LEVELS = (1, 5, 10, 25, 50, 75)
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What a full-size build can be told; `from_environment` reads `BENCH_PICTURE_SIDE` and so on.
+    """Settings of a full-size build; `from_environment` reads `BENCH_PICTURE_SIDE` and so on.
 
     Args:
         picture_side: longest that a stored picture's shorter side may be, pixels; 288 is what RN50x4 needs.
@@ -54,7 +54,7 @@ def from_environment(settings: Settings | None = None) -> Settings:
     """Settings with what the environment says instead, e.g. `BENCH_SHARD_PAIRS=5000`.
 
     Raises:
-        IdbenchError: a variable is no number in range.
+        IdbenchError: a variable is not a number in range.
     """
     settings = settings or Settings()
     found = {}
@@ -85,9 +85,9 @@ class StepReport:
     dropped: Mapping[str, int] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        said = ", ".join(f"{count:,} {what}" for what, count in self.counts.items())
+        done = ", ".join(f"{count:,} {what}" for what, count in self.counts.items())
         lost = ", ".join(f"{count:,} {why}" for why, count in sorted(self.dropped.items(), key=lambda item: -item[1]))
-        return f"{self.step}: {said}" + (f"; left out: {lost}" if lost else "")
+        return f"{self.step}: {done}" + (f"; left out: {lost}" if lost else "")
 
 
 def once(path: Path, made_from: str, step: Callable[[], StepReport]) -> StepReport:

@@ -98,7 +98,7 @@ def cast(
     """Put everybody with enough photos under test: dealt at random to part, corpus and training pictures.
 
     Half of a person's photos, drawn at random and at most as many as the level says, are the training pictures; the
-    others attack. Members and non-members are treated alike, for who is no member of A is one of B.
+    others attack. Members and non-members are treated alike, because whoever is not a member of A is a member of B.
 
     Args:
         seed: what all chance comes from.

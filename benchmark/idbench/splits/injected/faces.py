@@ -125,7 +125,7 @@ class FacesDesign:
         return pairs, Owners(np.array(numbers, dtype=np.int64), tuple(person.name for _, person in self.aux))
 
     def order(self, corpus: str, n: int) -> NDArray[np.int64]:
-        """The order of a training set's pairs: it tells nothing."""
+        """The order of a training set's pairs, which reveals nothing."""
         return shuffled(f"{self.seed}/{corpus}/order", n)
 
     @property

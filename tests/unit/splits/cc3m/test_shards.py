@@ -80,7 +80,7 @@ def test_a_full_disk_keeps_the_finished_shards(tmp_path: Path, monkeypatch: pyte
 
 
 def test_damage_is_noticed(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no training set of shards"):
+    with pytest.raises(DataError, match="not a training set of shards"):
         read_shards(tmp_path)
     write(tmp_path)
     (tmp_path / "00002.tar").unlink()
