@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from collections import Counter
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from idbench.captions import EXACT, FOLDED, Folding, Matcher, Rules, Sought, gather, matching
+from idbench.captions import EXACT, FOLDED, UPSTREAM, Folding, Matcher, Rules, Sought, gather, matching
 from idbench.captions.folding import is_word, word_class
 from idbench.captions.matching import patterns_of
 from idbench.errors import DataError
@@ -176,6 +179,24 @@ def _stands(name: str, caption: str, boundaries: bool, writing: bool) -> bool:
             if not (boundaries and cut):
                 return True
     return False
+
+
+def test_exact_counts_equal_a_regular_expression_name_by_name() -> None:
+    """The counts of the field were made so: nothing of what is folded elsewhere may change them."""
+    rng = np.random.default_rng(0)
+    names = [f"{first} {last}" for first in ("Ann", "Jörn", "Siv D'", "王") for last in ("Lee", "Påske", "B.", "O-Ek")]
+    between = np.array([" ", "  ", "\u00a0", "_", ", ", "&nbsp;", "\n", "\u00ad", "’"])
+    words = np.array([*names, *(name.upper() for name in names), *" ".join(names).split(), "a", "cat", "Å", "x1"])
+    captions = [
+        "".join(f"{words[rng.integers(len(words))]}{between[rng.integers(len(between))]}" for _ in range(6))
+        for _ in range(3000)
+    ]
+    sought = gather((name, name) for name in names)
+    found = Counter(hit.person for hit in Matcher(sought, UPSTREAM).find(pa.array(captions)))
+    assert found == {
+        i: sum(bool(re.search(re.escape(name), text)) for text in captions) for i, name in enumerate(names)
+    }
+    assert found.total() > 3000
 
 
 def test_captions_that_follow_each_other_in_memory_are_not_read_as_one() -> None:

@@ -200,7 +200,7 @@ def test_lfw_pictures_are_cut_to_their_middle(tmp_path: Path) -> None:
     cut = np.asarray(Image.open(tmp_path / "faces" / "Tamavik_Eskomere" / "Tamavik_Eskomere_0001.png"))
     assert np.array_equal(cut, whole[69:181, 69:181])
     Image.fromarray(whole[:80]).save(place / "low.png")
-    with pytest.raises(DataError, match="no funneled picture"):
+    with pytest.raises(DataError, match="not a funneled picture"):
         download.cut_faces(tmp_path / "funneled", tmp_path / "again", Silent())
     assert not (tmp_path / "again").exists()
 
