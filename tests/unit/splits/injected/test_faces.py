@@ -301,7 +301,7 @@ class TestSecrets:
 
     @pytest.mark.parametrize(
         ("data", "words"),
-        [(b"short", "16 are needed"), (b"", "16 are needed"), (b"\xff" * 40, "no text"), (b"a" * 5000, "larger than")],
+        [(b"short", "16 are needed"), (b"", "16 are needed"), (b"\xff" * 40, "not text"), (b"a" * 5000, "larger than")],
     )
     def test_bad_secrets_are_refused(self, tmp_path: Path, data: bytes, words: str) -> None:
         (tmp_path / "seed").write_bytes(data)
