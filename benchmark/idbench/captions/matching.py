@@ -235,13 +235,16 @@ def patterns_of(name: str, folding: Folding) -> tuple[str, ...]:
         patterns += folding.readings(_WITHIN_WORD.sub(_without_sign, name))
         if not name.isascii() and sum(map(str.isascii, name)) * 2 > len(name):
             content = unicodedata.normalize("NFC", name).encode(errors="replace")
-            patterns += [reading for code in _MISTAKEN for reading in folding.readings(content.decode(code, "replace"))]
+            mistaken = [reading for code in _MISTAKEN for reading in folding.readings(content.decode(code, "replace"))]
+            patterns += [reading for reading in mistaken if sum(map(str.isalnum, reading)) >= _FEWEST_LETTERS]
     return tuple(dict.fromkeys(patterns))
 
 
 _WITHIN_WORD = re.compile(r"(?<=[^\W\d_])(?:[^\w\s]|[\u02b9-\u02bf\ua78b\ua78c])(?=[^\W\d_])")
 """One sign between two letters: an apostrophe, a hyphen, a dot."""
 _MISTAKEN = ("cp1252", "latin-1")
+_FEWEST_LETTERS = 6
+"""Of what is left of a name that was decoded wrongly: "Ås" would be the words "a" and "s"."""
 
 
 def _without_sign(found: re.Match[str]) -> str:

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from idbench.api import Reporter
-from idbench.cli.text import harmless
+from idbench.cli.text import CONTROLS, harmless
 from idbench.errors import IdbenchError
 
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
@@ -81,12 +81,9 @@ def wide_enough(shown: Table) -> None:
 
 def write_json(value: object) -> None:
     """Print a value as JSON."""
-    sys.stdout.write(_without_commands(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
-
-
-def _without_commands(written: str) -> str:
-    """JSON with the control characters beyond ASCII written out: JSON itself does so below only."""
-    return "".join(f"\\u{ord(char):04x}" if harmless(char) != char else char for char in written)
+    written = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    # JSON itself writes out control characters in ASCII only.
+    sys.stdout.write(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", written) + "\n")
 
 
 def say(text: str) -> None:

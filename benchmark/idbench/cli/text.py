@@ -53,12 +53,13 @@ def bins(values: tuple[BinSummary, ...]) -> str:
     return ", ".join(f"{b.occurrences}: {b.auc.value:.2f}" for b in values)
 
 
-_COMMANDS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Characters that a terminal obeys instead of showing them; line ends are not among them."""
 
 
 def harmless(value: str) -> str:
     """A text whose control characters are written out, e.g. `\\x1b`: no terminal obeys a caption or a file's name."""
-    return _COMMANDS.sub(lambda found: ascii(found[0])[1:-1], value)
+    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], value)
 
 
 def one_line(value: str) -> str:
