@@ -28,7 +28,7 @@ def build(
     ] = None,
     faces: Annotated[Path | None, typer.Option(help="A folder with one folder per person, NAME/*.jpg.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the faces from the network instead.")] = False,
-    pairs: Annotated[Path | None, typer.Option(help="The background: a TSV of captions and URLs.")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="The background: captions and URLs, TSV or parquet.")] = None,
     lists: Annotated[Path | None, typer.Option(help="A folder with the authors' lists of members (cc3m-idia).")] = None,
     secret_seed: Annotated[
         Path | None, typer.Option(help="A file with a secret; membership then follows from it and cannot be guessed.")
