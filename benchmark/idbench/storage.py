@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -171,6 +172,50 @@ def read_bounded(path: Path, limit: int) -> bytes:
             data = file.read(limit + 1)
     if len(data) > limit:
         raise StorageError(f"{path} is larger than {limit:,} bytes.", hint="Check that it is the file you mean.")
+    return data
+
+
+def recover(path: Path) -> None:
+    """Clear up after processes that were killed while they wrote `path`; call it with the lock on `path` held.
+
+    A folder that had been moved aside and whose replacement never came is put back; temporary neighbours go.
+    """
+    if not path.parent.is_dir():
+        return
+    with storage_errors(path):
+        for old in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.old")):
+            if (old / "old").exists() and not path.exists():
+                (old / "old").replace(path)
+            shutil.rmtree(old, ignore_errors=True)
+        for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            if temporary.is_dir() and not temporary.is_symlink():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
+
+
+def read_regular(path: Path, limit: int) -> bytes:
+    """The bytes of a file that somebody else wrote: never waits, never reads more than `limit` bytes.
+
+    Raises:
+        ValueError: not a regular file (a link, a pipe, a device, a folder), or larger than `limit`.
+        OSError: missing, or the disk cannot be read.
+    """
+    # A pipe would block at opening; a link may lead anywhere.
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):
+            raise ValueError(f"{path.name} is not a regular file") from error
+        raise
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError(f"{path.name} is not a regular file")
+        data = file.read(limit + 1)
+    if len(data) > limit:
+        raise ValueError(f"{path.name} has more than {limit} bytes")
     return data
 
 

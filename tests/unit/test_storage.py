@@ -19,6 +19,8 @@ from idbench.storage import (
     check_writable,
     copy_files,
     explain,
+    read_regular,
+    recover,
     storage_errors,
     write_text,
 )
@@ -46,6 +48,46 @@ def test_a_failed_folder_keeps_the_old_one(tmp_path: Path) -> None:
         (temporary / "y").write_text("new")
     assert [path.name for path in folder.iterdir()] == ["y"]
     assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_kill_between_two_renames_hides_nothing(tmp_path: Path) -> None:
+    """`atomic_dir` moves the old folder aside, then the new one in; here it was killed in between."""
+    folder, other = tmp_path / "run", tmp_path / "run-2"
+    for path in (folder, other):
+        with atomic_dir(path) as temporary:
+            (temporary / "x").write_text(path.name)
+    aside = tmp_path / ".run.abc.old"
+    aside.mkdir()
+    folder.rename(aside / "old")
+    half = tmp_path / ".run.def.tmp"
+    half.mkdir()
+    (half / "x").write_text("half")
+    foreign = tmp_path / ".run-2.ghi.tmp"
+    foreign.mkdir()
+    recover(folder)
+    assert (folder / "x").read_text() == "run"
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "run-2", foreign.name}
+    aside.mkdir()
+    (aside / "old").mkdir()
+    recover(folder)  # both are there: the new one had come in
+    assert (folder / "x").read_text() == "run"
+    assert not aside.exists()
+    recover(tmp_path / "missing" / "run")
+
+
+def test_what_is_not_a_regular_file_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"12345")
+    assert read_regular(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(ValueError, match="more than 4 bytes"):
+        read_regular(tmp_path / "file", 4)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    for name in ("pipe", "link", "endless", "."):
+        with pytest.raises((ValueError, IsADirectoryError)):
+            read_regular(tmp_path / name, 100)
+    with pytest.raises(FileNotFoundError):
+        read_regular(tmp_path / "missing", 100)
 
 
 def test_full_disk_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from idbench.api import Progress
 from idbench.errors import TargetError
 from idbench.locking import locked
 from idbench.splits import load_corpus
-from idbench.storage import make_dir, sha256_file, storage_errors
+from idbench.storage import make_dir, recover, sha256_file, storage_errors
 from idbench.targets import Defended, TargetSpec, TrainedHere, list_targets, resolve_target
 from idbench.targets.trained import TrainingNote, read_note, spec_sha256, weights_place, write_note
 
@@ -96,6 +96,7 @@ def train_one(spec: TargetSpec, how: HowToTrain, progress: Progress, out: Path |
     make_dir(path.parent)
     lock = path.with_name(f".{path.name}.lock")
     with storage_errors(path), locked(lock, progress, spec.name):
+        recover(path)
         assert spec.corpus is not None
         corpus = load_corpus(spec.corpus, progress)
         note = None if out is not None or how.force else read_note(spec)

@@ -1,0 +1,173 @@
+"""`bench` itself: gathers the verbs, and turns whatever goes wrong into one sentence and an exit status."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+import threading
+import traceback
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+from typer.exceptions import TyperException
+
+import idbench
+from idbench.cli import console
+from idbench.errors import IdbenchError
+from idbench.storage import explain
+
+_HELP = "idbench: can a method tell whether a person was in a CLIP model's training data?"
+_BUG = 70  # sysexits.h: internal software error
+_INTERRUPTED, _TERMINATED = 130, 143
+
+
+app = typer.Typer(
+    help=_HELP,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "BENCH"},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        console.say(f"idbench {idbench.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", callback=_version, is_eager=True, allow_from_autoenv=False
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+def _gather() -> None:
+    from idbench.cli import compare, data, doctor, leaderboard, listing, method, run, score, search, show, study, target
+
+    for function, name in (
+        (run.run, "run"),
+        (listing.listing, "list"),
+        (show.show, "show"),
+        (compare.compare, "compare"),
+        (score.score, "score"),
+        (study.study, "study"),
+    ):
+        app.command(name)(function)
+    app.add_typer(method.app, name="method")
+    data.app.command("search")(search.search)
+    data.app.add_typer(search.faces, name="face-classifier")
+    app.add_typer(data.app, name="data")
+    app.add_typer(target.app, name="target")
+    app.add_typer(leaderboard.app, name="leaderboard")
+    app.command("doctor")(doctor.doctor)
+
+
+def run() -> int:
+    """Run `bench` with the arguments of this process and return its exit status."""
+    terminated = _end_orderly_when_terminated()
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    closed = _open_closed_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A file's name need not be text: it is shown escaped, where it would end the command.
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        _gather()
+        status = app(prog_name="bench", standalone_mode=False)
+        sys.stdout.flush()
+        if closed:
+            raise IdbenchError("Standard output is closed: what should have been printed is lost.")
+    except IdbenchError as error:
+        console.complain(error)
+        status = 1
+    except TyperException as error:
+        status = _misuse(error)
+    except (KeyboardInterrupt, typer.Abort):
+        status = _INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone (`bench list | head`): nothing to say, and nobody to say it to.
+        _drop_output()
+        status = 0
+    except OSError as error:
+        _drop_output()
+        console.complain(explain(error, Path(os.fsdecode(error.filename)) if error.filename else Path("the output")))
+        status = 1
+    except Exception as error:  # noqa: BLE001  the last line of defence: a person sees a sentence, never a traceback
+        status = _bug(error)
+    if status == _INTERRUPTED:  # typer, too, turns an interrupt into this status
+        console.err.print("interrupted: what was finished is kept; repeat the command to go on.")
+        return _TERMINATED if terminated.is_set() else _INTERRUPTED
+    return status if isinstance(status, int) else 0
+
+
+def _open_closed_streams() -> bool:
+    """Put something harmless in the place of closed standard streams: the next file opened would become them.
+
+    Returns:
+        whether standard output was closed.
+    """
+    closed = sys.stdout is None
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  open until the end
+    return closed
+
+
+def _drop_output() -> None:
+    """Send what is still buffered for standard output nowhere, so that the interpreter's end does not fail over it."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _misuse(error: TyperException) -> int:
+    """Say what is wrong with the arguments."""
+    message = error.format_message() if hasattr(error, "format_message") else str(error)
+    if not message:  # the help was shown, since nothing was asked for
+        return error.exit_code
+    console.complain(IdbenchError(message, hint="`bench --help` and `bench VERB --help` show what there is."))
+    return error.exit_code
+
+
+def _end_orderly_when_terminated() -> threading.Event:
+    """Let SIGTERM leave through the ordinary way out, so that workers are ended and temporary files removed.
+
+    Returns:
+        set once the signal came: it ends the program as an interrupt does, with another exit status.
+    """
+    came = threading.Event()
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        came.set()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, leave)
+    return came
+
+
+def _bug(error: Exception) -> int:
+    """Say that it is our fault, and keep the details in a file for the report."""
+    from idbench.storage import cache_dir, write_text
+
+    path = cache_dir("crashes", f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.txt")
+    text = " ".join(str(error).split())[:300]
+    try:
+        write_text(path, "".join(traceback.format_exception(error)))
+        where = f"Please report it with {path}"
+    except IdbenchError:
+        where = "Please report it"
+    console.complain(IdbenchError(f"This is a bug in idbench: {type(error).__name__}: {text}.", hint=f"{where}."))
+    return _BUG

@@ -1,0 +1,63 @@
+"""Temporary folders that do not outlive their process by much: what a killed one left is removed by the next."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from idbench.storage import explain, storage_errors
+
+_PREFIX = "idbench-"
+_LOCK, _MARKER = "owner.lock", "idbench-workplace.txt"
+_WORDS = "A temporary folder of idbench: it is removed when the process that holds owner.lock has ended.\n"
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """An empty temporary folder that is removed at the end of the block, or by the next process if this one is killed.
+
+    Raises:
+        StorageError: whatever keeps files from being written, in one sentence.
+    """
+    with suppress(OSError):
+        sweep(Path(tempfile.gettempdir()))
+    try:
+        outer = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    except OSError as error:
+        raise explain(error, Path(tempfile.gettempdir())) from error
+    lock = FileLock(outer / _LOCK)
+    try:
+        with storage_errors(outer):
+            # The marker comes last: a folder without it is never touched by others.
+            lock.acquire()
+            (outer / _MARKER).write_text(_WORDS, encoding="utf-8")
+            inner = outer / "files"
+            inner.mkdir()
+            yield inner
+    finally:
+        lock.release()
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary folders below `folder` that bear the marker and whose owner has ended."""
+    for outer in folder.glob(f"{_PREFIX}*"):
+        with suppress(OSError, Timeout, UnicodeDecodeError):
+            marker = outer / _MARKER
+            if outer.is_symlink() or marker.is_symlink() or not marker.is_file() or not _ours(outer):
+                continue
+            if marker.stat().st_size != len(_WORDS) or marker.read_text(encoding="utf-8") != _WORDS:
+                continue
+            with FileLock(outer / _LOCK, timeout=0):
+                shutil.rmtree(outer, ignore_errors=True)
+
+
+def _ours(folder: Path) -> bool:
+    """Whether this user made it; another's may hold links that lead into our files."""
+    return not hasattr(os, "getuid") or folder.stat().st_uid == os.getuid()
