@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -14,10 +15,13 @@ from rich.table import Table
 from rich.text import Text
 
 from idbench.api import Reporter
-from idbench.cli.text import CONTROLS, harmless
 from idbench.errors import IdbenchError
 
+_BARS = 20  # that are remembered; whoever reports under more descriptions starts old ones anew
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
+
+_CONTROLS = frozenset(("Cc", "Cs"))  # ESC and its kind, halves of characters
+_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -33,22 +37,40 @@ class Bars(Reporter):
 
     def update(self, done: float, total: float, description: str) -> None:
         """Move the bar of that description."""
-        if description not in self._tasks:
+        text = plain(description)
+        if text not in self._tasks:
             for task in self._tasks.values():
                 self._progress.update(task, visible=False)
-            self._tasks[description] = self._progress.add_task(description, total=total)
-        self._progress.update(self._tasks[description], completed=done, total=total, visible=True)
+            while len(self._tasks) >= _BARS:
+                self._progress.remove_task(self._tasks.pop(next(iter(self._tasks))))
+            self._tasks[text] = self._progress.add_task(text, total=total)
+        self._progress.update(self._tasks[text], completed=done, total=total, visible=True)
         now = time.monotonic()
         if not err.is_terminal and now - self._last > _LINE_EVERY:
             self._last = now
-            err.print(f"{description}: {done / total:.0%}" if total else description)
+            err.print(f"{text}: {done / total:.0%}" if total else text, markup=False)
+
+
+def plain(text: str) -> str:
+    """A text whose control characters are shown instead of obeyed; line breaks and tabs stay.
+
+    What a plug-in or a record says must neither move the cursor nor write into the terminal's title, nor turn the
+    direction of writing.
+    """
+    return "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character in "\n\t" or (unicodedata.category(character) not in _CONTROLS and character not in _DIRECTIONS):
+        return character
+    return character.encode("unicode_escape").decode()
 
 
 @contextmanager
 def bars() -> Iterator[Bars]:
     """Progress bars on standard error for as long as the block lasts; they vanish afterwards."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),
@@ -61,12 +83,12 @@ def bars() -> Iterator[Bars]:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()) -> None:
     """Print a table; columns named in `right` are aligned to the right. Brackets are text: captions hold any."""
-    shown = Table(title=Text(title, "bold") if title else None, title_justify="left", show_header=any(columns))
+    shown = Table(title=Text(plain(title), "bold") if title else None, title_justify="left", show_header=any(columns))
     numbers = set(right)
     for column in columns:
-        shown.add_column(Text(column), justify="right" if column in numbers else "left", overflow="fold")
+        shown.add_column(Text(plain(column)), justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(harmless(cell)) for cell in row))
+        shown.add_row(*(Text(plain(cell)) for cell in row))
     wide_enough(shown)
 
 
@@ -80,15 +102,15 @@ def wide_enough(shown: Table) -> None:
 
 
 def write_json(value: object) -> None:
-    """Print a value as JSON."""
-    written = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    # JSON itself writes out control characters in ASCII only.
-    sys.stdout.write(CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", written) + "\n")
+    """Print a value as JSON; control characters are escaped as JSON does it."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
+    escaped = (f"\\u{ord(c):04x}" if unicodedata.category(c) in _CONTROLS and c != "\n" else c for c in text)
+    sys.stdout.write("".join(escaped) + "\n")
 
 
 def say(text: str) -> None:
     """Print a sentence."""
-    out.print(harmless(text), markup=False)
+    out.print(plain(text), markup=False)
 
 
 def command(text: str) -> None:
@@ -100,6 +122,6 @@ def command(text: str) -> None:
 def complain(error: IdbenchError) -> None:
     """Print an error and what to do next."""
     err.print("[bold red]error:[/] ", end="")
-    err.print(harmless(error.message), markup=False)
+    err.print(plain(error.message), markup=False)
     if error.hint:
-        err.print(f"  {harmless(error.hint)}", markup=False)
+        err.print(f"  {plain(error.hint)}", markup=False)

@@ -1,0 +1,52 @@
+"""What plug-ins and records say is shown as text: no markup, no control of the terminal."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from idbench.cli import console
+from idbench.errors import IdbenchError
+
+HOSTILE = "[/red][bold]\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp"
+
+
+@pytest.fixture(params=[True, False], ids=["terminal", "file"])
+def err(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
+    file = io.StringIO()
+    monkeypatch.setattr(console, "err", Console(file=file, force_terminal=request.param, width=200, color_system=None))
+    monkeypatch.setattr(console, "_LINE_EVERY", 0.0)
+    return file
+
+
+def test_progress_is_text(err: io.StringIO) -> None:
+    with console.bars() as bars:
+        for i in range(60):
+            bars.update(i, 60, HOSTILE)
+            bars.update(i, 60, f"{HOSTILE} {i}")
+    shown = err.getvalue()
+    assert "[/red][bold]\\x1b]0;owned" in shown
+    for sign in ("\x07", "\x1b]", "\x1b[2J\x9b", "\x9b", "\u202e"):
+        assert sign not in shown
+
+
+def test_errors_are_text(err: io.StringIO) -> None:
+    console.complain(IdbenchError(HOSTILE, hint=HOSTILE))
+    assert err.getvalue().count("[/red][bold]\\x1b]0;owned") == 2
+    assert "\x07" not in err.getvalue()
+
+
+def test_tables_and_json_are_text(capsys: pytest.CaptureFixture[str]) -> None:
+    console.table(HOSTILE, [HOSTILE], [[HOSTILE]])
+    console.write_json({HOSTILE: HOSTILE})
+    shown = capsys.readouterr().out
+    assert not {"\x1b", "\x07", "\x9b"} & set(shown)
+    assert json.loads(shown[shown.index("{") :]) == {HOSTILE: HOSTILE}
+
+
+def test_what_people_write_stays() -> None:
+    for text in ("José Ñandú", "李 雷", "ß 🙂", "a\tb\nc", "می\u200cخواهم", "[brackets]"):
+        assert console.plain(text) == text
