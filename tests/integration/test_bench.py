@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -131,7 +130,7 @@ def test_plot(bench: Bench, tmp_path: Path) -> None:
         (("data", "lint", "nowhere"), "nowhere is not a folder"),
         (("data", "build", "avatras", "--out", "x"), "Did you mean 'avatars'?"),
         (("method", "check", "tunni"), "Did you mean 'tuni'?"),
-        (("method", "new", "Bad Name"), "is no method name"),
+        (("method", "new", "Bad Name"), "is not a method name"),
         (("target", "train", "avatars-q"), "no target called"),
         (("target", "verify", "nothing"), ""),
         (("frobnicate",), "No such command 'frobnicate'"),
@@ -180,6 +179,9 @@ def test_killed_run_leaves_nothing_wrong_and_is_resumed(bench: Bench, tmp_path: 
     before = {path: path.read_bytes() for path in tmp_path.rglob("run.json")}
     kept = cache / "methods" / "sample-hangs"  # in a folder of its own for each version of the code
     shutil.rmtree(kept, ignore_errors=True)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    bench.environment["TMPDIR"] = str(temporary)
     process = bench.start("run", "-m", "sample-hangs", *TINY)
     deadline = time.monotonic() + 120
     while not (found := list(kept.glob("*/pids"))) or len(found[0].read_text().split()) < 2:
@@ -189,18 +191,33 @@ def test_killed_run_leaves_nothing_wrong_and_is_resumed(bench: Bench, tmp_path: 
     (pids,) = found
     process.send_signal(how)
     _, told = process.communicate(timeout=200)  # a busy machine takes long, a hang forever
-    worker = int(pids.read_text().split()[0])
-    while _alive(worker):
-        assert time.monotonic() < deadline, "the worker outlived its parent"
-        time.sleep(0.05)
+    for pid in map(int, pids.read_text().split()):
+        while _alive(pid):
+            assert time.monotonic() < deadline, "the worker, or what it started, outlived its parent"
+            time.sleep(0.05)
     if how != signal.SIGKILL:
-        assert process.returncode == 130
+        assert process.returncode == 128 + how
         assert "repeat the command" in told
         assert "Traceback" not in told
     assert {path: path.read_bytes() for path in tmp_path.rglob("run.json")} == before
     done = bench("run", "-m", "random", *TINY, "--json")
     assert done.returncode == 0, done.stderr
-    os.kill(int(pids.read_text().split()[1]), signal.SIGKILL) if _alive(int(pids.read_text().split()[1])) else None
+    assert bench("run", "-m", "random", *TINY, "--seed", "1").returncode == 0
+    assert not list(temporary.iterdir()), "the next run clears up after a killed one"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_during_imports_gives_one_line(bench: Bench, how: int) -> None:
+    """Whatever is being imported when it comes: the moments are spread over the whole start."""
+    for moment in (0.1, 0.2, 0.3, 0.5, 0.8):
+        process = bench.start("run", "-m", "cosine", "--split", "avatars-tiny", "--target", "avatars-a", "--dry-run")
+        time.sleep(moment)
+        process.send_signal(how)
+        _, told = process.communicate(timeout=100)
+        if process.returncode != 0:  # it may have been through already
+            assert process.returncode == 128 + how, told
+            assert told.startswith("interrupted: ")
+            assert told.count("\n") == 1
 
 
 def _alive(pid: int) -> bool:

@@ -177,6 +177,7 @@ def test_a_plugin_that_leaves_the_process_is_contained(
     folder = tmp_path_factory.mktemp("leaves")
     (folder / "leaves_at_import.py").write_text("raise SystemExit('two\\nlines.')\n")
     monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setenv("PYTHONPATH", str(folder))  # it is imported by another process
     with pytest.raises(PluginError) as caught:
         ATTACKS.checked(Plugin("leaves", "leaves_at_import:x", "stranger 1"))
     assert caught.value.message == "leaves_at_import:x cannot be imported: SystemExit: two lines."

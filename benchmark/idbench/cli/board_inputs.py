@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from idbench.api import Progress
+from idbench.api import MethodCard, MethodParams, Progress
 from idbench.errors import DataError, IdbenchError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -234,20 +234,18 @@ def _method_info(name: str) -> MethodInfo | None:
         paper=card.paper,
         url=card.url,
         choices=tuple(Choice(choice.what, choice.chosen, choice.why) for choice in card.choices),
-        parameters=_parameters(registered.kind.Params),
+        parameters=_parameters(card, registered.kind.Params),
         presets=tuple(Preset(preset, json.dumps(values)) for preset, values in sorted(card.presets.items())),
     )
 
 
-def _parameters(kind: type[Any]) -> tuple[Any, ...]:
+def _parameters(card: MethodCard, kind: type[MethodParams]) -> tuple[Any, ...]:
+    from idbench.runner.registry import copy_card
     from idbench_leaderboard.inputs import Parameter
 
-    defaults = json.loads(kind().model_dump_json())
     return tuple(
-        Parameter(
-            name, str(field.annotation).replace("typing.", ""), json.dumps(defaults[name]), field.description or ""
-        )
-        for name, field in kind.model_fields.items()
+        Parameter(one.name, one.type, json.dumps(one.default), one.description)
+        for one in copy_card(card, kind).parameters
     )
 
 

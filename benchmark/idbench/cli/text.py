@@ -1,8 +1,6 @@
-"""How things are written: estimates with intervals, rates, p-values, amounts, and text that others wrote."""
+"""How numbers are written: estimates with intervals, rates, p-values, amounts."""
 
 from __future__ import annotations
-
-import re
 
 from idbench.results import BinSummary, BlindComparison, Estimate, RateSummary
 
@@ -51,17 +49,3 @@ def seconds(value: float) -> str:
 def bins(values: tuple[BinSummary, ...]) -> str:
     """AUC by number of training pictures, e.g. `1: 0.52, 5: 0.69`."""
     return ", ".join(f"{b.occurrences}: {b.auc.value:.2f}" for b in values)
-
-
-CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""Characters that a terminal obeys instead of showing them; line ends are not among them."""
-
-
-def harmless(value: str) -> str:
-    """A text whose control characters are written out, e.g. `\\x1b`: no terminal obeys a caption or a file's name."""
-    return CONTROLS.sub(lambda found: ascii(found[0])[1:-1], value)
-
-
-def one_line(value: str) -> str:
-    """The same with line ends written out too."""
-    return harmless(value).replace("\n", "\\n")

@@ -1,15 +1,16 @@
 """What a worker is given: cases without labels, written by the parent and read by the worker.
 
-The folder holds `request.json` and `photos.bin` (decoded pixels, one after the other, without names or metadata) with
-`photos.npz` (where each photo begins, its size, its digest). Case ids and the order of the cases are drawn anew for
-each run and do not depend on the labels.
+The folder holds `request.json` and `photos.npz`: where each photo begins in which file of pixels, its size, its digest.
+The pixels themselves lie in stores that all runs share (`idbench.runner.pixels`); a worker is told of those alone whose
+photos its method may know. Case ids and the order of the cases come from a secret of the run, which the parent draws
+and keeps to itself: nobody who knows the split can compute them.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import secrets
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,34 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench.api import AuxiliaryPerson, Calibration, Case, Knowledge, Pair, Photo
-from idbench.splits import Split, decode_photo
+from idbench.api import Access, AuxiliaryPerson, Calibration, Case, Knowledge, Pair, Photo, Progress, Silent, names_of
+from idbench.errors import DataError
+from idbench.runner.pixels import PixelStore, corpus_store, digest_of, pair_store, photo_store
+from idbench.splits import Split
 from idbench.splits.auxiliary import people_of
 from idbench.splits.corpora import Corpus
 
 REQUEST = "request.json"
-PHOTOS = "photos.bin"
 INDEX = "photos.npz"
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """What outlives a run: folders in which a method's process may write, and folders that it may only read.
+
+    Args:
+        cache: of the method's own.
+        embeddings: where embeddings of photos go.
+        kept_embeddings: where those lie that idbench's own methods left; the same folder for one of these.
+        shadows: where shadow models go.
+        kept_shadows: where those lie that idbench's own methods left; the same folder for one of these.
+    """
+
+    cache: str
+    embeddings: str
+    kept_embeddings: str
+    shadows: str
+    kept_shadows: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +54,13 @@ class Request:
 
     Args:
         attack: where the class is, `package.module:Class`.
+        access: names of what it may ask of the target, from the card as the parent read it.
         params: its parameters.
         seed: non-negative.
         device: `auto`, `cpu`, `cuda:0`, ...
-        cache: folder of the method's own.
+        folders: where the method's process may keep what outlives the run, and read what was kept before.
         target: the target's specification as JSON text; None for a blind attack.
+        pixels: files of pixels that `photos.npz` refers to.
         cases: one per identity: id, name or None, indices of its photos or None.
         calibration: indices of the calibration cases.
         calibration_members: their labels, only if the attack declares CALIBRATION_LABELS.
@@ -47,11 +70,13 @@ class Request:
     """
 
     attack: str
+    access: list[str]
     params: dict[str, Any]
     seed: int
     device: str
-    cache: str
+    folders: Folders
     target: str | None
+    pixels: list[str]
     cases: list[tuple[str, str | None, list[int] | None]]
     calibration: list[int]
     calibration_members: list[bool] | None
@@ -83,9 +108,14 @@ class CasePlan:
     ids: tuple[str, ...]
 
 
-def plan_cases(split: Split, run_id: str, shuffle: int = 0) -> CasePlan:
-    """Draw order and ids of the cases; they depend on the run alone (and `shuffle`), never on labels or parts."""
-    rng = np.random.default_rng(np.random.SeedSequence([int(run_id, 16), shuffle]))
+def plan_cases(split: Split, secret: int | None = None) -> CasePlan:
+    """Draw order and ids of the cases from a secret; they depend on nothing else, neither on labels nor on parts.
+
+    Args:
+        split: whose identities become cases.
+        secret: non-negative, below 2**128; None draws one that nobody will ever know.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence(secrets.randbits(128) if secret is None else secret))
     n = len(split.identities)
     tokens = rng.choice(16**6, size=n, replace=False)
     return CasePlan(rng.permutation(n).astype(np.int64), tuple(f"case-{token:06x}" for token in tokens))
@@ -99,12 +129,14 @@ def write_bundle(
     calibration_members: NDArray[np.bool_] | None,
     *,
     attack: str,
+    access: Access,
     params: dict[str, Any],
     seed: int,
     device: str,
-    cache: Path,
+    folders: Folders,
     target: str | None,
     auxiliary: Corpus | None = None,
+    progress: Progress | None = None,
 ) -> Request:
     """Write everything that the worker gets, and nothing else.
 
@@ -114,32 +146,43 @@ def write_bundle(
         plan: from `plan_cases`.
         knowledge: what the attack may know; the rest is left out.
         calibration_members: labels aligned with the split's identities, or None.
+        attack: where the class is, `package.module:Class`.
+        access: what it may ask of the target.
+        params: its parameters.
+        seed: non-negative.
+        device: `auto`, `cpu`, `cuda:0`, ...
+        folders: for what outlives the run.
+        target: the target's specification as JSON text; None for a blind attack.
         auxiliary: a corpus with owners, from `load_auxiliary`; only where the attack may know AUXILIARY_PEOPLE.
+        progress: told when another process decodes the same photos.
 
     Raises:
         DataError: a photo is empty or damaged.
-        OSError: the disk refused.
+        OSError: no space or no permission.
     """
     identities = [split.identities[i] for i in plan.order]
-    with_photos = Knowledge.PHOTOS in knowledge
-    # Photos stand in the order of the split, in which they are read fastest; it does not depend on labels either.
-    wanted = [photo for identity in split.identities for photo in identity.photos] if with_photos else []
     pairs = split.public_pairs if Knowledge.PUBLIC_PAIRS in knowledge else None
-    position = _write_photos(folder, split, [*wanted, *(photo for photo, _ in pairs or ())], auxiliary)
+    index = _Index()
+    waiting = progress or Silent()
+    of_people = index.add(photo_store(split, waiting)) if Knowledge.PHOTOS in knowledge else None
+    of_pairs = index.add(pair_store(split, waiting)) if pairs else {}
+    of_corpus = {} if auxiliary is None else index.add(corpus_store(auxiliary, waiting))
     calibration = [i for i, identity in enumerate(identities) if identity.part == "calibration"]
     labelled = Knowledge.CALIBRATION_LABELS in knowledge and calibration_members is not None
     request = Request(
         attack=attack,
+        access=names_of(access),
         params=params,
         seed=seed,
         device=device,
-        cache=str(cache),
+        folders=folders,
         target=target,
+        pixels=index.files,
         cases=[
             (
                 case,
                 identity.name if Knowledge.NAME in knowledge else None,
-                [position[photo] for photo in identity.photos] if with_photos else None,
+                None if of_people is None else [of_people[photo] for photo in identity.photos],
             )
             for case, identity in zip(plan.ids, identities, strict=True)
         ],
@@ -148,21 +191,23 @@ def write_bundle(
         if labelled and calibration_members is not None
         else None,
         candidates=list(split.candidate_names) if Knowledge.CANDIDATE_NAMES in knowledge else None,
-        pairs=None if pairs is None else [(position[photo], caption) for photo, caption in pairs],
-        auxiliary=None if auxiliary is None else _auxiliary(auxiliary, len(position)),
+        pairs=None if pairs is None else [(of_pairs[photo], caption) for photo, caption in pairs],
+        auxiliary=None if auxiliary is None else _auxiliary(auxiliary, of_corpus),
     )
+    index.write(folder / INDEX)
     (folder / REQUEST).write_text(json.dumps(asdict(request)), encoding="utf-8")
     return request
 
 
 def read_request(folder: Path) -> Request:
     """The request in a bundle."""
-    return Request(**json.loads((folder / REQUEST).read_text(encoding="utf-8")))
+    values = json.loads((folder / REQUEST).read_text(encoding="utf-8"))
+    return Request(**(values | {"folders": Folders(**values["folders"])}))
 
 
 def read_given(folder: Path, request: Request) -> Given:
     """What is in a bundle; pixels stay on disk until they are asked for."""
-    photos = _read_photos(folder)
+    photos = _read_photos(folder, request.pixels)
     cases = [
         Case(case, name, None if indices is None else [photos[i] for i in indices])
         for case, name, indices in request.cases
@@ -181,62 +226,69 @@ def _person(photos: Sequence[Photo], name: str, own: Sequence[tuple[int, str]]) 
     return AuxiliaryPerson(name, tuple(Pair(photos[i], caption) for i, caption in own))
 
 
-def _auxiliary(corpus: Corpus, first: int) -> list[tuple[str, list[tuple[int, str]]]]:
-    """The people of a corpus whose pictures stand in the index from `first` on."""
+def _auxiliary(corpus: Corpus, places: dict[str, int]) -> list[tuple[str, list[tuple[int, str]]]]:
+    """The people of a corpus, each with the index of every picture and its caption."""
     captions = [corpus.captions[i] for i in corpus.caption_ids]
-    return [(person.name, [(first + int(i), captions[i]) for i in person.places]) for person in people_of(corpus)]
+    return [(person.name, [(places[str(i)], captions[i]) for i in person.places]) for person in people_of(corpus)]
 
 
-def _decoded(split: Split, ids: Sequence[str], more: Corpus | None) -> Iterator[NDArray[np.uint8]]:
-    for name, data in zip(ids, split.read_photos(ids), strict=True):
-        yield decode_photo(data, name)
-    if more is not None:
-        yield from more.images
+class _Index:
+    """Where each photo of a bundle lies; photos are counted through all stores."""
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self._stores: list[PixelStore] = []
+
+    def add(self, store: PixelStore) -> dict[str, int]:
+        """Take in a store; returns the number of each of its photo ids."""
+        first = sum(len(one.digests) for one in self._stores)
+        self._stores.append(store)
+        self.files.append(str(store.path))
+        return {photo: first + place for photo, place in store.places.items()}
+
+    def write(self, path: Path) -> None:
+        """Write file number, offset, height, width and digest of each photo."""
+        rows = [
+            np.column_stack([np.full(len(store.sizes), number, dtype=np.int64), store.sizes])
+            for number, store in enumerate(self._stores)
+        ]
+        digests = [store.digests for store in self._stores]
+        np.savez(
+            path,
+            places=np.concatenate([np.empty((0, 4), dtype=np.int64), *rows]),
+            digests=np.concatenate([np.empty(0, dtype="U64"), *digests]),
+        )
 
 
-def _write_photos(folder: Path, split: Split, ids: Sequence[str], more: Corpus | None) -> dict[str, int]:
-    """Decode photos into one file, a corpus's pictures after them; where each photo id stands in the index."""
-    unique = list(dict.fromkeys(ids))
-    sizes: list[tuple[int, int, int]] = []
-    digests: list[str] = []
-    offset = 0
-    with (folder / PHOTOS).open("wb") as file:
-        for pixels in _decoded(split, unique, more):
-            raw = pixels.tobytes()
-            height, width, _ = pixels.shape
-            sizes.append((offset, height, width))
-            digests.append(hashlib.sha256(f"{height}x{width}:".encode() + raw).hexdigest())
-            file.write(raw)
-            offset += len(raw)
-    np.savez(
-        folder / INDEX,
-        sizes=np.array(sizes, dtype=np.int64).reshape(-1, 3),
-        digests=np.array(digests, dtype="U64"),
-    )
-    return {name: i for i, name in enumerate(unique)}
-
-
-def _read_photos(folder: Path) -> list[Photo]:
+def _read_photos(folder: Path, files: Sequence[str]) -> list[Photo]:
     with np.load(folder / INDEX, allow_pickle=False) as index:
-        sizes, digests = index["sizes"], index["digests"]
-    if not len(sizes):
-        return []
-    blob = np.memmap(folder / PHOTOS, dtype=np.uint8, mode="r")
+        places, digests = index["places"], index["digests"]
+    # A file without a byte cannot be mapped, and nothing is read from it.
+    blobs = [
+        np.memmap(file, dtype=np.uint8, mode="r") if Path(file).stat().st_size else np.empty(0, dtype=np.uint8)
+        for file in files
+    ]
     return [
-        Photo(str(digest), _Pixels(blob, int(offset), int(height), int(width)))
-        for (offset, height, width), digest in zip(sizes, digests, strict=True)
+        Photo(str(digest), _Pixels(blobs[number], int(offset), int(height), int(width), str(digest)))
+        for (number, offset, height, width), digest in zip(places, digests, strict=True)
     ]
 
 
 @dataclass(frozen=True, slots=True)
 class _Pixels:
-    """Reads one photo from the file of all photos."""
+    """Reads one photo from a file of many, and sees that it is the one that the parent meant."""
 
     blob: NDArray[np.uint8]
     offset: int
     height: int
     width: int
+    digest: str
 
     def __call__(self) -> NDArray[np.uint8]:
         end = self.offset + self.height * self.width * 3
-        return np.array(self.blob[self.offset : end]).reshape(self.height, self.width, 3)
+        flat = np.array(self.blob[self.offset : end])
+        if flat.size == end - self.offset:
+            pixels = flat.reshape(self.height, self.width, 3)
+            if digest_of(pixels) == self.digest:
+                return pixels
+        raise DataError("The decoded photos were changed while a run read them.", hint="Repeat the command.")

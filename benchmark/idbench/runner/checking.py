@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -17,6 +15,7 @@ from idbench.runner.grid import make_grid, specs
 from idbench.runner.registry import RegisteredAttack, load_attack
 from idbench.runner.spec import Resolver
 from idbench.splits import load_split
+from idbench.workplace import workplace
 
 SPLIT = "avatars-tiny"
 CORPUS = "avatars-tiny-a"
@@ -49,8 +48,9 @@ def check_method(name: str, time_limit: float, progress: Progress) -> Iterator[C
         return
     yield Check("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
     yield _documented(registered)
-    with tempfile.TemporaryDirectory(prefix="idbench-check-") as folder:
-        options = Options(Path(folder), time_limit=time_limit, force=True)
+    with workplace() as folder:
+        # One order for the first two runs, another for the third.
+        options = Options(folder, time_limit=time_limit, force=True, secret=0)
         try:
             first = _scores(name, options, progress)
         except IdbenchError as error:
@@ -61,7 +61,7 @@ def check_method(name: str, time_limit: float, progress: Progress) -> Iterator[C
         yield _varied(first[1])
         yield _asked(registered, first[0])
         yield _same("same seed, same scores", first[1], _scores(name, options, progress)[1], 0.0)
-        shuffled = _scores(name, replace(options, shuffle=1), progress)[1]
+        shuffled = _scores(name, replace(options, secret=1), progress)[1]
         yield _same("order of the cases", first[1], shuffled, _ROUNDING)
 
 

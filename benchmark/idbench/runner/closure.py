@@ -33,11 +33,18 @@ def code_hash(kind: type, brought_by: str) -> str:
     Returns:
         64 hexadecimal digits; they do not depend on where the distribution is installed.
     """
-    return _hash(kind.__module__, Path(inspect.getfile(kind)).resolve(), brought_by)
+    return code_hash_of(kind.__module__, Path(inspect.getfile(kind)).resolve(), brought_by)
 
 
 @cache
-def _hash(module: str, file: Path, brought_by: str) -> str:
+def code_hash_of(module: str, file: Path, brought_by: str) -> str:
+    """The same for a method that is not imported.
+
+    Args:
+        module: name of the method's module.
+        file: where it lies, resolved.
+        brought_by: name of the distribution that registers it.
+    """
     source = Source.around(module, file, brought_by)
     digest = hashlib.sha256()
     for path in sorted(source.closure(module) | set(source.own_files(module)), key=source.relative):

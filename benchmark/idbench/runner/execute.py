@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from idbench.api import Knowledge, Progress
+from idbench.api import InvalidScores, Knowledge, Progress
 from idbench.errors import IdbenchError, RecordError, StorageError
 from idbench.locking import locked
 from idbench.results import (
@@ -28,13 +25,17 @@ from idbench.results import (
     run_path,
     write_run,
 )
-from idbench.runner.bundle import CasePlan, plan_cases, write_bundle
+from idbench.runner.bundle import CasePlan, Folders, plan_cases, write_bundle
 from idbench.runner.environment import environment
-from idbench.runner.messages import SCORES, Result
-from idbench.runner.process import LOG, run_worker
+from idbench.runner.folders import folders_of, writable
+from idbench.runner.messages import SCORES, Result, load_scores
+from idbench.runner.process import run_worker
 from idbench.runner.spec import ResolvedRun, RunSpec
 from idbench.splits.auxiliary import load_auxiliary
-from idbench.storage import cache_dir, explain, make_dir, storage_errors
+from idbench.storage import make_dir, recover, storage_errors
+from idbench.workplace import workplace
+
+LOG = "worker.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,15 @@ class Options:
         device: `auto`, `cpu`, `cuda:0`, ...
         time_limit: seconds for one run; None for no limit.
         force: run even if there is a record.
-        shuffle: another order of the cases; `bench method check` uses it to show that a method does not depend on it.
+        secret: that case ids and order are drawn from; None, as ever: a new one for each run, which nobody learns.
+            `bench method check` gives one, to see what a method does in the same order and in another.
     """
 
     results: Path
     device: str = "auto"
     time_limit: float | None = None
     force: bool = False
-    shuffle: int = 0
+    secret: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ def execute(resolved: ResolvedRun, options: Options, progress: Progress) -> Exec
     lock = options.results / ".locks" / f"{spec.run_id}.lock"
     make_dir(lock.parent)
     with storage_errors(lock), locked(lock, progress, "this run"):
+        recover(place_of(spec, options.results))
         run = None if options.force else existing(spec, options.results)
         if run is not None:
             return Executed(spec, run, reused=True)
@@ -110,35 +113,26 @@ def existing(spec: RunSpec, results: Path) -> Run | None:
 
 def _run(resolved: ResolvedRun, options: Options, progress: Progress) -> Run:
     begin = time.perf_counter()
-    cases = plan_cases(resolved.split, resolved.spec.run_id, options.shuffle)
-    with _workplace() as folder:
-        _write(folder, resolved, cases, options, progress)
+    spec = resolved.spec
+    cases = plan_cases(resolved.split, options.secret)
+    with workplace() as place:
+        folder, log = place / "bundle", place / LOG
+        folder.mkdir()
+        folders = folders_of(spec.attack)
+        _write(folder, resolved, cases, folders, options, progress)
         prepared = time.perf_counter()
         try:
-            result = run_worker(folder, resolved.spec.attack.name, progress, options.time_limit)
+            result = run_worker(folder, log, spec.attack.name, progress, options.time_limit, writable(folders))
+            table = _table(folder, resolved, cases)
         except IdbenchError as error:
-            raise _with_log(error, folder, resolved.spec, options) from error
-        table = _table(folder, resolved, cases)
+            raise _with_log(error, log, spec, options) from error
         record = _record(resolved, table, result, begin, prepared)
-        log = (folder / LOG).read_text(encoding="utf-8", errors="replace")
-    return write_run(options.results, record, table, log)
+        return write_run(options.results, record, table, log.read_text(encoding="utf-8", errors="replace"))
 
 
-@contextmanager
-def _workplace() -> Iterator[Path]:
-    """A temporary folder for one bundle; an error of the file system becomes one clear sentence."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="idbench-"))
-    except OSError as error:
-        raise explain(error, Path(tempfile.gettempdir())) from error
-    try:
-        with storage_errors(folder):
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write(folder: Path, resolved: ResolvedRun, cases: CasePlan, options: Options, progress: Progress) -> None:
+def _write(
+    folder: Path, resolved: ResolvedRun, cases: CasePlan, folders: Folders, options: Options, progress: Progress
+) -> None:
     spec, split = resolved.spec, resolved.split
     needs_people = Knowledge.AUXILIARY_PEOPLE in resolved.attack.knowledge
     write_bundle(
@@ -148,27 +142,32 @@ def _write(folder: Path, resolved: ResolvedRun, cases: CasePlan, options: Option
         resolved.attack.knowledge,
         split.calibration_members(spec.corpus),
         attack=spec.attack.plugin,
+        access=resolved.registered.card.access,
         params=spec.attack.parameters,
         seed=spec.seed,
         device=options.device,
-        # Another version of the code must not find what this one kept.
-        cache=cache_dir("methods", spec.attack.name, f"{spec.attack.version}-{spec.attack.code_sha256[:16]}"),
+        folders=folders,
         target=None if resolved.registered.card.blind else spec.target.model_dump_json(),
         auxiliary=load_auxiliary(split.manifest.name, progress) if needs_people else None,
+        progress=progress,
     )
 
 
 def _table(folder: Path, resolved: ResolvedRun, cases: CasePlan) -> ScoreTable:
     """The worker's scores, with the identities put back in place of the cases."""
-    with np.load(folder / SCORES, allow_pickle=False) as found:
-        arrays = dict(found)
+    identities = [resolved.split.identities[i] for i in cases.order]
+    scores = load_scores(folder / SCORES, len(identities))
+    assert scores.abstained is not None
+    assert scores.photos_used is not None
+    if (scores.photos_used > np.array([len(identity.photos) for identity in identities])).any():
+        raise InvalidScores("A score says that it used more photos than there are.", hint="Count each photo once.")
     return ScoreTable(
-        identities=tuple(resolved.split.identities[i].id for i in cases.order),
-        scores=arrays["values"],
-        abstained=arrays["abstained"],
-        photos_used=arrays["photos_used"],
-        decisions=arrays.get("decisions"),
-        details={name.removeprefix("detail:"): a for name, a in arrays.items() if name.startswith("detail:")},
+        identities=tuple(identity.id for identity in identities),
+        scores=scores.values,
+        abstained=scores.abstained,
+        photos_used=scores.photos_used,
+        decisions=scores.decisions,
+        details=dict(scores.details),
     )
 
 
@@ -190,8 +189,8 @@ def _record(resolved: ResolvedRun, table: ScoreTable, result: Result, begin: flo
         n_cases=len(table.identities),
         n_abstained=int(table.abstained.sum()),
         photos_per_case=float(table.photos_used[scored].mean()) if scored.any() else 0.0,
-        queries=Queries(**(dict.fromkeys(Queries.model_fields, 0) | result.queries)),
-        shadows=None if result.shadows is None else ShadowCosts(**result.shadows),
+        queries=Queries(**result.queries.model_dump()),
+        shadows=None if result.shadows is None else ShadowCosts(**result.shadows.model_dump()),
         timings=Timings(
             load=prepared - begin + result.load,
             fit=result.fit,
@@ -205,9 +204,8 @@ def _record(resolved: ResolvedRun, table: ScoreTable, result: Result, begin: flo
     )
 
 
-def _with_log(error: IdbenchError, folder: Path, spec: RunSpec, options: Options) -> IdbenchError:
+def _with_log(error: IdbenchError, log: Path, spec: RunSpec, options: Options) -> IdbenchError:
     """Keep the failed worker's log, which holds the traceback, and say where it is."""
-    log = folder / LOG
     if not log.exists() or not log.stat().st_size:
         return error
     kept = options.results / "failed" / f"{spec.attack.name}-{spec.run_id}.log"

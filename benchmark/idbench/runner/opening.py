@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from idbench.api import Access, Progress
 from idbench.errors import TargetError
+from idbench.runner.bundle import Folders
 from idbench.targets import TargetSpec
 from idbench.targets.load import load_target
 from idbench.targets.view import View
@@ -29,17 +31,26 @@ class Opened(NamedTuple):
     view: View
 
 
-def open_view(spec: str, device: str, access: Access, progress: Progress) -> Opened:
+def open_view(spec: str, device: str, access: Access, folders: Folders, progress: Progress) -> Opened:
     """Load a target on a device and make the view that the access allows.
 
     Args:
         spec: a TargetSpec as JSON text.
         device: `auto` for the best there is, or a torch device.
         access: from the attack's card.
+        folders: for embeddings and shadow models.
         progress: told when many texts or photos are encoded.
     """
     name = choose_device(device)
-    view = View(load_target(TargetSpec.model_validate_json(spec), name), access, progress=progress)
+    view = View(
+        load_target(TargetSpec.model_validate_json(spec), name),
+        access,
+        progress=progress,
+        cache=Path(folders.embeddings),
+        kept=Path(folders.kept_embeddings),
+        shadows=Path(folders.shadows),
+        kept_shadows=Path(folders.kept_shadows),
+    )
     model = torch.cuda.get_device_name(name) if torch.device(name).type == "cuda" else None
     return Opened(name, model, torch.get_num_threads(), view)
 

@@ -11,13 +11,46 @@ from typing import Any, Final, Generic
 from pydantic import ValidationError
 
 from idbench.api import Attack, Defense, MethodCard, MethodParams, names_of
-from idbench.errors import MethodError, UnknownNameError
-from idbench.plugins import M, MethodRegistry, Plugin
+from idbench.errors import MethodError, PluginError, UnknownNameError
+from idbench.plugins import Entry, M, MethodRegistry, Plugin
 from idbench.results import CardCopy, MethodRef, ParameterCopy
-from idbench.runner.closure import code_hash
+from idbench.runner.cards import Description, StandInParams, describe, describe_all, locate, stand_in
+from idbench.runner.closure import code_hash, code_hash_of
+from idbench.runner.folders import is_own
 from idbench.targets import AppliedDefense
 
-ATTACKS: Final = MethodRegistry[Attack[Any]]("idbench.attacks", "attack", Attack)
+
+class AttackRegistry(MethodRegistry[Attack[Any]]):
+    """All attacks. Those of other distributions come as stand-ins: their code does not run in this process."""
+
+    def checked(self, plugin: Plugin) -> type[Attack[Any]]:
+        """An attack of idbench's own by its class, a stranger's by a stand-in; raises the `PluginError` of `load`."""
+        return stand_in(plugin, describe(plugin)) if _strange(plugin) else self.imported(plugin)
+
+    def imported(self, plugin: Plugin) -> type[Attack[Any]]:
+        """The class itself, a stranger's too: for processes in which strangers' code may run."""
+        return super().checked(plugin)
+
+    def entries(self) -> list[Entry[type[Attack[Any]]]]:
+        """Every registered name, sorted; strangers are asked side by side."""
+        plugins = self.plugins()
+        strange = [plugin for plugin in plugins if _strange(plugin)]
+        described = dict(zip((plugin.name for plugin in strange), describe_all(strange), strict=True))
+        return [self._described(plugin, described.get(plugin.name)) for plugin in plugins]
+
+    def _described(self, plugin: Plugin, found: Description | PluginError | None) -> Entry[type[Attack[Any]]]:
+        if found is None:
+            return self._entry(plugin)
+        if isinstance(found, PluginError):
+            return Entry(plugin, None, found.message)
+        return Entry(plugin, stand_in(plugin, found), "")
+
+
+def _strange(plugin: Plugin) -> bool:
+    return not (plugin.rivals or is_own(plugin.value, plugin.distribution))
+
+
+ATTACKS: Final = AttackRegistry("idbench.attacks", "attack", Attack)
 DEFENSES: Final = MethodRegistry[Defense[Any]]("idbench.defenses", "defense", Defense)
 
 
@@ -50,7 +83,7 @@ class RegisteredAttack(Registered[Attack[Any]]):
             version=self.card.version,
             title=self.card.title,
             distribution=self.plugin.distribution,
-            code_sha256=code_hash(self.kind, self.plugin.distribution.partition(" ")[0]),
+            code_sha256=_hash_of(self.plugin, self.kind),
             access=tuple(names_of(self.card.access)),
             knowledge=tuple(names_of(attack.knowledge)),
             track=self.card.track.value,
@@ -164,6 +197,8 @@ def make_method(
     try:
         method = registered.kind(params)
         knowledge = method.knowledge
+    except MethodError:
+        raise
     except Exception as error:
         raise MethodError(f"{card.name} cannot be made: {type(error).__name__}: {error}.") from error
     if undeclared := knowledge & ~(card.knowledge | card.optional_knowledge):
@@ -172,6 +207,21 @@ def make_method(
             hint="Add it to the card's knowledge or optional_knowledge.",
         )
     return method
+
+
+def _hash_of(plugin: Plugin, kind: type[Attack[Any]]) -> str:
+    """Hash of a method's code; a stranger's is computed from its files, for asked itself it could say anything."""
+    brought_by = plugin.distribution.partition(" ")[0]
+    if not _strange(plugin):
+        return code_hash(kind, brought_by)
+    module = plugin.value.partition(":")[0]
+    file = locate(module)
+    if file is None:
+        raise PluginError(
+            f"The source of {plugin.value} cannot be found, so that no record could say what ran.",
+            hint="Install the package as files.",
+        )
+    return code_hash_of(module, file.resolve(), brought_by)
 
 
 def params_dict(params: MethodParams) -> dict[str, Any]:
@@ -192,6 +242,8 @@ def copy_card(card: MethodCard, params: type[MethodParams]) -> CardCopy:
 
 
 def _copy_parameters(params: type[MethodParams]) -> tuple[ParameterCopy, ...]:
+    if issubclass(params, StandInParams):
+        return tuple(ParameterCopy(**one.model_dump()) for one in params.described.fields)
     defaults = json.loads(params().model_dump_json())
     return tuple(
         ParameterCopy(

@@ -1,28 +1,41 @@
 """The process in which an attack runs: it has the cases and the target, and nobody's label.
 
-Started by `idbench.runner.process` as `python -P -m idbench.runner.worker FOLDER`. Progress goes line by line, as JSON,
-to standard output; whatever the attack prints goes to the log; the result is two files in the folder.
+Started by `idbench.runner.supervisor` as `python -P -m idbench.runner.worker FOLDER`. Progress goes line by line, as
+JSON, to standard output; whatever the attack prints goes to standard error, which becomes the log; the result is two
+files in the folder.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
 import time
 import traceback
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
-import numpy as np
-
 from idbench import plugins
-from idbench.api import AccessViolation, Attack, Context, Reporter, Scores, TargetView
+from idbench.api import Access, AccessViolation, Attack, Context, Reporter, Scores, TargetView
 from idbench.errors import IdbenchError
 from idbench.runner.bundle import Request, read_given, read_request
-from idbench.runner.messages import FAILURE, RESULT, SCORES, Failure, Result, dump
+from idbench.runner.messages import (
+    FAILURE,
+    RESULT,
+    SCORES,
+    Asked,
+    Failure,
+    Result,
+    ShadowsUsed,
+    Stage,
+    dump,
+    progress_line,
+    save_scores,
+    shortened,
+)
 
 if TYPE_CHECKING:
     from idbench.runner.opening import Opened
@@ -43,7 +56,7 @@ class PipeProgress(Reporter):
         if done < total and now - self._last < _REPORT_EVERY:
             return
         self._last = now
-        self._stream.write(json.dumps({"done": done, "total": total, "description": description}) + "\n")
+        self._stream.write(progress_line(done, total, description))
         self._stream.flush()
 
 
@@ -57,44 +70,47 @@ class NoTarget:
 
 
 @dataclass(slots=True)
-class Stage:
+class At:
     """What the worker is doing, for the message if it fails."""
 
-    name: str = "preparation"
+    stage: Stage = "preparation"
 
 
 def main() -> int:
     """Run the request in the folder given as the only argument; the exit status is 0 if there is a result."""
     folder = Path(sys.argv[1])
-    stream = _separate_output(folder)
+    stream = _separate_output()
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    stage = Stage()
+    at = At()
     try:
-        result = run(folder, PipeProgress(stream), stage)
+        result = run(folder, PipeProgress(stream), at)
     except BaseException as error:  # noqa: BLE001  an attack may raise anything; the parent turns it into one sentence
         traceback.print_exc()
         message, hint = (error.message, error.hint) if isinstance(error, IdbenchError) else (str(error), "")
-        dump(folder / FAILURE, Failure(type(error).__name__, message, hint, stage.name))
+        name = type(error).__name__[:100]
+        kind = name if name.isidentifier() else "Exception"
+        failure = Failure(kind=kind, message=shortened(message), hint=shortened(hint), stage=at.stage)
+        dump(folder / FAILURE, failure)
         return 1
     dump(folder / RESULT, result)
     return 0
 
 
-def run(folder: Path, progress: PipeProgress, stage: Stage) -> Result:
+def run(folder: Path, progress: PipeProgress, at: At) -> Result:
     """Prepare, fit and score; the scores go to a file, the costs into the result."""
     begin = time.perf_counter()
     request = read_request(folder)
     attack = _make_attack(request)
     given = read_given(folder, request)
-    stage.name = "loading the target"
-    opened = _open_target(request, attack, progress)
+    at.stage = "loading the target"
+    opened = _open_target(request, progress)
     view = None if opened is None else opened.view
     target = cast("TargetView", NoTarget() if view is None else view)
     device = "cpu" if opened is None else opened.device
     context = Context(
         seed=request.seed,
         device=device,
-        cache=Path(request.cache),
+        cache=Path(request.folders.cache),
         progress=progress,
         candidates=None if request.candidates is None else tuple(request.candidates),
         pairs=given.pairs,
@@ -103,26 +119,27 @@ def run(folder: Path, progress: PipeProgress, stage: Stage) -> Result:
     context.cache.mkdir(parents=True, exist_ok=True)
     del request
     loaded = time.perf_counter()
-    stage.name = "fit"
+    at.stage = "fit"
     attack.fit(target, given.calibration, context)
     fitted = time.perf_counter()
-    stage.name = "score"
+    at.stage = "score"
     scores = attack.score(target, given.cases, context)
     done = time.perf_counter()
     if view is not None:
         view.close()
-    stage.name = "checking the scores"
+    at.stage = "checking the scores"
     if not isinstance(scores, Scores):
         raise TypeError(f"score() returned {type(scores).__name__}, not idbench.api.Scores")
-    _save(folder / SCORES, scores.checked(len(given.cases)), [len(case._photos or ()) for case in given.cases])
+    photos = [len(case._photos or ()) for case in given.cases]
+    save_scores(folder / SCORES, scores.checked(len(given.cases)), photos)
     return Result(
         load=loaded - begin,
         fit=fitted - loaded,
         score=done - fitted,
         device=device,
         peak_memory_mb=_peak_memory_mb(),
-        queries={} if view is None else asdict(view.queries),
-        shadows=None if view is None or view.shadow_costs is None else asdict(view.shadow_costs),
+        queries=Asked() if view is None else Asked(**asdict(view.queries)),
+        shadows=None if view is None or view.shadow_costs is None else ShadowsUsed(**asdict(view.shadow_costs)),
         device_model=None if opened is None else opened.model,
         threads=None if opened is None else opened.threads,
     )
@@ -133,39 +150,25 @@ def _make_attack(request: Request) -> Attack[Any]:
     return kind(kind.Params.model_validate(request.params))
 
 
-def _open_target(request: Request, attack: Attack[Any], progress: PipeProgress) -> Opened | None:
+def _open_target(request: Request, progress: PipeProgress) -> Opened | None:
     if request.target is None:
         return None
     from idbench.runner.opening import open_view
 
-    return open_view(request.target, request.device, attack.card.access, progress)
+    # As the parent read the card: here it could say something else.
+    access = reduce(or_, (Access[name] for name in request.access), Access.NONE)
+    return open_view(request.target, request.device, access, request.folders, progress)
 
 
-def _save(path: Path, scores: Scores, photos: list[int]) -> None:
-    arrays: dict[str, np.ndarray[Any, Any]] = {
-        "values": scores.values,
-        "abstained": np.asarray(scores.abstained),
-        "photos_used": np.array(photos, dtype=np.int64) if scores.photos_used is None else scores.photos_used,
-    }
-    if scores.decisions is not None:
-        arrays["decisions"] = scores.decisions
-    arrays.update({f"detail:{name}": values for name, values in scores.details.items()})
-    with path.open("wb") as file:
-        np.savez(file, **arrays)  # type: ignore[arg-type]  # numpy types `allow_pickle` among the arrays
-
-
-def _separate_output(folder: Path) -> TextIO:
-    """Keep standard output for messages; send everything that anybody prints to the log."""
+def _separate_output() -> TextIO:
+    """Keep standard output for messages; send everything that anybody prints to standard error, the log."""
     messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    log = os.open(folder / "worker.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-    os.dup2(log, 1)
-    os.dup2(log, 2)
-    os.close(log)
+    os.dup2(2, 1)
     return messages
 
 
 def _die_with_parent() -> None:
-    """End when standard input does: the parent holds the other end for as long as it lives."""
+    """End when standard input does: the supervisor holds the other end for as long as it lives."""
     while os.read(0, 1024):
         pass
     os._exit(75)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,13 @@ from idbench.targets.memory import Batches, Table, batch_for
 _PHOTOS_AT_ONCE = {"cpu": 256, "cuda": 1024}
 _SAVE_AT_ONCE = 1024
 """New embeddings that make a file of their own, for methods that ask for a few photos at a time."""
+
+_SAMPLES = 48
+"""Embeddings from disk that are computed again. If one in ten is wrong, 99 of 100 readers notice."""
+
+_ROUNDING = 1e-3
+"""Largest distance between two computations of an embedding, as a share of its length: batches of another size, another
+processor, TF32. A cosine moves by a thousandth at most."""
 
 _ACTIVATIONS = 20
 """Working memory of one image without gradients, in sizes of the image itself (ResNets at their widest layer)."""
@@ -79,13 +87,22 @@ class PhotoEncoder:
 
     Args:
         folder: where embeddings are kept between runs; anything unreadable in there is thrown away and made anew.
+        progress: told how far the encoding is.
+        kept: another folder of embeddings, from which is only read; None: no other.
+
+    Embeddings from disk are used once a sample of them, which nobody can foresee, was computed again and agreed: files
+    can be changed by whoever may write them, and an intact file with wrong numbers would give another method's scores.
     """
 
-    def __init__(self, target: LoadedTarget, folder: Path, progress: Progress) -> None:
+    def __init__(self, target: LoadedTarget, folder: Path, progress: Progress, kept: Path | None = None) -> None:
         self.preprocess = Preprocessor(target)
         self._target = target
         self._progress = progress
         self._shards = _Shards(folder / _key(target), target.info.embedding_dim)
+        other = None if kept is None or kept == folder else kept
+        self._kept = None if other is None else _Shards(other / _key(target), target.info.embedding_dim)
+        self._doubted: set[str] = set()
+        self._samples = _SAMPLES
         self._rows: dict[str, int] | None = None
         self._table = Table(target.info.embedding_dim, torch.device("cpu"))
         self._asked: set[str] = set()
@@ -102,34 +119,66 @@ class PhotoEncoder:
         """Embeddings, not normalized, (n_photos, dim)."""
         rows = self._places()
         self._asked.update(photo.digest for photo in photos)
-        new = list({photo.digest: photo for photo in photos if photo.digest not in rows}.values())
+        # In an order of their own: batches, and so the last bits, do not depend on the order of the cases.
+        distinct = dict(sorted({photo.digest: photo for photo in photos}.items()))
+        self._sample([photo for digest, photo in distinct.items() if digest in self._doubted])
+        new = [photo for digest, photo in distinct.items() if digest not in rows]
         if new:
             self._add(new)
         return self._table[[rows[photo.digest] for photo in photos]].numpy()
 
     def _places(self) -> dict[str, int]:
         if self._rows is None:
-            digests, embeddings = self._shards.read()
-            self._table.append(torch.from_numpy(embeddings))
-            self._rows = {digest: i for i, digest in enumerate(digests)}
+            self._rows = {}
+            for shards in (self._kept, self._shards):
+                if shards is not None:
+                    digests, embeddings = shards.read(remove=shards is self._shards)
+                    first = len(self._table)
+                    self._table.append(torch.from_numpy(embeddings))
+                    self._rows.update({digest: first + i for i, digest in enumerate(digests)})
+            self._doubted = set(self._rows)
         return self._rows
+
+    def _sample(self, photos: list[Photo]) -> None:
+        """Compute some of the embeddings from disk anew; forget all of them if one differs by more than rounding."""
+        if not self._samples or not photos:
+            return
+        rows = self._places()
+        chosen = secrets.SystemRandom().sample(photos, min(self._samples, len(photos)))
+        self._samples -= len(chosen)
+        kept = self._table[[rows[photo.digest] for photo in chosen]]
+        again = self._encode(chosen)
+        off = (kept - again).norm(dim=1)
+        if bool((off <= _ROUNDING * again.norm(dim=1)).all()):
+            return
+        for digest in self._doubted:
+            del rows[digest]
+        self._doubted = set()
+        self._shards.clear()
+        self._progress.update(1, 1, "kept embeddings are not this target's and are made anew")
 
     def _add(self, photos: list[Photo]) -> None:
         rows = self._places()
-        fresh = torch.empty((len(photos), self._target.info.embedding_dim))
-
-        def encode(low: int, high: int) -> torch.Tensor:
-            return encode_images(self._target.model, self.preprocess(photos[low:high]))
-
-        for low, high, part in self._batches.run(len(photos), encode):
-            fresh[low:high] = part.cpu()
-            self._progress.update(high, len(photos), "encoding photos")
+        fresh = self._encode(photos, "encoding photos")
         first = len(self._table)
         self._table.append(fresh)
         rows.update({photo.digest: first + i for i, photo in enumerate(photos)})
         self._unsaved += [photo.digest for photo in photos]
         if len(self._unsaved) >= _SAVE_AT_ONCE:
             self.save()
+
+    def _encode(self, photos: list[Photo], description: str = "") -> torch.Tensor:
+        """Embeddings of photos on the CPU, (n, dim); progress is reported under a description, if there is one."""
+        result = torch.empty((len(photos), self._target.info.embedding_dim))
+
+        def encode(low: int, high: int) -> torch.Tensor:
+            return encode_images(self._target.model, self.preprocess(photos[low:high]))
+
+        for low, high, part in self._batches.run(len(photos), encode):
+            result[low:high] = part.cpu()
+            if description:
+                self._progress.update(high, len(photos), description)
+        return result
 
     def save(self) -> None:
         """Keep on disk what was encoded since the last time."""
@@ -169,15 +218,21 @@ class _Shards:
         self._folder = folder
         self._dim = dim
 
-    def read(self) -> tuple[list[str], NDArray[np.float32]]:
+    def read(self, *, remove: bool) -> tuple[list[str], NDArray[np.float32]]:
+        """All intact embeddings with the digests of their photos; damaged files are removed where that is wanted."""
         digests: list[str] = []
         parts = [np.empty((0, self._dim), dtype=np.float32)]
-        for names, embeddings in self._good():
+        for names, embeddings in self._good(remove):
             digests += names
             parts.append(embeddings)
         return digests, np.concatenate(parts)
 
-    def _good(self) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+    def clear(self) -> None:
+        """Remove all that is kept."""
+        for path in self._folder.glob("*.safetensors"):
+            _remove(path)
+
+    def _good(self, remove: bool) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
         for path in sorted(self._folder.glob("*.safetensors")):
             try:
                 content = load_file(path)
@@ -188,7 +243,7 @@ class _Shards:
                 intact = False
             if intact and embeddings.shape == (len(names), self._dim):
                 yield names, embeddings
-            else:
+            elif remove:
                 _remove(path)
 
     def write(self, digests: list[str], embeddings: NDArray[np.float32]) -> None:

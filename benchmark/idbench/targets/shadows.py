@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +19,9 @@ from numpy.typing import NDArray
 
 from idbench.api.cases import Pair, Photo
 from idbench.api.method import Progress
+from idbench.child import processors
 from idbench.errors import MethodError, TargetError
-from idbench.programs import processors
-from idbench.storage import make_dir, sha256_bytes, sha256_file, storage_errors, write_text
+from idbench.storage import atomic_path, make_dir, sha256_bytes, sha256_file, storage_errors, write_text
 from idbench.targets.images import Preprocessor
 from idbench.targets.load import LoadedTarget, build_model, read_state_dict
 from idbench.targets.spec import LocalFile, TargetSpec, TrainingRecipe
@@ -159,6 +160,14 @@ class ShadowStore:
         about = {"sha256": trained.sha256, "steps": trained.steps, "loss": trained.loss, "seconds": seconds}
         write_text(self.folder / f"{key}.json", json.dumps(about) + "\n")
 
+    def take(self, key: str, other: ShadowStore) -> None:
+        """Copy a finished shadow from another store, from which is only read; nothing if it has none."""
+        if self.find(key) is None and (found := other.find(key)) is not None:
+            make_dir(self.folder)
+            with atomic_path(self.weights(key)) as copy:
+                shutil.copyfile(other.weights(key), copy)
+            write_text(self.folder / f"{key}.json", json.dumps(asdict(found)) + "\n")
+
 
 def train_shadows(
     target: LoadedTarget,
@@ -167,6 +176,7 @@ def train_shadows(
     epochs: float,
     folder: Path,
     progress: Progress,
+    kept_in: Path | None = None,
 ) -> tuple[list[LoadedTarget], ShadowCosts]:
     """Shadows of a target, trained or found; see `idbench.api.TargetView.train_shadows`.
 
@@ -177,6 +187,7 @@ def train_shadows(
         epochs: multiple of the recipe's epochs.
         folder: where shadows are kept.
         progress: told how far the training is.
+        kept_in: another folder of shadows, from which is only read; None: no other.
 
     Raises:
         TargetError: the target has no recipe, or a training failed.
@@ -185,6 +196,9 @@ def train_shadows(
     begin = time.perf_counter()
     store = ShadowStore(folder)
     shadows = plan_shadows(target, sets, seed, epochs)
+    if kept_in is not None and kept_in != folder:
+        for shadow in shadows:
+            store.take(shadow.key, ShadowStore(kept_in))
     missing = [shadow for shadow in shadows if store.find(shadow.key) is None]
     fresh = _train(target, missing, store, progress) if missing else set()
     kept = [_found(store, shadow) for shadow in shadows]

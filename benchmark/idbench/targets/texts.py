@@ -36,7 +36,8 @@ class TextEncoder:
 
     def embed(self, texts: Sequence[str]) -> torch.Tensor:
         """Embeddings, not normalized, (n_texts, dim), on the device; encodes what is new."""
-        new = [text for text in dict.fromkeys(texts) if text not in self._rows]
+        # In an order of their own: batches, and so the last bits, do not depend on the order of the cases.
+        new = sorted(text for text in set(texts) if text not in self._rows)
         if new:
             first = len(self._rows)
             self._table.append(self._encode(new))

@@ -62,7 +62,9 @@ class View:
         access: what the method's card declares.
         progress: told about encoding of many texts or photos.
         cache: folder for embeddings of photos that outlive the run; None: `embeddings` in the cache.
+        kept: another folder of embeddings, from which is only read; None: no other.
         shadows: folder for shadow models that outlive the run; None: `shadows` in the cache.
+        kept_shadows: another folder of shadow models, from which is only read; None: no other.
     """
 
     def __init__(
@@ -72,15 +74,19 @@ class View:
         *,
         progress: Progress | None = None,
         cache: Path | None = None,
+        kept: Path | None = None,
         shadows: Path | None = None,
+        kept_shadows: Path | None = None,
     ) -> None:
         told = self.__progress = Silent() if progress is None else progress
         self.__target = target
         self.__access = access
         self.__texts = TextEncoder(target, told)
         self.__cache = cache_dir("embeddings") if cache is None else cache
-        self.__photos = PhotoEncoder(target, self.__cache, told)
+        self.__kept = kept
+        self.__photos = PhotoEncoder(target, self.__cache, told, kept)
         self.__shadow_folder = cache_dir("shadows") if shadows is None else shadows
+        self.__kept_shadows = kept_shadows
         self.__shadows: list[View] = []
         self.__shadow_costs: ShadowCosts | None = None
         self.__images = 0
@@ -223,10 +229,15 @@ class View:
             MethodError: a set has fewer than two pairs.
         """
         self.__need("shadow models", Access.TRAIN_SHADOWS)
-        loaded, costs = train_shadows(self.__target, sets, seed, epochs, self.__shadow_folder, self.__progress)
+        loaded, costs = train_shadows(
+            self.__target, sets, seed, epochs, self.__shadow_folder, self.__progress, self.__kept_shadows
+        )
         self.__shadow_costs = costs if self.__shadow_costs is None else self.__shadow_costs + costs
         # They are the attacker's own models: everything may be asked of them but shadows of shadows.
-        views = tuple(View(one, ~Access.TRAIN_SHADOWS, progress=self.__progress, cache=self.__cache) for one in loaded)
+        views = tuple(
+            View(one, ~Access.TRAIN_SHADOWS, progress=self.__progress, cache=self.__cache, kept=self.__kept)
+            for one in loaded
+        )
         self.__shadows += views
         return views
 

@@ -78,7 +78,7 @@ def test_what_scores_depend_on_changes_the_id_and_nothing_else_does() -> None:
     other = [
         spec.model_copy(update={"seed": 1}),
         spec.model_copy(update={"engine": spec.engine + 1}),
-        changed(spec, "attack", version="2"),
+        changed(spec, "attack", version="9"),
         changed(spec, "attack", code_sha256="0" * 64),
         changed(spec, "attack", parameters={"x": 1}),
         changed(spec, "split", digest="0" * 64),

@@ -96,27 +96,55 @@ def test_each_distinct_photo_is_encoded_once(
     np.testing.assert_allclose(first[:5], expected, atol=1e-6)
 
 
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> int:
+    """How many embeddings from disk are computed again: fewer than the tests have photos."""
+    monkeypatch.setattr("idbench.targets.images._SAMPLES", 2)
+    return 2
+
+
 def test_a_later_run_finds_the_embeddings_on_disk(
-    small: LoadedTarget, photos: Photos, tmp_path: Path, counter: Counter
+    small: LoadedTarget, photos: Photos, tmp_path: Path, counter: Counter, few: int
 ) -> None:
     encoder = PhotoEncoder(small, tmp_path, Silent())
     first = encoder.embed(photos(5))
     encoder.save()
     later = PhotoEncoder(small, tmp_path, Silent())
     np.testing.assert_array_equal(later.embed(photos(5)), first)
-    assert counter.images == 5
+    np.testing.assert_array_equal(later.embed(photos(5)), first)
+    assert counter.images == 5 + few, "beside a sample, nothing is computed again"
     assert len(later) == 5, "queries are the method's, whatever the cache holds"
     later.embed(photos(2, seed=1))
     later.save()
     assert len(list(tmp_path.rglob("*.safetensors"))) == 2
     assert not list(tmp_path.rglob("*.tmp"))
     assert PhotoEncoder(small, tmp_path, Silent()).embed(photos(5) + photos(2, seed=1)).shape == (7, 16)
-    assert counter.images == 7
+    assert counter.images == 7 + 2 * few
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_forged_embeddings_are_noticed_and_made_anew(
+    small: LoadedTarget, photos: Photos, tmp_path: Path, writable: bool
+) -> None:
+    """The file is intact and bears its right name; only its numbers are another's."""
+    batch = photos(40)
+    encoder = PhotoEncoder(small, tmp_path / "kept", Silent())
+    honest = encoder.embed(batch)
+    digests = [photo.digest for photo in batch]
+    forged = honest.copy()
+    forged[::2] *= -1
+    encoder._shards.write(digests, forged)
+    own = tmp_path / ("kept" if writable else "own")
+    reader = PhotoEncoder(small, own, Silent(), tmp_path / "kept")
+    np.testing.assert_allclose(reader.embed(batch), honest, atol=1e-6)
+    reader.save()
+    assert len(list((tmp_path / "kept").rglob("*.safetensors"))) == 1, "the other folder is only read"
+    np.testing.assert_allclose(PhotoEncoder(small, own, Silent()).embed(batch), honest, atol=1e-6)
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "text", "renamed"])
 def test_a_damaged_cache_file_is_ignored_and_made_anew(
-    small: LoadedTarget, photos: Photos, tmp_path: Path, counter: Counter, damage: str
+    small: LoadedTarget, photos: Photos, tmp_path: Path, counter: Counter, damage: str, few: int
 ) -> None:
     encoder = PhotoEncoder(small, tmp_path, Silent())
     first = encoder.embed(photos(5))
@@ -135,7 +163,7 @@ def test_a_damaged_cache_file_is_ignored_and_made_anew(
     later.save()
     assert [file.name for file in tmp_path.rglob("*.safetensors")] == [path.name]
     PhotoEncoder(small, tmp_path, Silent()).embed(photos(5))
-    assert counter.images == 10
+    assert counter.images == 10 + few
 
 
 def test_other_weights_and_other_preprocessing_share_nothing(

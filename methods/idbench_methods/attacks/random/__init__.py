@@ -10,11 +10,11 @@ from idbench.api import Access, Attack, Case, Context, Knowledge, MethodCard, Me
 
 CARD = MethodCard(
     name="random",
-    version="1",
+    version="2",
     title="Random scores",
-    summary="A uniform random number per person. Whatever cannot be told apart from it says nothing.",
+    summary="A uniform random number per name. Whatever cannot be told apart from it says nothing.",
     access=Access.NONE,
-    knowledge=Knowledge.NONE,
+    knowledge=Knowledge.NAME,
 )
 
 
@@ -23,10 +23,10 @@ class RandomParams(MethodParams):
 
 
 class Random(Attack[RandomParams]):
-    """Uniform scores, 0 to 1; a person's score depends on the seed and the case's id alone."""
+    """Uniform scores, 0 to 1; a person's score depends on the seed and a hash of the name alone."""
 
     card = CARD
 
     def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
         """Uniform numbers, 0 to 1."""
-        return Scores(values=np.array([context.rng("score", case.id).random() for case in cases], dtype=np.float64))
+        return Scores(values=np.array([context.rng("score", case.name).random() for case in cases], dtype=np.float64))

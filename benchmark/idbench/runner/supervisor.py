@@ -1,0 +1,78 @@
+"""Stands between `bench` and a process with a stranger's code: what that one leaves ends with it, and with `bench`.
+
+Started as `python -P -m idbench.runner.supervisor MODULE FOLDER WRITABLE... -- ARGUMENT...`; starts MODULE, the worker
+or the reader of cards, as `python -P -m MODULE FOLDER ARGUMENT...`, held to write below FOLDER and the writable folders
+alone where the system can do that. No stranger's code runs in this process itself. Orphans become its children (Linux),
+so that a process which left its group and session is found too. It ends as MODULE ended, by the same status or signal;
+when standard input ends, which `bench` holds open, it ends all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from idbench.runner.confinement import can_confine, confine
+
+_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
+_PATIENCE = 10.0  # seconds to end what keeps starting anew
+
+
+def main() -> int:
+    """Start the worker, wait for it, end what it left; the exit status is the worker's own."""
+    cut = sys.argv.index("--")
+    module, folder, *writable = sys.argv[1:cut]
+    _adopt_orphans()
+    places = [Path(folder), *map(Path, writable)]
+    worker = subprocess.Popen(  # noqa: S603  our own interpreter and module
+        [sys.executable, "-P", "-m", module, folder, *sys.argv[cut + 1 :]],
+        stdin=subprocess.PIPE,
+        # Before anything of the worker is there: threads that exist already would not be held to it.
+        preexec_fn=(lambda: confine(places) and None) if can_confine() else None,  # noqa: PLW1509  no thread runs yet
+    )
+    threading.Thread(target=_watch, args=(worker,), daemon=True).start()
+    status = worker.wait()
+    _end_descendants()
+    if status < 0:
+        with suppress(OSError):
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    return status
+
+
+def _adopt_orphans() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _watch(worker: subprocess.Popen[bytes]) -> None:
+    """End the worker when standard input ends: `bench` is gone, or wants no more."""
+    with suppress(OSError):
+        while os.read(0, 1024):
+            pass
+    worker.kill()
+
+
+def _end_descendants() -> None:
+    import psutil
+
+    deadline = time.monotonic() + _PATIENCE
+    while (found := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
+        for process in found:
+            with suppress(psutil.Error):
+                process.kill()
+        with suppress(ChildProcessError):
+            while hasattr(os, "waitpid") and os.waitpid(-1, getattr(os, "WNOHANG", 0))[0]:
+                pass
+        time.sleep(0.01)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""The files of a corpus: found below folders and patterns, told apart by their ending, opened by the right reader."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from idbench.errors import DataError
+from idbench.search.captions.batch import Batch, ReadOptions
+from idbench.search.captions.parquet import read_parquet
+from idbench.search.captions.tsv import read_tsv
+from idbench.search.captions.webdataset import read_webdataset
+
+_READERS = {
+    ".parquet": read_parquet,
+    ".tsv": read_tsv,
+    ".tsv.gz": read_tsv,
+    ".tar": read_webdataset,
+    ".tar.gz": read_webdataset,
+    ".tgz": read_webdataset,
+}
+_KINDS = "A corpus is made of .parquet, .tsv, .tsv.gz, .tar, .tar.gz or .tgz files."
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The files of a corpus.
+
+    Args:
+        shards: in the order of the arguments, sorted within each folder or pattern.
+        beside: parquet files left out because a tar file of the same name lies beside them: img2dataset writes both,
+            and the parquet lists pictures that could not be fetched too.
+    """
+
+    shards: tuple[Path, ...]
+    beside: tuple[Path, ...]
+
+
+def find_shards(places: Sequence[str]) -> Found:
+    """All shards of a corpus.
+
+    Args:
+        places: files, folders (searched with all below them), or glob patterns.
+
+    Raises:
+        DataError: nothing there, a file of another kind, or a file given twice.
+    """
+    shards: list[Path] = []
+    beside: list[Path] = []
+    for place in places:
+        found, left_out = _below(place)
+        shards += found
+        beside += left_out
+    seen: set[Path] = set()
+    for shard in shards:
+        if shard.resolve() in seen:
+            raise DataError(f"{shard} is given twice.", hint="Its captions would count twice: give it once.")
+        seen.add(shard.resolve())
+    return Found(tuple(shards), tuple(beside))
+
+
+def read_shard(path: Path, options: ReadOptions) -> Iterator[Batch]:
+    """Batches of a shard's captions, in order, a few thousand at a time.
+
+    Raises:
+        DamagedShard: it cannot be read to its end.
+        DataError: it holds no captions where they are looked for.
+    """
+    return _READERS[_kind(path)](path, options)
+
+
+def _kind(path: Path) -> str:
+    """The ending that decides how a file is read; empty for other files."""
+    name = path.name.lower()
+    return next((kind for kind in sorted(_READERS, key=len, reverse=True) if name.endswith(kind)), "")
+
+
+def _below(place: str) -> tuple[list[Path], list[Path]]:
+    path = Path(place).expanduser()
+    if path.is_file():
+        if not _kind(path):
+            raise DataError(f"{path} is of no known kind.", hint=_KINDS)
+        return [path], []
+    matches = [str(path)] if path.is_dir() else glob.glob(str(path), recursive=True)  # noqa: PTH207  also absolute
+    files = {file for match in matches for file in _files(Path(match))}
+    shards = sorted(file for file in files if _kind(file))
+    if not shards:
+        what = "holds no captions" if path.is_dir() else "does not exist"
+        raise DataError(f"{place} {what}.", hint=_KINDS)
+    tars = {file.parent / _stem(file) for file in shards if _READERS[_kind(file)] is read_webdataset}
+    beside = [file for file in shards if _kind(file) == ".parquet" and file.parent / _stem(file) in tars]
+    return [file for file in shards if file not in set(beside)], beside
+
+
+def _files(path: Path) -> Iterator[Path]:
+    """A file, or all below a folder; nothing for a link that leads nowhere."""
+    if path.is_file():
+        yield path
+    elif path.is_dir():
+        yield from (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+
+
+def _stem(path: Path) -> str:
+    return path.name[: -len(_kind(path))]

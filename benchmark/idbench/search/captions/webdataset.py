@@ -1,0 +1,124 @@
+"""Captions from a WebDataset shard: the `.txt` members of a tar file, or the captions within its `.json` members."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from idbench.errors import DataError
+from idbench.search.captions.batch import CAPTION_NAMES, ROWS, Batch, ReadOptions, as_text, damaged, first_line
+from idbench.search.captions.tar import BrokenTar, TarMember, TarWalker
+
+_TEXT_LIMIT = 1 << 20
+"""Bytes of the longest text member that is believed to hold a caption."""
+
+_BUFFER = 1 << 16
+_TEXT = "txt"
+
+
+def read_webdataset(path: Path, options: ReadOptions) -> Iterator[Batch]:
+    """Batches of captions, one for each sample that has one; pictures are jumped over, not read.
+
+    Raises:
+        DamagedShard: truncated, or no tar file.
+        DataError: its first sample has no caption, or not where `column` says.
+    """
+    import pyarrow as pa
+
+    first, waiting = 1, list[bytes]()
+    try:
+        size, key = max(1, path.stat().st_size), _caption_key(path, options)
+        with path.open("rb", buffering=_BUFFER) as raw, _opened(path, raw) as file:
+            for caption in _captions(path, TarWalker(file), key):
+                waiting.append(caption)
+                if len(waiting) == ROWS:
+                    texts, repaired = as_text(pa.array(waiting, pa.binary()), path, first, options)
+                    yield Batch(first, texts, repaired, min(1.0, raw.tell() / size))
+                    first += ROWS
+                    waiting.clear()
+            _require_nothing_more(path, file)
+        texts, repaired = as_text(pa.array(waiting, pa.binary()), path, first, options)
+        yield Batch(first, texts, repaired, 1.0)
+    except (BrokenTar, EOFError, zlib.error, OSError) as error:
+        raise damaged(path, first_line(error)) from error
+
+
+@contextmanager
+def _opened(path: Path, raw: Any) -> Iterator[Any]:
+    if path.suffix.lower() == ".tar":
+        yield raw
+    else:
+        with gzip.GzipFile(fileobj=raw) as file:
+            yield file
+
+
+def _caption_key(path: Path, options: ReadOptions) -> str:
+    """Where captions are: `txt`, or the key within the json members. The first sample shows it."""
+    if options.column == _TEXT:
+        return _TEXT
+    first, fields = "", list[str]()
+    with path.open("rb", buffering=_BUFFER) as raw, _opened(path, raw) as file:
+        tar = TarWalker(file)
+        for member in tar:
+            key, extension = _split(member.name)
+            if first not in ("", key):
+                break
+            first = key
+            if extension == _TEXT and options.column is None:
+                return _TEXT
+            if extension == "json":
+                fields = list(_json(path, tar, member))
+    if not first:
+        return _TEXT  # a shard whose fetches all failed: no samples, no captions
+    known = [name for name in (CAPTION_NAMES if options.column is None else (options.column,)) if name in fields]
+    if not known:
+        lacks = "neither a .txt member nor a known key" if options.column is None else f"no key {options.column!r}"
+        raise DataError(
+            f"{path} holds no captions where they are looked for: its first sample has {lacks} in a .json member.",
+            hint=f"Name it with --column; keys: {', '.join(fields) or 'none'}, or txt for .txt members.",
+        )
+    return known[0]
+
+
+def _captions(path: Path, tar: TarWalker, key: str) -> Iterator[bytes]:
+    for member in tar:
+        _, extension = _split(member.name)
+        if key == _TEXT and extension == _TEXT:
+            yield _content(path, tar, member)
+        elif key != _TEXT and extension == "json":
+            caption = _json(path, tar, member).get(key)
+            yield b"" if caption is None else str(caption).encode(errors="surrogatepass")
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Key and extension of a member: the extension is all after the first dot of the file's name, as in WebDataset."""
+    folder, slash, file = name.rpartition("/")
+    stem, _, extension = file.partition(".")
+    return f"{folder}{slash}{stem}", extension.lower()
+
+
+def _content(path: Path, tar: TarWalker, member: TarMember) -> bytes:
+    if member.size > _TEXT_LIMIT:
+        raise damaged(path, f"its member {member.name!r} has {member.size >> 20} MiB: that is no caption")
+    return tar.read(member)
+
+
+def _json(path: Path, tar: TarWalker, member: TarMember) -> dict[str, Any]:
+    try:
+        fields = json.loads(_content(path, tar, member))
+    except (ValueError, RecursionError) as error:
+        raise damaged(path, f"its member {member.name!r} is not JSON") from error
+    if not isinstance(fields, dict):
+        raise damaged(path, f"its member {member.name!r} is not a JSON object")
+    return fields
+
+
+def _require_nothing_more(path: Path, file: Any) -> None:
+    """After the end mark come empty blocks only; a gzip stream proves with its checksum that it is whole."""
+    if any(any(block) for block in iter(lambda: file.read(_BUFFER), b"")):
+        raise damaged(path, "something follows the end mark of the tar file")

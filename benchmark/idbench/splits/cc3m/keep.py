@@ -1,0 +1,179 @@
+"""Looks at every fetched pair, keeps those with a whole picture and a caption, and finds shards that were cut short."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from idbench.api import Progress
+from idbench.errors import DataError
+from idbench.splits.cc3m.fetch import shard_file, successes
+from idbench.splits.cc3m.settings import Settings
+from idbench.splits.cc3m.work import Report
+from idbench.storage import atomic_path, storage_errors, write_text
+
+PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """One usable pair of a shard.
+
+    Args:
+        key: the name of its files there, in the order of the list of pairs.
+        offset: first byte of the encoded picture in the shard's file.
+        size: its length in bytes.
+        caption: not empty.
+    """
+
+    key: str
+    offset: int
+    size: int
+    caption: str
+
+
+def filter_shards(
+    fetched: Path, numbers: Sequence[int], index: Path, settings: Settings, progress: Progress
+) -> tuple[Report, list[int]]:
+    """Write an index of the usable pairs of each shard; shards that were looked at before are not looked at again.
+
+    Args:
+        fetched: folder of the shards.
+        numbers: which there should be.
+        index: folder for one parquet file per shard.
+        settings: smallest picture; threads (decoding lets others run).
+        progress: told how many shards are done.
+
+    Returns:
+        the report, and the shards that are missing or cut short, which must be fetched again.
+    """
+    dropped: Counter[str] = Counter()
+    pairs, kept, broken = 0, 0, []
+    with ThreadPoolExecutor(settings.processes) as pool:
+        tasks = {pool.submit(_index_shard, fetched, number, index, settings): number for number in numbers}
+        try:
+            for task in progress.track(as_completed(tasks), "looking at the pictures", len(tasks)):
+                counted = task.result()
+                if counted is None:
+                    broken.append(tasks[task])
+                    continue
+                pairs += counted.counts["pairs"]
+                kept += counted.counts["kept"]
+                dropped.update(counted.dropped)
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return Report("filter", {"pairs": pairs, "kept": kept}, dict(dropped)), sorted(broken)
+
+
+def index_file(index: Path, number: int) -> Path:
+    """Where the index of a shard lies."""
+    return index / f"{number:05d}.parquet"
+
+
+def _index_shard(fetched: Path, number: int, index: Path, settings: Settings) -> Report | None:
+    """Index one shard; None where it is missing or cut short."""
+    tar, out = shard_file(fetched, number), index_file(index, number)
+    promised = successes(fetched, number)
+    if promised is None or not tar.is_file():
+        return None
+    # A shard that is fetched again has the same size and its pictures in another order: only its time tells.
+    state = tar.stat()
+    made_from = f"{state.st_size} bytes of {state.st_mtime_ns}, {promised} pairs, from {settings.smallest_side} px on"
+    if (found := _finished(out, made_from)) is not None:
+        return found
+    dropped: Counter[str] = Counter()
+    try:
+        with storage_errors(tar), tar.open("rb") as file:
+            # img2dataset writes pictures as they arrive; by key they come in the same order every time.
+            kept = sorted(_kept(file, settings.smallest_side, dropped), key=lambda pair: pair.key)
+    except (tarfile.TarError, EOFError):
+        return None
+    if len(kept) + dropped.total() != promised:
+        return None  # cut between two members, which no tar reader notices
+    _write_index(out, kept)
+    report = Report("filter", {"pairs": promised, "kept": len(kept)}, dict(dropped))
+    said = {"made_from": made_from, "counts": report.counts, "dropped": report.dropped}
+    write_text(out.with_suffix(".json"), json.dumps(said))
+    return report
+
+
+def _finished(out: Path, made_from: str) -> Report | None:
+    try:
+        said = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    if said.get("made_from") != made_from or not out.is_file():
+        return None
+    return Report("filter", said["counts"], said["dropped"])
+
+
+def _kept(file: IO[bytes], smallest: int, dropped: Counter[str]) -> Iterator[Kept]:
+    """The usable pairs of an open shard; the others are counted."""
+    with tarfile.open(fileobj=file, mode="r:") as tar:
+        for members in _samples(tar):
+            picture = next((members[kind] for kind in PICTURES if kind in members), None)
+            caption = _text(tar, members.get(".txt"))
+            wrong = _wrong_picture(tar, picture, smallest)
+            if wrong:
+                dropped[wrong] += 1
+            elif not caption:
+                dropped["without a caption"] += 1
+            elif picture is not None:
+                yield Kept(picture.name.partition(".")[0], picture.offset_data, picture.size, caption)
+
+
+def _samples(tar: tarfile.TarFile) -> Iterator[dict[str, tarfile.TarInfo]]:
+    """Neighbouring members with the same key, by their endings."""
+    key, members = "", dict[str, tarfile.TarInfo]()
+    for member in tar:
+        stem, dot, kind = member.name.partition(".")
+        if stem != key and members:
+            yield members
+            members = {}
+        key = stem
+        members[f"{dot}{kind.lower()}"] = member
+    if members:
+        yield members
+
+
+def _text(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> str:
+    stored = tar.extractfile(member) if member is not None else None
+    return " ".join(stored.read().decode(errors="replace").split()) if stored is not None else ""
+
+
+def _wrong_picture(tar: tarfile.TarFile, member: tarfile.TarInfo | None, smallest: int) -> str:
+    """Why a picture cannot be used, or an empty string."""
+    from idbench.splits.photos import decode_photo
+
+    stored = tar.extractfile(member) if member is not None else None
+    if member is None or stored is None:
+        return "without a picture"
+    if member.size == 0:
+        return "with an empty picture"
+    data = stored.read()
+    if len(data) < member.size:
+        raise EOFError
+    try:
+        height, width, _ = decode_photo(data, member.name).shape
+    except DataError:
+        return "with a broken picture"
+    return f"smaller than {smallest} px" if min(height, width) < smallest else ""
+
+
+def _write_index(out: Path, kept: Sequence[Kept]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {
+        "offset": pa.array([pair.offset for pair in kept], pa.int64()),
+        "size": pa.array([pair.size for pair in kept], pa.int64()),
+        "caption": pa.array([pair.caption for pair in kept], pa.string()),
+    }
+    with atomic_path(out) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")

@@ -1,0 +1,103 @@
+"""Running another program: status, output, one at a time, nothing left running."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+import pytest
+
+from idbench.child import OFFLINE, disk_full, failure, last_error, run_program
+from idbench.errors import IdbenchError, StorageError
+
+
+def python(*lines: str) -> list[str]:
+    return [sys.executable, "-c", "\n".join(lines)]
+
+
+def run(folder: Path, *lines: str) -> int:
+    return run_program(python(*lines), folder / "log", folder / "lock", lambda: None)
+
+
+def test_output_and_status_are_kept(tmp_path: Path) -> None:
+    assert run(tmp_path, "print('hello')") == 0
+    assert run(tmp_path, "import sys; print('bye', file=sys.stderr); sys.exit(3)") == 3
+    assert (tmp_path / "log").read_text() == "hello\nbye\n"
+
+
+def test_libraries_are_told_to_report_to_nobody(tmp_path: Path) -> None:
+    names = list(OFFLINE)
+    run(tmp_path, "import os", f"print([os.environ.get(name) for name in {names}])")
+    assert (tmp_path / "log").read_text().strip() == str(list(OFFLINE.values()))
+    assert OFFLINE["WANDB_MODE"] == "disabled"
+    assert OFFLINE["NO_ALBUMENTATIONS_UPDATE"] == "1"
+
+
+def test_a_program_that_is_not_there_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(IdbenchError, match="cannot be started"):
+        run_program([str(tmp_path / "none")], tmp_path / "log", tmp_path / "lock", lambda: None)
+
+
+def test_an_interrupt_ends_the_program_and_its_children(tmp_path: Path) -> None:
+    def watch() -> None:
+        if (tmp_path / "child").exists() and (tmp_path / "child").read_text():
+            raise KeyboardInterrupt
+
+    nested = "import subprocess, sys, pathlib, time"
+    start = "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])"
+    tell = f"pathlib.Path({str(tmp_path / 'child')!r}).write_text(str(child.pid)); time.sleep(600)"
+    with pytest.raises(KeyboardInterrupt):
+        run_program(python(nested, start, tell), tmp_path / "log", tmp_path / "lock", watch)
+    grandchild = int((tmp_path / "child").read_text())
+    with suppress(psutil.NoSuchProcess):
+        psutil.Process(grandchild).wait(10)
+    assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_program_whose_bench_was_killed_keeps_its_folder(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    inner = f"import pathlib, os, time; pathlib.Path({str(ready)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    outer = (
+        "import sys; from pathlib import Path; from idbench.child import run_program; "
+        f"run_program([sys.executable, '-c', {inner!r}], Path({str(tmp_path / 'log')!r}), "
+        f"Path({str(tmp_path / 'lock')!r}), lambda: None)"
+    )
+    bench = subprocess.Popen([sys.executable, "-c", outer])
+    deadline = time.monotonic() + 60
+    while not (ready.exists() and ready.read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    bench.kill()
+    bench.wait()
+    orphan = int(ready.read_text())
+    try:
+        with pytest.raises(IdbenchError, match="still at work"):
+            run(tmp_path, "print('too early')")
+    finally:
+        os.kill(orphan, 9)
+    while psutil.pid_exists(orphan) and psutil.Process(orphan).status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.05)
+    assert run(tmp_path, "print('now')") == 0
+
+
+def test_a_failure_names_the_exception_not_the_noise_after_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("OldError: long ago\n")
+    start = log.stat().st_size
+    with log.open("a") as file:
+        file.write("Traceback\n  File x\nmodule.OddError: the reason.\nI1122 cache_misses: 0\n")
+    assert last_error(log, start) == "module.OddError: the reason"
+    error = failure("The work", -9, log, start, "Repeat.")
+    assert error.message == "The work was ended by signal 9: module.OddError: the reason."
+    assert str(log) in error.hint
+
+
+def test_a_full_disk_is_recognized_in_new_output_only(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("OSError: [Errno 28] No space left on device\n")
+    assert disk_full(log, log.stat().st_size) is None
+    assert isinstance(failure("The work", 1, log, 0, "Repeat."), StorageError)

@@ -1,0 +1,110 @@
+"""A small web and a folder of faces for the tests: drawn people, some pictures broken, served to this machine alone."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from idbench.splits.avatars.names import FIRST_NAMES, LAST_NAMES
+from idbench.splits.avatars.render import render
+
+BAD = {"empty": b"", "page": b"<html>moved</html>"}
+
+
+def picture(person: str, number: int, side: int = 48) -> bytes:
+    """A JPEG of a fictional person."""
+    return jpeg(render([person], [f"{person}/{number}"])[0], side)
+
+
+def jpeg(pixels: NDArray[np.uint8], side: int = 48) -> bytes:
+    """Pixels as a JPEG of another size."""
+    out = io.BytesIO()
+    Image.fromarray(pixels).resize((side, side), Image.Resampling.BICUBIC).save(out, "JPEG", quality=92)
+    return out.getvalue()
+
+
+@dataclass(frozen=True)
+class Web:
+    """A server and how often each path was asked for."""
+
+    address: str
+    asked: dict[str, int]
+
+    def url(self, path: str) -> str:
+        return f"{self.address}/{path}"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    asked: dict[str, int]
+
+    def do_GET(self) -> None:
+        path = self.path.lstrip("/")
+        self.asked[path] = self.asked.get(path, 0) + 1
+        kind, _, number = path.partition("/")
+        if kind == "gone":
+            self.send_error(404)
+            return
+        data = picture(f"web {number}", 0) if kind in ("good", "cut") else BAD[kind]
+        data = data[: len(data) // 3] if kind == "cut" else data
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
+        pass
+
+
+@contextmanager
+def serving() -> Iterator[Web]:
+    """The web for as long as the block lasts."""
+    asked: dict[str, int] = {}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"asked": asked}))
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield Web(f"http://127.0.0.1:{server.server_port}", asked)
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def write_faces(folder: Path, people: int, photos: int) -> Path:
+    """A folder of fictional people, `First_Last/NN.jpg`."""
+    for i in range(people):
+        place = folder / f"{FIRST_NAMES[i % len(FIRST_NAMES)]}_{LAST_NAMES[i * 7 % len(LAST_NAMES)]}"
+        place.mkdir(parents=True)
+        for k, pixels in enumerate(render([f"face {i}"] * photos, [f"face {i}/{k}" for k in range(photos)])):
+            (place / f"{k:02d}.jpg").write_bytes(jpeg(pixels))
+    return folder
+
+
+def write_tsv(path: Path, rows: list[tuple[str, str]], header: str = "") -> Path:
+    """A list of pairs."""
+    path.write_text(header + "".join(f"{caption}\t{url}\n" for caption, url in rows), encoding="utf-8")
+    return path
+
+
+def write_shard(path: Path, samples: list[dict[str, bytes]]) -> Path:
+    """A WebDataset shard as img2dataset writes it, with its statistics."""
+    with tarfile.open(path, "w") as tar:
+        for i, sample in enumerate(samples):
+            for kind, data in sample.items():
+                member = tarfile.TarInfo(f"{i:09d}.{kind}")
+                member.size = len(data)
+                tar.addfile(member, io.BytesIO(data))
+    stats = {"count": len(samples), "successes": len(samples), "status_dict": {"success": len(samples)}}
+    path.with_name(f"{path.stem}_stats.json").write_text(json.dumps(stats))
+    return path

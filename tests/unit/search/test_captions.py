@@ -1,0 +1,405 @@
+"""Captions out of every kind of file, and one clear sentence for every way in which a file can be wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.unit.search.conftest import (
+    WRITERS,
+    Writer,
+    add,
+    write_json_tar,
+    write_parquet,
+    write_tar,
+    write_tsv,
+    write_tsv_gz,
+)
+
+from idbench.errors import DataError
+from idbench.search.captions import DamagedShard, ReadOptions, batch, find_shards, read_shard, webdataset
+from idbench.search.captions.tar import BrokenTar, TarWalker
+
+CAPTIONS = [
+    "Ann Lee at a gala",
+    "",
+    "Jörn Påske, \"quoted\" 'and' \\ more",
+    "ünï 猫 🐈",
+    " spaces  stay ",
+    "NA",
+    "null",
+]
+
+
+def captions(path: Path, **options: object) -> list[str]:
+    return [
+        caption
+        for part in read_shard(path, ReadOptions(**options))  # type: ignore[arg-type]
+        for caption in part.captions.to_pylist()
+    ]
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_every_kind_of_file_gives_the_same_captions(tmp_path: Path, write: Writer) -> None:
+    assert captions(write(tmp_path, CAPTIONS)) == CAPTIONS
+
+
+@pytest.mark.parametrize("write", WRITERS)
+def test_batches_follow_each_other(tmp_path: Path, write: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (batch, webdataset):
+        monkeypatch.setattr(module, "ROWS", 10)
+    monkeypatch.setattr("idbench.search.captions.parquet.ROWS", 10)
+    monkeypatch.setattr("idbench.search.captions.tsv._BLOCK", 200)
+    path = write(tmp_path, [f"caption {i}" for i in range(25)])
+    parts = list(read_shard(path, ReadOptions()))
+    assert len(parts) > 1
+    seen = [caption for part in parts for caption in part.captions.to_pylist()]
+    assert seen == [f"caption {i}" for i in range(25)]
+    assert [part.captions[0].as_py() for part in parts if len(part.captions)] == [
+        f"caption {part.first - 1}" for part in parts if len(part.captions)
+    ]
+    assert all(0 <= part.done <= 1 for part in parts)
+
+
+def test_columns(tmp_path: Path) -> None:
+    table = {"alt": ["wrong"], "Caption": ["right"], "other": ["named"], "n": [1]}
+    pq.write_table(pa.table(table), tmp_path / "a.parquet")
+    assert captions(tmp_path / "a.parquet") == ["right"]
+    assert captions(tmp_path / "a.parquet", column="other") == ["named"]
+    with pytest.raises(DataError, match="no text column 'n'"):
+        captions(tmp_path / "a.parquet", column="n")
+    (tmp_path / "a.tsv").write_text("id\tother\ttitle\n1\tnamed\tright\n")
+    assert captions(tmp_path / "a.tsv") == ["right"]
+    assert captions(tmp_path / "a.tsv", column="other") == ["named"]
+    (tmp_path / "b.tsv").write_text("http://x/1\tfirst\n\tsecond\n")
+    assert captions(tmp_path / "b.tsv") == ["first", "second"]
+    assert captions(tmp_path / "b.tsv", column="1") == ["http://x/1", ""]
+    (tmp_path / "c.tsv").write_text("caption\tx\n")
+    assert captions(tmp_path / "c.tsv", header=False, column="1") == ["caption"]
+    path = write_tar(tmp_path, ["txt goes first"])
+    assert captions(path, column="caption") == ["wrong: txt goes first"]
+    assert captions(path, column="key") == ["0"]
+
+
+def test_dictionary_and_large_columns(tmp_path: Path) -> None:
+    for kind in (pa.large_string(), pa.binary(), pa.dictionary(pa.int32(), pa.string())):
+        values = pa.array(["a", None, "b"], pa.string()).cast(kind)
+        pq.write_table(pa.table({"caption": values}), tmp_path / "a.parquet")
+        assert captions(tmp_path / "a.parquet") == ["a", "", "b"], kind
+
+
+def test_windows_lines_and_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "a.tsv").write_bytes(b"\xef\xbb\xbfcaption\turl\r\nAnn Lee\thttp://x\r\n")
+    assert captions(tmp_path / "a.tsv") == ["Ann Lee"]
+
+
+BROKEN: list[tuple[str, Callable[[Path], Path], str]] = []
+
+
+def broken(says: str) -> Callable[[Callable[[Path], Path]], Callable[[Path], Path]]:
+    def keep(make: Callable[[Path], Path]) -> Callable[[Path], Path]:
+        BROKEN.append((make.__name__, make, says))
+        return make
+
+    return keep
+
+
+def cut(path: Path, keep: float) -> Path:
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * keep)])
+    return path
+
+
+MANY = [f"caption number {i} of many {i * 7919 % 1000}" for i in range(500)]
+
+
+@broken("is damaged")
+def truncated_parquet(folder: Path) -> Path:
+    return cut(write_parquet(folder, MANY), 0.5)
+
+
+@broken("is damaged")
+def parquet_that_is_none(folder: Path) -> Path:
+    (folder / "a.parquet").write_text("hello")
+    return folder / "a.parquet"
+
+
+@broken("is damaged")
+def empty_parquet_file(folder: Path) -> Path:
+    (folder / "a.parquet").touch()
+    return folder / "a.parquet"
+
+
+@broken("is damaged")
+def parquet_with_a_flipped_page(folder: Path) -> Path:
+    path = write_parquet(folder, MANY)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3 : len(content) // 3 + 200] = bytes(200)
+    path.write_bytes(content)
+    return path
+
+
+@broken("is damaged: Compressed file ended")
+def truncated_gzip(folder: Path) -> Path:
+    return cut(write_tsv_gz(folder, MANY), 0.5)
+
+
+@broken("is damaged: Not a gzipped file")
+def gzip_that_is_none(folder: Path) -> Path:
+    (folder / "a.tsv.gz").write_text("caption\n")
+    return folder / "a.tsv.gz"
+
+
+@broken("is damaged: .*xpected 2 columns, got 1")
+def missing_columns(folder: Path) -> Path:
+    path = write_tsv(folder, MANY)
+    path.write_text(path.read_text() + "a caption without address\n")
+    return path
+
+
+@broken("is damaged: it is empty")
+def empty_tsv(folder: Path) -> Path:
+    (folder / "a.tsv").touch()
+    return folder / "a.tsv"
+
+
+@broken("no column that is known to hold captions.*columns: id, url")
+def tsv_without_captions(folder: Path) -> Path:
+    (folder / "a.tsv").write_text("id\turl\n1\thttp://x\n")
+    return folder / "a.tsv"
+
+
+@broken("no column that is known to hold captions")
+def parquet_without_captions(folder: Path) -> Path:
+    pq.write_table(pa.table({"url": ["http://x"]}), folder / "a.parquet")
+    return folder / "a.parquet"
+
+
+@broken("row 501: the caption is not UTF-8")
+def invalid_utf8_in_tsv(folder: Path) -> Path:
+    path = write_tsv(folder, MANY)
+    path.write_bytes(path.read_bytes() + b"J\xf6rn P\xe5ske\thttp://x\n")
+    return path
+
+
+@broken("row 2: the caption is not UTF-8")
+def invalid_utf8_in_tar(folder: Path) -> Path:
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        add(tar, "0.txt", b"fine")
+        add(tar, "1.txt", b"J\xf6rn")
+    return folder / "a.tar"
+
+
+@broken("is damaged")
+def tar_cut_within_a_member(folder: Path) -> Path:
+    return cut(write_tar(folder, MANY), 0.5)
+
+
+@broken("without the end mark")
+def tar_cut_between_members(folder: Path) -> Path:
+    path = write_tar(folder, MANY)
+    with tarfile.open(path) as tar:
+        end = tar.getmembers()[30].offset
+    path.write_bytes(path.read_bytes()[:end])
+    return path
+
+
+@broken("neither a member nor the end")
+def tar_with_a_broken_header(folder: Path) -> Path:
+    path = write_tar(folder, MANY)
+    with tarfile.open(path) as tar:
+        place = tar.getmembers()[30].offset
+    content = bytearray(path.read_bytes())
+    content[place : place + 512] = b"x" * 512
+    path.write_bytes(content)
+    return path
+
+
+@broken("is damaged")
+def tar_that_is_none(folder: Path) -> Path:
+    (folder / "a.tar").write_text("hello" * 1000)
+    return folder / "a.tar"
+
+
+@broken("is damaged")
+def empty_tar(folder: Path) -> Path:
+    (folder / "a.tar").touch()
+    return folder / "a.tar"
+
+
+@broken("is damaged")
+def truncated_gzipped_tar(folder: Path) -> Path:
+    return cut(write_json_tar(folder, MANY), 0.6)
+
+
+@broken("'0.json' is not JSON")
+def tar_with_broken_json(folder: Path) -> Path:
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        add(tar, "0.json", b"{")
+    return folder / "a.tar"
+
+
+@broken("'0.json' is not JSON")
+def tar_with_endless_json(folder: Path) -> Path:
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        add(tar, "0.json", b"[" * 500_000)
+    return folder / "a.tar"
+
+
+@broken("holds no captions.*keys: width")
+def tar_without_captions(folder: Path) -> Path:
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        add(tar, "0.jpg", b"picture")
+        add(tar, "0.json", b'{"width": 3}')
+    return folder / "a.tar"
+
+
+@broken("has 2 MiB: that is no caption")
+def tar_with_a_huge_text(folder: Path) -> Path:
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        add(tar, "0.txt", bytes(2 << 20))
+    return folder / "a.tar"
+
+
+@pytest.mark.parametrize(("make", "says"), [entry[1:] for entry in BROKEN], ids=[entry[0] for entry in BROKEN])
+def test_damage_is_named_in_one_sentence(tmp_path: Path, make: Callable[[Path], Path], says: str) -> None:
+    path = make(tmp_path)
+    with pytest.raises(DataError, match=says) as caught:
+        captions(path)
+    assert path.name in caught.value.message
+    assert "\n" not in str(caught.value)
+    assert caught.value.hint
+
+
+def test_invalid_bytes_can_be_replaced(tmp_path: Path) -> None:
+    parts = list(read_shard(invalid_utf8_in_tsv(tmp_path), ReadOptions(replace_invalid=True)))
+    assert sum(part.repaired for part in parts) == 1
+    assert parts[-1].captions[-1].as_py() == "J\ufffdrn P\ufffdske"
+
+
+def test_a_healthy_gzip_with_a_long_tail_is_no_damage(tmp_path: Path) -> None:
+    path = write_json_tar(tmp_path, MANY)
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()) + bytes(50_000)))
+    assert captions(path) == MANY
+
+
+def test_folders_patterns_and_what_lies_beside(tmp_path: Path) -> None:
+    folder = tmp_path / "shards" / "deep"
+    folder.mkdir(parents=True)
+    for name in ("00001.tar", "00000.tar"):
+        write_tar(folder, ["a"], name)
+    write_parquet(folder, ["a"], "00000.parquet")
+    write_parquet(folder, ["a"], "extra.parquet")
+    (folder / "00000_stats.json").write_text("{}")
+    found = find_shards([str(tmp_path / "shards")])
+    assert [path.name for path in found.shards] == ["00000.tar", "00001.tar", "extra.parquet"]
+    assert [path.name for path in found.beside] == ["00000.parquet"]
+    assert len(find_shards([str(folder / "0*.tar")]).shards) == 2
+    assert len(find_shards([str(tmp_path / "**" / "*.tar")]).shards) == 2
+    assert find_shards([str(folder / "00000.parquet")]).shards == (folder / "00000.parquet",)
+
+
+@pytest.mark.parametrize(
+    ("places", "says"),
+    [(["nowhere"], "does not exist"), (["empty"], "holds no captions"), (["a.csv"], "no known kind"),
+     (["a.tsv", "./a.tsv"], "given twice")],
+)  # fmt: skip
+def test_wrong_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, places: list[str], says: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.csv").touch()
+    write_tsv(tmp_path, ["x"], "a.tsv")
+    with pytest.raises(DataError, match=says):
+        find_shards(places)
+
+
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_tar_members_are_those_that_tarfile_sees(tmp_path: Path, form: int) -> None:
+    path, long = tmp_path / "a.tar", "/".join(["folder"] * 20)
+    names = ["a.txt", f"{long}/b.jpg", f"{long}/b.txt", "c.txt"]
+    if form != tarfile.USTAR_FORMAT:
+        names += ["ünï/ö.txt", f"{'n' * 150}.txt"]
+    with tarfile.open(path, "w", format=form) as tar:
+        for number, name in enumerate(names):
+            info = tarfile.TarInfo(name)
+            info.mtime = 1700000000.25 if form == tarfile.PAX_FORMAT else 1700000000  # as WebDataset's writer has it
+            content = name.encode() * (number * 300)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+            folder = tarfile.TarInfo(f"folder{number}")
+            folder.type = tarfile.DIRTYPE
+            tar.addfile(folder)
+            link = tarfile.TarInfo(f"link{number}.txt")
+            link.type, link.linkname = tarfile.SYMTYPE, "a.txt"
+            tar.addfile(link)
+    with tarfile.open(path) as tar:
+        expected = [(m.name, tar.extractfile(m).read()) for m in tar if m.isfile()]  # type: ignore[union-attr]
+    with path.open("rb") as file:
+        walker = TarWalker(file)
+        assert [(member.name, walker.read(member)) for member in walker] == expected
+    with path.open("rb") as file:
+        assert [member.name for member in TarWalker(file)] == names, "contents may be jumped over"
+
+
+@settings(max_examples=60, deadline=None)
+@given(place=st.integers(0, 3000), value=st.integers(0, 255))
+def test_no_damage_to_a_tar_file_escapes_as_another_error(place: int, value: int) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        add(tar, "ü" * 80 + ".txt", b"caption")
+        add(tar, "b.txt", b"caption")
+    content = bytearray(buffer.getvalue())
+    content[place] = value
+    walker = TarWalker(io.BytesIO(content))
+    with contextlib.suppress(BrokenTar):
+        for member in walker:
+            walker.read(member)
+
+
+def test_damaged_is_its_own_kind_of_error() -> None:
+    assert issubclass(DamagedShard, DataError)
+
+
+def test_a_column_that_a_tar_file_lacks_is_told(tmp_path: Path) -> None:
+    """Each caption would be empty, and everybody absent."""
+    path = write_json_tar(tmp_path, CAPTIONS)
+    for wrong in ("captoin", "jpg"):
+        with pytest.raises(DataError, match=f"no key '{wrong}'") as caught:
+            captions(path, column=wrong)
+        assert "keys: caption" in caught.value.hint
+    assert captions(write_tar(tmp_path, CAPTIONS), column="txt") == CAPTIONS
+
+
+def test_ids_before_captions_are_not_taken_for_captions(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text("id7\tAnn Lee\thttp://x/1\nid8\ta cat\thttp://x/2\n")
+    with pytest.raises(DataError, match="several columns") as caught:
+        captions(path)
+    assert "--column" in caught.value.hint
+    assert captions(path, column="2") == ["Ann Lee", "a cat"]
+    path.write_text("7\tAnn Lee\thttp://x/1\t640\t0.31\n")
+    assert captions(path) == ["Ann Lee"]
+
+
+def test_endings_may_be_written_in_capitals(tmp_path: Path) -> None:
+    for write, name in ((write_tsv_gz, "A.TSV.GZ"), (write_tar, "B.TAR"), (write_json_tar, "C.TAR.GZ")):
+        made = write(tmp_path, CAPTIONS)
+        assert captions(made.rename(tmp_path / name)) == CAPTIONS
+
+
+def test_patterns_may_match_folders_and_links_that_lead_nowhere(tmp_path: Path) -> None:
+    (tmp_path / "part.parquet").mkdir()  # as Spark and Dask name their folders
+    write_parquet(tmp_path / "part.parquet", ["a"], "0.parquet")
+    (tmp_path / "gone.tsv").symlink_to(tmp_path / "nowhere")
+    assert [path.name for path in find_shards([str(tmp_path / "*")]).shards] == ["0.parquet"]
+    with pytest.raises(DataError, match="does not exist"):
+        find_shards([str(tmp_path / "gone.tsv")])
