@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from idbench.errors import DataError
 from idbench.metrics import AucCovariance, AucDifference, holm
 from idbench.metrics.delong import difference_of
+from idbench.storage import sha256_file
 from idbench_leaderboard import measure
 from idbench_leaderboard.inputs import Check, Choice, MethodInfo, Parameter, Preset, SamplePhoto, SplitCard, TargetInfo
 from idbench_leaderboard.manifest import ABOUT, REBUILD, SAMPLES, read_manifest
@@ -73,6 +74,7 @@ class Board:
         """
         self.path = path
         self.manifest = read_manifest(path)
+        self._checked: set[str] = set()
 
     def _table(self, name: str) -> pd.DataFrame:
         return self._read(name, None)
@@ -80,10 +82,22 @@ class Board:
     def _read(self, name: str, filters: list[tuple[str, str, Any]] | None) -> pd.DataFrame:
         """A table, or the rows of it that filters leave; whole row groups without such rows are not read."""
         file = f"{name}.parquet"
+        self._check(file)
         try:
             return pd.DataFrame(pq.read_table(self.path / file, filters=filters).to_pandas())
         except (OSError, ValueError) as error:
             raise self._damaged(file, error) from error
+
+    def _check(self, file: str) -> None:
+        """Refuse a file that is not the one that the manifest speaks of; looked at once, when first read."""
+        if file in self._checked:
+            return
+        if not (self.path / file).is_file() or sha256_file(self.path / file) != self.manifest["files"].get(file):
+            raise DataError(
+                f"{file} of the board {self.path} is not what the build wrote: its SHA-256 is not the manifest's.",
+                hint=REBUILD,
+            )
+        self._checked.add(file)
 
     def _damaged(self, file: str, error: Exception) -> DataError:
         return DataError(f"{file} of the board {self.path} cannot be read: {error}.", hint=REBUILD)
@@ -126,6 +140,7 @@ class Board:
     @cached_property
     def about(self) -> dict[str, Any]:
         """What cards say, as JSON."""
+        self._check(ABOUT)
         try:
             return cast(dict[str, Any], json.loads((self.path / ABOUT).read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
@@ -294,10 +309,11 @@ class Board:
         )
         return table.sort_values("place", ignore_index=True)
 
-    def method_info(self, name: str) -> MethodInfo | None:
-        """What the method's card says, if it was known when the board was built."""
+    def method_info(self, row: Mapping[str, Any] | pd.Series[Any]) -> MethodInfo | None:
+        """The card of the method that ran for a row; None if its records carry none, as those of schema 1 do."""
+        key = [str(row[name]) for name in ("method", "method_version", "code_sha256")]
         for told in self.about["methods"]:
-            if told["name"] == name:
+            if [told["name"], told["version"], told["code_sha256"]] == key:
                 choices = tuple(Choice(**choice) for choice in told["choices"])
                 parameters = tuple(Parameter(**parameter) for parameter in told["parameters"])
                 presets = tuple(Preset(**preset) for preset in told["presets"])

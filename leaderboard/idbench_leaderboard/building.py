@@ -9,7 +9,7 @@ import platform
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -23,20 +23,15 @@ import idbench
 from idbench.api import Progress
 from idbench.errors import DataError
 from idbench.outputs import made_folder
-from idbench.results import Run, RunRecord
+from idbench.results import Collected, Rejected
+from idbench.results.admission import Admission, SplitKey, admit
+from idbench.results.attestation import Ignored, Statements
+from idbench.results.labels import CorpusLabels, KnownTarget, People, SplitLabels, people_of
+from idbench.results.repetition import Agreement, Candidate
+from idbench.results.rows import BoardKey, EntryKey, board_keys, entry_key
 from idbench.storage import sha256_file
-from idbench_leaderboard.admit import (
-    BoardKey,
-    Candidate,
-    EntryKey,
-    People,
-    SplitKey,
-    board_keys,
-    entry_key,
-    people_of,
-    screen,
-)
-from idbench_leaderboard.inputs import About, CorpusLabels, Rejected, SplitLabels
+from idbench_leaderboard.cards import cards_of
+from idbench_leaderboard.inputs import About
 from idbench_leaderboard.labelling import labelled
 from idbench_leaderboard.manifest import ABOUT, BOARD_VERSION, MANIFEST, SAMPLES
 from idbench_leaderboard.pools import plan
@@ -77,16 +72,17 @@ class Built:
     entries: int
     boards: int
     rejected: tuple[Rejected, ...]
+    ignored: tuple[Ignored, ...]
 
 
 def build(
-    runs: Sequence[Run],
+    found: Collected,
     labels: Sequence[SplitLabels],
     out: Path,
     progress: Progress,
     *,
-    names: Sequence[str] = (),
-    rejected: Sequence[Rejected] = (),
+    targets: Sequence[KnownTarget] = (),
+    statements: Statements | None = None,
     about: About | None = None,
     commit: str | None = None,
     threads: int | None = None,
@@ -95,13 +91,13 @@ def build(
     """Build a board folder; the same input gives the same bytes.
 
     Args:
-        runs: records to consider, from `collect`.
+        found: records to consider, from `collect`.
         labels: one per split and version; a record of any other version is rejected.
         out: the folder, replaced atomically when everything is done.
         progress: tells a person how far it is.
-        names: for each run, the name shown for its folder; its own folder's name if missing.
-        rejected: what `collect` could not read.
-        about: what splits, methods and targets say of themselves.
+        targets: registered targets; a record that says otherwise of one is rejected.
+        statements: attestations and invalidations, from folders where no submitter writes.
+        about: what splits and targets say of themselves; what methods say comes from the records.
         commit: of the checkout that builds; None when installed.
         threads: that measure boards at the same time; None: as many as processors. The result is the same.
         force: replace whatever lies in `out`, and write a board even if no record counts.
@@ -110,35 +106,34 @@ def build(
         StorageError: the folder cannot be written, or holds what is not a board; an older board is left as it was.
         DataError: no record counts, and there is an older board to lose.
     """
-    told = about or About()
-    shown = list(names) or [run.path.name for run in runs]
-    candidates = [Candidate(run, name) for run, name in zip(runs, shown, strict=True)]
     by_split = {(each.name, each.version): each for each in labels}
-    kept, refused = screen(candidates, by_split)
-    measured = _measure_all(_work(kept, by_split), progress, threads or os.cpu_count() or 1)
-    everything = [*rejected, *refused, *_distinct(part.rejected for part in measured)]
-    tables = _tables(measured, labels, told)
+    candidates = [Candidate(run, name) for run, name in zip(found.runs, found.names, strict=True)]
+    admitted = admit(candidates, by_split, targets, statements)
+    measured = _measure_all(_work(admitted.kept, by_split), progress, threads or os.cpu_count() or 1)
+    rejected = [*found.rejected, *admitted.rejected, *_distinct(part.rejected for part in measured)]
+    cards = replace(about or About(), methods=cards_of(admitted.kept))
+    tables = _tables(measured, labels, cards)
     if not len(tables["entries"]) and (out / MANIFEST).exists() and not force:
         raise DataError(
             f"No record counts, so the board in {out} is left as it is.",
             hint="Look at what was rejected with another --out, or write an empty board with --force.",
         )
     with made_folder(out, "board", force=force) as folder:
-        _write(folder, tables, told)
-        manifest = _manifest(folder, candidates, labels, everything, commit, tables)
+        _write(folder, tables, cards)
+        manifest = _manifest(folder, found, labels, admitted, rejected, commit, tables)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     counted = int(tables["runs"]["run_id"].nunique())
     boards = int(tables["joint"]["board"].nunique())
-    return Built(out, counted, len(tables["entries"]), boards, tuple(everything))
+    return Built(out, counted, len(tables["entries"]), boards, tuple(rejected), admitted.ignored)
 
 
 def _work(candidates: Iterable[Candidate], labels: Mapping[SplitKey, SplitLabels]) -> list[Work]:
     boards: dict[BoardKey, dict[EntryKey, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
     for candidate in candidates:
-        record = candidate.run.record
+        record = candidate.record
         split = labels[record.split.name, record.split.version]
         for board in board_keys(record, split):
-            boards[board][entry_key(board, record)].append(candidate)
+            boards[board][entry_key(board, record, candidate.level)].append(candidate)
     people = {key: people_of(each) for key, each in labels.items()}
     return [
         _work_of(
@@ -160,7 +155,7 @@ def _work_of(
         calibration=_take(corpus, [place[identity] for identity in people.calibration]),
         public=labels.public,
         entries=tuple(
-            (key, tuple(sorted(entries[key], key=lambda c: (c.run.record.seed, c.run.record.run_id))))
+            (key, tuple(sorted(entries[key], key=lambda c: (c.record.seed, c.record.run_id))))
             for key in sorted(entries)
         ),
     )
@@ -267,20 +262,22 @@ def _schema(name: str) -> pa.Schema:
 
 def _manifest(
     folder: Path,
-    candidates: Sequence[Candidate],
+    found: Collected,
     labels: Sequence[SplitLabels],
+    admitted: Admission,
     rejected: Sequence[Rejected],
     commit: str | None,
     tables: Mapping[str, pd.DataFrame],
 ) -> dict[str, Any]:
+    given = len(found.runs) + len(found.rejected)
     return {
         "board_version": BOARD_VERSION,
         "idbench": idbench.__version__,
         "commit": commit,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in ("numpy", "scipy", "pandas", "pyarrow")},
-        "inputs_sha256": _inputs_hash([each.run.record for each in candidates], labels),
-        "records": {"given": len(candidates) + _unread(rejected), "counted": int(tables["runs"]["run_id"].nunique())},
+        "inputs_sha256": _inputs_hash(found, admitted, labels),
+        "records": {"given": given, "counted": int(tables["runs"]["run_id"].nunique())},
         "splits": [
             {
                 "name": s.name,
@@ -292,17 +289,31 @@ def _manifest(
             for s in sorted(labels, key=lambda s: (s.name, s.version))
         ],
         "rejected": [asdict(each) for each in rejected],
+        "repetitions": [
+            {"where": again.where, "of": each.where, "device": again.device, **_moved(again.agreement)}
+            for each in admitted.kept
+            for again in each.repetitions
+        ],
+        "ignored_attestations": [asdict(each) for each in admitted.ignored],
         "files": {path.name: sha256_file(path) for path in sorted(folder.iterdir())},
     }
 
 
-def _unread(rejected: Sequence[Rejected]) -> int:
-    return sum(not each.run_id for each in rejected)
+def _moved(agreement: Agreement) -> dict[str, float]:
+    """How far a repetition is from what it repeats, as `rows.RunRow` names it."""
+    return {
+        "repeat_difference": agreement.difference,
+        "repeat_move": agreement.move,
+        "repeat_correlation": agreement.correlation,
+    }
 
 
-def _inputs_hash(records: Sequence[RunRecord], labels: Sequence[SplitLabels]) -> str:
+def _inputs_hash(found: Collected, admitted: Admission, labels: Sequence[SplitLabels]) -> str:
+    """Over the records, how far each may be believed, and the labels."""
     digest = hashlib.sha256()
-    for line in sorted(hashlib.sha256(record.model_dump_json().encode()).hexdigest() for record in records):
+    for line in sorted(run.sha256 for run in found.runs):
+        digest.update(line.encode())
+    for line in sorted(f"{each.run.sha256} {each.level.value}" for each in admitted.kept):
         digest.update(line.encode())
     for split in sorted(labels, key=lambda s: (s.name, s.version)):
         digest.update(f"{split.name} {split.version} {split.digest} {sorted(split.retracted)}".encode())

@@ -1,53 +1,9 @@
-"""What the leaderboard is handed beside the records: labels, and what splits, methods and targets say of themselves."""
+"""What splits, methods and targets say of themselves, as pages show it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
-
-
-@dataclass(frozen=True, slots=True)
-class CorpusLabels:
-    """Who was in one corpus, aligned with `SplitLabels.identities`.
-
-    Args:
-        member: bool (n,).
-        occurrences: how often each identity occurs in the corpus, int (n,); 0 for non-members.
-    """
-
-    member: NDArray[np.bool_]
-    occurrences: NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class SplitLabels:
-    """The labels of one version of one split.
-
-    Args:
-        name: of the split.
-        version: of the split; labels of another version are never used.
-        digest: SHA-256 of this version's content, retractions apart.
-        identities: opaque ids, (n,).
-        test: whether the identity is in the test part, bool (n,); the rest is the calibration part.
-        corpora: labels by corpus.
-        retracted: ids on the retraction list; their scores are dropped before anything is computed.
-        accepts: digests that records of this version may carry beside `digest`: the same content with some of the
-            retractions already in force.
-        public: whether anybody may see who is a member. If not, the board holds sums only, no row per identity.
-    """
-
-    name: str
-    version: int
-    digest: str
-    identities: tuple[str, ...]
-    test: NDArray[np.bool_]
-    corpora: Mapping[str, CorpusLabels]
-    retracted: frozenset[str] = frozenset()
-    accepts: frozenset[str] = frozenset()
-    public: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +67,11 @@ class Preset:
 
 @dataclass(frozen=True, slots=True)
 class MethodInfo:
-    """What a method's card says."""
+    """What the card of a method says that ran; records carry it, so that it speaks of the code behind the scores."""
 
     name: str
     version: str
+    code_sha256: str
     title: str
     summary: str = ""
     paper: str | None = None
@@ -133,21 +90,6 @@ class TargetInfo:
     title: str
     license: str | None = None
     recipe: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A record that is not on the board, and why.
-
-    Args:
-        where: the record's folder, relative to the folder that was given.
-        run_id: of the record, empty if it cannot be read.
-        reason: one sentence for the reader.
-    """
-
-    where: str
-    run_id: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,11 +13,15 @@ from typing import Final, Literal, Self
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from idbench.errors import DataError
+from idbench.errors import DataError, RecordError
+from idbench.results.labels import CorpusLabels, SplitLabels
+from idbench.results.reading import parse_json, read_regular, shortened
 from idbench.storage import write_text
-from idbench_leaderboard.inputs import Check, CorpusLabels, SplitCard, SplitLabels
+from idbench_leaderboard.inputs import Check, SplitCard
 
 NAME: Final = "labels.json"
+LARGEST: Final = 64 << 20
+"""Bytes; a hundred thousand people in two corpora take ten million."""
 _HINT: Final = "Write it again: `bench leaderboard labels SPLIT --out FILE`."
 
 
@@ -126,16 +130,22 @@ def read_label_file(path: Path) -> LabelFile:
     """Read a file that `write_label_file` wrote.
 
     Raises:
-        DataError: missing, no such file, or labels that contradict each other.
+        StorageError: missing, no regular file, or larger than any label file.
+        DataError: a link, no such file, or labels that contradict each other.
     """
     try:
-        return LabelFile.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise DataError(f"Cannot read {path}: {error.strerror}.", hint="Check the path.") from error
+        raw = read_regular(path, LARGEST)
+    except RecordError as error:
+        raise DataError(error.message, hint=error.hint) from error
+    try:
+        parse_json(raw)
+        return LabelFile.model_validate_json(raw, strict=True)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise DataError(f"{path} is no label file: {where}: {first['msg']}.", hint=_HINT) from error
+        where = shortened(".".join(str(part) for part in first["loc"])) or "the file"
+        raise DataError(f"{path} is no label file: {where}: {shortened(first['msg'], 200)}.", hint=_HINT) from error
+    except ValueError as error:
+        raise DataError(f"{path} is no label file: it {error}.", hint=_HINT) from error
 
 
 def find_label_files(path: Path) -> Iterator[Path]:

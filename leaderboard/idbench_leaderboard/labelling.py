@@ -21,17 +21,18 @@ def labelled(entries: pd.DataFrame, pools: pd.DataFrame, methods: Sequence[Metho
     Args:
         entries: `rows.EntryRow`.
         pools: `rows.PoolRow`.
-        methods: what their cards say.
+        methods: cards of those that ran. Where there is none, the commonest parameters count as the usual ones.
     """
     if entries.empty:
         return entries
-    told = {method.name: method for method in methods}
+    cards = {(method.name, method.version, method.code_sha256): method for method in methods}
     parts = []
-    for (method, _), group in entries.groupby(["method", "method_version"], sort=True):
+    for key, group in entries.groupby(["method", "method_version", "code_sha256"], sort=True):
         settings = [json.loads(text) for text in group["parameters"]]
-        known = told.get(str(method), MethodInfo(str(method), "", ""))
-        base = {each.name: json.loads(each.default) for each in known.parameters} or _commonest(settings)
-        named = {preset.name: {**base, **json.loads(preset.values)} for preset in known.presets}
+        card = cards.get((str(key[0]), str(key[1]), str(key[2])))
+        defaults = {each.name: json.loads(each.default) for each in card.parameters} if card else {}
+        base = defaults or _commonest(settings)
+        named = {preset.name: {**base, **json.loads(preset.values)} for preset in card.presets} if card else {}
         variants = [_variant(setting, base, named) for setting in settings]
         parts.append(group.assign(variant=variants, usual=[not variant for variant in variants]))
     entries = pd.concat(parts).sort_index()
@@ -98,6 +99,7 @@ _TELLING: Final[Mapping[str, Callable[[Any], str]]] = {
     "method_version": lambda value: f" v{value}",
     "verified": lambda value: "" if value else " (self-reported)",
     "code_sha256": lambda value: f" code {value[:6]}",
+    "engine": lambda value: f" engine {value}",
 }
 """What tells rows of one name apart, in this order, where it differs."""
 

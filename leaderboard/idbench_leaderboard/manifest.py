@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any, Final, cast
 
-from idbench.errors import DataError
+from idbench.errors import DataError, RecordError
+from idbench.results.reading import parse_json, read_regular
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 """The board that is shown when none is given."""
 
-BOARD_VERSION: Final = 2
+BOARD_VERSION: Final = 3
 MANIFEST: Final = "manifest.json"
 ABOUT: Final = "about.json"
 SAMPLES: Final = "samples.parquet"
 TABLES: Final = ("entries", "rates", "bins", "curves", "histograms", "joint", "ranks", "runs", "pools", "people")
+_LARGEST: Final = 64 << 20
 REBUILD: Final = "Build it again: `bench leaderboard build results --out FOLDER`."
 
 
@@ -29,9 +30,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not file.exists():
         raise DataError(f"{path} holds no board: there is no {MANIFEST}.", hint=REBUILD)
     try:
-        manifest = json.loads(file.read_text(encoding="utf-8"))
+        manifest = parse_json(read_regular(file, _LARGEST))
         found, names = manifest["board_version"], set(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (RecordError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file} cannot be read: {error}.", hint=REBUILD) from error
     if found != BOARD_VERSION:
         raise DataError(f"{path} is a board of version {found}; this idbench reads {BOARD_VERSION}.", hint=REBUILD)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from idbench_leaderboard.admit import BoardKey, EntryKey
+from idbench.results.rows import BoardKey, EntryKey
 from idbench_leaderboard.rating import Pool, Work
 
 

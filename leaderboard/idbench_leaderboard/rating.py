@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from idbench.metrics import AucCovariance
-from idbench.results import RunRecord
+from idbench.results import Rejected, RunRecord
+from idbench.results.aligning import Reader, Scored
+from idbench.results.attestation import Level
+from idbench.results.labels import CorpusLabels, People
+from idbench.results.repetition import Candidate
+from idbench.results.rows import BoardKey, EntryKey
+from idbench.results.store import unexpected
 from idbench_leaderboard import measure
-from idbench_leaderboard.admit import BoardKey, Candidate, EntryKey, People, Reader, Scored
-from idbench_leaderboard.inputs import CorpusLabels, Rejected
 from idbench_leaderboard.measure import Averages, Known
 from idbench_leaderboard.rows import (
     BinRow,
@@ -33,6 +37,7 @@ _BATCH: Final = 1 << 18
 """Scores that are looked at together: few enough to stay in a processor's cache, many enough to be worth the call."""
 
 Usable = Sequence[tuple[Candidate, Scored]]
+Batch = Sequence[tuple[EntryKey, Usable]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +105,15 @@ def measure_board(work: Work) -> Measured:
     ids: list[str] = []
     averages: list[Averages] = []
     for batch in _batches(work, result.rejected):
-        ids += [key.id for key, _ in batch]
-        averages.append(_measure_batch(result, work, batch))
+        for ready, found in _measured(result, work, batch):
+            ids += [key.id for key, _ in ready]
+            averages.append(found)
     if averages:
         _add_joint(result, work.board.id, ids, measure.joint_auc(measure.joined(averages)))
     return result
 
 
-def _batches(work: Work, rejected: list[Rejected]) -> Iterator[list[tuple[EntryKey, Usable]]]:
+def _batches(work: Work, rejected: list[Rejected]) -> Iterator[Batch]:
     """Rows with their usable scores, as many at a time as are quick to look at together."""
     reader = Reader(work.people)
     batch: list[tuple[EntryKey, Usable]] = []
@@ -127,7 +133,7 @@ def _batches(work: Work, rejected: list[Rejected]) -> Iterator[list[tuple[EntryK
 def _usable(group: Sequence[Candidate], reader: Reader, rejected: list[Rejected]) -> Usable:
     usable = []
     for candidate in group:
-        scored = reader.read(candidate)
+        scored = reader.read(candidate.run, candidate.where)
         if isinstance(scored, Rejected):
             rejected.append(scored)
         else:
@@ -135,7 +141,49 @@ def _usable(group: Sequence[Candidate], reader: Reader, rejected: list[Rejected]
     return usable
 
 
-def _measure_batch(result: Measured, work: Work, batch: Sequence[tuple[EntryKey, Usable]]) -> Averages:
+def _measured(result: Measured, work: Work, batch: Batch) -> Iterator[tuple[Batch, Averages]]:
+    """Measure some rows together; if that fails, row by row, without the records that fail by themselves.
+
+    Yields:
+        rows that were measured, with what is averaged over their seeds.
+    """
+    found, _ = _tried(work, batch)
+    if found is not None:
+        yield _kept(result, batch, found)
+        return
+    for key, usable in batch:
+        sound: list[tuple[Candidate, Scored]] = []
+        for one in usable:
+            alone, reason = _tried(work, [(key, [one])])
+            if alone is None:
+                result.rejected.append(one[0].rejected(reason))
+            else:
+                sound.append(one)
+        row: Batch = [(key, sound)]
+        found, reason = _tried(work, row) if sound else (None, "")
+        if found is not None:
+            yield _kept(result, row, found)
+        else:
+            result.rejected += [candidate.rejected(reason) for candidate, _ in sound]
+
+
+def _tried(work: Work, batch: Batch) -> tuple[tuple[Measured, Averages] | None, str]:
+    """Rows by themselves, or why they cannot be measured."""
+    own = Measured()
+    try:
+        return (own, _measure_batch(own, work, batch)), ""
+    except Exception as error:  # noqa: BLE001  one record must not cost the others their place
+        return None, unexpected(error)
+
+
+def _kept(result: Measured, batch: Batch, found: tuple[Measured, Averages]) -> tuple[Batch, Averages]:
+    own, averages = found
+    for each in fields(Measured):
+        getattr(result, each.name).extend(getattr(own, each.name))
+    return batch, averages
+
+
+def _measure_batch(result: Measured, work: Work, batch: Batch) -> Averages:
     known, board = work.known, work.board.id
     groups = [np.stack([scored.test for _, scored in usable]) for _, usable in batch]
     judged = measure.judge(groups, known)
@@ -206,6 +254,7 @@ def _entry_row(
         method_title=newest.attack.title,
         code_sha256=key.code_sha256,
         distribution=newest.attack.distribution,
+        has_card=any(record.attack.card is not None for record in records),
         track=first.attack.track,
         access=", ".join(first.attack.access),
         knowledge=", ".join(first.attack.knowledge),
@@ -214,10 +263,12 @@ def _entry_row(
         variant="",
         usual=True,
         label=key.method,
-        verification=_least_trusted(record.verification for record in records),
+        verification=min((candidate.level for candidate, _ in usable), key=lambda level: level.rank).value,
         verified=key.verified,
+        engine=key.engine,
         seeds=", ".join(str(record.seed) for record in records),
         n_seeds=len(records),
+        **_repeated(candidate for candidate, _ in usable),
         n_members=int(work.test.member.sum()),
         n_nonmembers=int((~work.test.member).sum()),
         n_abstained=_mean(float(scored.abstained.sum()) for _, scored in usable),
@@ -258,13 +309,6 @@ def _seconds(record: RunRecord) -> float:
     return spent if record.shadows is None else max(0.0, spent - record.shadows.waited) + record.shadows.seconds
 
 
-_TRUST_ORDER: Final = ("self-reported", "verified", "reproduced")
-
-
-def _least_trusted(values: Iterable[str]) -> str:
-    return min(values, key=_TRUST_ORDER.index)
-
-
 def _decisions(work: Work, usable: Usable, rows: Floats) -> measure.Decisions:
     """What the calibrated threshold decides; nothing unless the whole calibration part was scored for every seed."""
     known = work.calibration.member
@@ -272,6 +316,17 @@ def _decisions(work: Work, usable: Usable, rows: Floats) -> measure.Decisions:
     if len(calibration) < len(usable) or known.all() or not known.any():
         return measure.Decisions(None, None, None, None)
     return measure.decisions(np.stack(calibration), known, rows, work.test.member)
+
+
+def _repeated(candidates: Iterable[Candidate]) -> dict[str, Any]:
+    """How often the runs of a row were repeated elsewhere, and how far their scores moved at most."""
+    found = [repetition.agreement for candidate in candidates for repetition in candidate.repetitions]
+    return {
+        "repetitions": len(found),
+        "repeat_difference": max((each.difference for each in found), default=None),
+        "repeat_move": max((each.move for each in found), default=None),
+        "repeat_correlation": min((each.correlation for each in found), default=None),
+    }
 
 
 def _run_row(entry: str, candidate: Candidate, value: float) -> RunRow:
@@ -282,12 +337,13 @@ def _run_row(entry: str, candidate: Candidate, value: float) -> RunRow:
         seed=record.seed,
         where=candidate.where,
         created=record.created.isoformat(),
-        verification=record.verification,
+        verification=candidate.level.value,
         auc=value,
         idbench=record.environment.packages.get("idbench", ""),
         commit=record.environment.commit or "",
         device=record.environment.hardware,
         scores_sha256=record.scores_sha256,
+        **_repeated([candidate]),
     )
 
 
@@ -335,9 +391,13 @@ def _pooled_row(key: EntryKey, rows: Sequence[EntryRow], area: measure.Value, p_
         target_sha256=key.board.target_sha256,
         architecture=", ".join(sorted({row.architecture for row in rows})),
         pooled=len(rows),
-        verification=_least_trusted(row.verification for row in rows),
+        verification=min((row.verification for row in rows), key=lambda level: Level(level).rank),
         seeds=min((row.seeds for row in rows), key=len),
         n_seeds=min(row.n_seeds for row in rows),
+        repetitions=sum(row.repetitions for row in rows),
+        repeat_difference=max((each for row in rows if (each := row.repeat_difference) is not None), default=None),
+        repeat_move=max((each for row in rows if (each := row.repeat_move) is not None), default=None),
+        repeat_correlation=min((each for row in rows if (each := row.repeat_correlation) is not None), default=None),
         auc=area.value,
         auc_low=area.low,
         auc_high=area.high,

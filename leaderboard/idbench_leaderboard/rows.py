@@ -30,6 +30,8 @@ class EntryRow:
     method_title: str
     code_sha256: str
     distribution: str
+    has_card: bool
+    """Whether the records carry the card of the method that ran."""
     track: str
     access: str
     knowledge: str
@@ -42,9 +44,21 @@ class EntryRow:
     usual: bool
     label: str
     verification: str
+    """The least trusted record's: self-reported, replayed or reproduced; said by maintainers, never by a record."""
     verified: bool
+    """Whether somebody checked all of the records."""
+    engine: int
+    """Version of the engine that ran them."""
     seeds: str
     n_seeds: int
+    repetitions: int
+    """Records of the same runs from elsewhere that agree with those that count."""
+    repeat_difference: float | None
+    """The largest difference of a score to its repetition, in standard deviations; None where nothing was repeated."""
+    repeat_move: float | None
+    """The largest difference of a rank, as a share of all."""
+    repeat_correlation: float | None
+    """The least correlation of the ranks."""
     n_members: int
     n_nonmembers: int
     n_abstained: float
@@ -169,6 +183,10 @@ class RunRow:
     commit: str
     device: str
     scores_sha256: str
+    repetitions: int
+    repeat_difference: float | None
+    repeat_move: float | None
+    repeat_correlation: float | None
 
 
 @dataclass(frozen=True, slots=True)

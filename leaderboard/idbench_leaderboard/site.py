@@ -196,7 +196,7 @@ def _details(board: Board, rows: pd.DataFrame, view: View) -> Iterable[str]:
 
 
 def _method(board: Board, row: pd.Series[Any]) -> str:
-    info = board.method_info(str(row["method"]))
+    info = board.method_info(row)
     told = [f"<p>{_escape(info.summary)}</p>"] if info and info.summary else []
     if info and info.paper:
         link = f" <a href='{_escape(info.url)}'>{_escape(info.url)}</a>" if info.url else ""

@@ -93,8 +93,9 @@ def winner(pair: Pair) -> str:
 
 def papers(board_: Board, rows: pd.DataFrame) -> list[tuple[str, str, str]]:
     """(method, reference, address) of the methods shown that have a paper."""
-    infos = [board_.method_info(str(name)) for name in dict.fromkeys(rows["method"])]
-    return [(info.name, info.paper, info.url or "") for info in infos if info and info.paper]
+    infos = [board_.method_info(row) for _, row in rows.iterrows()]
+    found = [(info.name, info.paper, info.url or "") for info in infos if info and info.paper]
+    return list(dict.fromkeys(found))
 
 
 def facts(row: pd.Series[Any]) -> dict[str, str]:
@@ -117,7 +118,9 @@ def facts(row: pd.Series[Any]) -> dict[str, str]:
         ("Of these, training shadow models", words.number(row["training_seconds"], 1)),
         ("Peak memory, MiB", words.count(row["peak_memory_mb"])),
         ("Device", row["device"]),
-        ("Records", row["verification"]),
+        ("Checked", row["verification"]),
+        ("Repeated", words.repeated(row)),
+        ("Card", "in the record" if row["has_card"] else words.NO_CARD),
     ]
     return {name: str(value) for name, value in pairs_}
 

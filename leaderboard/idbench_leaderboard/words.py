@@ -48,8 +48,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "Training s": "Of the seconds, those that trained shadow models.",
     "Targets": "Models that the row is a mean over.",
     "Seeds": "Independent repetitions that the numbers average over.",
-    "Checked": "self-reported: by whoever ran it; verified: scores checked against labels by the maintainers; "
-    "reproduced: run again by them.",
+    "Checked": "self-reported: nobody but whoever ran it has looked; replayed: maintainers ran it again and got the "
+    "same scores; reproduced: it did as well on people drawn anew. A record cannot say this of itself.",
 }
 
 
@@ -109,6 +109,21 @@ def rank(row: Mapping[str, Any] | pd.Series[Any]) -> str:
     """`1 (1–3)`; the bracket is left out where there is one possible place."""
     low, high = int(row["rank_low"]), int(row["rank_high"])
     return f"{int(row['rank'])}" if low == high else f"{int(row['rank'])} ({low}–{high})"
+
+
+NO_CARD: Final = "none: these records are older than the cards in records, and show what they have"
+
+
+def repeated(row: Mapping[str, Any] | pd.Series[Any]) -> str:
+    """How often the runs of a row were repeated elsewhere, and how far scores moved."""
+    times = int(row["repetitions"])
+    if not times:
+        return "no other record of these runs"
+    often = "once" if times == 1 else f"{times} times"
+    return (
+        f"{often}; scores moved by at most {row['repeat_difference']:.2g} standard deviations, ranks by "
+        f"{percent(row['repeat_move'])}, and correlate at {row['repeat_correlation']:.4f} or better"
+    )
 
 
 def missing(value: float | None) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,32 +15,31 @@ from PIL import Image
 
 from idbench.api import Silent
 from idbench.results import (
+    ENGINE_VERSION,
+    CardCopy,
+    ChoiceCopy,
+    Collected,
     DefenseRef,
     Environment,
-    Invalidation,
     MethodRef,
+    ParameterCopy,
+    PassedParameters,
     Queries,
+    Run,
     RunRecord,
     ScoreTable,
     SplitRef,
     TargetRef,
     Timings,
+    collect,
+    expected_run_id,
     write_run,
 )
+from idbench.results.attestation import Attestation, Invalidation, Level, Statements, subject_of
+from idbench.results.labels import CorpusLabels, SplitLabels
+from idbench.splits import Split
 from idbench_leaderboard.building import Built, build
-from idbench_leaderboard.collect import collect
-from idbench_leaderboard.inputs import (
-    About,
-    Check,
-    Choice,
-    CorpusLabels,
-    MethodInfo,
-    Parameter,
-    SamplePhoto,
-    SplitCard,
-    SplitLabels,
-    TargetInfo,
-)
+from idbench_leaderboard.inputs import About, Check, SamplePhoto, SplitCard, TargetInfo
 
 DEFENSE = DefenseRef(
     name="blur",
@@ -67,14 +67,16 @@ METHODS: dict[str, tuple[float, tuple[str, ...], tuple[str, ...], str]] = {
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
+CHECKED = ("keen", "random")
+"""Methods whose records maintainers replayed."""
+
+
 @dataclass
 class World:
     """Makes records and labels of fictional people; `people` in each part's class."""
 
     people: int = 120
     calibration: int = 20
-    made: int = 0
-    folder: Path = field(default_factory=Path)
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -115,13 +117,16 @@ class World:
         return ScoreTable(**{**values, **changes})
 
     def record(self, method: str, target: str = "fiction-a", seed: int = 0, **changes: Any) -> RunRecord:
-        """A record of a run that never took place; `fiction-a-wide` is another model of the corpus `fiction-a`."""
-        self.made += 1
+        """A record of a run that never took place; `fiction-a-wide` is another model of the corpus `fiction-a`.
+
+        Its run id is that of what it says, unless one is given.
+        """
         _, access, knowledge, track = METHODS[method]
         control = target == "fiction-0"
         values: dict[str, Any] = {
-            "schema_version": 1,
-            "run_id": f"{self.made:016x}",
+            "schema_version": 2,
+            "run_id": "0" * 16,
+            "engine": ENGINE_VERSION,
             "created": START,
             "split": SplitRef(name="fiction", version=1, digest=DIGEST, commit=None),
             "target": TargetRef(
@@ -133,6 +138,7 @@ class World:
                 else hashlib.sha256(target.encode()).hexdigest(),
                 corpus="fiction-background" if control else target[:9],
                 control_for=("fiction-a", "fiction-b") if control else (),
+                design="d" * 64,
             ),
             "attack": MethodRef(
                 name=method,
@@ -143,9 +149,11 @@ class World:
                 access=access,
                 knowledge=knowledge,
                 track=track,
+                card=card(method, changes.get("parameters", {})),
             ),
             "defense": None,
             "parameters": {"photos": 5, "prompts": 21},
+            "parameters_passed": PassedParameters(preset=None, overrides={}),
             "seed": seed,
             "n_cases": len(self.ids),
             "n_abstained": 0,
@@ -169,9 +177,8 @@ class World:
                 dirty=None,
             ),
             "scores_sha256": "",
-            "verification": "verified" if method in ("keen", "random") else "self-reported",
         }
-        return RunRecord(**{**values, **changes})
+        return with_id(RunRecord(**{**values, **changes}), **changes)
 
     def write(self, root: Path, method: str, target: str = "fiction-a", seed: int = 0, **changes: Any) -> RunRecord:
         """Write one record with its scores."""
@@ -179,7 +186,8 @@ class World:
         corpus = record.target.corpus
         strength = METHODS[method][0] * (0.5 if record.parameters["photos"] == 1 else 1.0)
         strength *= 0.3 if record.defense else 1.0
-        return write_run(root, record, self.table(strength, corpus, seed, method)).record
+        photos = np.full(len(self.ids), int(record.photos_per_case))
+        return write_run(root, record, self.table(strength, corpus, seed, method, photos_used=photos)).record
 
     def fill(self, root: Path) -> None:
         """Everything that the pages show: seeds, settings, both targets, the control, a rejected record."""
@@ -189,8 +197,78 @@ class World:
                     self.write(root, method, target, seed)
         few = {"photos": 1, "prompts": 21}
         self.write(root, "keen", parameters=few, photos_per_case=1.0)
-        note = Invalidation(at=START, by="the tests", reason="drawn with the wrong seed")
-        self.write(root, "mild", seed=9, invalidated=(note,))
+        self.write(root, "mild", seed=9)
+
+
+def with_id(record: RunRecord, **changes: Any) -> RunRecord:
+    """A record with the id of what it says, unless the changes name one."""
+    return record if "run_id" in changes else record.model_copy(update={"run_id": expected_run_id(record)})
+
+
+def card(method: str, parameters: Mapping[str, Any]) -> CardCopy:
+    """The card that the records of a method carry; it knows the parameters that a record has beside the usual ones."""
+    _, access, knowledge, _ = METHODS[method]
+    keen = method == "keen"
+    return CardCopy(
+        name=method,
+        version="1",
+        title=f"The {method} attack of the tests",
+        summary="Guesses well." if keen else "",
+        paper="Nobody, A Paper That Does Not Exist" if keen else None,
+        url="https://example.org/keen" if keen else None,
+        access=access,
+        knowledge=knowledge,
+        optional_knowledge=(),
+        choices=(ChoiceCopy(what="The prompts", chosen="21 of them", why="the source does not say"),) if keen else (),
+        presets={"paper": {"photos": 30, "prompts": 100}} if keen else {},
+        parameters=(
+            ParameterCopy(name="photos", type="int", default=5, description="Photos per person."),
+            ParameterCopy(name="prompts", type="int", default=21, description="Prompts per person."),
+            *(
+                ParameterCopy(name=name, type="str", default=value, description="")
+                for name, value in sorted(parameters.items())
+                if name not in ("photos", "prompts")
+            ),
+        ),
+    )
+
+
+def attestation(run: Run, level: Level = Level.REPLAYED) -> tuple[str, Attestation]:
+    """A maintainer's word for a record."""
+    return run.record.run_id, Attestation(subject=subject_of(run), level=level, at=START, by="the tests")
+
+
+def invalidation(run: Run, reason: str) -> tuple[str, Invalidation]:
+    """A maintainer's word against a record."""
+    return run.record.run_id, Invalidation(subject=subject_of(run), at=START, by="the tests", reason=reason)
+
+
+def said_of(found: Collected) -> Statements:
+    """What maintainers say of the records of `World.fill`: some were replayed, one is wrong."""
+    checked = [attestation(run) for run in found.runs if run.record.attack.name in CHECKED]
+    wrong = [run for run in found.runs if run.record.seed == 9]
+    return Statements((*checked, *(invalidation(run, "drawn with the wrong seed") for run in wrong)))
+
+
+def write_about(split: Split, folder: Path) -> None:
+    """Records about the people of an opened split, with drawn scores that follow the labels of its first corpus."""
+    corpus = split.corpora[0]
+    member, ids = split.labels(corpus).member, tuple(identity.id for identity in split.identities)
+    ref = SplitRef(name=split.manifest.name, version=split.manifest.version, digest=split.digest, commit=None)
+    target = TargetRef(
+        name="drawn",
+        version="1",
+        architecture="none",
+        sha256="0" * 64,
+        corpus=corpus,
+        control_for=(),
+        design="d" * 64,
+    )
+    for method, strength in (("keen", 2.0), ("random", 0.0)):
+        made = World().record(method, n_cases=len(ids), split=ref)
+        record = with_id(made.model_copy(update={"target": target}))
+        scores = np.random.default_rng(len(method)).normal(size=len(ids)) + strength * member
+        write_run(folder, record, ScoreTable(ids, scores, np.zeros(len(ids), dtype=np.bool_), np.full(len(ids), 5)))
 
 
 def about() -> About:
@@ -209,21 +287,6 @@ def about() -> About:
                 samples=tuple(SamplePhoto(_square(shade), f"person {shade}") for shade in (40, 120, 200)),
             ),
         ),
-        methods=(
-            MethodInfo(
-                name="keen",
-                version="1",
-                title="The keen attack of the tests",
-                summary="Guesses well.",
-                paper="Nobody, A Paper That Does Not Exist",
-                url="https://example.org/keen",
-                choices=(Choice("The prompts", "21 of them", "the source does not say"),),
-                parameters=(
-                    Parameter("photos", "int", "5", "Photos per person."),
-                    Parameter("prompts", "int", "21", "Prompts per person."),
-                ),
-            ),
-        ),
         targets=(TargetInfo("fiction-a", "1", "A model of the tests", "mit", "12 epochs"),),
     )
 
@@ -237,4 +300,4 @@ def _square(shade: int) -> bytes:
 def build_board(world: World, root: Path, out: Path) -> Built:
     """Collect and build, as the command line does."""
     found = collect([root])
-    return build(found.runs, [world.labels()], out, Silent(), names=found.names, rejected=found.rejected, about=about())
+    return build(found, [world.labels()], out, Silent(), statements=said_of(found), about=about())

@@ -2,40 +2,33 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tests.app.fictional import METHODS, START, World, build_board
+from tests.app.fictional import METHODS, World, attestation, build_board, invalidation, said_of, with_id
 
 from idbench.api import Silent
 from idbench.errors import DataError, StorageError
 from idbench.metrics import auc, auc_interval, delong_covariance, ranks, tpr_at_fpr, tpr_at_fpr_interval
 from idbench.metrics.curve import RateAtFpr
 from idbench.metrics.values import Interval
-from idbench.results import Invalidation, MethodRef, ShadowCosts, SplitRef, TargetRef, read_run, write_run
+from idbench.results import MethodRef, ShadowCosts, SplitRef, TargetRef, collect, read_run, write_run
+from idbench.results.attestation import Level, Statements
+from idbench.results.labels import SplitLabels
+from idbench_leaderboard import words
 from idbench_leaderboard.board import Board, View, complete
 from idbench_leaderboard.building import Built, build
-from idbench_leaderboard.collect import collect
-from idbench_leaderboard.inputs import About, MethodInfo, Parameter, Preset, SplitLabels
 
 VIEW = View("fiction", 1, "fiction-a", "fiction-a")
 
 
 def make(world: World, folder: Path, labels: SplitLabels | None = None, **options: Any) -> tuple[Board, Built]:
     found = collect([folder / "results"])
-    built = build(
-        found.runs,
-        [labels or world.labels()],
-        folder / "board",
-        Silent(),
-        names=found.names,
-        rejected=found.rejected,
-        **options,
-    )
+    values = {"statements": said_of(found), **options}
+    built = build(found, [labels or world.labels()], folder / "board", Silent(), **values)
     return Board(built.path), built
 
 
@@ -148,11 +141,12 @@ def test_several_threads_give_the_same_board(world: World, tmp_path: Path) -> No
 
 def test_invalidated_records_vanish_with_a_trace(world: World, tmp_path: Path) -> None:
     world.write(tmp_path / "results", "keen")
-    note = Invalidation(at=START, by="a maintainer", reason="the photos were swapped")
-    world.write(tmp_path / "results", "mild", invalidated=(note,))
-    board, built = make(world, tmp_path)
+    world.write(tmp_path / "results", "mild")
+    (run,) = (run for run in collect([tmp_path / "results"]).runs if run.record.attack.name == "mild")
+    said = Statements((invalidation(run, "the photos were swapped"),))
+    board, built = make(world, tmp_path, statements=said)
     assert board.rows(VIEW)["label"].tolist() == ["keen"]
-    assert reasons(built) == ["invalidated on 2026-01-01 by a maintainer: the photos were swapped"]
+    assert reasons(built) == ["invalidated on 2026-01-01 by the tests: the photos were swapped"]
     assert board.manifest["rejected"][0]["where"].startswith("fiction-v1/fiction-a/mild-")
 
 
@@ -173,7 +167,7 @@ def test_versions_of_a_split_never_mix(world: World, tmp_path: Path) -> None:
     world.write(tmp_path / "results", "mild", split=second)
     other = replace(world.labels(), version=2, digest="e" * 64)
     found = collect([tmp_path / "results"])
-    build(found.runs, [world.labels(), other], tmp_path / "both", Silent())
+    build(found, [world.labels(), other], tmp_path / "both", Silent())
     board = Board(tmp_path / "both")
     assert board.versions("fiction") == [2, 1]
     assert board.rows(VIEW)["label"].tolist() == ["keen"]
@@ -202,11 +196,17 @@ def test_targets_without_labels_are_rejected(
     world: World, tmp_path: Path, changes: dict[str, Any], reason: str
 ) -> None:
     target = TargetRef(
-        name="odd", version="1", architecture="tiny", sha256="1" * 64, control_for=(), **{"corpus": None, **changes}
+        name="odd",
+        version="1",
+        architecture="tiny",
+        sha256="1" * 64,
+        control_for=(),
+        design="d" * 64,
+        **{"corpus": None, **changes},
     )
     write_run(
         tmp_path / "results",
-        world.record("keen").model_copy(update={"target": target}),
+        with_id(world.record("keen").model_copy(update={"target": target})),
         world.table(1.0, None, 0),
     )
     _, built = make(world, tmp_path)
@@ -239,7 +239,7 @@ def test_people_without_a_score_are_no_choice(world: World, tmp_path: Path) -> N
         abstained=full.abstained[some],
         photos_used=full.photos_used[some],
     )
-    write_run(tmp_path / "results", world.record("keen"), table)
+    write_run(tmp_path / "results", world.record("keen", n_cases=len(some)), table)
     _, built = make(world, tmp_path)
     assert reasons(built) == ["30 of 240 people of the test part have no score"]
 
@@ -250,10 +250,12 @@ def test_scores_that_are_no_numbers_are_rejected_and_abstentions_rank_last(world
     scores[4] = np.nan
     write_run(tmp_path / "results", world.record("keen"), replace(full, scores=scores))
     _, built = make(world, tmp_path)
-    assert reasons(built) == ["1 scores are not finite although the attack did not abstain"]
+    (reason,) = reasons(built)
+    assert reason.endswith("cannot be used: 1 values of its column 'score' are missing.")
     abstained = full.abstained.copy()
     abstained[4] = True
-    write_run(tmp_path / "results", world.record("keen", seed=1), replace(full, scores=scores, abstained=abstained))
+    record = world.record("keen", seed=1, n_abstained=1)
+    write_run(tmp_path / "results", record, replace(full, scores=scores, abstained=abstained))
     board, built = make(world, tmp_path)
     row = board.rows(VIEW).iloc[0]
     assert row["n_abstained"] == 1
@@ -261,38 +263,44 @@ def test_scores_that_are_no_numbers_are_rejected_and_abstentions_rank_last(world
     assert found[0, 4] == found.min()
 
 
-def test_one_record_per_run_counts_the_trusted_then_the_older(world: World, tmp_path: Path) -> None:
-    run_id = "a" * 16
-    for place, (trust, strength) in enumerate([("self-reported", 1.0), ("verified", 0.4), ("verified", 0.8)]):
-        created = START.replace(year=2026 - place) if trust == "self-reported" else START.replace(month=1 + place)
-        record = world.record("keen", run_id=run_id, verification=trust, created=created)
-        write_run(tmp_path / "results" / str(place), record, world.table(strength, "fiction-a", 0))
-    board, built = make(world, tmp_path)
-    assert board.runs["where"].tolist() == [f"1/fiction-v1/fiction-a/keen-{run_id}"]
-    assert len(built.rejected) == 2
-    assert all("another record of the same run with other scores counts already" in r for r in reasons(built))
-
-
-def test_self_reported_runs_never_join_checked_ones(world: World, tmp_path: Path) -> None:
-    world.write(tmp_path / "results", "keen", seed=0, verification="verified")
-    world.write(tmp_path / "results", "keen", seed=1, verification="self-reported")
-    board, _ = make(world, tmp_path)
+def test_attested_records_never_share_a_row_with_self_reported_ones(world: World, tmp_path: Path) -> None:
+    for seed in range(2):
+        world.write(tmp_path / "results", "keen", seed=seed)
+    first, second = collect([tmp_path / "results"]).runs
+    board, _ = make(world, tmp_path, statements=Statements((attestation(first, Level.REPRODUCED),)))
     assert sorted(board.rows(VIEW)["label"]) == ["keen", "keen (self-reported)"]
     assert board.rows(replace(VIEW, verified=True))["label"].tolist() == ["keen"]
+    assert board.rows(VIEW).set_index("label")["verification"].to_dict() == {
+        "keen": "reproduced",
+        "keen (self-reported)": "self-reported",
+    }
+    both = Statements((attestation(first, Level.REPRODUCED), attestation(second)))
+    board, _ = make(world, tmp_path, statements=both)
+    assert board.rows(VIEW)["verification"].tolist() == ["replayed"]
+
+
+def test_repetitions_are_counted_once_and_their_spread_is_shown(world: World, tmp_path: Path) -> None:
+    record = world.write(tmp_path / "results" / "here", "keen")
+    again = world.table(METHODS["keen"][0], "fiction-a", 0, "keen")
+    again = replace(again, scores=again.scores * (1 + 1e-7 * np.arange(again.scores.size)))
+    write_run(tmp_path / "results" / "elsewhere", record, again)
+    board, built = make(world, tmp_path)
+    assert not built.rejected
+    row = board.rows(VIEW).iloc[0]
+    assert (row["n_seeds"], row["repetitions"]) == (1, 1)
+    assert 0 < row["repeat_difference"] < 1e-3
+    assert row["repeat_correlation"] > 0.9999
+    assert "once; scores moved by at most" in words.repeated(row)
+    (told,) = board.manifest["repetitions"]
+    assert told["of"].startswith("elsewhere/")
+    assert told["where"].startswith("here/")
 
 
 def test_settings_are_named_by_what_differs(world: World, tmp_path: Path) -> None:
     usual, paper = {"photos": 5, "prompts": 21}, {"photos": 30, "prompts": 100}
     for parameters in (usual, {**usual, "photos": 1}, paper):
         world.write(tmp_path / "results", "keen", parameters=parameters)
-    info = MethodInfo(
-        "keen",
-        "1",
-        "Keen",
-        parameters=(Parameter("photos", "int", "5", ""), Parameter("prompts", "int", "21", "")),
-        presets=(Preset("paper", json.dumps(paper)),),
-    )
-    board, _ = make(world, tmp_path, about=About(methods=(info,)))
+    board, _ = make(world, tmp_path)
     assert board.rows(VIEW)["label"].tolist() == ["keen"]
     every = board.rows(replace(VIEW, settings="all")).set_index("label")
     assert set(every.index) == {"keen", "keen (photos=1)", "keen (preset paper)"}
@@ -308,7 +316,7 @@ def test_retrained_targets_and_changed_code_are_told_apart(world: World, tmp_pat
     code: MethodRef = record.attack.model_copy(update={"code_sha256": "8" * 64})
     variants: list[dict[str, Any]] = [{}, {"target": other}, {"attack": code}]
     for index, changes in enumerate(variants):
-        changed = record.model_copy(update={"run_id": f"{index:016x}", **changes})
+        changed = with_id(record.model_copy(update=changes))
         write_run(tmp_path / "results" / str(index), changed, world.table(1.0, "fiction-a", 0))
     board, _ = make(world, tmp_path)
     assert board.targets("fiction", 1) == ["fiction-a (99999999)", "fiction-a (aaaaaaaa)"]
@@ -454,7 +462,7 @@ def test_folders_that_are_no_board_are_refused(tmp_path: Path, filled: Path) -> 
     for path in filled.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     (tmp_path / "entries.parquet").write_bytes(b"")
-    with pytest.raises(DataError, match=r"entries\.parquet"):
+    with pytest.raises(DataError, match=r"entries\.parquet .* is not what the build wrote"):
         _ = Board(tmp_path).entries
 
 
@@ -464,7 +472,7 @@ def test_records_of_several_folders_are_told_apart(world: World, tmp_path: Path)
     write_run(tmp_path / "yours", record, run.scores())
     found = collect([tmp_path / "mine", tmp_path / "yours"])
     assert [name.partition("/")[0] for name in found.names] == ["mine", "yours"]
-    built = build(found.runs, [world.labels()], tmp_path / "board", Silent(), names=found.names)
+    built = build(found, [world.labels()], tmp_path / "board", Silent())
     assert reasons(built) == [f"the same record counts already: {found.names[0]}"]
 
 

@@ -11,16 +11,14 @@ import time
 import urllib.request
 from pathlib import Path
 
-import numpy as np
 import pytest
-from tests.app.fictional import World
+from tests.app.fictional import World, write_about
 from tests.conftest import Bench, refused
 from typer.testing import CliRunner
 
 from idbench.api import Silent
 from idbench.cli.leaderboard import app
 from idbench.errors import IdbenchError
-from idbench.results import ScoreTable, SplitRef, TargetRef, write_run
 from idbench.splits import load_split
 from idbench_leaderboard.board import Board
 
@@ -29,25 +27,7 @@ from idbench_leaderboard.board import Board
 def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Records about the people of a real split, with drawn scores that follow the labels of one corpus."""
     folder = tmp_path_factory.mktemp("results")
-    split = load_split("avatars-tiny", Silent())
-    corpus = split.corpora[0]
-    member = split.labels(corpus).member
-    ids = tuple(identity.id for identity in split.identities)
-    world = World()
-    for method, strength in (("keen", 2.0), ("random", 0.0)):
-        record = world.record(method).model_copy(
-            update={
-                "split": SplitRef(
-                    name=split.manifest.name, version=split.manifest.version, digest=split.digest, commit=None
-                ),
-                "target": TargetRef(
-                    name="drawn", version="1", architecture="none", sha256="0" * 64, corpus=corpus, control_for=()
-                ),
-            }
-        )
-        scores = np.random.default_rng(len(method)).normal(size=len(ids)) + strength * member
-        nobody = np.zeros(len(ids), dtype=np.bool_)
-        write_run(folder, record, ScoreTable(ids, scores, nobody, np.full(len(ids), 5)))
+    write_about(load_split("avatars-tiny", Silent()), folder)
     return folder
 
 
@@ -72,9 +52,9 @@ def test_build_takes_labels_and_cards_from_what_is_installed(board: Path) -> Non
     assert card.fictional
     assert card.samples[0].data.startswith(b"\x89PNG")
     assert all(check.passed for check in card.checks), card.checks
-    info = opened.method_info("random")
+    info = opened.method_info(rows.iloc[1])
     assert info is not None
-    assert info.title
+    assert info.title == "The random attack of the tests", "the card that ran, not the installed one"
 
 
 def typed(*arguments: str) -> str:

@@ -8,20 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from tests.app.fictional import World
+from tests.app.fictional import with_id, write_about
 from tests.app.test_pages import opened, text
 from typer.testing import CliRunner
 
 from idbench.api import Silent
 from idbench.cli import board_inputs
 from idbench.cli.leaderboard import app
-from idbench.errors import DataError
-from idbench.results import ScoreTable, SplitRef, TargetRef, read_scores, run_path, write_run
+from idbench.errors import DataError, StorageError, UnknownNameError
+from idbench.results import SplitRef, collect, write_run
 from idbench.splits import Finding, Split, load_split
 from idbench_leaderboard.board import Board
-from idbench_leaderboard.collect import collect
 from idbench_leaderboard.label_file import find_label_files, read_label_file
 
 
@@ -40,18 +38,7 @@ def village(tmp_path_factory: pytest.TempPathFactory) -> Split:
 def results(village: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Records about the village, with drawn scores that follow its labels."""
     folder = tmp_path_factory.mktemp("records")
-    corpus = village.corpora[0]
-    member, ids = village.labels(corpus).member, tuple(identity.id for identity in village.identities)
-    world = World()
-    for method, strength in (("keen", 2.0), ("random", 0.0)):
-        split = SplitRef(name="village", version=village.manifest.version, digest=village.digest, commit=None)
-        target = TargetRef(
-            name="drawn", version="1", architecture="none", sha256="0" * 64, corpus=corpus, control_for=()
-        )
-        record = world.record(method).model_copy(update={"split": split, "target": target})
-        scores = np.random.default_rng(len(method)).normal(size=len(ids)) + strength * member
-        table = ScoreTable(ids, scores, np.zeros(len(ids), dtype=np.bool_), np.full(len(ids), 5))
-        write_run(folder, record, table)
+    write_about(village, folder)
     return folder
 
 
@@ -92,11 +79,9 @@ def test_splits_of_both_kinds_share_a_board(village: Split, results: Path, label
     shutil.copytree(results, tmp_path / "records")
     shutil.copy(labels, tmp_path / "records" / "village-v1" / "labels.json")
     drawn = load_split("avatars-tiny", Silent())
-    for record in (run.record for run in collect([results]).runs):
+    for run in collect([results]).runs:
         split = SplitRef(name="avatars-tiny", version=1, digest=drawn.digest, commit=None)
-        other = record.model_copy(update={"split": split, "run_id": record.run_id[::-1]})
-        table = read_scores(run_path(results, record.split, record.target, record.attack.name, record.run_id), record)
-        write_run(tmp_path / "records", other, table)
+        write_run(tmp_path / "records", with_id(run.record.model_copy(update={"split": split})), run.scores())
     said = typed("build", tmp_path / "records", "--labels", tmp_path / "records", "--out", tmp_path / "board", "--json")
     assert json.loads(said)["rejected"] == []
     board = Board(tmp_path / "board")
@@ -200,7 +185,7 @@ def test_files_that_contradict_themselves_are_refused(
 
 
 def test_missing_empty_and_contradicting_files_are_refused(labels: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="Cannot read"):
+    with pytest.raises(StorageError, match="does not exist"):
         read_label_file(tmp_path / "nowhere.json")
     (tmp_path / "labels.json").write_bytes(b"")
     with pytest.raises(DataError, match="is no label file"):
@@ -212,3 +197,35 @@ def test_missing_empty_and_contradicting_files_are_refused(labels: Path, tmp_pat
     (tmp_path / "labels.json").write_text(json.dumps({**data, "digest": "0" * 64}), encoding="utf-8")
     with pytest.raises(DataError, match="Two label files speak of village v1 and differ"):
         board_inputs.gather((), (), (labels, tmp_path / "labels.json"), (), Silent())
+
+
+def test_a_label_file_that_contradicts_the_registered_split_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "labels.json"
+    typed("labels", "avatars-tiny", "--out", path)
+    typed("build", _nothing(tmp_path), "--labels", path, "--out", tmp_path / "board")
+    data = json.loads(path.read_text(encoding="utf-8"))
+    members = next(iter(data["corpora"].values()))["members"]
+    members.pop(next(iter(members)))
+    path.write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(DataError, match="contradicts the registered split avatars-tiny v1: 1 people have another"):
+        typed("build", _nothing(tmp_path), "--labels", path, "--out", tmp_path / "board")
+
+
+def test_two_label_files_with_one_digest_and_other_members_are_refused(labels: Path, tmp_path: Path) -> None:
+    data = json.loads(labels.read_text(encoding="utf-8"))
+    members = next(iter(data["corpora"].values()))["members"]
+    members.pop(next(iter(members)))
+    (tmp_path / "labels.json").write_text(json.dumps(data), encoding="utf-8")
+    with pytest.raises(DataError, match="Two label files speak of village v1 and differ"):
+        board_inputs.gather((), (), (labels, tmp_path / "labels.json"), (), Silent())
+
+
+def test_a_split_that_is_called_public_must_be_on_the_board(results: Path, labels: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="no split among the records called 'vilage'") as caught:
+        typed("build", results, "--labels", labels, "--public", "vilage", "--out", tmp_path / "board")
+    assert "Did you mean 'village'" in caught.value.hint
+
+
+def _nothing(folder: Path) -> Path:
+    (folder / "results").mkdir(exist_ok=True)
+    return folder / "results"

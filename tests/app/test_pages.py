@@ -13,16 +13,16 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
-from tests.app.fictional import DEFENSE, World, build_board
+from tests.app.fictional import DEFENSE, World, attestation, build_board, with_id
 
 from idbench.api import Silent
 from idbench.errors import DataError
-from idbench.results import write_run
+from idbench.results import collect, write_run
+from idbench.results.attestation import Statements
+from idbench.results.labels import SplitLabels
 from idbench_leaderboard import app, tables, words
 from idbench_leaderboard.board import Board, View
 from idbench_leaderboard.building import build
-from idbench_leaderboard.collect import collect
-from idbench_leaderboard.inputs import SplitLabels
 
 SCRIPT = Path(app.__file__).with_name("main.py")
 PAGES = ("board", "method", "compare", "target", "split", "glossary")
@@ -239,8 +239,10 @@ def test_settings_that_nobody_usually_takes_are_pointed_at(world: World, tmp_pat
 
 def test_checked_records_stand_beside_checked_controls_only(world: World, tmp_path: Path) -> None:
     world.write(tmp_path / "results", "keen")
-    world.write(tmp_path / "results", "keen", "fiction-0", verification="self-reported")
-    build_board(world, tmp_path / "results", tmp_path / "board")
+    world.write(tmp_path / "results", "keen", "fiction-0")
+    found = collect([tmp_path / "results"])
+    (checked,) = (run for run in found.runs if run.record.target.name == "fiction-a")
+    build(found, [world.labels()], tmp_path / "board", Silent(), statements=Statements((attestation(checked),)))
     board, view = Board(tmp_path / "board"), View("fiction", 1, "fiction-a", "fiction-a")
     assert board.rows(view)["control_auc"].notna().all()
     assert board.rows(View("fiction", 1, "fiction-a", "fiction-a", verified=True))["control_auc"].isna().all()
@@ -253,7 +255,7 @@ def test_a_control_of_another_architecture_is_named(world: World, tmp_path: Path
         for method in ("keen", "random"):
             record = world.record(method, "fiction-0")
             changes = {"name": name, "architecture": design, "sha256": name[-1] * 64}
-            record = record.model_copy(update={"target": record.target.model_copy(update=changes)})
+            record = with_id(record.model_copy(update={"target": record.target.model_copy(update=changes)}))
             write_run(tmp_path / name, record, world.table(0.0, None, 0, f"{method} on {name}"))
     for method in ("keen", "random"):
         world.write(tmp_path / "fiction-0", method)
@@ -285,7 +287,7 @@ def test_methods_without_photos_are_not_said_to_take_all(world: World, tmp_path:
     bare = {"prompts": 21, "photo_features": "target", "photos": "none"}
     world.write(tmp_path / "results", "mild", parameters=bare, photos_per_case=0.0)
     build_board(world, tmp_path / "results", tmp_path / "board")
-    said = text(opened("method", tmp_path / "board"))
+    said = text(opened("method", tmp_path / "board", settings="true"))
     assert "used no photo of anybody" in said
     assert "--param" not in said
 
@@ -345,7 +347,7 @@ def test_targets_with_more_seeds_weigh_no_more(world: World, tmp_path: Path) -> 
 
 
 def _build(results: Path, labels: SplitLabels, out: Path) -> None:
-    build(collect([results]).runs, [labels], out, Silent())
+    build(collect([results]), [labels], out, Silent())
 
 
 def test_without_public_labels_no_place_is_promised(world: World, tmp_path: Path) -> None:
@@ -381,7 +383,7 @@ def test_a_damaged_file_gets_a_sentence(name: str, filled: Path, tmp_path: Path)
     shutil.copytree(filled, tmp_path / "board")
     (tmp_path / "board" / name).write_bytes(b"{ damaged")
     board, view = Board(tmp_path / "board"), View("fiction", 1, "fiction-a", "fiction-a")
-    with pytest.raises(DataError, match=f"{name} of the board .* cannot be read"):
+    with pytest.raises(DataError, match=f"{name} of the board .* is not what the build wrote"):
         board.curve("x")
         board.people("fiction", 1, "fiction-a")
         board.split_card("fiction", 1)

@@ -9,10 +9,10 @@ import pandas as pd
 from tests.conftest import ROOT
 
 from idbench.api import Silent
+from idbench.results import collect
 from idbench.splits.retractions import retracted_here
 from idbench_leaderboard.board import Board
 from idbench_leaderboard.building import build
-from idbench_leaderboard.collect import collect
 from idbench_leaderboard.label_file import NAME, labels_in, read_label_file
 from idbench_leaderboard.manifest import REFERENCE
 
@@ -68,7 +68,7 @@ def test_boards_of_label_files_can_be_built_from_what_is_committed(tmp_path: Pat
         ids = {*file.test, *file.calibration}
         labels = labels_in(file, frozenset(retracted_here(file.name) & ids), frozenset())
         found = collect([path.parent])
-        built = build(found.runs, [labels], tmp_path / path.parent.name, Silent(), names=found.names)
+        built = build(found, [labels], tmp_path / path.parent.name, Silent())
         assert not built.rejected, built.rejected[:3]
         again = Board(built.path).entries.set_index("entry")
         before = shown.entries[shown.entries["split"] == file.name].set_index("entry")

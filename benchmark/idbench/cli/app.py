@@ -55,7 +55,21 @@ def _root(
 
 
 def _gather() -> None:
-    from idbench.cli import compare, data, doctor, leaderboard, listing, method, run, score, search, show, study, target
+    from idbench.cli import (
+        attest,
+        compare,
+        data,
+        doctor,
+        leaderboard,
+        listing,
+        method,
+        run,
+        score,
+        search,
+        show,
+        study,
+        target,
+    )
 
     for function, name in (
         (run.run, "run"),
@@ -64,6 +78,8 @@ def _gather() -> None:
         (compare.compare, "compare"),
         (score.score, "score"),
         (study.study, "study"),
+        (attest.attest, "attest"),
+        (attest.invalidate, "invalidate"),
     ):
         app.command(name)(function)
     app.add_typer(method.app, name="method")

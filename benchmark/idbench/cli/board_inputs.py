@@ -1,30 +1,22 @@
-"""Gathers what a board needs beside the records: labels, and the cards of splits, methods and targets."""
+"""Gathers what a board needs beside the records: labels, registered targets, and the cards of splits and targets."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from idbench.api import MethodCard, MethodParams, Progress
+from idbench.api import Progress
 from idbench.errors import DataError, IdbenchError, UnknownNameError
 
 if TYPE_CHECKING:
     from idbench.results import Run
+    from idbench.results.labels import KnownTarget, SplitLabels
     from idbench.splits import Split
-    from idbench_leaderboard.inputs import (
-        About,
-        Check,
-        MethodInfo,
-        SamplePhoto,
-        SplitCard,
-        SplitLabels,
-        TargetInfo,
-    )
+    from idbench_leaderboard.inputs import About, Check, SamplePhoto, SplitCard, TargetInfo
     from idbench_leaderboard.label_file import LabelFile
 
 _SAMPLES = 12
@@ -60,14 +52,16 @@ def gather(
         progress: tells a person how far it is.
 
     Raises:
-        DataError: a folder is no split, or a file is no label file.
+        DataError: a folder is no split, or a file is no label file, or says otherwise than the registered split.
     """
     from idbench.splits import load_split
 
     opened = [load_split(str(folder), progress) for folder in folders]
     told = {(s.manifest.name, s.manifest.version): _told_by_split(s, public, progress) for s in opened}
-    for file in _label_files(files):
-        told.setdefault((file.name, file.version), _told_by_file(file, public))
+    for path, file in _label_files(files):
+        found = _told_by_file(file, public)
+        _compare_with_registered(path, found[0], progress)
+        told.setdefault((file.name, file.version), found)
     missing = {(run.record.split.name, run.record.split.version) for run in runs} - set(told)
     for split in _registered(sorted({name for name, _ in missing}), progress):
         told.setdefault((split.manifest.name, split.manifest.version), _told_by_split(split, public, progress))
@@ -87,6 +81,21 @@ def check_public(public: Iterable[str], runs: Sequence[Run]) -> None:
             raise UnknownNameError("split among the records", name, known)
 
 
+def _compare_with_registered(path: Path, labels: SplitLabels, progress: Progress) -> None:
+    """Refuse a label file that contradicts the split of that name and version, where this one can be opened here.
+
+    Raises:
+        DataError: they differ.
+    """
+    for split in _registered([labels.name], progress):
+        own = labels_of(split, public=True)
+        if own.version == labels.version and (difference := own.difference(labels)):
+            raise DataError(
+                f"{path} contradicts the registered split {labels.name} v{labels.version}: {difference}.",
+                hint="Write it again: `bench leaderboard labels SPLIT --out FILE`, or leave it out.",
+            )
+
+
 def _registered(names: Sequence[str], progress: Progress) -> Iterator[Split]:
     """Those of the splits that are registered and can be opened here."""
     from idbench.splits import load_split, split_names
@@ -95,17 +104,18 @@ def _registered(names: Sequence[str], progress: Progress) -> Iterator[Split]:
         if name in split_names():
             try:
                 yield load_split(name, progress)
-            except DataError:
+            except IdbenchError:
                 continue  # made from a person's own data, and not here: its records are rejected with a reason
 
 
-def _label_files(paths: Iterable[Path]) -> list[LabelFile]:
-    from idbench_leaderboard.label_file import find_label_files, read_label_file
+def _label_files(paths: Iterable[Path]) -> list[tuple[Path, LabelFile]]:
+    from idbench_leaderboard.label_file import find_label_files, labels_in, read_label_file
 
-    files = [read_label_file(file) for path in paths for file in find_label_files(path)]
-    seen: dict[tuple[str, int], str] = {}
-    for file in files:
-        if seen.setdefault((file.name, file.version), file.digest) != file.digest:
+    files = [(file, read_label_file(file)) for path in paths for file in find_label_files(path)]
+    seen: dict[tuple[str, int], SplitLabels] = {}
+    for _, file in files:
+        labels = labels_in(file, frozenset(file.retracted), frozenset())
+        if seen.setdefault((file.name, file.version), labels).difference(labels):
             raise DataError(
                 f"Two label files speak of {file.name} v{file.version} and differ.",
                 hint="A version of a split never changes: keep the file that belongs to it.",
@@ -132,7 +142,7 @@ def labels_of(split: Split, *, public: bool) -> SplitLabels:
     """The labels of a split, retracted identities already left out."""
     import numpy as np
 
-    from idbench_leaderboard.inputs import CorpusLabels, SplitLabels
+    from idbench.results.labels import CorpusLabels, SplitLabels
 
     found = {corpus: split.labels(corpus) for corpus in split.corpora}
     return SplitLabels(
@@ -161,14 +171,12 @@ def fictional(split: Split) -> bool:
 
 
 def about(cards: Sequence[SplitCard], runs: Sequence[Run]) -> About:
-    """The cards of everything that the records mention and that is known here."""
+    """What the splits and targets say of themselves that the records mention and that are known here."""
     from idbench_leaderboard.inputs import About
 
-    methods = sorted({run.record.attack.name for run in runs})
     targets = sorted({run.record.target.name for run in runs})
     return About(
         splits=tuple(cards),
-        methods=tuple(info for name in methods if (info := _method_info(name))),
         targets=tuple(told for name in targets if (told := _target_info(name))),
     )
 
@@ -217,35 +225,14 @@ def _samples(split: Split) -> tuple[SamplePhoto, ...]:
     return tuple(SamplePhoto(split.read_photo(person.photos[0]), person.name) for person in chosen)
 
 
-def _method_info(name: str) -> MethodInfo | None:
-    from idbench.runner.registry import load_attack
-    from idbench_leaderboard.inputs import Choice, MethodInfo, Preset
-
-    try:
-        registered = load_attack(name)
-    except IdbenchError:
-        return None  # its results count all the same; the page shows them without a card
-    card = registered.card
-    return MethodInfo(
-        name=card.name,
-        version=card.version,
-        title=card.title,
-        summary=card.summary,
-        paper=card.paper,
-        url=card.url,
-        choices=tuple(Choice(choice.what, choice.chosen, choice.why) for choice in card.choices),
-        parameters=_parameters(card, registered.kind.Params),
-        presets=tuple(Preset(preset, json.dumps(values)) for preset, values in sorted(card.presets.items())),
-    )
-
-
-def _parameters(card: MethodCard, kind: type[MethodParams]) -> tuple[Any, ...]:
-    from idbench.runner.registry import copy_card
-    from idbench_leaderboard.inputs import Parameter
+def known_targets() -> tuple[KnownTarget, ...]:
+    """The registered targets, which records are compared with."""
+    from idbench.results.labels import KnownTarget
+    from idbench.targets import list_targets
 
     return tuple(
-        Parameter(one.name, one.type, json.dumps(one.default), one.description)
-        for one in copy_card(card, kind).parameters
+        KnownTarget(spec.name, spec.version, spec.sha256, spec.corpus, spec.control_for, spec.design)
+        for spec in list_targets()
     )
 
 

@@ -41,28 +41,39 @@ def build(
         list[str] | None,
         typer.Option("--public", help="A split whose labels anybody may see; drawn people's always are. Repeatable."),
     ] = None,
+    attestations: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--attestations",
+            envvar="BENCH_ATTESTATIONS",
+            help="Folder of what maintainers attested and invalidated, apart from the results. Repeatable.",
+        ),
+    ] = None,
     force: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Compute every number from records and labels, and write a few parquet files and a manifest."""
     from idbench.cli import board_inputs
     from idbench.outputs import check_folder
+    from idbench.results import collect
+    from idbench.results.attestation import read_statements
     from idbench.runner.environment import environment
     from idbench_leaderboard.building import build as build_board
-    from idbench_leaderboard.collect import collect
 
-    _announce(out, check_folder(out, "board", [*results, *(split or []), *(labels or [])], force=force))
+    inputs = [*results, *(split or []), *(labels or []), *(attestations or [])]
+    _announce(out, check_folder(out, "board", inputs, force=force))
     with console.bars() as progress:
+        statements = read_statements(attestations or [], results)
         found = collect(results)
         board_inputs.check_public(public or [], found.runs)
         told = board_inputs.gather(found.runs, split or [], labels or [], public or [], progress)
         built = build_board(
-            found.runs,
+            found,
             told.labels,
             out,
             progress,
-            names=found.names,
-            rejected=found.rejected,
+            targets=board_inputs.known_targets(),
+            statements=statements,
             about=board_inputs.about(told.cards, found.runs),
             commit=environment("cpu").commit,
             force=force,
@@ -85,6 +96,9 @@ def _print(built: Built) -> None:
     if built.rejected:
         rows = [(each.where, each.reason) for each in built.rejected]
         console.table(f"{len(rows)} records do not count", ("record", "why"), rows)
+    if built.ignored:
+        rows = [(each.where, each.reason) for each in built.ignored]
+        console.table(f"{len(rows)} attestations are ignored", ("file", "why"), rows)
     console.say(f"{built.runs} records make {built.entries} rows on {built.boards} boards, in {built.path}")
     if not built.runs:
         console.say("The board is empty. Next: bench run --method tuni")

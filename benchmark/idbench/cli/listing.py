@@ -124,10 +124,13 @@ def _title(target: TargetSpec) -> str:
 
 
 def _runs(results: Any) -> list[dict[str, Any]]:
-    from idbench.results import find_runs
+    from idbench.results import collect
 
-    rows = []
-    for run in find_runs(results):
+    if not results.exists():
+        return []
+    rows: list[dict[str, Any]] = []
+    found = collect([results])
+    for run in found.runs:
         record, summary = run.record, run.summary()
         rows.append(
             {
@@ -138,9 +141,11 @@ def _runs(results: Any) -> list[dict[str, Any]]:
                 "seed": record.seed,
                 "AUC": text.estimate(summary.auc) if summary else "-",
                 "created": f"{record.created:%Y-%m-%d %H:%M}",
-                "state": "invalidated" if record.invalidated else record.verification,
+                "problem": "",
             }
         )
+    nothing = dict.fromkeys(("run", "method", "split", "target", "seed", "AUC", "created"), "-")
+    rows += [nothing | {"problem": f"{each.where}: {each.reason}"} for each in found.rejected]
     return rows
 
 

@@ -24,6 +24,7 @@ TimeLimit = Annotated[
 ]
 
 RESULTS = Path("results")
+MAX_SEED = 2**63 - 1  # as in records; spelled out, for the command line starts without reading them
 
 
 def check_results(results: Path) -> None:

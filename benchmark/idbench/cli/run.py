@@ -33,7 +33,7 @@ def run(
         typer.Option(help="A target, several by commas, a pattern such as 'avatars-*', or `all`; default: the first."),
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="Whose labels count; default: the target's own.")] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="The first seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="The first seed.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, max=10_000, help="How many seeds, counted from --seed.")] = 1,
     preset: Annotated[str | None, typer.Option(help="Named parameters from the method's card, e.g. paper.")] = None,
     param: Annotated[
@@ -89,7 +89,7 @@ def run(
 
 
 def _last(seed: int, seeds: int) -> int:
-    if seed + seeds - 1 > 2**63 - 1:
+    if seed + seeds - 1 > options.MAX_SEED:
         raise IdbenchError(f"The last of {seeds} seeds from {seed} is too large.", hint="Use seeds below 2**63.")
     return seed + seeds
 

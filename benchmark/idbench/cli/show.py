@@ -162,6 +162,7 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
         "target": f"{record.target.name} ({record.target.architecture}), weights {record.target.sha256[:12]}",
         "method": f"{record.attack.name} {record.attack.version} ({record.attack.distribution}), {record.attack.track}",
         "parameters": record.parameters,
+        **({} if record.parameters_passed is None else {"passed": record.parameters_passed.model_dump()}),
         "seed": record.seed,
         "cases": f"{record.n_cases}, abstained {record.n_abstained}, photos per case {record.photos_per_case:g}",
         "queries": {name: count for name, count in record.queries.model_dump().items() if count},
@@ -171,11 +172,11 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
         "peak memory": f"{record.peak_memory_mb:.0f} MiB",
         "device": _device(where),
         "packages": where.packages,
-        "verification": record.verification,
+        "engine": record.engine or "of schema 1, which does not say",
     }
-    for note in record.invalidated:
-        facts["invalidated"] = f"{note.at:%Y-%m-%d} by {note.by}: {note.reason}"
-    if summary is not None:
+    if summary is None:
+        facts["metrics"] = f"none that fit these scores; compute them: bench score {record.run_id[:8]}"
+    else:
         facts |= {
             "labels of": summary.corpus + (" (control)" if summary.control else ""),
             "AUC": text.estimate(summary.auc),

@@ -1,7 +1,8 @@
-"""Records of runs: schema, store and the summaries derived from them."""
+"""Records of runs: what they say, how they are stored, what is derived from them, and which of them count."""
 
 from idbench.results.identity import ENGINE_VERSION, expected_run_id, run_id
 from idbench.results.record import (
+    MAX_SEED,
     SCHEMA_VERSION,
     BinSummary,
     BlindComparison,
@@ -11,7 +12,6 @@ from idbench.results.record import (
     DefenseRef,
     Environment,
     Estimate,
-    Invalidation,
     MethodRef,
     ParameterCopy,
     PassedParameters,
@@ -24,37 +24,39 @@ from idbench.results.record import (
     TargetRef,
     Timings,
 )
+from idbench.results.scores import ScoreTable, read_columns, read_scores, with_floor
 from idbench.results.store import (
+    Collected,
+    Rejected,
     Run,
-    ScoreTable,
+    collect,
     find_run,
     find_runs,
-    read_columns,
     read_run,
-    read_scores,
     run_path,
-    with_floor,
     write_run,
     write_summary,
 )
 
 __all__ = [
     "ENGINE_VERSION",
+    "MAX_SEED",
     "SCHEMA_VERSION",
     "BinSummary",
     "BlindComparison",
     "CardCopy",
     "ChoiceCopy",
+    "Collected",
     "Decision",
     "DefenseRef",
     "Environment",
     "Estimate",
-    "Invalidation",
     "MethodRef",
     "ParameterCopy",
     "PassedParameters",
     "Queries",
     "RateSummary",
+    "Rejected",
     "Run",
     "RunRecord",
     "ScoreTable",
@@ -63,6 +65,7 @@ __all__ = [
     "Summary",
     "TargetRef",
     "Timings",
+    "collect",
     "expected_run_id",
     "find_run",
     "find_runs",

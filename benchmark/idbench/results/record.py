@@ -7,6 +7,9 @@ from typing import Any, Final, Literal, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 SCHEMA_VERSION: Final = 2
+SUMMARY_VERSION: Final = 2
+"""Of `Summary`: raised whenever a formula behind one of its numbers changes."""
+MAX_SEED: Final = 2**63 - 1
 
 
 class Closed(BaseModel):
@@ -159,14 +162,6 @@ class Environment(Closed):
         return self.device_model or self.device
 
 
-class Invalidation(Closed):
-    """Why a record no longer counts; added to it, never an edit of what it says."""
-
-    at: AwareDatetime
-    by: str
-    reason: str
-
-
 class RunRecord(Closed):
     """One run. `run.json` in the run's folder."""
 
@@ -180,7 +175,7 @@ class RunRecord(Closed):
     defense: DefenseRef | None
     parameters: dict[str, Any] = Field(description="all of them, defaults included")
     parameters_passed: PassedParameters | None = Field(default=None, description="None before schema 2")
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, le=MAX_SEED)
     calibration_corpus: str | None = Field(
         default=None, description="whose calibration labels the method was given; None: it was given none"
     )
@@ -192,8 +187,6 @@ class RunRecord(Closed):
     peak_memory_mb: float = Field(ge=0, description="of the worker process, MiB")
     environment: Environment
     scores_sha256: str
-    verification: Literal["self-reported", "verified", "reproduced"]
-    invalidated: tuple[Invalidation, ...] = ()
     shadows: ShadowCosts | None = Field(default=None, description="None: the run used no shadow models")
 
     @model_validator(mode="after")
@@ -210,6 +203,16 @@ class RunRecord(Closed):
             if missing:
                 raise ValueError(f"a record of schema 2 has {', '.join(missing)}")
         return self
+
+
+def current(data: Any) -> Any:
+    """What `run.json` says, without what a record of schema 1 claimed of itself: how far it may be believed.
+
+    That is said by maintainers alone, in files of their own (`idbench.results.attestation`).
+    """
+    if not isinstance(data, dict) or data.get("schema_version", 1) != 1:
+        return data
+    return {name: value for name, value in data.items() if name not in ("verification", "invalidated")}
 
 
 class Estimate(Closed):
@@ -264,7 +267,10 @@ class Decision(Closed):
 class Summary(Closed):
     """What the scores are worth against the labels of one corpus, on the test part. Derived: `metrics.json`."""
 
+    summary_version: Literal[2] = SUMMARY_VERSION
     run_id: str
+    scores_sha256: str = Field(description="of the scores that it was derived from")
+    split_digest: str = Field(description="of the split whose labels it was derived from")
     corpus: str
     control: bool = Field(description="nobody under test is in the target's corpus: chance is expected")
     n_members: int

@@ -3,81 +3,97 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, Final, TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ValidationError
 
-from idbench.errors import RecordError, StorageError
-from idbench.results.record import SCHEMA_VERSION, RunRecord, SplitRef, Summary, TargetRef
-from idbench.storage import atomic_dir, is_there, sha256_bytes, sha256_file, storage_errors, write_text
+from idbench.errors import IdbenchError, RecordError, StorageError
+from idbench.results.reading import LARGEST_JSON, parse_json, read_regular, shortened
+from idbench.results.record import (
+    SCHEMA_VERSION,
+    SUMMARY_VERSION,
+    RunRecord,
+    SplitRef,
+    Summary,
+    TargetRef,
+    current,
+)
+from idbench.results.scores import SCORES, ScoreTable, read_scores, write_scores
+from idbench.storage import atomic_dir, is_there, sha256_bytes, sha256_file, write_text
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import pyarrow as pa
-
-RECORD = "run.json"
-SCORES = "scores.parquet"
-METRICS = "metrics.json"
-_DETAIL = "detail_"
+RECORD: Final = "run.json"
+METRICS: Final = "metrics.json"
+DEEPEST_FOLDER: Final = 16
+"""Levels below a folder of results that are searched; `bench run` makes three."""
 M = TypeVar("M", bound=BaseModel)
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreTable:
-    """The scores of a run, one row per identity, in the order of the identity ids.
+class Run:
+    """A record with the folder that holds it.
 
     Args:
-        identities: opaque ids, (n,).
-        scores: float (n,); NaN where the attack abstained.
-        abstained: bool (n,).
-        photos_used: int (n,).
-        decisions: the attack's own yes or no, bool (n,), or None where it has none.
-        details: named float arrays (n,).
+        path: the folder.
+        record: what `run.json` says.
+        sha256: of the bytes of `run.json`.
     """
-
-    identities: tuple[str, ...]
-    scores: NDArray[np.float64]
-    abstained: NDArray[np.bool_]
-    photos_used: NDArray[np.int64]
-    decisions: NDArray[np.bool_] | None = None
-    details: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
-
-    def ranked(self) -> NDArray[np.float64]:
-        """Scores to rank by: an abstention counts as less likely than every score, (n,), finite."""
-        return with_floor(self.scores, self.abstained)
-
-
-def with_floor(scores: NDArray[np.float64], abstained: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Scores with a number below all others in the place of every abstention, (n,)."""
-    given = scores[~abstained & np.isfinite(scores)]
-    if not given.size:
-        return np.where(abstained, 0.0, scores)
-    least = float(given.min())
-    # Beside scores above 9e15 the difference of one is lost in rounding.
-    return np.where(abstained, min(least - 1.0, float(np.nextafter(least, -np.inf))), scores)
-
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """A record with the folder that holds it."""
 
     path: Path
     record: RunRecord
+    sha256: str
 
     def scores(self) -> ScoreTable:
         """The scores, checked against the hash in the record."""
         return read_scores(self.path, self.record)
 
     def summary(self) -> Summary | None:
-        """The derived metrics if they were computed."""
-        path = self.path / METRICS
-        return _read_model(path, Summary) if path.exists() else None
+        """The derived metrics; None if they were not computed, or from other scores, or by another version's formulas.
+
+        Nothing is lost with them: `bench score` derives them again.
+        """
+        try:
+            found = _read_model(self.path / METRICS, Summary)[0]
+        except IdbenchError:
+            return None
+        record = self.record
+        derived = (found.run_id, found.scores_sha256, found.split_digest)
+        return found if derived == (record.run_id, record.scores_sha256, record.split.digest) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that does not count, and why.
+
+    Args:
+        where: the record's folder, relative to the folder that was given.
+        run_id: of the record, empty if it cannot be read.
+        reason: one sentence for the reader.
+    """
+
+    where: str
+    run_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What lies below some result folders.
+
+    Args:
+        runs: the readable records, in order of folder and path.
+        rejected: the others.
+        names: for each run, its path relative to the folder that was given; begins with that folder's name if there
+            are several.
+    """
+
+    runs: tuple[Run, ...]
+    rejected: tuple[Rejected, ...]
+    names: tuple[str, ...]
 
 
 def run_path(root: Path, split: SplitRef, target: TargetRef, attack: str, run_id: str) -> Path:
@@ -91,17 +107,17 @@ def write_run(root: Path, record: RunRecord, table: ScoreTable, log: str = "") -
     """Write a run's folder atomically; the record gets the hash of the scores.
 
     Raises:
-        StorageError: the disk refused; nothing is left behind.
+        StorageError: it cannot be written; nothing is left behind.
     """
     path = run_path(root, record.split, record.target, record.attack.name, record.run_id)
     with atomic_dir(path) as folder:
-        scores = folder / SCORES
-        _frame(table).to_parquet(scores, index=False, compression="zstd")
-        record = record.model_copy(update={"scores_sha256": sha256_file(scores)})
-        (folder / RECORD).write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        write_scores(folder / SCORES, table)
+        record = record.model_copy(update={"scores_sha256": sha256_file(folder / SCORES)})
+        text = (record.model_dump_json(indent=2) + "\n").encode()
+        (folder / RECORD).write_bytes(text)
         if log:
             (folder / "worker.log").write_text(log, encoding="utf-8")
-    return Run(path, record)
+    return Run(path, record, sha256_bytes(text))
 
 
 def write_summary(run: Run, summary: Summary) -> None:
@@ -113,155 +129,125 @@ def read_run(path: Path) -> Run:
     """The run in a folder (or whose `run.json` is given).
 
     Raises:
-        RecordError: there is none, or it is damaged or of another schema.
+        StorageError: it is not there or cannot be read.
+        RecordError: it is no regular file, or damaged, or of another schema.
     """
     folder = path.parent if path.name == RECORD else path
-    return Run(folder, _read_model(folder / RECORD, RunRecord))
+    if not folder.exists():
+        raise RecordError(f"{folder} does not exist.", hint="Give the folder of a run, or the beginning of its id.")
+    return Run(folder, *_read_model(folder / RECORD, RunRecord, current))
+
+
+def collect(roots: Iterable[Path]) -> Collected:
+    """Every run below the folders; whatever goes wrong with a record sets this one aside with its reason.
+
+    Folders whose name begins with a dot are unfinished and passed over.
+
+    Raises:
+        StorageError: a folder is missing or is a file.
+    """
+    runs: list[Run] = []
+    names: list[str] = []
+    rejected: list[Rejected] = []
+    given = list(roots)
+    for root in given:
+        prefix = f"{root.name}/" if len(given) > 1 else ""
+        for folder, problem in _folders(root):
+            # A folder's name need not be text; what is shown of it must be.
+            name = prefix + os.fsencode(folder.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
+            try:
+                if problem:
+                    raise RecordError(problem)
+                runs.append(read_run(folder))
+                names.append(name)
+            except IdbenchError as error:
+                rejected.append(Rejected(name, "", error.message.replace(str(folder), name)))
+            except Exception as error:  # noqa: BLE001  a stranger's file must not keep the others from being read
+                rejected.append(Rejected(name, "", unexpected(error)))
+    return Collected(tuple(runs), tuple(rejected), tuple(names))
+
+
+def unexpected(error: Exception) -> str:
+    """The reason for setting a record aside that made our own code fail."""
+    text = shortened(" ".join(str(error).split()), 200)
+    return f"it cannot be used: {type(error).__name__}{': ' + text if text else ''}"
+
+
+def _folders(root: Path) -> Iterator[tuple[Path, str]]:
+    """The folders that hold a record, and those that cannot be searched, with why."""
+    if not root.exists():
+        raise StorageError(f"{root} does not exist.", hint="Give the folder that holds the results (--results).")
+    if not root.is_dir():
+        raise StorageError(f"{root} is not a folder.", hint="Give the folder that holds the results (--results).")
+    closed: list[OSError] = []
+    for place, folders, files in os.walk(root, onerror=closed.append):
+        folder = Path(place)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if RECORD in files:
+            yield folder, ""
+        if len(folder.relative_to(root).parts) >= DEEPEST_FOLDER and folders:
+            folders.clear()
+            yield folder, f"only {DEEPEST_FOLDER} levels of folders are searched for records"
+    for error in closed:
+        yield Path(str(error.filename)), f"the folder cannot be searched: {error.strerror}"
 
 
 def find_runs(root: Path) -> Iterator[Run]:
-    """Every complete run below a folder, in order of path. Unfinished folders (leading dot) are passed over.
-
-    Raises:
-        RecordError: one of them is damaged.
-    """
-    if not root.exists():
-        return
-    if not root.is_dir():
-        raise StorageError(f"{root} is not a folder.", hint="Give the folder that holds the results (--results).")
-    for path in sorted(root.rglob(RECORD)):
-        if not any(part.startswith(".") for part in path.relative_to(root).parts):
-            yield read_run(path)
+    """Every readable run below a folder, in order of path; `collect` says which cannot be read, and why."""
+    if root.exists():
+        yield from collect([root]).runs
 
 
 def find_run(root: Path, reference: str) -> Run:
     """The run that a person means: a path, or the beginning of a run id.
 
     Raises:
-        RecordError: none, or several.
+        RecordError: none, or several, or it cannot be read.
     """
     if not reference.strip():
         raise RecordError("No run was named.", hint="Give the folder of a run, or the beginning of its id.")
     path = Path(reference)
     if is_there(path):
         return read_run(path)
-    matches = [run for run in find_runs(root) if run.record.run_id.startswith(reference)]
+    found = collect([root]) if root.exists() else Collected((), (), ())
+    matches = [run for run in found.runs if run.record.run_id.startswith(reference)]
     if len(matches) == 1:
         return matches[0]
     if not matches:
+        for each in found.rejected:
+            if Path(each.where).name.rpartition("-")[2].startswith(reference):
+                raise RecordError(f"{root / each.where}: {each.reason}", hint="Run it again with --force.")
         raise RecordError(f"There is no run {reference!r} in {root}.", hint="`bench list runs` shows what there is.")
     ids = ", ".join(run.record.run_id for run in matches[:5])
     raise RecordError(f"{reference!r} may be any of {len(matches)} runs: {ids}.", hint="Give more of the run's id.")
 
 
-def read_scores(path: Path, record: RunRecord) -> ScoreTable:
-    """The scores of a run.
+_VERSIONS: Final = {"schema_version": range(1, SCHEMA_VERSION + 1), "summary_version": (SUMMARY_VERSION,)}
 
-    Raises:
-        RecordError: missing, damaged, changed after the run, or with duplicate identities.
-    """
+
+def _read_model(path: Path, model: type[M], change: Callable[[Any], Any] = lambda data: data) -> tuple[M, str]:
+    """What a file says, once it is brought to today's form, and the SHA-256 of its bytes."""
+    raw = read_regular(path, LARGEST_JSON)
     try:
-        return _table(read_columns(path, record))
-    except (ValueError, KeyError) as error:
-        raise RecordError(f"{path / SCORES} cannot be read: {error}.", hint="Run it again with --force.") from error
-
-
-def read_columns(path: Path, record: RunRecord, columns: Sequence[str] | None = None) -> pa.Table:
-    """The scores of a run as they are stored, for those who read thousands; `read_scores` checks what they say too.
-
-    Args:
-        path: the run's folder.
-        record: of the run.
-        columns: of `identity`, `score`, `abstained`, `photos_used` and the details; None for all.
-
-    Raises:
-        RecordError: missing, damaged, changed after the run, or without one of the columns.
-    """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    file = path / SCORES
-    if not file.exists():
-        raise RecordError(f"{file} is missing.", hint="Run it again with --force.")
-    with storage_errors(file):
-        data = file.read_bytes()
-    if sha256_bytes(data) != record.scores_sha256:
-        raise RecordError(
-            f"{file} is not what the run wrote: its SHA-256 differs from the record's.",
-            hint="Restore the file, or run it again with --force.",
-        )
-    try:
-        # A board reads ten thousand of these small files: a detour through a data frame would double the time.
-        table = pq.ParquetFile(pa.BufferReader(data)).read(columns=columns and list(columns), use_threads=False)
-        missing = [name for name in columns or () if name not in table.column_names]
-        if missing:
-            raise KeyError(f"no column {', '.join(missing)}")
-    except (ValueError, KeyError, OSError) as error:
-        raise RecordError(f"{file} cannot be read: {error}.", hint="Run it again with --force.") from error
-    return table
-
-
-def _frame(table: ScoreTable) -> pd.DataFrame:
-    import pandas as pd
-
-    if len(set(table.identities)) != len(table.identities):
-        raise RecordError("Two scores have the same identity.", hint="Report this: it is a bug in the runner.")
-    columns: dict[str, object] = {
-        "identity": list(table.identities),
-        "score": table.scores,
-        "abstained": table.abstained,
-        "photos_used": table.photos_used,
-    }
-    if table.decisions is not None:
-        columns["decision"] = table.decisions
-    columns.update({_DETAIL + name: values for name, values in sorted(table.details.items())})
-    return pd.DataFrame(columns).sort_values("identity", ignore_index=True)
-
-
-def _table(table: pa.Table) -> ScoreTable:
-    identities = tuple(map(str, table["identity"].to_pylist()))
-    if len(set(identities)) != len(identities):
-        raise ValueError("an identity occurs twice")
-    return ScoreTable(
-        identities=identities,
-        scores=table["score"].to_numpy().astype(np.float64),
-        abstained=table["abstained"].to_numpy().astype(np.bool_),
-        photos_used=table["photos_used"].to_numpy().astype(np.int64),
-        decisions=table["decision"].to_numpy().astype(np.bool_) if "decision" in table.column_names else None,
-        details={
-            name.removeprefix(_DETAIL): table[name].to_numpy().astype(np.float64)
-            for name in table.column_names
-            if name.startswith(_DETAIL)
-        },
-    )
-
-
-def _read_model(path: Path, model: type[M]) -> M:
-    if not path.exists():
-        raise RecordError(f"{path} does not exist.", hint="Give the folder of a run, or the beginning of its id.")
-    with storage_errors(path):
-        raw = path.read_bytes()
-    try:
-        return model.model_validate_json(raw)
-    except ValidationError:
-        return _explained(path, raw.decode("utf-8", errors="replace"), model)
-
-
-def _explained(path: Path, text: str, model: type[M]) -> M:
-    """A model that the quick way refused: what is wrong, in the order in which a reader would look."""
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise RecordError(f"{path} is not JSON (line {error.lineno}).", hint="Run it again with --force.") from error
-    known = range(1, SCHEMA_VERSION + 1)
-    if isinstance(data, dict) and data.get("schema_version", SCHEMA_VERSION) not in known:
-        raise RecordError(
-            f"{path} has schema version {data['schema_version']}; this idbench reads 1 to {SCHEMA_VERSION}.",
-            hint="Use the idbench version that wrote it, or a newer one.",
-        )
-    try:
-        return model.model_validate(data)
+        data = parse_json(raw)
+        _check_version(data)
+        today = change(data)
+        # As JSON, so that times are read while numbers in quotes and the like are not.
+        text = raw if today is data else json.dumps(today).encode()
+        return model.model_validate_json(text, strict=True), sha256_bytes(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RecordError(f"{path} is no valid record: {where}: {first['msg']}.", hint="Run it again.") from error
+        where = shortened(".".join(str(part) for part in first["loc"]))
+        reason = f"{where}: {shortened(first['msg'], 200)}"
+        raise RecordError(f"{path} is no valid record: {reason}.", hint="Run it again.") from error
+    except ValueError as error:
+        raise RecordError(f"{path} {error}.", hint="Run it again with --force.") from error
+
+
+def _check_version(data: object) -> None:
+    """Say first that a file is of another version: its fields may be anything then."""
+    for key, known in _VERSIONS.items():
+        if isinstance(data, dict) and key in data and data[key] not in known:
+            what, readable = key.replace("_", " "), " and ".join(map(str, known))
+            found = shortened(str(data[key]))
+            raise ValueError(f"has {what} {found}; this idbench reads {readable}: use the version that wrote it")

@@ -72,7 +72,6 @@ def _meant(reference: str, split: Split, target: str, results: Path) -> Run:
         if run.record.attack.name == reference
         and run.record.target.name == target
         and run.record.split.digest == split.digest
-        and not run.record.invalidated
     ]
     if found:
         return max(found, key=lambda run: (run.record.created, run.record.run_id))

@@ -91,6 +91,8 @@ def summarize(
     strata = _strata(test, seed)
     return Summary(
         run_id=run.record.run_id,
+        scores_sha256=run.record.scores_sha256,
+        split_digest=run.record.split.digest,
         corpus=corpus,
         control=control,
         n_members=int(test.members.sum()),

@@ -200,7 +200,6 @@ def _record(resolved: ResolvedRun, table: ScoreTable, result: Result, begin: flo
         peak_memory_mb=result.peak_memory_mb,
         environment=environment(result.device, result.device_model, result.threads),
         scores_sha256="",
-        verification="self-reported",
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final, Generic
 from pydantic import ValidationError
 
 from idbench.api import Attack, Defense, MethodCard, MethodParams, names_of
+from idbench.api.words import track_of
 from idbench.errors import MethodError, PluginError, UnknownNameError
 from idbench.plugins import Entry, M, MethodRegistry, Plugin
 from idbench.results import CardCopy, MethodRef, ParameterCopy
@@ -86,7 +87,7 @@ class RegisteredAttack(Registered[Attack[Any]]):
             code_sha256=_hash_of(self.plugin, self.kind),
             access=tuple(names_of(self.card.access)),
             knowledge=tuple(names_of(attack.knowledge)),
-            track=self.card.track.value,
+            track=track_of(self.card.access, attack.knowledge).value,
             card=copy_card(self.card, self.kind.Params),
         )
 

@@ -78,7 +78,6 @@ def blind_runs(run: Run, results: Path) -> list[Run]:
         other
         for other in find_runs(results)
         if not other.record.attack.access
-        and not other.record.invalidated
         and other.record.split == run.record.split
         and other.record.target == run.record.target
     ]

@@ -12,13 +12,11 @@ from pydantic import Field, ValidationError
 from idbench.api import Attack, Progress
 from idbench.errors import DataError, IdbenchError, MethodError
 from idbench.results import ENGINE_VERSION, PassedParameters, SplitRef, TargetRef, run_id
-from idbench.results.record import Closed
+from idbench.results.record import MAX_SEED, Closed
 from idbench.runner.registry import RegisteredAttack, find_attack, make_method, params_dict
 from idbench.splits import Split, load_split, split_names
 from idbench.storage import cache_dir, read_bounded, write_text
 from idbench.targets import TargetSpec
-
-MAX_SEED: Final = 2**63 - 1
 
 
 class SplitSpec(Closed):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,20 +14,25 @@ from pydantic import ValidationError
 from idbench.errors import RecordError, StorageError
 from idbench.results import (
     Environment,
+    Estimate,
     MethodRef,
     Queries,
     Run,
     RunRecord,
     ScoreTable,
     SplitRef,
+    Summary,
     TargetRef,
     Timings,
+    collect,
     find_run,
     find_runs,
     read_run,
     with_floor,
     write_run,
+    write_summary,
 )
+from idbench.storage import sha256_file
 
 
 def record(run_id: str = "0123456789abcdef", target: str = "t") -> RunRecord:
@@ -59,7 +65,6 @@ def record(run_id: str = "0123456789abcdef", target: str = "t") -> RunRecord:
             python="3", system="L", device="cpu", processors=2, packages={}, commit=None, dirty=None
         ),
         scores_sha256="",
-        verification="self-reported",
     )
 
 
@@ -148,6 +153,7 @@ def test_runs_are_found_by_the_beginning_of_their_id(tmp_path: Path) -> None:
         ("", "is not JSON"),
         ("[]", "no valid record"),
         ("{}", "no valid record"),
+        ("null", "no valid record"),
         ('{"schema_version": 99}', "has schema version 99"),
     ],
 )
@@ -178,3 +184,88 @@ def test_changed_scores_are_refused(tmp_path: Path) -> None:
     scores.unlink()
     with pytest.raises(RecordError, match="is missing"):
         run.scores()
+
+
+def test_one_damaged_record_hides_no_other(tmp_path: Path) -> None:
+    good, bad = written(tmp_path), written(tmp_path, run_id="f" * 16)
+    (bad.path / "run.json").write_text("{")
+    assert [run.record.run_id for run in find_runs(tmp_path)] == [good.record.run_id]
+    found = collect([tmp_path])
+    assert [run.path for run in found.runs] == [good.path]
+    assert [(each.where, each.reason) for each in found.rejected] == [
+        (f"s-v1/t/m-{'f' * 16}", f"s-v1/t/m-{'f' * 16}/run.json is not JSON (line 1).")
+    ]
+    with pytest.raises(RecordError, match="is not JSON"):
+        find_run(tmp_path, "ffff")
+    with pytest.raises(RecordError, match="No run was named"):
+        find_run(tmp_path, "")
+
+
+def test_folders_that_cannot_be_read_or_named_stop_nothing(tmp_path: Path) -> None:
+    written(tmp_path)
+    odd = tmp_path / os.fsdecode(b"\xff\xfe")
+    odd.mkdir()
+    (odd / "run.json").write_text("{}")
+    deep = tmp_path.joinpath(*["deep"] * 40)
+    deep.mkdir(parents=True)
+    (deep / "run.json").write_text("{}")
+    found = collect([tmp_path])
+    assert len(found.runs) == 1
+    reasons = {each.where: each.reason for each in found.rejected}
+    assert reasons.keys() == {r"\xff\xfe", "/".join(["deep"] * 16)}
+    assert "only 16 levels" in reasons["/".join(["deep"] * 16)]
+    assert all(text.encode() for pair in reasons.items() for text in pair)
+
+
+def test_what_a_record_of_schema_1_said_of_itself_is_dropped(tmp_path: Path) -> None:
+    path = written(tmp_path).path / "run.json"
+    note = {"at": "2026-01-02T00:00:00Z", "by": "whoever ran it", "reason": "none"}
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"verification": "reproduced", "invalidated": [note]}))
+    run = read_run(path)
+    assert run.record.schema_version == 1
+    assert not {"verification", "invalidated"} & run.record.model_dump().keys()
+    assert run.sha256 == sha256_file(path), "statements are bound to the bytes on disk"
+
+
+def test_a_record_of_schema_2_says_nothing_of_how_far_it_may_be_believed(tmp_path: Path) -> None:
+    path = written(tmp_path).path / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 2, "verification": "reproduced"}))
+    with pytest.raises(RecordError, match="verification: Extra inputs"):
+        read_run(path)
+
+
+def summary_of(run: Run, **changes: object) -> Summary:
+    estimate = Estimate(value=0.5, low=0.4, high=0.6, level=0.95, method="drawn")
+    values: dict[str, object] = {
+        "run_id": run.record.run_id,
+        "scores_sha256": run.record.scores_sha256,
+        "split_digest": run.record.split.digest,
+        "corpus": "c",
+        "control": False,
+        "n_members": 1,
+        "n_nonmembers": 2,
+        "auc": estimate,
+        "tpr": (),
+        "p_chance": 1.0,
+        "blind": None,
+        "bins": (),
+        "trend_p": None,
+        "macro_auc": None,
+        "decision": None,
+    }
+    return Summary.model_validate(values | changes)
+
+
+def test_metrics_count_for_the_scores_that_they_were_derived_from(tmp_path: Path) -> None:
+    run = written(tmp_path)
+    assert run.summary() is None
+    write_summary(run, summary_of(run))
+    assert run.summary() == summary_of(run)
+    for changes in ({"run_id": "f" * 16}, {"scores_sha256": "0" * 64}, {"split_digest": "other"}):
+        write_summary(run, summary_of(run, **changes))
+        assert run.summary() is None, changes
+    metrics = run.path / "metrics.json"
+    older = json.loads(summary_of(run).model_dump_json()) | {"summary_version": 1}
+    for text in ("", "{", json.dumps(older), json.dumps({n: v for n, v in older.items() if n != "scores_sha256"})):
+        metrics.write_text(text)
+        assert run.summary() is None, text[:40]

@@ -171,6 +171,10 @@ def _traces(board: Board) -> None:
             + f". Hash of all inputs: `{manifest['inputs_sha256'][:16]}`. Nothing that a submitter typed is "
             "ranked: every number is computed from scores and labels."
         )
+        if manifest["repetitions"]:
+            st.markdown("Repetitions: the same runs from elsewhere, and how far their scores moved:")
+            frame = pd.DataFrame(manifest["repetitions"])
+            st.dataframe(frame, hide_index=True, width="stretch", alt="Repetitions with their spread")
         if rejected:
             st.markdown("Records that do not count, and why:")
             st.dataframe(pd.DataFrame(rejected), hide_index=True, width="stretch", alt="Rejected records with reasons")

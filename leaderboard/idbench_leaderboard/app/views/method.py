@@ -26,7 +26,7 @@ def page(board: Board, view: View | None) -> None:
         return
     label = common.choose(st.container(), "Method", rows["label"].tolist(), "method", "Every row of the board.")
     row = rows[rows["label"] == label].iloc[0]
-    info = board.method_info(str(row["method"]))
+    info = board.method_info(row)
     _card(row, info)
     _numbers(row)
     common.download_rows(board, rows[rows["label"] == label], view, f"-{label}")
@@ -45,6 +45,8 @@ def _card(row: pd.Series[Any], info: MethodInfo | None) -> None:
     if info and info.paper:
         link = f" · [{info.url}]({info.url})" if info.url else ""
         st.markdown(f"**Paper:** {info.paper}{link}")
+    if info is None:
+        st.caption(f"Card of the method: {words.NO_CARD}.")
     st.markdown(f"**Track:** {words.TRACKS.get(row['track'], row['track'])}")
 
 

@@ -1,0 +1,112 @@
+"""`bench attest` and `bench invalidate`: what maintainers say of records, in files of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from idbench.cli import console, options
+from idbench.errors import IdbenchError
+
+if TYPE_CHECKING:
+    from idbench.results.attestation import Statement, Subject
+
+Runs = Annotated[list[str], typer.Argument(help="Runs: their paths, or the beginnings of their ids.")]
+By = Annotated[str, typer.Option("--by", envvar="BENCH_BY", help="The maintainer who says so.")]
+To = Annotated[
+    Path, typer.Option("--to", envvar="BENCH_ATTESTATIONS", help="Folder of the attestations, apart from the results.")
+]
+
+
+def attest(
+    runs: Runs,
+    level: Annotated[
+        Literal["replayed", "reproduced"],
+        typer.Option(help="replayed: run again, same scores. reproduced: did as well on people drawn anew."),
+    ],
+    by: By,
+    to: To,
+    note: Annotated[str, typer.Option(help="How it was checked.")] = "",
+    results: options.Results = options.RESULTS,
+    json: options.Json = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Say how a record was checked, bound to the bytes of record and scores."""
+    from idbench.results.attestation import Attestation, Level
+
+    def say(subject: Subject) -> Statement:
+        return _made(Attestation, subject=subject, level=Level(level), at=_now(), by=by.strip(), note=note.strip())
+
+    _state(runs, results, to, say, json=json, dry_run=dry_run)
+
+
+def invalidate(
+    runs: Runs,
+    reason: Annotated[str, typer.Option(help="Why it no longer counts; the board shows it.")],
+    by: By,
+    to: To,
+    results: options.Results = options.RESULTS,
+    json: options.Json = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Take a record off the board, with a trace: it stays where it is and nothing in it is edited."""
+    from idbench.results.attestation import Invalidation
+
+    def say(subject: Subject) -> Statement:
+        return _made(Invalidation, subject=subject, at=_now(), by=by.strip(), reason=reason.strip())
+
+    _state(runs, results, to, say, json=json, dry_run=dry_run)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def _made(kind: type[Statement], **values: Any) -> Statement:
+    """A statement from what was typed.
+
+    Raises:
+        IdbenchError: a text is missing, too long or cannot be stored.
+    """
+    from pydantic import ValidationError
+
+    try:
+        made = kind(**values)
+        made.model_dump_json().encode()
+    except (ValidationError, ValueError) as error:
+        wrong = error.errors()[0] if isinstance(error, ValidationError) else None
+        what = f"--{wrong['loc'][0]}: {wrong['msg']}" if wrong else "a text cannot be stored as UTF-8"
+        raise IdbenchError(f"This cannot be said of a record: {what}.", hint="Give another text.") from error
+    return made
+
+
+def _state(
+    references: list[str], results: Path, to: Path, say: Callable[[Subject], Statement], *, json: bool, dry_run: bool
+) -> None:
+    """Say the same of some records; none is written unless all can be."""
+    from idbench.results import find_run
+    from idbench.results.attestation import check_apart, statement_path, subject_of, write_statement
+
+    check_apart(to, [results])
+    statements = []
+    for reference in references:
+        run = find_run(results, reference)
+        check_apart(to, [run.path])
+        run.scores()  # what is said of scores is said of those that belong to the record
+        statements.append(say(subject_of(run)))
+    paths = [statement_path(to, each) if dry_run else write_statement(to, each) for each in statements]
+    if json:
+        console.write_json(
+            [
+                {"path": path.as_posix(), "written": not dry_run, **each.model_dump(mode="json")}
+                for path, each in zip(paths, statements, strict=True)
+            ]
+        )
+        return
+    for path, each in zip(paths, statements, strict=True):
+        console.say(f"{'would write' if dry_run else 'wrote'} {path} about the run {each.subject.run_id}")
+    console.say(f"Next: bench leaderboard build {results} --attestations {to} --out board")

@@ -1,0 +1,239 @@
+"""Decides which records count, and says why the others do not: for boards, for submissions and for whoever checks them.
+
+What a record says of itself is computed again from what cannot be typed: its run id, its track, its counts. What it
+says of its split and its target is compared with the registered ones. Scores are counted by `aligning.Reader`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeAlias
+
+from idbench.api import Access, Knowledge
+from idbench.api.words import track_of
+from idbench.results.attestation import Ignored, Level, Statements
+from idbench.results.identity import expected_run_id
+from idbench.results.labels import KnownTarget, SplitLabels
+from idbench.results.reading import shortened
+from idbench.results.record import RunRecord, TargetRef
+from idbench.results.repetition import Candidate, settle
+from idbench.results.rows import EntryKey, board_keys, corpora_of, entry_key, given_labels_of, named_corpora
+from idbench.results.store import Rejected, unexpected
+
+SplitKey: TypeAlias = tuple[str, int]
+_WHERE: Final = ": it is not here; give its folder (--split) or its label file (--labels)"
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """Which records count.
+
+    Args:
+        kept: these, one for each row and seed.
+        rejected: the others, with reasons; repetitions of records that count are not among them.
+        ignored: what maintainers said of records that are not here, or of other bytes.
+    """
+
+    kept: tuple[Candidate, ...]
+    rejected: tuple[Rejected, ...]
+    ignored: tuple[Ignored, ...]
+
+
+def admit(
+    candidates: Iterable[Candidate],
+    labels: Mapping[SplitKey, SplitLabels],
+    targets: Sequence[KnownTarget] = (),
+    statements: Statements | None = None,
+) -> Admission:
+    """Which records may count by what they say; of records of one run, one.
+
+    Args:
+        candidates: readable records; of equal ones, the first counts.
+        labels: of the splits that are known.
+        targets: that are registered.
+        statements: what the maintainers say.
+    """
+    said = statements or Statements()
+    known = list(candidates)
+    kept: list[Candidate] = []
+    rejected: list[Rejected] = []
+    invalid: list[Candidate] = []
+    for candidate in known:
+        try:
+            note = said.invalidation(candidate.run)
+            reason = objection(candidate.record, labels, targets)
+        except Exception as error:  # noqa: BLE001  a record that makes our own code fail costs itself only
+            note, reason = None, unexpected(error)
+        if note is not None:
+            why = f"invalidated on {note.at.date().isoformat()} by {note.by}: {note.reason}"
+            rejected.append(candidate.rejected(why))
+            invalid.append(candidate)
+        elif reason:
+            rejected.append(candidate.rejected(reason))
+        else:
+            kept.append(replace(candidate, level=said.level(candidate.run)))
+    settled, aside = _one_of_each_run(kept, invalid, labels)
+    unique, older = _one_of_each_row(settled, labels)
+    return Admission(unique, (*rejected, *aside, *older), (*said.ignored, *said.unfit(each.run for each in known)))
+
+
+def objection(record: RunRecord, labels: Mapping[SplitKey, SplitLabels], targets: Sequence[KnownTarget] = ()) -> str:
+    """Why a record cannot count by what it says of itself; empty if it can."""
+    checks = (
+        _of_the_split(record, labels),
+        _of_the_id(record),
+        _of_the_method(record),
+        _of_the_target(record, targets),
+    )
+    return next((reason for reason in checks if reason), "")
+
+
+def _of_the_split(record: RunRecord, labels: Mapping[SplitKey, SplitLabels]) -> str:
+    name = f"{shortened(record.split.name)} v{record.split.version}"
+    found = labels.get((record.split.name, record.split.version))
+    if found is None:
+        versions = sorted(version for split, version in labels if split == record.split.name)
+        other = f"; there are labels for version {', '.join(map(str, versions))}" if versions else ""
+        return f"no labels for split {name}{other or _WHERE}"
+    if record.split.digest != found.digest and record.split.digest not in found.accepts:
+        had = shortened(record.split.digest[:12])
+        return f"split {name} had other content when this ran: digest {had}, now {found.digest[:12]}"
+    corpora = named_corpora(record)
+    if not corpora:
+        return f"target {shortened(record.target.name)} names no corpus, so there is nothing to score it against"
+    if not any(corpus in found.corpora for corpus in corpora):
+        return f"split {name} has no labels for corpus {shortened(', '.join(corpora))}"
+    if not corpora_of(record):
+        given = shortened(str(given_labels_of(record)))
+        return (
+            f"the method was given labels of {given}, and the target is scored against {shortened(', '.join(corpora))}"
+        )
+    return ""
+
+
+def _of_the_id(record: RunRecord) -> str:
+    if record.schema_version == 1 and record.defense is not None:
+        return "it speaks of a defense, and records of schema 1 have none"
+    expected = expected_run_id(record)
+    if expected == record.run_id:
+        return ""
+    return f"its run id is {record.run_id}, and a run of what it says has the id {expected}"
+
+
+def _of_the_method(record: RunRecord) -> str:
+    method = record.attack
+    try:
+        access, knowledge = Access.NONE, Knowledge.NONE
+        for name in method.access:
+            access |= Access[name]
+        for name in method.knowledge:
+            knowledge |= Knowledge[name]
+    except KeyError as error:
+        return f"its method has an access or knowledge that does not exist: {shortened(str(error.args[0]))}"
+    if ("CALIBRATION_LABELS" in method.knowledge) != (given_labels_of(record) is not None):
+        return "whose calibration labels its method was given does not fit what its method knows"
+    if reason := _of_the_card(record):
+        return reason
+    track = track_of(access, knowledge).value
+    if track != method.track:
+        return f"it says track {shortened(method.track)}, and what its method asks and knows makes it {track}"
+    return ""
+
+
+def _of_the_card(record: RunRecord) -> str:
+    """What of the card that ran contradicts the record beside it."""
+    method, card = record.attack, record.attack.card
+    if card is None:
+        return ""
+    for name in ("name", "version", "title"):
+        if getattr(card, name) != getattr(method, name):
+            return f"the {name} on its method's card is another one than the record's"
+    if card.access != method.access:
+        return "the access on its method's card is another one than the record's"
+    if not set(card.knowledge) <= set(method.knowledge) <= {*card.knowledge, *card.optional_knowledge}:
+        return "its method knows what its card does not say, or less than it says"
+    if {each.name for each in card.parameters} != set(record.parameters):
+        return "its parameters are not those on its method's card"
+    return ""
+
+
+def _of_the_target(record: RunRecord, targets: Sequence[KnownTarget]) -> str:
+    said = record.target
+    known = next((target for target in targets if target.name == said.name), None)
+    if known is None:
+        owner = next((target.name for target in targets if target.sha256 == said.sha256), None)
+        return f"its target has the weights of {owner} under another name" if owner else ""
+    if said.version != known.version:
+        return f"target {known.name} has version {known.version}, and it says {shortened(said.version)}"
+    if known.sha256 is not None and said.sha256 != known.sha256:
+        return f"its weights of {known.name} are not the registered ones ({known.sha256[:12]})"
+    if said.design not in (None, known.design):
+        return f"its {known.name} has another architecture, preprocessing or recipe than the registered one"
+    if (said.corpus, said.control_for) != (known.corpus, known.control_for):
+        return f"target {known.name} {_trained(known)}, and it says that it {_trained(said)}"
+    return ""
+
+
+def _trained(target: KnownTarget | TargetRef) -> str:
+    on = "was trained on " + shortened(target.corpus or "an unknown corpus")
+    return f"{on} and is a control for {shortened(', '.join(target.control_for))}" if target.control_for else on
+
+
+def _one_of_each_run(
+    candidates: Sequence[Candidate], invalid: Sequence[Candidate], labels: Mapping[SplitKey, SplitLabels]
+) -> tuple[list[Candidate], list[Rejected]]:
+    """Records of one run are repetitions, of which one counts, or contradict each other, and then none does."""
+    groups: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        groups[candidate.record.run_id].append(candidate)
+    withdrawn: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in invalid:
+        withdrawn[candidate.record.run_id].append(candidate)
+    kept: list[Candidate] = []
+    rejected: list[Rejected] = []
+    for run_id, group in groups.items():
+        if len(group) == 1 and run_id not in withdrawn:
+            kept += group
+            continue
+        record = group[0].record
+        found = settle(group, withdrawn.get(run_id, ()), labels[record.split.name, record.split.version])
+        kept += found.kept
+        rejected += found.rejected
+    return kept, rejected
+
+
+def _one_of_each_row(
+    candidates: Sequence[Candidate], labels: Mapping[SplitKey, SplitLabels]
+) -> tuple[tuple[Candidate, ...], list[Rejected]]:
+    """One record for each row and seed: a run from before a retraction gives way to the one from after it."""
+    best: dict[tuple[EntryKey, int], Candidate] = {}
+    for candidate in candidates:
+        key = _slot(candidate.record, labels)
+        known = best.get(key)
+        if known is None or _age(candidate, labels) < _age(known, labels):
+            best[key] = candidate
+    kept, rejected = [], []
+    for candidate in candidates:
+        winner = best[_slot(candidate.record, labels)]
+        if winner is candidate:
+            kept.append(candidate)
+        else:
+            reason = "another record of the same row and seed counts, from after a retraction or read first"
+            rejected.append(candidate.rejected(f"{reason}: {winner.where}"))
+    return tuple(kept), rejected
+
+
+def _slot(record: RunRecord, labels: Mapping[SplitKey, SplitLabels]) -> tuple[EntryKey, int]:
+    board = board_keys(record, labels[record.split.name, record.split.version])[0]
+    return entry_key(board, record, Level.SELF_REPORTED), record.seed
+
+
+def _age(candidate: Candidate, labels: Mapping[SplitKey, SplitLabels]) -> tuple[int, bool]:
+    record = candidate.record
+    split = labels[record.split.name, record.split.version]
+    today = hashlib.sha256("\n".join([split.digest, *sorted(split.retracted)]).encode()).hexdigest()
+    newest = today if split.retracted else split.digest
+    return -candidate.level.rank, record.split.digest != newest

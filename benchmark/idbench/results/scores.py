@@ -1,0 +1,252 @@
+"""The scores of a run: written as parquet, read back only if every column is exactly what it should be."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idbench.errors import RecordError
+from idbench.results.reading import read_regular, shortened
+from idbench.results.record import RunRecord
+from idbench.storage import sha256_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+SCORES: Final = "scores.parquet"
+DETAIL: Final = "detail_"
+AGAIN: Final = "Restore the file, or run it again with --force."
+
+LARGEST: Final = 64 << 20
+"""Bytes of the file."""
+MOST_ROWS: Final = 1_000_000
+MOST_COLUMNS: Final = 64
+MOST_CELLS: Final = 8_000_000
+"""Rows times columns: eight bytes each once they are decoded, whatever the file took."""
+LARGEST_DECODED: Final = 256 << 20
+"""Bytes of all pages before they are expanded into rows, as the file itself says."""
+LONGEST_ID: Final = 200
+"""Characters of an identity's id."""
+_ROWS_AT_ONCE: Final = 8192
+GREATEST: Final = 1e100
+"""Size of a score; beyond, differences and sums of scores overflow."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """The scores of a run, one row per identity, in the order of the identity ids.
+
+    Args:
+        identities: opaque ids, (n,).
+        scores: float (n,); NaN where the attack abstained.
+        abstained: bool (n,).
+        photos_used: int (n,).
+        decisions: the attack's own yes or no, bool (n,), or None where it has none.
+        details: named float arrays (n,).
+    """
+
+    identities: tuple[str, ...]
+    scores: NDArray[np.float64]
+    abstained: NDArray[np.bool_]
+    photos_used: NDArray[np.int64]
+    decisions: NDArray[np.bool_] | None = None
+    details: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+
+    def ranked(self) -> NDArray[np.float64]:
+        """Scores to rank by: an abstention counts as less likely than every score, (n,), finite."""
+        return with_floor(self.scores, self.abstained)
+
+
+def with_floor(scores: NDArray[np.float64], abstained: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Scores with a number below all others in the place of every abstention, (n,)."""
+    given = scores[~abstained & np.isfinite(scores)]
+    if not given.size:
+        return np.where(abstained, 0.0, scores)
+    least = float(given.min())
+    # Beside scores above 9e15 the difference of one is lost in rounding.
+    return np.where(abstained, min(least - 1.0, float(np.nextafter(least, -np.inf))), scores)
+
+
+def mean_photos(abstained: NDArray[np.bool_], photos_used: NDArray[np.int64]) -> float:
+    """Photos per case that was scored, as records state it; 0 if none was."""
+    scored = ~abstained
+    return float(photos_used[scored].mean()) if scored.any() else 0.0
+
+
+def write_scores(path: Path, table: ScoreTable) -> None:
+    """Write the scores, in order of the identities.
+
+    Raises:
+        RecordError: an identity occurs twice.
+    """
+    _frame(table).to_parquet(path, index=False, compression="zstd")
+
+
+def read_scores(path: Path, record: RunRecord) -> ScoreTable:
+    """The scores in the folder of a run.
+
+    Raises:
+        RecordError: missing, damaged, changed after the run, or not what scores are.
+    """
+    table = read_columns(path, record)
+    try:
+        return _table(table)
+    except ValueError as error:
+        raise RecordError(f"{path / SCORES} cannot be used: {error}.", hint=AGAIN) from error
+
+
+def read_columns(path: Path, record: RunRecord, columns: Sequence[str] | None = None) -> pa.Table:
+    """The scores of a run as they are stored, for those who read thousands; `read_scores` checks what they say too.
+
+    Args:
+        path: the run's folder.
+        record: of the run.
+        columns: of `identity`, `score`, `abstained`, `photos_used`, `decision` and the details; None for all.
+
+    Returns:
+        columns of exactly these types: string, float64, bool, int64, bool, float64. A score may be missing where the
+        attack abstained, and so may a detail.
+
+    Raises:
+        RecordError: missing, no regular file, damaged, changed after the run, too large, or other columns or types.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    file = path / SCORES
+    if not file.exists() and not file.is_symlink():
+        raise RecordError(f"{file} is missing.", hint=AGAIN)
+    data = read_regular(file, LARGEST)
+    if sha256_bytes(data) != record.scores_sha256:
+        raise RecordError(f"{file} is not what the run wrote: its SHA-256 differs from the record's.", hint=AGAIN)
+    try:
+        # A board reads ten thousand of these small files: a detour through a data frame would double the time.
+        described = pq.ParquetFile(pa.BufferReader(data))
+        _check_shape(described)
+        return _checked(_decoded(data, described, columns))
+    except (ValueError, KeyError, OSError, NotImplementedError) as error:
+        reason = shortened(" ".join(str(error).split()).rstrip("."), 200)
+        raise RecordError(f"{file} cannot be used: {reason}.", hint=AGAIN) from error
+
+
+def _check_shape(opened: pq.ParquetFile) -> None:
+    """Size, columns and types, from the file's own description: before anything is decoded."""
+    import pyarrow as pa
+
+    described = opened.metadata
+    if described.num_rows > MOST_ROWS or described.num_row_groups > MOST_ROWS:
+        raise ValueError(f"it has {described.num_rows:,} rows, and {MOST_ROWS:,} are the most")
+    names = opened.schema_arrow.names
+    if len(names) > MOST_COLUMNS or described.num_columns > MOST_COLUMNS:
+        raise ValueError(f"it has {len(names):,} columns, and {MOST_COLUMNS} are the most")
+    if described.num_rows * len(names) > MOST_CELLS:
+        raise ValueError(f"it has {described.num_rows * len(names):,} values, and {MOST_CELLS:,} are the most")
+    groups = (described.row_group(index) for index in range(described.num_row_groups))
+    if sum(group.total_byte_size for group in groups) > LARGEST_DECODED:
+        raise ValueError(f"its pages hold more than {LARGEST_DECODED:,} bytes")
+    if doubled := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(f"it has the column {shortened(doubled[0])!r} twice")
+    if missing := [name for name in ("identity", "score", "abstained", "photos_used") if name not in names]:
+        raise ValueError(f"it has no column {missing[0]!r}")
+    for name, kind in zip(names, opened.schema_arrow.types, strict=True):
+        wanted = _wanted(name)
+        found = str(kind.value_type if name == "identity" and pa.types.is_dictionary(kind) else kind)
+        if found not in wanted:
+            raise ValueError(f"its column {shortened(name)!r} has the type {shortened(found)}, not {wanted[0]}")
+
+
+def _wanted(name: str) -> tuple[str, ...]:
+    """The types that a column may have."""
+    if name in _TYPES:
+        return _TYPES[name]
+    if name.startswith(DETAIL):
+        return ("double",)
+    raise ValueError(f"it has a column {shortened(name)!r}, which scores do not have")
+
+
+_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    "identity": ("string", "large_string"),
+    "score": ("double",),
+    "abstained": ("bool",),
+    "photos_used": ("int64",),
+    "decision": ("bool",),
+}
+
+
+def _decoded(data: bytes, described: pq.ParquetFile, columns: Sequence[str] | None) -> pa.Table:
+    """The columns, some thousand rows at a time, with ids that are short.
+
+    Ids stay in a dictionary until their length is known: a million rows of one long id are a few bytes in the file, and
+    what a file says of its own size need not be true.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    wanted = list(columns or described.schema_arrow.names)
+    if missing := [name for name in wanted if name not in described.schema_arrow.names]:
+        raise ValueError(f"it has no column {missing[0]!r}")
+    opened = pq.ParquetFile(pa.BufferReader(data), read_dictionary=["identity"], metadata=described.metadata)
+    parts = []
+    for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=wanted, use_threads=False):
+        arrays = {name: batch.column(name) for name in wanted}
+        if "identity" in arrays:
+            ids = arrays["identity"]
+            values = ids.dictionary if isinstance(ids, pa.DictionaryArray) else ids
+            if len(values) and (pc.max(pc.binary_length(values)).as_py() or 0) > LONGEST_ID:
+                raise ValueError(f"an id has more than {LONGEST_ID} bytes")
+            arrays["identity"] = pc.cast(ids, pa.string())
+        parts.append(pa.table(arrays))
+    return pa.concat_tables(parts) if parts else described.schema_arrow.empty_table().select(wanted)
+
+
+def _checked(table: pa.Table) -> pa.Table:
+    """The table, if nothing is missing but the scores of those about whom the attack abstained."""
+    import pyarrow.compute as pc
+
+    for name in table.column_names:
+        missing = table[name].null_count
+        if missing and name == "score" and "abstained" in table.column_names:
+            missing = pc.sum(pc.and_(table[name].is_null(), pc.invert(table["abstained"]))).as_py()
+        if missing and not name.startswith(DETAIL):
+            raise ValueError(f"{missing} values of its column {shortened(name)!r} are missing")
+    return table
+
+
+def _frame(table: ScoreTable) -> pd.DataFrame:
+    import pandas as pd
+
+    if len(set(table.identities)) != len(table.identities):
+        raise RecordError("Two scores have the same identity.", hint="Report this: it is a bug in the runner.")
+    columns: dict[str, object] = {
+        "identity": list(table.identities),
+        "score": table.scores,
+        "abstained": table.abstained,
+        "photos_used": table.photos_used,
+    }
+    if table.decisions is not None:
+        columns["decision"] = table.decisions
+    columns.update({DETAIL + name: values for name, values in sorted(table.details.items())})
+    return pd.DataFrame(columns).sort_values("identity", ignore_index=True)
+
+
+def _table(table: pa.Table) -> ScoreTable:
+    identities = tuple(table["identity"].to_pylist())
+    if len(set(identities)) != len(identities):
+        raise ValueError("an identity occurs twice")
+    details = [name for name in table.column_names if name.startswith(DETAIL)]
+    return ScoreTable(
+        identities=identities,
+        scores=table["score"].to_numpy(),
+        abstained=table["abstained"].to_numpy(),
+        photos_used=table["photos_used"].to_numpy(),
+        decisions=table["decision"].to_numpy() if "decision" in table.column_names else None,
+        details={name.removeprefix(DETAIL): table[name].to_numpy() for name in details},
+    )

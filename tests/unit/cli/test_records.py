@@ -1,0 +1,53 @@
+"""What the command line says of records that are damaged, and of numbers that records cannot hold."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.app.fictional import World
+from tests.conftest import Bench, refused
+
+from idbench.results import find_runs
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Two records, the second of them damaged."""
+    world = World(people=20, calibration=5)
+    world.write(tmp_path / "results", "keen")
+    record = world.write(tmp_path / "results", "mild")
+    folder = next((tmp_path / "results").rglob(f"mild-{record.run_id}"))
+    (folder / "run.json").write_text('{"schema_version": ' + "[" * 20_000)
+    return tmp_path / "results"
+
+
+def test_a_damaged_record_is_listed_with_its_reason_beside_the_others(results: Path) -> None:
+    done = Bench(results.parent)("list", "runs", "--json")
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert [(row["method"], bool(row["problem"])) for row in rows] == [("keen", False), ("-", True)]
+    assert "is nested deeper than" in rows[1]["problem"]
+
+
+def test_metrics_that_do_not_fit_are_not_shown(results: Path) -> None:
+    (run,) = find_runs(results)
+    (run.path / "metrics.json").write_text(json.dumps({"run_id": run.record.run_id, "auc": {"value": 1.0}}))
+    done = Bench(results.parent)("show", run.record.run_id)
+    assert done.returncode == 0, done.stderr
+    assert f"bench score {run.record.run_id[:8]}" in " ".join(done.stdout.split())
+    assert "AUC" not in done.stdout
+
+
+@pytest.mark.parametrize("seed", ["99999999999999999999999999", str(2**63), "-1", "1.5", "\u0661x"])
+def test_seeds_that_no_record_holds_get_one_sentence(seed: str, tmp_path: Path) -> None:
+    for arguments in (("run", "--method", "random"), ("data", "audit", "avatars-tiny")):
+        done = Bench(tmp_path)(*arguments, f"--seed={seed}")
+        assert "--seed" in refused(done)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_of_several_seeds_must_fit_too(tmp_path: Path) -> None:
+    done = Bench(tmp_path)("run", "--method", "random", "--seed", str(2**63 - 1), "--seeds", "2")
+    assert "last of 2 seeds" in refused(done)
