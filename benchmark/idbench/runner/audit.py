@@ -124,7 +124,11 @@ def _row(split: Split, a: Outcome, b: Outcome, control: Outcome) -> AuditRow:
             method=contrast.interval.method,
         ),
         contrast_p=contrast.p,
-        verdict=verdict(control.summary.auc, (a.summary.auc, b.summary.auc) if blind else ()),
+        verdict=verdict(
+            control.summary.auc,
+            (a.summary.auc, b.summary.auc) if blind else (),
+            turns=not blind and turned.auc.high < 0.5 < contrast.interval.low,
+        ),
     )
 
 
@@ -134,13 +138,19 @@ def contrast_of(split: Split, a: Run, b: Run, corpus: str) -> metrics.PairedCont
     return metrics.paired_contrast(on_a.scores, on_b.scores, on_a.members)
 
 
-def verdict(control: Estimate, blind: Sequence[Estimate]) -> str:
+def verdict(control: Estimate, blind: Sequence[Estimate], *, turns: bool = False) -> str:
     """Whether what must be at chance is: the control for every attack, everything for the blind ones.
+
+    The same people are asked about everywhere, and what they are (a name, a face) may lean one way by chance on all
+    targets alike. The paired contrast is free of that: it compares each person with themselves.
 
     Args:
         control: AUC on the control target.
         blind: AUCs of a blind attack on the trained targets; empty for other attacks.
+        turns: the attack turns around with the labels of the other corpus, and the paired contrast finds the right one.
     """
+    if turns and not holds_chance(control):
+        return f"honest by the paired contrast; the control is off chance by {control.value - 0.5:+.3f}"
     problems = []
     if not holds_chance(control):
         problems.append("the control is not at chance")

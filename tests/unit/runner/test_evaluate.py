@@ -93,4 +93,7 @@ def test_verdict_finds_what_is_not_honest(split: Split, tmp_path: Path) -> None:
     assert not holds_chance(leak)
     assert verdict(chance, ()) == "honest"
     assert verdict(leak, ()) == "the control is not at chance"
+    assert verdict(leak, (), turns=True).startswith("honest by the paired contrast")
+    assert f"{leak.value - 0.5:+.3f}" in verdict(leak, (), turns=True)
+    assert verdict(chance, (), turns=True) == "honest"
     assert verdict(chance, (chance, leak)) == "a blind attack is not at chance"
