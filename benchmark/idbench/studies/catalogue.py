@@ -12,8 +12,8 @@ from idbench.errors import DataError, UnknownNameError
 from idbench.runner.registry import find_attack, params_dict
 from idbench.splits import Split
 from idbench.storage import check_writable, write_bytes
-from idbench.studies import idia_by_photos, idia_by_training_pictures, tuni_by_budget
-from idbench.studies.derived import Derived, fewer_people, more_photos
+from idbench.studies import idia_by_photos, idia_by_training_pictures, tuni_at_length, tuni_by_budget
+from idbench.studies.derived import Derived, fewer_people, more_photos, most_seen_people
 from idbench.studies.execution import Finished, Job, run_jobs
 from idbench.studies.idia import MOST_PHOTOS, idia_jobs
 from idbench.studies.setting import Setting
@@ -50,6 +50,10 @@ def _some_people(split: Split) -> Derived:
     return fewer_people(split, PEOPLE)
 
 
+def _most_seen(split: Split) -> Derived:
+    return most_seen_people(split, tuni_at_length.EACH)
+
+
 STUDIES: Mapping[str, Study] = MappingProxyType(
     {
         study.name: study
@@ -69,6 +73,14 @@ STUDIES: Mapping[str, Study] = MappingProxyType(
                 _thirty_photos,
                 idia_jobs,
                 idia_by_training_pictures.measure,
+            ),
+            Study(
+                "tuni-at-length",
+                "TUNI at length, on the people with the most training pictures",
+                "Li, Cheng, Jia, arXiv 2405.14517, sections 3 and 4",
+                _most_seen,
+                tuni_at_length.tuni_jobs,
+                tuni_at_length.measure,
             ),
             Study(
                 "tuni-by-budget",

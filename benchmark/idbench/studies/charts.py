@@ -141,6 +141,30 @@ def _by_budget(result: Result) -> Chart:
     return _figure(result, panels, legend, columns=2)
 
 
+def _at_length(result: Result) -> Chart:
+    from idbench.studies.tuni_at_length import OPTIMIZERS, RUNS, STEPS, series_name
+
+    names = _Names(result)
+    legend = [_Line(names.targets, _BLUE, ()), _Line(names.control, _GREY, (), dashed=True)]
+    panels = []
+    for statistic in ("auc", "tpr_10"):
+        for optimizer in OPTIMIZERS:
+            lines = [
+                replace(
+                    line,
+                    points=_select(
+                        result,
+                        series=series_name(CONTROL if line.dashed else TARGETS, optimizer),
+                        statistic=statistic,
+                    ),
+                )
+                for line in legend
+            ]
+            title = f"Gradient steps, {RUNS} optimizations of each name, {optimizer}"
+            panels.append(_panel(lines, _Axis("steps", title, tuple(map(str, STEPS))), statistic))
+    return _figure(result, panels, legend, columns=2)
+
+
 @dataclass(frozen=True, slots=True)
 class _Names:
     """How the legend calls the series."""
@@ -260,5 +284,6 @@ _INTERVALS = "95 % intervals over people; dotted: guessing."
 _DRAWN = {
     "idia-by-photos": _by_photos,
     "idia-by-training-pictures": _by_training_pictures,
+    "tuni-at-length": _at_length,
     "tuni-by-budget": _by_budget,
 }

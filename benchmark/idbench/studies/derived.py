@@ -96,9 +96,31 @@ def fewer_people(split: Split, count: int) -> Derived:
     if sum(identity.part == "test" for identity in split.identities) <= count:
         return Derived(split, split.manifest.name)
     name = f"{split.manifest.name}-{count}-people"
+    return _some(split, name, f"{count} people of its test part", lambda: _chosen(split, count))
+
+
+def most_seen_people(split: Split, each: int) -> Derived:
+    """Of the people of the test part with the most training pictures, at most `each` members of every corpus.
+
+    Where two corpora are each other's non-members, every one of them is a member once and a non-member once. Who is
+    taken follows from the opaque ids alone. A split with no more people in its test part is used as it is.
+
+    Args:
+        split: any split.
+        each: people to keep of each corpus.
+    """
+    kept = _most_seen(split, each)
+    if sum(identity.part == "test" for identity in split.identities) <= len(kept):
+        return Derived(split, split.manifest.name)
+    words = f"{len(kept)} people of its test part, those with the most training pictures"
+    return _some(split, f"{split.manifest.name}-{each}-most-seen", words, lambda: kept)
+
+
+def _some(split: Split, name: str, words: str, choose: Callable[[], list[str]]) -> Derived:
+    """The split with some of its people: ids from `choose`, called when the folder is written."""
 
     def write(folder: Path, progress: Progress) -> None:
-        kept = frozenset(_chosen(split, count))
+        kept = frozenset(choose())
         tables = {
             table: write_table(folder, table, _filtered(split, table, kept, progress)) for table in split.manifest.rows
         }
@@ -109,7 +131,7 @@ def fewer_people(split: Split, count: int) -> Derived:
                 "digests": {table: digest for table, (_, digest) in tables.items()},
             }
         )
-        _describe(folder, split, made, name, f"{made.title}; {count} people of its test part")
+        _describe(folder, split, made, name, f"{made.title}; {words}")
 
     return Derived(split, name, write)
 
@@ -146,6 +168,21 @@ def _chosen(split: Split, count: int) -> list[str]:
     queues = [sorted(cells[cell], key=_lot) for cell in sorted(cells)]
     in_turn = [queue[turn] for turn in range(max(map(len, queues))) for queue in queues if turn < len(queue)]
     return in_turn[:count]
+
+
+def _most_seen(split: Split, each: int) -> list[str]:
+    """Ids of the test part's members with the most training pictures, corpus by corpus."""
+    kept: list[str] = []
+    for corpus in split.corpora:
+        labels = split.labels(corpus)
+        seen = [
+            (int(labels.occurrences[i]), identity.id)
+            for i, identity in enumerate(split.identities)
+            if identity.part == "test" and labels.member[i] and identity.id not in kept
+        ]
+        seen.sort(key=lambda person: (-person[0], _lot(person[1])))
+        kept += [identity for _, identity in seen[:each]]
+    return kept
 
 
 def _lot(identity: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from idbench.api import Silent
 from idbench.splits import Split, lint, load_split
-from idbench.studies.derived import fewer_people, more_photos
+from idbench.studies.derived import fewer_people, more_photos, most_seen_people
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +60,16 @@ def test_fewer_people_are_taken_evenly(tiny: Split, small: Split) -> None:
         assert Counter(small.labels(corpus).occurrences.tolist()) == {0: 12, **dict.fromkeys((1, 2, 4, 8, 12, 16), 2)}
     assert small.candidate_names == tiny.candidate_names
     assert small.read_photo(small.identities[0].photos[0]) == tiny.read_photo(small.identities[0].photos[0])
+
+
+def test_the_most_seen_people_are_members_once_and_nonmembers_once(tiny: Split) -> None:
+    few = most_seen_people(tiny, 3).open(Silent())
+    assert few.manifest.name == "avatars-tiny-3-most-seen"
+    a, b = (few.labels(corpus) for corpus in few.corpora[:2])
+    assert sorted(a.occurrences.tolist()) == sorted(b.occurrences.tolist()) == [0, 0, 0, 16, 16, 16]
+    np.testing.assert_array_equal(a.member, ~b.member)
+    assert {identity.part for identity in few.identities} == {"test"}
+    assert most_seen_people(tiny, 1000).open(Silent()) is tiny
 
 
 def test_derived_splits_have_no_errors(deep: Split, small: Split) -> None:

@@ -15,17 +15,24 @@ from idbench.studies.charts import draw
 from idbench.studies.estimates import Value
 from idbench.studies.idia import few_numbers, photo_numbers
 from idbench.studies.table import Result, TargetUsed, Where, as_csv, write_tables
+from idbench.studies.tuni_at_length import OPTIMIZERS
 from idbench.studies.tuni_by_budget import budgets
 
 CONDITIONS = {
     "idia-by-photos": [Where("A and B", photos) for photos in (1, 3, 30)],
     "idia-by-training-pictures": [Where("A and B", k, label) for k in (1, 10, 30) for label in ("1", "5", "10-19")],
+    "tuni-at-length": [Where(f"A and B, {name}", runs=10, steps=16) for name in OPTIMIZERS],
     "tuni-by-budget": [Where("A and B", runs=runs, steps=steps) for runs, steps in budgets()],
 }
 
 
 def result_of(study: str) -> Result:
-    places = [replace(where, series=series) for where in CONDITIONS[study] for series in ("A and B", "control")]
+    both = "A and B"
+    places = [
+        replace(where, series=where.series.replace(both, series))
+        for where in CONDITIONS[study]
+        for series in (both, "control")
+    ]
     points = [
         where.point(statistic, Value(0.25 + i / 100, 0.2, 0.6, "made up"))
         for i, where in enumerate(places)
