@@ -15,15 +15,29 @@ METHODS = sorted(
     entry.name for entry in entry_points(group="idbench.attacks") if entry.value.startswith("idbench_methods.")
 )
 TRACKS = {
+    "aea": Track.BLACK_BOX,
+    "batchnorm": Track.WHITE_BOX,
+    "binding": Track.TEXT_ONLY,
+    "binding-similarity": Track.TEXT_ONLY,
     "blind-names": Track.BLIND,
     "blind-photos": Track.BLIND,
     "cosine": Track.BLACK_BOX,
+    "deja-vu": Track.BLACK_BOX,
+    "gradient": Track.BLACK_BOX,
     "idia": Track.BLACK_BOX,
     "lira": Track.SHADOW,
+    "mint": Track.WHITE_BOX,
+    "prmid": Track.BLACK_BOX,
+    "ramia": Track.BLACK_BOX,
+    "ramia-shadow": Track.SHADOW,
     "random": Track.BLIND,
     "rmia": Track.SHADOW,
     "shadow-classifier": Track.SHADOW,
+    "stack": Track.BLACK_BOX,
+    "text-statistic": Track.TEXT_ONLY,
     "tuni": Track.TEXT_ONLY,
+    "umid": Track.TEXT_ONLY,
+    "wsa": Track.BLACK_BOX,
 }
 
 

@@ -16,11 +16,13 @@ from idbench import metrics
 from idbench.api import AccessViolation, AuxiliaryPerson, Case, Context, MethodError, Pair, Photo
 from idbench_methods.attacks.lira import Lira, LiraParams
 from idbench_methods.attacks.lira.ratio import believed, offline_scores, online_scores
+from idbench_methods.attacks.ramia.shadows import RamiaShadow, RamiaShadowParams
 from idbench_methods.attacks.rmia import Rmia
 from idbench_methods.attacks.rmia.ratio import dominated, log_ratio
 from idbench_methods.attacks.shadow_classifier import ShadowClassifier
+from idbench_methods.shadows import LOG_PROBABILITY, ShadowParams, gather
 from idbench_methods.shadows.measuring import FEATURES, LOG_ODDS, measure, standing
-from idbench_methods.shadows.people import balanced_halves, meet, population
+from idbench_methods.shadows.people import Person, balanced_halves, meet, population
 
 K = 8
 
@@ -325,6 +327,35 @@ def test_auxiliary_people_are_needed_and_must_be_declared(world: tuple[World, li
         Lira().score(target, cases, replace(context, auxiliary=context.auxiliary_people[:2]))  # type: ignore[arg-type]
     with pytest.raises(AccessViolation, match="auxiliary people that its card does not declare"):
         Lira().score(target, cases, replace(context, auxiliary=None))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("base", ["rmia", "lira"])
+def test_ramia_trims_the_scores_of_single_photos(base: Any, world: tuple[World, list[Case], Context]) -> None:
+    target, cases, context = world
+    templates = ("{}", "a photo of {}")
+    params = RamiaShadowParams(base=base, templates=templates)
+    scores = RamiaShadow(params).score(target, cases, context).checked(len(cases))  # type: ignore[arg-type]
+    samples = [Person(case.name, (), (photo,)) for case in cases for photo in case.photos]
+    columns = []
+    for template in templates:
+        shadow_params = ShadowParams(shadows=4, templates=(template,))
+        e = gather(target, samples, context, shadow_params, online=False)  # type: ignore[arg-type]
+        if base == "lira":
+            e = e.standardized()
+            shadows, own = e.shadows[:, :, LOG_ODDS], e.target[:, LOG_ODDS]
+            columns.append((own - shadows.mean(axis=0)) / np.sqrt(shadows.var(axis=0, ddof=1).mean()))
+            continue
+        # Whoever is in no model has a ratio of one: only the same arithmetic breaks such ties in the same way.
+        probability = e.shadows[:, :, LOG_PROBABILITY]
+        others = np.where(e.population_inside, np.nan, e.population_shadows[:, :, LOG_PROBABILITY])
+        own = log_ratio(e.target[:, LOG_PROBABILITY], probability, e.inside, 1.0)
+        rest = log_ratio(e.population_target[:, LOG_PROBABILITY], others, np.zeros_like(e.population_inside), 1.0)
+        columns.append(dominated(own, rest, 1.0))
+    for i, value in enumerate(scores.values):
+        own = np.concatenate([column[4 * i : 4 * i + 4] for column in columns])
+        assert value == pytest.approx(own[own >= np.quantile(own, 0.4) - 1e-9].mean(), rel=1e-6, abs=1e-9)
+    members = np.arange(len(cases)) % 2 == 0
+    assert metrics.auc(scores.values, members) > 0.95
 
 
 def test_odd_numbers_of_shadows_are_refused() -> None:
