@@ -156,10 +156,10 @@ class Board:
         return sorted((int(v) for v in found), reverse=True)
 
     def targets(self, split: str, version: int) -> list[str]:
-        """Labels of the targets: single ones, then those pooled, controls last."""
+        """Labels of the targets: those pooled first, then single ones, controls last."""
         rows = self._of(split, version)
         order = rows.groupby("target_label")[["control", "pooled"]].max().astype("int64").reset_index()
-        order = order.assign(pooled=order["pooled"] > 0).sort_values(["control", "pooled", "target_label"])
+        order = order.assign(single=order["pooled"] == 0).sort_values(["control", "single", "target_label"])
         return [str(label) for label in order["target_label"]]
 
     def singles(self, split: str, version: int) -> list[str]:
@@ -338,7 +338,7 @@ class Board:
         return tuple(SamplePhoto(data, caption) for data, caption in zip(table["data"], table["caption"], strict=True))
 
     def default_view(self) -> View | None:
-        """The first split's newest version, its first target; None if the board is empty."""
+        """The first split's newest version, all its targets together if they are pooled; None if the board is empty."""
         if self.entries.empty:
             return None
         counts = self.entries["split"].value_counts()

@@ -37,6 +37,8 @@ def _info(attack: MethodRef) -> MethodInfo | None:
         title=card.title,
         summary=card.summary,
         paper=card.paper,
+        authors=card.authors,
+        year=card.year,
         url=card.url,
         choices=tuple(Choice(each.what, each.chosen, each.why) for each in card.choices),
         parameters=tuple(

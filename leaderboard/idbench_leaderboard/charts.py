@@ -7,20 +7,15 @@ from typing import Any, Final, TypeAlias
 import altair as alt
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
+from idbench.figures import BLUE, GREEN, GREY, MEMBER, NONMEMBER, ORANGE, PURPLE
 from idbench_leaderboard import measure
 from idbench_leaderboard.words import STATISTICS, TRACKS
 
 Chart: TypeAlias = alt.Chart | alt.LayerChart | alt.FacetChart
 
-# Okabe and Ito's colours: told apart by colour-blind readers, and legible on white and on black.
-COLOURS: Final = {
-    "text-only": "#2E86D0",
-    "black-box": "#E69F00",
-    "white-box": "#009E73",
-    "shadow": "#CC79A7",
-    "blind": "#8A8A8A",
-}
+COLOURS: Final = {"text-only": BLUE, "black-box": ORANGE, "white-box": GREEN, "shadow": PURPLE, "blind": GREY}
 SHAPES: Final = {
     "text-only": "circle",
     "black-box": "square",
@@ -28,10 +23,11 @@ SHAPES: Final = {
     "shadow": "triangle-up",
     "blind": "cross",
 }
-MEMBER, NONMEMBER = "#D55E00", "#56B4E9"
-SERIES: Final = ["#2E86D0", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#8A8A8A", "#B0A800"]
+SERIES: Final = (BLUE, ORANGE, GREEN, PURPLE, "#8E5BC0", "#B0A800", "#9A6332", "#17A2A2", "#7A7F87", "#C23B8B")
+"""Colours of methods; none is a colour of members or non-members."""
+MOST_SERIES: Final = len(SERIES)
+"""Methods that one chart can show apart from each other."""
 _LEGEND: Final = alt.Legend(orient="top", columns=2, labelLimit=220, symbolOpacity=1)
-_GREY: Final = "#8A8A8A"
 _ROW: Final = 26
 # Heights are those of the plot itself; the width is the page's.
 _FIT: Final = alt.AutoSizeParams(type="fit-x", contains="padding")
@@ -88,16 +84,18 @@ def whiskers(rows: pd.DataFrame, statistic: str) -> Chart:
     chance = 0.5 if statistic == "auc" else {"tpr_10": 0.1, "tpr_1": 0.01, "tpr_01": 0.001}[statistic]
     guessing = alt.X("x:Q", title=STATISTICS[statistic], axis=axis, scale=scale)
     return alt.layer(
-        alt.Chart(pd.DataFrame({"x": [chance]})).mark_rule(strokeDash=[4, 4], color=_GREY).encode(x=guessing),
+        alt.Chart(pd.DataFrame({"x": [chance]})).mark_rule(strokeDash=[4, 4], color=GREY).encode(x=guessing),
         base.mark_rule(strokeWidth=2).encode(x=ends, x2=f"{high}:Q", color=channels["color"], tooltip=tooltip),
         base.mark_point(filled=True, size=90, opacity=1).encode(x=x, **channels, tooltip=tooltip),
     ).properties(height=max(90, _ROW * len(order)), width="container", autosize=_FIT)
 
 
 def cost(rows: pd.DataFrame, x: str, title: str) -> Chart:
-    """AUC with its interval against a cost, on a log axis that has room for zero."""
-    data = rows[["label", "track", "auc", "auc_low", "auc_high", x]].dropna()
+    """AUC with its interval against a cost, on a log axis that has room for zero; each point bears its name."""
+    data = rows[["label", "track", "auc", "auc_low", "auc_high", x]].dropna().reset_index(drop=True)
     ticks = _powers(float(data[x].max()) if len(data) else 1.0)
+    low, high = _cost_domain(data)
+    data = data.assign(**_names_of_points(data, x, ticks[-1], (high - low) / _COST_HEIGHT))
     scale = alt.Scale(type="symlog", constant=1, domain=[0, ticks[-1]], nice=False)
     axis = alt.Axis(values=ticks, labelExpr=_SHORT, labelOverlap=True, grid=False)
     xx = alt.X(f"{x}:Q", title=title, scale=scale, axis=axis)
@@ -108,12 +106,65 @@ def cost(rows: pd.DataFrame, x: str, title: str) -> Chart:
     ]
     base = alt.Chart(data).encode(x=xx, tooltip=tooltip)
     channels = _track_channels(rows)
-    y = alt.Y("auc:Q", title="AUC", scale=alt.Scale(zero=False))
+    yy = alt.Scale(domain=[low, high], nice=False, zero=False)
+    y, ends, at = (alt.Y(f"{name}:Q", title="AUC", scale=yy) for name in ("auc", "auc_low", "name_at"))
+    named = [
+        alt.Chart(data[data["name_left"] == left])
+        .mark_text(align="right" if left else "left", dx=-9 if left else 9, fontSize=11, limit=130)
+        .encode(x=xx, y=at, text="label:N", tooltip=tooltip)
+        for left in (True, False)
+    ]
     return alt.layer(
-        alt.Chart(pd.DataFrame({"y": [0.5]})).mark_rule(strokeDash=[4, 4], color=_GREY).encode(y="y:Q"),
-        base.mark_rule().encode(y=alt.Y("auc_low:Q", title="AUC"), y2="auc_high:Q", color=channels["color"]),
+        alt.Chart(pd.DataFrame({"y": [0.5]})).mark_rule(strokeDash=[4, 4], color=GREY).encode(y=alt.Y("y:Q", scale=yy)),
+        base.mark_rule().encode(y=ends, y2="auc_high:Q", color=channels["color"]),
         base.mark_point(filled=True, size=90, opacity=1).encode(y=y, **channels),
-    ).properties(height=320, width="container", autosize=_FIT)
+        *named,
+    ).properties(height=_COST_HEIGHT, width="container", autosize=_FIT)
+
+
+_COST_HEIGHT: Final = 340
+_NAME_HEIGHT: Final = 13  # pixels from one name to the next
+
+
+def _cost_domain(data: pd.DataFrame) -> tuple[float, float]:
+    """Room for every interval and for guessing, and a little more for the names."""
+    low, high = (float(data["auc_low"].min()), float(data["auc_high"].max())) if len(data) else (0.5, 1.0)
+    return min(low, 0.5) - 0.04, max(high, 0.5) + 0.04
+
+
+def _names_of_points(data: pd.DataFrame, x: str, end: float, unit: float) -> dict[str, Any]:
+    """On which side of its point each name stands, and how high, so that no two names of a side cover each other.
+
+    Args:
+        data: the points.
+        x: column of their cost.
+        end: of the axis.
+        unit: AUC per pixel.
+    """
+    place = np.log1p(data[x].to_numpy(np.float64)) / np.log1p(end)
+    left = place > 0.5
+    at = data["auc"].to_numpy(np.float64).copy()
+    for side in (left, ~left):
+        chosen = np.flatnonzero(side)
+        chosen = chosen[np.argsort(at[chosen])]
+        if chosen.size:
+            at[chosen] = _apart(at[chosen], _NAME_HEIGHT * unit)
+    return {"name_left": left, "name_at": at}
+
+
+def _apart(values: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
+    """Rising values moved as little as this takes to be at least `gap` apart: clusters spread around their middle."""
+    groups: list[list[float]] = []
+    for value in values.tolist():
+        groups.append([value])
+        while len(groups) > 1 and _start(groups[-1], gap) - _start(groups[-2], gap) < gap * len(groups[-2]):
+            last = groups.pop()
+            groups[-1] += last
+    return np.concatenate([_start(group, gap) + gap * np.arange(len(group)) for group in groups])
+
+
+def _start(group: list[float], gap: float) -> float:
+    return float(np.mean(group)) - gap * (len(group) - 1) / 2
 
 
 def _powers(top: float) -> list[float]:
@@ -146,7 +197,7 @@ def roc(frame: pd.DataFrame) -> Chart:
     left, floor = float(frame["fpr"].min()), float(frame["low"].min())
     # Fewer ticks than vega would draw: a log axis with every digit labelled is unreadable on a phone.
     x_axis, y_axis = (alt.Axis(values=_decades(start), format="~%", grid=True) for start in (left, floor))
-    x = alt.X("fpr:Q", title="False-positive rate (log)", scale=alt.Scale(type="log", domain=[left, 1]), axis=x_axis)
+    x = alt.X("fpr:Q", title="False-positive rate", scale=alt.Scale(type="log", domain=[left, 1]), axis=x_axis)
     y_scale = alt.Scale(type="log", domain=[floor, 1])
     colour = alt.Color("method:N", scale=scale, title=None, legend=_LEGEND)
     diagonal = pd.DataFrame({"fpr": [max(left, floor), 1.0], "tpr": [max(left, floor), 1.0]})
@@ -159,12 +210,12 @@ def roc(frame: pd.DataFrame) -> Chart:
         alt.Tooltip("low:Q", title="95 % from", format=".1%"),
         alt.Tooltip("high:Q", title="95 % to", format=".1%"),
     ]
-    y = alt.Y("tpr:Q", title="True-positive rate (log)", scale=y_scale, axis=y_axis)
-    line = alt.Chart(diagonal).mark_line(strokeDash=[4, 4], color=_GREY)
+    y = alt.Y("tpr:Q", title="True-positive rate", scale=y_scale, axis=y_axis)
+    line = alt.Chart(diagonal).mark_line(strokeDash=[4, 4], color=GREY)
     return alt.layer(
         line.encode(x=x, y=y),
         base.mark_area(interpolate="step-after").encode(
-            y=alt.Y("low:Q", title="True-positive rate (log)", scale=y_scale, axis=y_axis),
+            y=alt.Y("low:Q", title="True-positive rate", scale=y_scale, axis=y_axis),
             y2="high:Q",
             opacity=alt.condition(one, alt.value(0.18), alt.value(0.02)),
         ),
@@ -201,7 +252,7 @@ def by_count(frame: pd.DataFrame, title: str) -> Chart:
     base = alt.Chart(frame).encode(x=x, xOffset=offset, color=colour, tooltip=tooltip)
     return alt.layer(
         alt.Chart(pd.DataFrame({"y": [0.5]}))
-        .mark_rule(strokeDash=[4, 4], color=_GREY)
+        .mark_rule(strokeDash=[4, 4], color=GREY)
         .encode(y=alt.Y("y:Q", title="AUC", scale=scale)),
         base.mark_rule(strokeWidth=2).encode(y=alt.Y("low:Q", title="AUC", scale=scale), y2="high:Q"),
         base.mark_point(filled=True, size=80, opacity=1).encode(y=alt.Y("auc:Q", title="AUC", scale=scale)),
@@ -231,10 +282,10 @@ def histogram(frame: pd.DataFrame) -> Chart:
         .encode(
             x=alt.X("from:Q", bin="binned", title="Score: higher means more likely a member"),
             x2="to:Q",
-            y=alt.Y("share:Q", stack=None, title="Share of the people", axis=alt.Axis(format="%")),
+            y=alt.Y("share:Q", stack=None, title="Share of people", axis=alt.Axis(format="%")),
             color=colour,
             tooltip=[
-                alt.Tooltip("who:N", title="Who"),
+                alt.Tooltip("who:N", title="Class"),
                 alt.Tooltip("from:Q", title="Score from", format=".4~g"),
                 alt.Tooltip("to:Q", title="Score to", format=".4~g"),
                 alt.Tooltip("share:Q", title="Share", format=".1%"),
@@ -285,14 +336,14 @@ def controls(frame: pd.DataFrame) -> Chart:
     where = list(dict.fromkeys(frame["where"]))
     colour = alt.Color(
         "where:N",
-        scale=alt.Scale(domain=where, range=[COLOURS["text-only"], COLOURS["black-box"]]),
+        scale=alt.Scale(domain=where, range=[BLUE, GREY]),
         title=None,
         legend=alt.Legend(orient="top"),
     )
     y = alt.Y("label:N", sort=order, title=None, axis=_names())
     tooltip = [
         alt.Tooltip("label:N", title="Method"),
-        alt.Tooltip("where:N", title="Model"),
+        alt.Tooltip("where:N", title="Target"),
         alt.Tooltip("auc:Q", title="AUC", format=".3f"),
         alt.Tooltip("auc_low:Q", title="95 % from", format=".3f"),
         alt.Tooltip("auc_high:Q", title="95 % to", format=".3f"),
@@ -302,7 +353,7 @@ def controls(frame: pd.DataFrame) -> Chart:
     base = alt.Chart(frame).encode(y=y, yOffset=alt.YOffset("where:N", sort=where), color=colour, tooltip=tooltip)
     return alt.layer(
         alt.Chart(pd.DataFrame({"x": [0.5]}))
-        .mark_rule(strokeDash=[4, 4], color=_GREY)
+        .mark_rule(strokeDash=[4, 4], color=GREY)
         .encode(x=alt.X("x:Q", title="AUC", scale=scale, axis=axis)),
         base.mark_rule(strokeWidth=2).encode(
             x=alt.X("auc_low:Q", title="AUC", scale=scale, axis=axis), x2="auc_high:Q"
@@ -323,12 +374,13 @@ def scatter(frame: pd.DataFrame, a: str, b: str) -> Chart:
     scale = alt.Scale(domain=[0, 100])
     x = alt.X("a:Q", title=f"Percentile given by {a}", scale=scale, axis=axis)
     y = alt.Y("b:Q", title=f"Percentile given by {b}", scale=scale, axis=axis)
-    line = alt.Chart(pd.DataFrame({"a": [0, 100], "b": [0, 100]})).mark_line(strokeDash=[4, 4], color=_GREY)
+    line = alt.Chart(pd.DataFrame({"a": [0, 100], "b": [0, 100]})).mark_line(strokeDash=[4, 4], color=GREY)
     tooltip = [
-        alt.Tooltip("who:N", title="Who"),
+        alt.Tooltip("who:N", title="Class"),
         alt.Tooltip("occurrences:Q", title="Training pictures"),
-        alt.Tooltip("a:Q", title=a, format=".0f"),
-        alt.Tooltip("b:Q", title=b, format=".0f"),
+        # Not the bare name: a tooltip takes the title `image` for the address of a picture.
+        alt.Tooltip("a:Q", title=f"Percentile: {a}", format=".0f"),
+        alt.Tooltip("b:Q", title=f"Percentile: {b}", format=".0f"),
     ]
     points = alt.Chart(frame).mark_point(filled=True, size=28, opacity=0.6)
     return alt.layer(line.encode(x=x, y=y), points.encode(x=x, y=y, color=colour, tooltip=tooltip)).properties(

@@ -1,39 +1,29 @@
-"""What readers take away: CSV, JSON, LaTeX, BibTeX, and pictures of the charts."""
+"""What readers take away: CSV, JSON, LaTeX, BibTeX, and charts made ready for print."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
-from collections.abc import Sequence
-from typing import Any, Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import pandas as pd
 
-from idbench.errors import DataError
+from idbench import escaping
 from idbench_leaderboard import words
+from idbench_leaderboard.inputs import MethodInfo
 
 PICTURE_WIDTH: Final = 720
-_ESCAPES: Final = str.maketrans(
-    {
-        "\\": r"\textbackslash{}",
-        "&": r"\&",
-        "%": r"\%",
-        "$": r"\$",
-        "#": r"\#",
-        "_": r"\_",
-        "{": r"\{",
-        "}": r"\}",
-        "~": r"\textasciitilde{}",
-        "^": r"\textasciicircum{}",
-        "\u00a0": "~",
-    }
-)
 
 
 def csv(frame: pd.DataFrame) -> str:
-    """Comma-separated values with a header line."""
-    return frame.to_csv(index=False)
+    """Comma-separated values with a header line; no text is a formula to a spreadsheet."""
+    texts = frame.select_dtypes(["object", "string"]).columns
+    safe = frame.assign(**{str(name): frame[name].map(_cell) for name in texts})
+    return safe.rename(columns=escaping.csv_cell).to_csv(index=False)
+
+
+def _cell(value: object) -> object:
+    return escaping.csv_cell(value) if isinstance(value, str) else value
 
 
 def as_json(frame: pd.DataFrame) -> str:
@@ -47,7 +37,7 @@ def latex(rows: pd.DataFrame, caption: str) -> str:
         "% needs \\usepackage{booktabs}",
         "\\begin{table}",
         "  \\centering",
-        f"  \\caption{{{escaped(caption)}}}",
+        f"  \\caption{{{escaping.latex(caption)}}}",
         "  \\begin{tabular}{rlllll}",
         "    \\toprule",
         "    Rank & Method & Track & AUC [95\\,\\%] & TPR at 1\\,\\% FPR & Over blind \\\\",
@@ -66,51 +56,43 @@ def _latex_row(row: pd.Series[Any]) -> str:
     over = words.signed(row["blind_difference"]).replace("−", "-")
     cells = [row["label"], row["track"], words.span(row["auc"], row["auc_low"], row["auc_high"]), found]
     over = "--" if over == "–" else f"${over}$"
-    return " & ".join([ranked, *(escaped(str(cell)).replace("–", "--") for cell in cells), over])
+    return " & ".join([ranked, *(escaping.latex(cell).replace("–", "--") for cell in cells), over])
 
 
-def escaped(text: str) -> str:
-    """Text with LaTeX's special characters made harmless."""
-    return text.translate(_ESCAPES)
-
-
-def bibtex(title: str, manifest: dict[str, Any], papers: Sequence[tuple[str, str, str]]) -> str:
-    """An entry for the board, pinned by the hash of its inputs, and one for each method's paper.
+def bibtex(title: str, manifest: dict[str, Any], methods: Sequence[MethodInfo]) -> str:
+    """An entry for the board, pinned by the hash of its inputs, and one for each method that has a paper.
 
     Args:
         title: what the board shows.
         manifest: of the built board.
-        papers: (method, reference, address) of each method that has a paper.
+        methods: what their cards say.
     """
-    board = [
-        "@misc{idbench-board,",
-        "  author = {{The idbench authors}},",
-        f"  title = {{{escaped(title)}}},",
-        f"  note = {{idbench {manifest['idbench']}, board {manifest['inputs_sha256'][:16]}}},",
-        "}",
+    version, board = escaping.latex(manifest["idbench"]), escaping.latex(manifest["inputs_sha256"][:16])
+    entries = [
+        _entry(
+            "idbench-board",
+            {
+                "author": "{The idbench authors}",
+                "title": escaping.latex(title),
+                "note": f"idbench {version}, board {board}",
+            },
+        )
     ]
-    entries = ["\n".join(board)]
-    for method, reference, address in papers:
-        lines = [f"@misc{{{method},", f"  note = {{{escaped(reference)}}},"]
-        lines += [f"  howpublished = {{\\url{{{address}}}}},"] if address else []
-        entries.append("\n".join([*lines, "}"]))
+    for method in methods:
+        address = escaping.web_address(method.url)
+        fields = {
+            "author": f"{{{escaping.latex(method.authors)}}}" if method.authors else "",
+            "year": str(method.year or ""),
+            "note": escaping.latex(method.paper or ""),
+            "howpublished": f"\\url{{{address}}}" if address else "",
+        }
+        entries.append(_entry(escaping.bibtex_key(method.name), fields))
     return "\n\n".join(entries) + "\n"
 
 
-def picture(spec: dict[str, Any], kind: Literal["png", "svg"]) -> bytes:
-    """A chart as a picture, drawn on white.
-
-    A process of its own draws it: the drawing engine holds more memory than the whole app, and gives none back.
-
-    Raises:
-        DataError: the chart cannot be drawn.
-    """
-    command = [sys.executable, "-m", "idbench_leaderboard.draw", kind]
-    done = subprocess.run(command, input=json.dumps(spec).encode(), capture_output=True, check=False)  # noqa: S603
-    if done.returncode or not done.stdout:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no picture came back"]
-        raise DataError(f"The chart cannot be drawn: {last[0]}.", hint="Use the other format, or the numbers as CSV.")
-    return done.stdout
+def _entry(key: str, fields: Mapping[str, str]) -> str:
+    lines = [f"  {name} = {{{value}}}," for name, value in fields.items() if value]
+    return "\n".join([f"@misc{{{key},", *lines, "}"])
 
 
 def for_print(spec: dict[str, Any]) -> dict[str, Any]:

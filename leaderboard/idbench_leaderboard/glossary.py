@@ -15,19 +15,20 @@ WORDS: Final[Mapping[str, str]] = {
     "Corpus": "One training set. Membership is a fact about a person and a corpus.",
     "Split": "A versioned set of people with photos, names and membership labels. Versions are never mixed.",
     "Member": "A person whose pictures were in the corpus; a non-member's were not.",
-    "Target": "The trained model under audit; it names the corpus that it was trained on.",
-    "Control target": "A model trained on the background alone, without any of these people. An honest attack is at"
+    "Target": "The trained model under attack; it names the corpus that it was trained on.",
+    "Control target": "A model trained on the background alone, without any of these people. Every attack should be at"
     " chance on it.",
     "Attack": "A method that gives each person a score; higher means more likely a member.",
-    "Blind attack": "An attack that never asks the model anything: what it finds lies in the data, not in the model.",
+    "Blind attack": "An attack that never queries the model: what it finds lies in the data, not in the model.",
     "Defense": "A method that turns a target into another one that gives less away.",
     "Track": "What an attack asks and knows decides whom it competes with.",
-    "ROC": "For each share of wrongly accused non-members (FPR), the share of members found (TPR).",
+    "ROC": "The true-positive rate (share of members identified) at each false-positive rate (share of non-members"
+    " called members).",
     "AUC": "Area under the ROC: the chance that a random member scores above a random non-member.",
-    "TPR at 1 % FPR": "The share of members found while one non-member in a hundred is wrongly accused.",
+    "TPR at 1 % FPR": "The share of members identified at a threshold that calls one non-member in a hundred a member.",
     "Not estimable": "With too few non-members a low false-positive rate cannot be measured; then no number is shown.",
     "95 % interval": "Of a hundred such intervals about 95 hold the true value.",
-    "Rank interval": "The places that the data allow. Methods that cannot be told apart share a rank.",
+    "Rank interval": "The ranks that the data allow. Methods that do not differ significantly share a rank.",
     "Holm": "A correction that keeps the chance of a single false claim at 5 % however many comparisons are made.",
 }
 _SECTIONS: Final = re.compile(r"^(Args|Returns|Raises|Source|Example|Attributes):", re.MULTILINE)

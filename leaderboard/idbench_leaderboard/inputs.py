@@ -25,7 +25,7 @@ class SamplePhoto:
 
 @dataclass(frozen=True, slots=True)
 class SplitCard:
-    """What a split says of itself."""
+    """What a split says of itself; `card` is its data card in Markdown."""
 
     name: str
     version: int
@@ -36,6 +36,7 @@ class SplitCard:
     fictional: bool = False
     checks: tuple[Check, ...] = ()
     samples: tuple[SamplePhoto, ...] = ()
+    card: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,8 @@ class MethodInfo:
     title: str
     summary: str = ""
     paper: str | None = None
+    authors: str = ""
+    year: int | None = None
     url: str | None = None
     choices: tuple[Choice, ...] = ()
     parameters: tuple[Parameter, ...] = ()

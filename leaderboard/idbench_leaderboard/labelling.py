@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from idbench.escaping import line
 from idbench_leaderboard.inputs import MethodInfo
 
 _PRESET: Final = "preset "
@@ -78,11 +79,11 @@ def _short_value(value: object) -> str:
 def _labels_of(entries: pd.DataFrame) -> list[str]:
     board = entries[["split", "split_version", "target", "target_sha256", "corpus"]].astype(str).agg("|".join, axis=1)
     labels = [
-        f"{method} ({variant})" if variant else method
+        line(f"{method} ({variant})" if variant else method)
         for method, variant in zip(entries["method"], entries["variant"], strict=True)
     ]
     found = entries.assign(board=board, label=labels)
-    found["label"] += [f" + {defense}" if defense else "" for defense in found["defense"]]
+    found["label"] += [f" + {line(defense)}" if defense else "" for defense in found["defense"]]
     for column, name in _TELLING.items():
         group = found.groupby(["board", "label"], sort=False)
         differs = group[column].transform("nunique") > 1
@@ -96,7 +97,7 @@ def _labels_of(entries: pd.DataFrame) -> list[str]:
 
 
 _TELLING: Final[Mapping[str, Callable[[Any], str]]] = {
-    "method_version": lambda value: f" v{value}",
+    "method_version": lambda value: f" v{line(value)}",
     "verified": lambda value: "" if value else " (self-reported)",
     "code_sha256": lambda value: f" code {value[:6]}",
     "engine": lambda value: f" engine {value}",
@@ -107,7 +108,8 @@ _TELLING: Final[Mapping[str, Callable[[Any], str]]] = {
 def _command(row: Any, target: str) -> str:
     """The command that repeats the row on a target, or on several by commas."""
     if row.defense:
-        note = f"# repeats the attack without the defense {row.defense}: `bench run` has no option for defenses"
+        # On one line: what follows a line break would be a command.
+        note = f"# repeats the attack without the defense {line(row.defense)}: `bench run` has no option for defenses"
         return f"{note}\n{_attack_command(row, target)}"
     return _attack_command(row, target)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -11,30 +12,37 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from idbench.metrics import NotEstimable, ranks
+from idbench.metrics import NotEstimable, minimum_detectable_auc, minimum_detectable_difference, ranks
 from idbench_leaderboard import words
 from idbench_leaderboard.board import BLIND, Board, Pair, View
+from idbench_leaderboard.inputs import MethodInfo
 from idbench_leaderboard.words import STATISTICS
 
 
-def board(rows: pd.DataFrame) -> pd.DataFrame:
-    """The board, one row per method: numbers to sort by, and beside each its interval or why there is none."""
-    shown = {
+def board(rows: pd.DataFrame, authors: Mapping[str, str]) -> pd.DataFrame:
+    """The board, one row per method: `words.FIRST_COLUMNS`, then what else there is.
+
+    Args:
+        rows: of `Board.rows`.
+        authors: of each method that has a card; `authors_of` makes it.
+    """
+    shown: dict[str, Any] = {
         "Rank": rows["rank"],
-        "Places": [words.places(low, high) for low, high in zip(rows["rank_low"], rows["rank_high"], strict=True)],
         "Method": rows["label"],
-        "AUC": rows["auc"],
-        "AUC 95 %": words.intervals(rows["auc_low"], rows["auc_high"]),
-    }
-    for name in ("tpr_10", "tpr_1"):
-        shown |= _rate(rows, name)
-    shown |= {
+        "AUC [95 % CI]": _spans(rows, "auc", "auc_low", "auc_high"),
+        **_rate(rows, "tpr_10"),
+        **_rate(rows, "tpr_1"),
+        "Track": rows["track"],
+        "Date": rows["created"].str[:10],
+        "Authors": [
+            authors.get(method, distribution)
+            for method, distribution in zip(rows["method"], rows["distribution"], strict=True)
+        ],
+        "Rank interval": [words.places(*ends) for ends in zip(rows["rank_low"], rows["rank_high"], strict=True)],
         "Over blind": rows["blind_difference"],
         "p, Holm": [words.p_value(p) for p in rows["blind_p"]],
-        "On control": rows["control_auc"],
-        "Control 95 %": words.intervals(rows["control_low"], rows["control_high"]),
+        "AUC on control [95 % CI]": _spans(rows, "control_auc", "control_low", "control_high"),
         **_rate(rows, "tpr_01"),
-        "Track": rows["track"],
         "Queries": rows["queries"].round().astype("int64"),
         "Seconds": rows["seconds"],
         "Steps": rows["training_steps"].round().astype("int64"),
@@ -47,16 +55,34 @@ def board(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(shown)
 
 
+def _spans(rows: pd.DataFrame, *columns: str) -> list[str]:
+    return [words.span(*values) for values in zip(*(rows[name] for name in columns), strict=True)]
+
+
 def _rate(rows: pd.DataFrame, name: str) -> dict[str, Any]:
-    title = STATISTICS[name]
-    ends = zip(rows[f"{name}_low"], rows[f"{name}_high"], rows[f"{name}_reason"], strict=True)
+    """A rate with its interval, or why there is none; the blank before a single digit makes texts sort as numbers."""
+    values = zip(rows[name], rows[f"{name}_low"], rows[f"{name}_high"], rows[f"{name}_reason"], strict=True)
     return {
-        title: 100 * rows[name],
-        title.replace("TPR at ", "").replace(" FPR", ": 95 %"): [
-            f"not estimable: {reason}" if reason else f"{100 * low:.1f} – {100 * high:.1f} %"
-            for low, high, reason in ends
-        ],
+        f"{STATISTICS[name]} [95 % CI]": [
+            f"not estimable: {reason}" if reason else " " * _digits_short(value) + words.percent_span(value, low, high)
+            for value, low, high, reason in values
+        ]
     }
+
+
+def _digits_short(value: float) -> int:
+    """How many digits a percentage has less than 100 %."""
+    return 0 if words.missing(value) else 2 - (100 * value >= 9.95) - (100 * value >= 99.95)
+
+
+def authors_of(board_: Board, rows: pd.DataFrame) -> dict[str, str]:
+    """Who published each method of some rows that has a card, with the year."""
+    named = {}
+    for _, row in rows.iterrows():
+        info = board_.method_info(row)
+        if info and info.authors:
+            named[str(row["method"])] = f"{info.authors} {info.year}" if info.year else info.authors
+    return named
 
 
 def statistic(rows: pd.DataFrame, name: str) -> pd.DataFrame:
@@ -79,23 +105,22 @@ def pairs(found: list[Pair]) -> pd.DataFrame:
             ],
             "p": [words.p_value(pair.found.p) for pair in found],
             "p, Holm": [words.p_value(pair.p_holm) for pair in found],
-            "Who wins": [winner(pair) for pair in found],
+            "Higher AUC": [winner(pair) for pair in found],
         }
     )
 
 
 def winner(pair: Pair) -> str:
-    """Who is better, or that the data cannot tell."""
+    """Which has the higher AUC, or that the difference is not significant."""
     if pair.p_holm >= 0.05:
-        return "cannot be told apart"
+        return "not significant"
     return pair.a if pair.found.difference > 0 else pair.b
 
 
-def papers(board_: Board, rows: pd.DataFrame) -> list[tuple[str, str, str]]:
-    """(method, reference, address) of the methods shown that have a paper."""
+def papers(board_: Board, rows: pd.DataFrame) -> list[MethodInfo]:
+    """The cards of the methods shown that have a paper."""
     infos = [board_.method_info(row) for _, row in rows.iterrows()]
-    found = [(info.name, info.paper, info.url or "") for info in infos if info and info.paper]
-    return list(dict.fromkeys(found))
+    return list({info.name: info for info in infos if info and info.paper}.values())
 
 
 def facts(row: pd.Series[Any]) -> dict[str, str]:
@@ -123,6 +148,50 @@ def facts(row: pd.Series[Any]) -> dict[str, str]:
         ("Card", "in the record" if row["has_card"] else words.NO_CARD),
     ]
     return {name: str(value) for name, value in pairs_}
+
+
+def reason(rows: pd.DataFrame, name: str) -> str:
+    """Why a rate cannot be estimated for some rows, as their records say."""
+    reasons = rows[f"{name}_reason"].dropna() if f"{name}_reason" in rows else rows["label"].iloc[:0]
+    told = [text for text in reasons if text]
+    return told[0] if told else "there is no value in the records"
+
+
+def split_facts(board_: Board, name: str, version: int) -> dict[str, str]:
+    """The data card of a split in figures: license, content, people, and what differences they can show.
+
+    Args:
+        board_: that holds results of it.
+        name: of the split.
+        version: of the split.
+    """
+    card = board_.split_card(name, version)
+    known: dict[str, object] = next(
+        (s for s in board_.manifest["splits"] if (s["name"], s["version"]) == (name, version)), {}
+    )
+    facts = {
+        "Name and version": f"{name} v{version}",
+        "License": (card.license if card else "") or "unknown",
+        "Content, SHA-256": str(known.get("digest", "unknown")),
+        "Labels": "public" if known.get("public") else "not public: the board shows sums only",
+        "Retracted people": str(known.get("retracted", 0)),
+    }
+    facts |= {f"Corpus {corpus}": title for corpus, title in (card.corpora if card else {}).items()}
+    return facts | _power(board_, name, version)
+
+
+def _power(board_: Board, name: str, version: int) -> dict[str, str]:
+    rows = board_.entries
+    rows = rows[(rows["split"] == name) & (rows["split_version"] == version)]
+    members, others = int(rows["n_members"].max()), int(rows["n_nonmembers"].max())
+    least = minimum_detectable_auc(members, others)
+    between = minimum_detectable_difference(members, others)
+    return {
+        "People under test": f"{members:,} members and {others:,} non-members",
+        "Lowest false-positive rate": f"{100 / others:.2g} %, one non-member",
+        "Power: smallest AUC found": f"{least:.3f}, with a probability of 80 % at the 5 % level",
+        "Power: smallest difference found": f"{between:.3f} between methods of AUC 0.8 with a correlation of 0.5",
+    }
 
 
 def by_pictures(board_: Board, entries: dict[str, str]) -> pd.DataFrame:
@@ -207,7 +276,7 @@ def _percentiles(ranks: NDArray[np.float64], reference: NDArray[np.bool_]) -> ND
 
 
 def wins(frame: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
-    """Who places people better, by training pictures: members should be high, non-members low."""
+    """Which of two methods ranks people better, by training pictures: members should be high, non-members low."""
     result = []
     for (who, occurrences), group in frame.groupby(["who", "occurrences"], sort=True):
         sign = 1 if who == "members" else -1
@@ -219,7 +288,7 @@ def wins(frame: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
                 "People": len(group),
                 f"{a} better": int((gap > 0).sum()),
                 f"{b} better": int((gap < 0).sum()),
-                "Level": int((gap == 0).sum()),
+                "Equal": int((gap == 0).sum()),
             }
         )
     return pd.DataFrame(result)
@@ -317,9 +386,9 @@ _MOST_ROWS: Final = 60
 
 
 def rate_places(board_: Board, view: View, picked: pd.DataFrame) -> pd.DataFrame:
-    """TPR at low false-positive rates as on the board, with the places that the joint bootstrap allows.
+    """TPR at low false-positive rates as on the board, with rank intervals from a joint bootstrap.
 
-    Places are not given where labels are not public: the bootstrap needs the ranks of single people.
+    There are none where labels are not public: the bootstrap needs the ranks of single people.
 
     Args:
         board_: that the rows belong to.
@@ -360,17 +429,17 @@ def _repeated(rows: NDArray[np.float64], wanted: int) -> NDArray[np.float64]:
 
 
 def _rates_shown(picked: pd.DataFrame, places: dict[tuple[str, str], str] | None) -> pd.DataFrame:
-    """The rates of the rows, best first at each false-positive rate; a column of places if there are any to give."""
+    """The rates of the rows, best first at each false-positive rate; a column of rank intervals if there are any."""
     result = []
     for name, fpr in _RATES.items():
         at = f"{100 * fpr:g} % FPR"
         reasons = picked[f"{name}_reason"]
         if picked[name].isna().all():
             told = {"At": at, "Method": "all", "TPR": f"not estimable: {reasons.iloc[0]}"}
-            result.append(told if places is None else {**told, "Place": "–"})
+            result.append(told if places is None else {**told, "Rank interval": "–"})
             continue
         for _, row in picked.sort_values(name, ascending=False, kind="stable").iterrows():
             shown = words.percent_span(row[name], row[f"{name}_low"], row[f"{name}_high"])
             told = {"At": at, "Method": str(row["label"]), "TPR": shown}
-            result.append(told if places is None else {**told, "Place": places[name, row["label"]]})
+            result.append(told if places is None else {**told, "Rank interval": places[name, row["label"]]})
     return pd.DataFrame(result)

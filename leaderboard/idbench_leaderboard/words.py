@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
+from idbench.escaping import Prose, Strong
 from idbench.metrics import Interval
 
 if TYPE_CHECKING:
@@ -15,12 +16,27 @@ if TYPE_CHECKING:
 
 PERCENT: Final = "\u00a0%"  # a sign that does not go to the next line alone
 QUESTION: Final = "Can these methods tell who was in the training data?"
+WHAT: Final = (
+    "idbench compares methods of identity inference: given a person's name or photos, each decides whether that person "
+    "was in the training data of a CLIP model. The models that come with it are tiny, and the people of the split "
+    "avatars are drawn by a program; results on real faces come from splits that their owners build."
+)
+SUBMIT: Final[tuple[tuple[str, str], ...]] = (
+    ("Write a method as a plug-in, and check it.", "bench method new my-attack && bench method check my-attack"),
+    ("Run it on every target, with three seeds.", "bench run --method my-attack --target all --seeds 3"),
+    ("See it on a board of your own.", "bench leaderboard build results --out board && bench leaderboard serve board"),
+    (
+        "Propose the folders of its records for leaderboard/reference, with the method's code. A record holds opaque "
+        "ids and scores; the board computes every number from them.",
+        "",
+    ),
+)
 TRACKS: Final[Mapping[str, str]] = {
     "text-only": "Text-only: never sees a photo of the person",
     "black-box": "Black-box: photos and similarities",
     "white-box": "White-box: gradients or weights, with photos",
-    "shadow": "Shadow: trains look-alike models",
-    "blind": "Blind: never asks the model anything",
+    "shadow": "Shadow: trains shadow models",
+    "blind": "Blind: never queries the model",
 }
 STATISTICS: Final[Mapping[str, str]] = {
     "auc": "AUC",
@@ -29,19 +45,21 @@ STATISTICS: Final[Mapping[str, str]] = {
     "tpr_01": "TPR at 0.1 % FPR",
 }
 COLUMNS: Final[Mapping[str, str]] = {
-    "Rank": "Place by AUC. Methods that the data cannot tell apart share it.",
-    "Places": "The places that the data allow, all methods taken together.",
-    "Method": "The attack; in brackets, parameters that differ from its usual ones.",
+    "Rank": "By AUC. Methods that the data cannot tell apart share a rank.",
+    "Rank interval": "The ranks that the data allow, all methods taken together.",
+    "Method": "The attack; in brackets, parameters that differ from its defaults. Opens its page.",
+    "AUC [95 % CI]": "Chance that a random member scores above a random non-member: 0.5 is guessing, 1 is perfect. In "
+    "brackets, the 95 % confidence interval over people.",
+    "TPR at 10 % FPR [95 % CI]": "True-positive rate: share of members identified, at a false-positive rate of 10 %.",
+    "TPR at 1 % FPR [95 % CI]": "True-positive rate: share of members identified, at a false-positive rate of 1 %.",
+    "TPR at 0.1 % FPR [95 % CI]": "True-positive rate: share of members identified, at a false-positive rate of 0.1 %.",
     "Track": "Follows from what the attack asks of the model and what it knows of the person.",
-    "AUC": "Chance that a random member scores above a random non-member. 0.5 is guessing, 1 is perfect.",
-    "AUC 95 %": "Where the AUC would lie for other people of the same kind, with 95 % confidence.",
-    "TPR at 10 % FPR": "Share of members found while one non-member in ten is wrongly called a member.",
-    "TPR at 1 % FPR": "Share of members found while one non-member in a hundred is wrongly called a member.",
-    "TPR at 0.1 % FPR": "Share of members found while one non-member in a thousand is wrongly called a member.",
-    "Over blind": "AUC minus that of the best attack that never asks the model anything, on the same people.",
-    "p, Holm": "Chance of so large a difference if there were none, corrected for the number of methods.",
-    "On control": "AUC of the same attack on a model that saw none of these people, not always of the target's "
-    "architecture. An honest attack has 0.5 here.",
+    "Date": "Day of the newest run behind the row.",
+    "Authors": "Who published the method; for a baseline, who wrote it.",
+    "Over blind": "AUC minus that of the best attack that never queries the model, on the same people.",
+    "p, Holm": "p-value of that difference, corrected for the number of methods (Holm).",
+    "AUC on control [95 % CI]": "AUC of the same attack on a model trained without any of these people, not always of "
+    "the target's architecture. It should not differ from 0.5.",
     "Queries": "Texts and photos encoded, gradients and training steps, for all people together, per seed.",
     "Seconds": "Fitting and scoring, per seed, on the machine of the record; shadow models count as if trained anew.",
     "Steps": "Optimizer steps of shadow models.",
@@ -51,6 +69,17 @@ COLUMNS: Final[Mapping[str, str]] = {
     "Checked": "self-reported: nobody but whoever ran it has looked; replayed: maintainers ran it again and got the "
     "same scores; reproduced: it did as well on people drawn anew. A record cannot say this of itself.",
 }
+FIRST_COLUMNS: Final = (
+    "Rank",
+    "Method",
+    "AUC [95 % CI]",
+    "TPR at 10 % FPR [95 % CI]",
+    "TPR at 1 % FPR [95 % CI]",
+    "Track",
+    "Date",
+    "Authors",
+)
+"""Those that fit on a screen; the others are a choice away."""
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -95,7 +124,7 @@ def count(value: float | None) -> str:
 
 
 def places(low: int, high: int) -> str:
-    """`1–3`, or `3` where there is one possible place."""
+    """`1–3`, or `3` where the data allow one rank only."""
     return f"{low}" if low == high else f"{low}–{high}"
 
 
@@ -106,7 +135,7 @@ def intervals(low: Iterable[float], high: Iterable[float], digits: int = 3) -> l
 
 
 def rank(row: Mapping[str, Any] | pd.Series[Any]) -> str:
-    """`1 (1–3)`; the bracket is left out where there is one possible place."""
+    """`1 (1–3)`; the bracket is left out where the data allow one rank only."""
     low, high = int(row["rank_low"]), int(row["rank_high"])
     return f"{int(row['rank'])}" if low == high else f"{int(row['rank'])} ({low}–{high})"
 
@@ -131,27 +160,31 @@ def missing(value: float | None) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def opening(rows: pd.DataFrame, view: View) -> str:
+def opening(rows: pd.DataFrame, view: View) -> Prose:
     """What the rows of a board are."""
     sizes = "people"
     if len(rows):
         members, others = int(rows["n_members"].iloc[0]), int(rows["n_nonmembers"].iloc[0])
         sizes = f"{members:,} members and {others:,} non-members"
-    defended = f", behind the defense **{view.defense}**" if view.defense else ""
+    defended: Prose = (", with the defense ", Strong(view.defense)) if view.defense else ()
     pooled = int(rows["pooled"].max()) if len(rows) else 0
-    if pooled:
-        attacked = f"**{pooled} models**, one after the other, and the mean of what it reached{defended}"
-    else:
-        attacked = f"the model **{view.target}**{defended}"
-    text = (
-        f"Each row is an attack on {attacked}. It was asked about {sizes} of the split "
-        f"**{view.split}**, version {view.version}, and never told who is who; a member's pictures are in the corpus "
-        f"**{view.corpus}**."
+    attacked: Prose = (
+        (Strong(f"{pooled} models"), " (mean over the models)") if pooled else ("the model ", Strong(view.target))
     )
+    text: list[str | Strong] = [
+        "Each row is one attack on ",
+        *attacked,
+        *defended,
+        f". It scored {sizes} of the split ",
+        Strong(view.split),
+        f", version {view.version}, without their labels; members are the people whose pictures are in the corpus ",
+        Strong(view.corpus),
+        ".",
+    ]
     if pooled:
-        text += " Intervals speak of other people, asked of these same models."
+        text.append(" Intervals are over people, with these models fixed.")
     if len(rows) and rows["control"].all():
-        text += " This model is a control: it saw none of these people, so honest attacks are at chance here."
+        text.append(" This model is a control, trained on none of these people: every attack should be at chance here.")
     return text
 
 
@@ -160,55 +193,58 @@ def top(rows: pd.DataFrame, column: str) -> pd.Series[Any]:
     return rows.iloc[int(rows[column].fillna(-math.inf).to_numpy().argmax())]
 
 
-def finding(rows: pd.DataFrame) -> str:
+def finding(rows: pd.DataFrame) -> Prose:
     """What a board says, in two or three sentences."""
     if rows.empty:
-        return "Nothing to show with these filters."
+        return ("Nothing to show with these filters.",)
     asking = rows[rows["track"] != "blind"]
     if asking.empty:
-        return "Only blind attacks were run here: nothing has asked the model yet."
+        return ("Only blind attacks were run here: nothing has queried the model yet.",)
     best = asking.iloc[0]
-    chance = best["auc_low"] <= 0.5 <= best["auc_high"]
-    text = (
-        f"The best attack here, **{best['label']}**, puts a random member above a random non-member "
-        f"{percent(best['auc'], 0)} of the time "
-        f"(95{PERCENT} interval {100 * best['auc_low']:.0f}–{percent(best['auc_high'], 0)}; guessing is 50{PERCENT})."
-    )
-    if chance:
-        text += " The data cannot tell that from guessing."
+    text: list[str | Strong] = [
+        "The best attack here, ",
+        Strong(best["label"]),
+        f", ranks a random member above a random non-member {percent(best['auc'], 0)} of the time (95{PERCENT} CI "
+        f"{100 * best['auc_low']:.0f}–{percent(best['auc_high'], 0)}; guessing is 50{PERCENT}).",
+    ]
+    if best["auc_low"] <= 0.5 <= best["auc_high"]:
+        text.append(" That does not differ significantly from guessing.")
     text += _low_rate(asking)
     if best["blind"]:
         blind = rows[rows["label"] == best["blind"]].iloc[0]
-        text += f" The best attack that never asks the model, {blind['label']}, reaches {percent(blind['auc'], 0)}."
+        text += [
+            " The best attack that never queries the model, ",
+            Strong(blind["label"]),
+            f", has an AUC of {span(blind['auc'], blind['auc_low'], blind['auc_high'])}.",
+        ]
     return text
 
 
-def _low_rate(rows: pd.DataFrame) -> str:
+def _low_rate(rows: pd.DataFrame) -> Prose:
     known = rows.dropna(subset=["tpr_1"])
     if known.empty:
-        return ""
+        return ()
     best = top(known, "tpr_1")
-    return (
-        f" While wrongly accusing one non-member in a hundred, **{best['label']}** finds "
-        f"{percent(best['tpr_1'])} of the members."
-    )
+    found = percent_span(best["tpr_1"], best["tpr_1_low"], best["tpr_1_high"])
+    return (f" At a false-positive rate of 1{PERCENT}, ", Strong(best["label"]), f" identifies {found} of the members.")
 
 
-def control_verdict(rows: pd.DataFrame) -> tuple[bool | None, str]:
+def control_verdict(rows: pd.DataFrame) -> tuple[bool | None, Prose]:
     """Whether attacks fall to chance on the control: (passed, sentence); None where there is no control."""
     if rows.empty:
-        return None, "No control result yet."
+        return None, ("No control result yet.",)
     outside = rows[(rows["auc_low"] > 0.5) | (rows["auc_high"] < 0.5)]
     tested = len(rows)
     if outside.empty:
-        return (
-            True,
-            f"None of {tested} attacks can be told from chance on the control, where their intervals reach an AUC of "
-            f"{reach(rows):.3f}: what they find elsewhere beyond that comes from the model.",
+        return True, (
+            f"None of {tested} attacks differs significantly from chance on the control; their intervals reach as "
+            f"far as an AUC of {reach(rows):.3f}. What an attack finds on a target beyond that comes from the model.",
         )
-    names = ", ".join(outside["label"])
-    expected = "; one in twenty intervals misses 0.5 by chance alone" if len(outside) <= max(1, tested // 10) else ""
-    return False, f"{len(outside)} of {tested} intervals on the control leave 0.5 out ({names}){expected}."
+    names: list[str | Strong] = []
+    for label in outside["label"]:
+        names += [", ", Strong(label)]
+    expected = "; one interval in twenty excludes 0.5 by chance alone" if len(outside) <= max(1, tested // 10) else ""
+    return False, [f"{len(outside)} of {tested} intervals on the control exclude 0.5 (", *names[1:], f"){expected}."]
 
 
 def reach(rows: pd.DataFrame) -> float:
@@ -217,7 +253,7 @@ def reach(rows: pd.DataFrame) -> float:
 
 
 def control_design(targets: Iterable[str], controls: Iterable[str]) -> str:
-    """That targets are built otherwise than the controls beside them; empty if they are alike.
+    """That targets have another architecture than the controls beside them; empty if they are alike.
 
     Args:
         targets: architecture of each model that is attacked.
@@ -227,20 +263,33 @@ def control_design(targets: Iterable[str], controls: Iterable[str]) -> str:
     others = [architecture for architecture in own if architecture not in known]
     if not known or not others:
         return ""
-    who = f"{len(others)} of these {len(own)} models have" if len(own) > 1 else f"this target has ({others[0]})"
+    who = f"{len(others)} of these {len(own)} models" if len(own) > 1 else f"this target ({others[0]})"
     return (
-        f"The control has another architecture ({'; '.join(known)}) than {who}: it shows that these people give "
-        "nothing away by themselves, not how a model of that architecture without them would answer."
+        f"The control's architecture ({'; '.join(known)}) is not that of {who}: it shows that these people give "
+        "nothing away by themselves, not how a model of that architecture would answer without them."
     )
 
 
-def difference(a: str, b: str, value: float, interval: Interval, p: float) -> str:
+def left_out(drawn: Iterable[str], rows: pd.DataFrame, why: str) -> Prose:
+    """Which methods of the board a chart does not show, and why; empty if it shows all.
+
+    Args:
+        drawn: labels in the chart.
+        rows: of the board.
+        why: e.g. `there is no control result`.
+    """
+    shown = set(drawn)
+    missed = [label for label in rows["label"] if label not in shown]
+    return (f"Not in the chart: {', '.join(missed)}, because {why}.",) if missed else ()
+
+
+def difference(a: str, b: str, value: float, interval: Interval, p: float) -> Prose:
     """What follows from a paired comparison, in one sentence."""
     if value < 0:
         a, b, value, ends = b, a, -value, (-interval.high, -interval.low)
     else:
         ends = (interval.low, interval.high)
+    shown = f"{signed(value)} [{signed(ends[0])}, {signed(ends[1])}], {p_value(p)}"
     if p >= 0.05:
-        shown = f"[{signed(ends[0])}, {signed(ends[1])}]"
-        return f"The data cannot tell **{a}** and **{b}** apart: {signed(value)} AUC {shown}."
-    return f"**{a}** is better than **{b}** by {value:.3f} AUC [{ends[0]:.3f}, {ends[1]:.3f}], {p_value(p)}."
+        return ("The AUCs of ", Strong(a), " and ", Strong(b), f" do not differ significantly: {shown}.")
+    return (Strong(a), " has a higher AUC than ", Strong(b), f": {shown}.")

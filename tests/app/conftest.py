@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.app.chromium import Browser
 from tests.app.fictional import World, build_board
 
 
@@ -32,3 +33,19 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     world.fill(folder / "results")
     build_board(world, folder / "results", folder / "board")
     return folder / "board"
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One browser for the tests of a file."""
+    opened = Browser(tmp_path_factory.mktemp("downloads"))
+    yield opened
+    opened.driver.quit()
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    """The browser as on a desk, in daylight."""
+    chromium.size(1280, 900)
+    chromium.scheme("light")
+    return chromium

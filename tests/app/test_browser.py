@@ -4,181 +4,27 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import socket
-import subprocess
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 from urllib.parse import parse_qs, urlparse
 
 import pandas as pd
 import pytest
-from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
+from tests.app.chromium import Browser, served
 
 from idbench.api import Silent
 from idbench_leaderboard.board import Board
-from idbench_leaderboard.server import command
 from idbench_leaderboard.site import export
-
-PAGES = ("board", "method", "compare", "target", "split", "glossary")
-PATIENCE = 150.0  # seconds, for a machine that does ten other things
-T = TypeVar("T")
-
-
-def _program(*names: str) -> str:
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.fail(
-            f"{names[0]} is not installed: the leaderboard's browser tests need it. "
-            "On Debian: apt-get install chromium chromium-driver."
-        )
-    return found
-
-
-class Browser:
-    """Headless Chromium that remembers what the page logged and whom it asked."""
-
-    def __init__(self, downloads: Path) -> None:
-        options = webdriver.ChromeOptions()
-        options.binary_location = _program("chromium", "chromium-browser", "google-chrome")
-        for argument in (
-            "--headless=new",
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-dev-shm-usage",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--no-first-run",
-        ):
-            options.add_argument(argument)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(_program("chromedriver")))
-        self.downloads = downloads
-        self.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
-        self.size(1280, 900)
-
-    def command(self, name: str, **parameters: Any) -> None:
-        self.driver.execute_cdp_cmd(name, parameters)
-
-    def size(self, width: int, height: int) -> None:
-        mobile = width < 600
-        self.command(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=mobile
-        )
-
-    def scheme(self, name: str) -> None:
-        self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": name}])
-
-    def open(self, address: str) -> None:
-        self.logged("browser")
-        self.logged("performance")
-        self.driver.get(address)
-
-    def find(self, selector: str) -> WebElement:
-        return self.until(lambda: self.driver.find_element(By.CSS_SELECTOR, selector), selector)
-
-    def all(self, selector: str) -> list[WebElement]:
-        return self.driver.find_elements(By.CSS_SELECTOR, selector)
-
-    def click(self, element: WebElement) -> None:
-        self.driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", element)
-        element.click()
-
-    def text(self) -> str:
-        return str(self.driver.execute_script("return document.body.innerText"))
-
-    def says(self, words: str) -> None:
-        self.until(lambda: words in self.text(), words)
-
-    def until(self, check: Callable[[], T], what: str) -> T:
-        """The first true answer; a page is never waited for by the clock."""
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            try:
-                if answer := check():
-                    return answer
-            except (WebDriverException, StaleElementReferenceException):
-                pass
-            time.sleep(0.1)
-        raise AssertionError(f"{what!r} never came:\n{self.text()[:2000]}")
-
-    def logged(self, kind: str) -> list[dict[str, Any]]:
-        """What was logged since the last time."""
-        return list(self.driver.get_log(kind))  # type: ignore[no-untyped-call]
-
-    def errors(self) -> list[str]:
-        """What the console complained about.
-
-        Opened below its root, Streamlit first looks for its server there, and the browser logs both misses.
-        """
-        known = re.compile(rf"/({'|'.join(PAGES)})/_stcore/(health|host-config)\b.*404")
-        logged = [entry["message"] for entry in self.logged("browser") if entry["level"] == "SEVERE"]
-        return [message for message in logged if not known.search(message)]
-
-    def strangers(self, *own: str) -> set[str]:
-        """Addresses asked that are not ours."""
-        events = [json.loads(entry["message"])["message"] for entry in self.logged("performance")]
-        asked = {
-            event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"
-        }
-        return {url for url in asked if not url.startswith((*own, "data:", "blob:", "chrome"))}
-
-    def downloaded(self, name: str) -> Path:
-        path = self.downloads / name
-        self.until(lambda: path.exists() and path.stat().st_size > 0, name)
-        return path
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    browser = Browser(tmp_path_factory.mktemp("downloads"))
-    yield browser
-    browser.driver.quit()
-
-
-@pytest.fixture(autouse=True)
-def desk(browser: Browser) -> None:
-    browser.size(1280, 900)
-    browser.scheme("light")
 
 
 @pytest.fixture(scope="module")
 def server(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The app on a free port of this machine; ended afterwards."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    folder = tmp_path_factory.mktemp("server")
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(command(filled, port), cwd=folder, stdout=log, stderr=log)
-    address = f"http://127.0.0.1:{port}"
-    try:
-        _wait_for(address, process, folder / "log")
+    """The app with the filled board."""
+    with served(filled, tmp_path_factory.mktemp("server")) as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
-def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end and process.poll() is None:
-        try:
-            with urllib.request.urlopen(f"{address}/_stcore/health", timeout=2) as answer:
-                if answer.status == 200:
-                    return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"the server never answered:\n{log.read_text()}")
 
 
 @pytest.fixture(scope="module")
@@ -191,9 +37,9 @@ def site(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize(
     ("page", "words", "charts"),
     [
-        ("board", "Where this comes from", 2),
+        ("board", "Provenance", 2),
         ("method", "Records behind this row", 5),
-        ("compare", "Who wins on which people", 3),
+        ("compare", "Person by person", 3),
         ("target", "on other targets of this split", 2),
         ("split", "People by number of training pictures", 0),
         ("glossary", "Metrics", 0),
@@ -262,7 +108,9 @@ def _cells(browser: Browser) -> list[str]:
         const table = grid && (grid.closest('[data-testid=stDataFrame]') || grid).querySelector('table[role=grid]');
         return table ? [...table.querySelectorAll('[role=gridcell]')].map((cell) => cell.textContent) : [];
     """
-    return list(browser.driver.execute_script(script))
+    cells = [str(cell) for cell in browser.driver.execute_script(script)]
+    # The name of a method is a link, whose address is what is read out.
+    return [parse_qs(urlparse(cell).query)["method"][0] if cell.startswith("/method?") else cell for cell in cells]
 
 
 def test_the_table_sorts(browser: Browser, server: str) -> None:
@@ -284,7 +132,7 @@ def test_the_table_sorts(browser: Browser, server: str) -> None:
 
 def test_downloads(browser: Browser, server: str) -> None:
     browser.open(server)
-    browser.says("What it costs")
+    browser.says("Provenance")
     for label, name in (("CSV", "csv"), ("JSON", "json"), ("LaTeX", "tex"), ("BibTeX", "bib")):
         _click_download(browser, f"idbench-fiction-v1-fiction-a.{name}", label)
     rows = pd.read_csv(browser.downloaded("idbench-fiction-v1-fiction-a.csv"))
@@ -350,7 +198,15 @@ def test_the_site_sorts_filters_and_goes_on(browser: Browser, site: str) -> None
     def column(place: int) -> list[str]:
         return [e.get_attribute("data-key") or "" for e in browser.all(f"#board tbody tr td:nth-child({place})")]
 
+    def shown(name: str) -> bool:
+        return any(e.is_displayed() and e.text.startswith(name) for e in browser.all("#board thead th"))
+
     first = names()
+    assert not shown("Queries")
+    browser.click(browser.find(".picker summary"))
+    box = next(e for e in browser.all(".picker label") if e.text.strip() == "Queries")
+    browser.click(box)
+    assert shown("Queries")
     head = next(e for e in browser.all("#board thead th") if e.text.startswith("Queries"))
     place = browser.all("#board thead th").index(head) + 1
     head.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)

@@ -384,11 +384,11 @@ def test_targets_of_one_corpus_are_pooled(world: World, tmp_path: Path) -> None:
     board, built = make(world, tmp_path)
     assert not built.rejected
     assert board.targets("fiction", 1) == [
+        "all of fiction-a",
         "fiction-a",
         "fiction-a-deep",
         "fiction-a-odd",
         "fiction-a-wide",
-        "all of fiction-a",
         "fiction-0",
     ]
     view = replace(VIEW, target="all of fiction-a")

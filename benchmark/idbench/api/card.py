@@ -43,7 +43,9 @@ class Card(BaseModel):
     title: str = Field(min_length=1, description="one line for people")
     summary: str = Field(default="", description="what it does, in a few sentences")
     paper: str | None = Field(default=None, description="reference of the source; None for a method of our own")
-    url: str | None = Field(default=None, description="where to read more, e.g. the released code")
+    authors: str = Field(default="", description="who wrote the source, as a citation names them, e.g. `Doe et al.`")
+    year: int | None = Field(default=None, ge=1900, le=2100, description="of the source")
+    url: str | None = Field(default=None, description="where to read more, e.g. the released code; http or https")
     knowledge: Knowledge = Field(description="what data it is given; anything else raises `AccessViolation`")
     optional_knowledge: Knowledge = Field(
         default=Knowledge.NONE, description="given only when a parameter asks for it; see `Method.knowledge`"

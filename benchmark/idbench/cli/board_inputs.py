@@ -135,7 +135,9 @@ def _told_by_file(file: LabelFile, public: Container[str]) -> tuple[SplitLabels,
     ids = {*file.test, *file.calibration, *file.retracted}
     retracted = frozenset(file.retracted) | (retracted_here(file.name) & ids)
     labels = labels_in(file, retracted, _digests(file.digest, sorted(retracted)))
-    return replace(labels, public=labels.public or file.name in public), card_in(file)
+    return replace(labels, public=labels.public or file.name in public), replace(
+        card_in(file), card=_data_card(file.name)
+    )
 
 
 def labels_of(split: Split, *, public: bool) -> SplitLabels:
@@ -196,7 +198,23 @@ def split_card(split: Split, progress: Progress) -> SplitCard:
         fictional=fictional(split),
         checks=_checks(split, progress),
         samples=_samples(split) if fictional(split) else (),
+        card=_card_of(split),
     )
+
+
+def _card_of(split: Split) -> str:
+    """The data card in the split's folder, without the metadata at its head; else the one that comes with idbench."""
+    card = split.folder / "README.md"
+    return card.read_text(encoding="utf-8", errors="replace") if card.is_file() else _data_card(split.manifest.name)
+
+
+def _data_card(name: str) -> str:
+    from idbench.splits.card import card_prose
+
+    try:
+        return card_prose(name)
+    except DataError:
+        return ""  # of somebody else's split, or one that shares its card with another
 
 
 def _checks(split: Split, progress: Progress) -> tuple[Check, ...]:

@@ -13,6 +13,8 @@ import pandas as pd
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from idbench import figures
+from idbench.escaping import Prose, line, markdown, markdown_code, markdown_prose
 from idbench_leaderboard import charts, downloads, tables
 from idbench_leaderboard.board import ALL, NONE, Board, View
 from idbench_leaderboard.words import TRACKS
@@ -24,19 +26,23 @@ FIRST: Final = (
     "bench leaderboard serve board"
 )
 STYLE: Final = """<style>
-[data-testid="stMetricValue"] {font-variant-numeric: tabular-nums; font-size: 1.6rem;}
-[data-testid="stMainBlockContainer"] {padding-top: 3.5rem; max-width: 76rem;}
-h1 {font-size: 2.3rem !important;}
+[data-testid="stMetricValue"] {font-variant-numeric: tabular-nums; font-size: 1.35rem;}
+[data-testid="stMetricValue"] div {white-space: normal;}
+[data-testid="stMainBlockContainer"] {padding: 3.5rem 2rem 4rem; max-width: 80rem;}
+h1 {font-size: 2.1rem !important;}
 h2 {font-size: 1.6rem !important;}
 h3 {font-size: 1.3rem !important;}
-[data-testid="stTable"] td {overflow-wrap: anywhere;}
+[data-testid="stTable"] td, [data-testid="stMarkdown"] {overflow-wrap: anywhere;}
+[data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {color: inherit; opacity: 0.85;}
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] {padding: 3.5rem 0.9rem 2rem;}
-  h1 {font-size: 1.6rem !important;}
+  h1 {font-size: 1.5rem !important;}
   h2 {font-size: 1.3rem !important;}
   h3 {font-size: 1.15rem !important;}
 }
 </style>"""
+_INK: Final = {"light": "#31333f", "dark": "#e6e8ee"}
+"""Colour of the words in a chart: Streamlit's own grey is too pale to read."""
 
 
 @st.cache_resource(show_spinner="Opening the board …")
@@ -77,27 +83,29 @@ class Place:
 
 def address(view: View) -> dict[str, str]:
     """What the address of a page says to show a view."""
-    told = {"split": view.split, "version": str(view.version), "target": view.target, "corpus": view.corpus}
-    told |= {"track": view.track} if view.track != ALL else {}
-    told |= {"defense": view.defense} if view.defense else {}
-    told |= {"verified": "true"} if view.verified else {}
-    return told | ({"settings": "true"} if view.settings == ALL else {})
+    query = {"split": view.split, "version": str(view.version), "target": view.target, "corpus": view.corpus}
+    query |= {"track": view.track} if view.track != ALL else {}
+    query |= {"defense": view.defense} if view.defense else {}
+    query |= {"verified": "true"} if view.verified else {}
+    return query | ({"settings": "true"} if view.settings == ALL else {})
 
 
 def filters(board: Board) -> View:
     """The filters, in the sidebar and in the address bar: a link shows the same to whoever opens it."""
     side = st.sidebar
-    side.markdown("### What to look at")
-    split = choose(side, "Split", board.splits(), "split", "Which people were asked about.")
+    side.markdown("### Choose a board")
+    split = choose(side, "Split", board.splits(), "split", "The people under test.")
     version = choose(side, "Version", [str(v) for v in board.versions(split)], "version", "Versions are never mixed.")
     targets = board.targets(split, int(version))
-    target = choose(side, "Target", targets, "target", "Which model was audited; `all of` averages over several.")
+    target = choose(side, "Target", targets, "target", "The model under attack; *all of* is the mean over several.")
     corpora = board.corpora(split, int(version), target)
-    corpus = choose(side, "Corpus", corpora, "corpus", "Whose members are to be found.")
+    corpus = choose(side, "Corpus", corpora, "corpus", "The training set whose members the attack looks for.")
     tracks = [ALL, *(t for t in TRACKS if t != "blind")]
-    track = choose(side, "Track", tracks, "track", "Blind attacks are always shown.", _track_name)
+    track = choose(
+        side, "Track", tracks, "track", "What attacks ask and know; blind ones are always shown.", _track_name
+    )
     defenses = board.defenses(split, int(version), target)
-    defense = choose(side, "Defense", defenses, "defense", "What stands before the target.")
+    defense = choose(side, "Defense", defenses, "defense", "What protects the target.")
     verified = side.toggle("Checked records only", key="verified", bind="query-params", help="Leave out self-reported.")
     every = side.toggle(
         "Every parameter setting", key="settings", bind="query-params", help="Not only each method's usual ones."
@@ -140,22 +148,55 @@ def say_what_is_missing(label: str, asked: Sequence[str], shown: Sequence[str], 
     """Say that a link asks for what is not here: a reader would take what is shown instead for what was meant."""
     missed = [value for value in asked if value not in shown]
     if missed and key not in st.session_state:
-        names = ", ".join(f"`{value}`" for value in missed)
+        names = ", ".join(markdown_code(value) for value in missed)
         st.warning(f"{label}: the link asks for {names}, which is not here or does not pass the other filters.")
+
+
+def say(prose: Prose) -> None:
+    """A paragraph in which nothing is markup but what is bold."""
+    if prose:
+        st.markdown(markdown_prose(prose))
+
+
+def note(prose: Prose) -> None:
+    """A paragraph in small print."""
+    if prose:
+        st.caption(markdown_prose(prose))
+
+
+def show_table(frame: pd.DataFrame, about: str, **options: Any) -> None:
+    """A table whose texts are shown as they are.
+
+    Args:
+        frame: its rows.
+        about: what it holds, for screen readers.
+        options: of `st.dataframe`.
+    """
+    safe = frame.rename(columns=lambda name: line(str(name)))
+    for name in safe.select_dtypes(["object", "string"]).columns:
+        safe[name] = safe[name].map(lambda value: _indent(value) + line(value) if isinstance(value, str) else value)
+    st.dataframe(safe, hide_index=True, width="stretch", alt=line(about), **options)
+
+
+def _indent(text: str) -> str:
+    """The blanks before a text, by which percentages sort as numbers."""
+    return text[: len(text) - len(text.lstrip(" "))]
 
 
 def show_chart(chart: Any, title: str, alt_text: str, numbers: pd.DataFrame, name: str) -> None:
     """A chart with a description for screen readers, its numbers as a table, and downloads of both."""
-    st.altair_chart(chart, width="stretch", key=f"chart-{name}", alt=alt_text)
-    with st.expander(f"Numbers and downloads: {title}"):
-        st.dataframe(numbers, hide_index=True, width="stretch", key=f"numbers-{name}", alt=f"Numbers of: {title}")
+    ink = _INK.get(str(st.context.theme.type), _INK["light"])
+    axis = {"labelColor": ink, "titleColor": ink}
+    readable = chart.configure_axis(**axis).configure_legend(**axis).configure_text(color=ink)
+    st.altair_chart(readable, width="stretch", key=f"chart-{name}", alt=line(alt_text))
+    with st.expander(markdown(f"Numbers and downloads: {title}")):
+        show_table(numbers, f"Numbers of: {title}", key=f"numbers-{name}")
         with st.container(horizontal=True):
             _download("CSV", lambda: downloads.csv(numbers), f"{name}.csv", "text/csv")
             _download("JSON", lambda: downloads.as_json(numbers), f"{name}.json", "application/json")
-            _download(
-                "SVG", lambda: downloads.picture(specification(chart, title), "svg"), f"{name}.svg", "image/svg+xml"
-            )
-            _download("PNG", lambda: downloads.picture(specification(chart, title), "png"), f"{name}.png", "image/png")
+            spec = specification(chart, title)
+            _download("SVG", lambda: figures.draw(spec, "svg"), f"{name}.svg", "image/svg+xml")
+            _download("PNG", lambda: figures.draw(spec, "png"), f"{name}.png", "image/png")
 
 
 def show_targets(board: Board, view: View) -> None:
@@ -166,12 +207,12 @@ def show_targets(board: Board, view: View) -> None:
         return
     text = (
         f"AUC of {frame['attack'].nunique()} attacks (rows) on {frame['target'].nunique()} targets (columns), "
-        "each against the labels of the target's own corpus."
+        "each with the labels of the target's own corpus."
     )
     numbers = tables.across_targets(board, view)
     show_chart(charts.heat(frame, "target"), "AUC by attack and target", text, numbers, "targets")
     st.caption(
-        "Each against the labels of the target's own corpus. 0.5 is guessing; on a control it is what to hope for. "
+        "Each with the labels of the target's own corpus. 0.5 is guessing, and what a control should show. "
         "Where a cell is empty, no record of that attack on that target passes the filters."
     )
 
@@ -208,13 +249,14 @@ def download_rows(board: Board, rows: pd.DataFrame, view: View, what: str) -> No
 
 def nothing(what: str, fill: str, command: str) -> None:
     """Say that there is nothing to show yet, what would fill the place, and the command that does it."""
-    st.info(f"{what} {fill}")
+    st.info(markdown(f"{what} {fill}"))
     st.code(command, language="bash")
 
 
 def show_facts(facts: Mapping[str, str]) -> None:
     """Names and values, as a plain table that wraps long values."""
-    shown = pd.DataFrame({"Value": [f"`{v}`" if _is_hash(v) else v for v in facts.values()]}, index=list(facts))
+    values = [markdown_code(value) if _is_hash(value) else markdown(value) for value in facts.values()]
+    shown = pd.DataFrame({"Value": values}, index=[markdown(name) for name in facts])
     st.table(shown, hide_header=True, alt="Facts")
 
 

@@ -11,6 +11,7 @@ from typing import Final
 import streamlit as st
 
 from idbench.errors import IdbenchError
+from idbench.escaping import markdown
 from idbench_leaderboard.app import common
 from idbench_leaderboard.app.views import board, compare, glossary, method, split, target
 from idbench_leaderboard.board import Board, View
@@ -36,8 +37,8 @@ def run() -> None:
         chosen = st.navigation([_page(module, opened, view) for module in VIEWS], position="top")
         chosen.run()
     except IdbenchError as error:
-        st.error(error.message)
-        st.markdown(error.hint)
+        st.error(markdown(error.message))
+        st.text(error.hint)
 
 
 def _page(module: ModuleType, opened: Board, view: View | None) -> st.Page:

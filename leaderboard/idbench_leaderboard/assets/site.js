@@ -15,6 +15,7 @@
         labelFontSize: 12, titleFontSize: 12, titleFontWeight: "normal", labelFont: "system-ui, sans-serif",
       },
       legend: { labelColor: ink, titleColor: ink, labelFontSize: 12 },
+      text: { color: ink },
     };
   }
 
@@ -59,12 +60,16 @@
     const wanted = document.getElementById("find").value.toLowerCase();
     let shown = 0;
     for (const row of table.tBodies[0].rows) {
-      const name = row.querySelector("th").textContent.toLowerCase();
-      row.hidden = !tracks.has(row.dataset.track) || (verified && row.dataset.verified !== "1") || !name.includes(wanted);
+      const text = row.textContent.toLowerCase();
+      row.hidden = !tracks.has(row.dataset.track) || (verified && row.dataset.verified !== "1") || !text.includes(wanted);
       shown += row.hidden ? 0 : 1;
     }
     const total = table.tBodies[0].rows.length;
     document.getElementById("shown").textContent = shown === total ? `${total} rows` : `${shown} of ${total} rows`;
+  }
+
+  function showColumn(table, place, shown) {
+    for (const row of table.rows) row.cells[place].hidden = !shown;
   }
 
   const table = document.getElementById("board");
@@ -72,8 +77,12 @@
     for (const head of table.tHead.rows[0].cells) {
       head.querySelector("button").addEventListener("click", () => sortBy(table, head));
     }
-    for (const control of document.querySelectorAll("fieldset input")) {
+    for (const control of document.querySelectorAll(".track, #verified, #find")) {
       control.addEventListener("input", () => filter(table));
+    }
+    for (const box of document.querySelectorAll(".column")) {
+      showColumn(table, Number(box.value), box.checked); // a reloaded page may keep the reader's choice
+      box.addEventListener("input", () => showColumn(table, Number(box.value), box.checked));
     }
     filter(table);
   }
@@ -87,7 +96,7 @@
     });
   }
   function reveal() {
-    const part = window.location.hash && document.querySelector(window.location.hash);
+    const part = document.getElementById(window.location.hash.slice(1));
     if (part && part.tagName === "DETAILS") part.open = true;
   }
   window.addEventListener("hashchange", reveal);

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from idbench.escaping import Strong, markdown
 from idbench_leaderboard import charts, tables, words
 from idbench_leaderboard.app import common
 from idbench_leaderboard.board import Board, View
@@ -52,24 +53,24 @@ def _another(board: Board, view: View) -> str:
 
 
 def _differences(board: Board, view: View, picked: pd.DataFrame) -> None:
-    st.subheader("Who is better", anchor="differences")
+    st.subheader("Differences", anchor="differences")
     found = board.pairs(picked["entry"].tolist())
     first = found[0]
     if len(found) == 1:
-        st.markdown(words.difference(first.a, first.b, first.found.difference, first.found.interval, first.p_holm))
-    st.dataframe(tables.pairs(found), hide_index=True, width="stretch", alt="Paired differences of the AUC")
+        common.say(words.difference(first.a, first.b, first.found.difference, first.found.interval, first.p_holm))
+    common.show_table(tables.pairs(found), "Paired differences of the AUC")
     st.caption(
         "Paired on the same people (DeLong), means over seeds; p-values corrected for the number of pairs (Holm). "
-        "Cannot be told apart does not mean equal."
+        "Not significant does not mean equal."
     )
     low = _rate_places(board, view, picked)
-    st.dataframe(low, hide_index=True, width="stretch", alt="TPR at low false-positive rates, with places if known")
+    common.show_table(low, "TPR at low false-positive rates, with rank intervals if known")
     for _, row in low[low["TPR"].str.startswith("not estimable")].iterrows():
-        st.caption(f"TPR at {row['At']} is {row['TPR']}")  # in full: on most screens the cell is narrower
-    if "Place" in low:
-        st.caption("Places that the data allow among the methods chosen, from a joint bootstrap over people.")
+        st.caption(markdown(f"TPR at {row['At']} is {row['TPR']}"))  # in full: on most screens the cell is narrower
+    if "Rank interval" in low:
+        st.caption("Rank intervals among the methods chosen, from a joint bootstrap over people.")
     else:
-        st.caption("No places here: they need the ranks of single people, and the labels of this split are not public.")
+        st.caption("No rank intervals: they need scores of single people, and the labels of this split are not public.")
 
 
 def _rate_places(board: Board, view: View, picked: pd.DataFrame) -> pd.DataFrame:
@@ -82,7 +83,7 @@ def _rate_places(board: Board, view: View, picked: pd.DataFrame) -> pd.DataFrame
 
 
 def _curves(board: Board, picked: pd.DataFrame) -> None:
-    st.subheader("Found members against wrongly accused", anchor="roc")
+    st.subheader("ROC curves", anchor="roc")
     curves = {str(row["label"]): board.curve(row["entry"]) for _, row in picked.iterrows()}
     frame = charts.roc_frame({name: c for name, c in curves.items() if c is not None}, int(picked["n_members"].iloc[0]))
     text = "ROC curves on log axes with 95 % bands of " + ", ".join(curves) + "."
@@ -98,21 +99,27 @@ def _pictures(board: Board, picked: pd.DataFrame) -> None:
     text = "AUC by number of training pictures of " + ", ".join(picked["label"]) + "."
     chart = charts.by_count(frame, "Training pictures of the person")
     common.show_chart(chart, "AUC by training pictures", text, frame, "pictures-compare")
+    common.note(words.left_out(frame["method"], picked, "the labels say nothing of training pictures"))
 
 
 def _people(board: Board, view: View, picked: pd.DataFrame) -> None:
-    st.subheader("Who wins on which people", anchor="people")
+    st.subheader("Person by person", anchor="people")
     first, second = picked.iloc[0], picked.iloc[1]
     people = tables.people(board, view, first, second)
     if people is None:
         st.info("The labels of this split are not public, so single people are not shown.")
         return
-    st.markdown(
-        f"Each dot is a person, placed by the share of non-members that **{first['label']}** and **{second['label']}** "
-        "put below it. Members above the dashed line are found more clearly by the second method."
+    common.say(
+        (
+            "Each dot is a person, placed by the share of non-members that score lower under ",
+            Strong(first["label"]),
+            " and ",
+            Strong(second["label"]),
+            ". Members above the dashed line are ranked higher by the second method.",
+        )
     )
     text = f"Every person by the percentile that {first['label']} and {second['label']} give."
     chart = charts.scatter(people, str(first["label"]), str(second["label"]))
     common.show_chart(chart, "Percentiles of each person", text, people, "people")
     wins = tables.wins(people, str(first["label"]), str(second["label"]))
-    st.dataframe(wins, hide_index=True, width="stretch", alt="Who wins, by training pictures")
+    common.show_table(wins, "Which method ranks more people better, by training pictures")

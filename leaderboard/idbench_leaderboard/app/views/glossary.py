@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
+from idbench.escaping import markdown
 from idbench_leaderboard import glossary
 from idbench_leaderboard.board import Board, View
 
@@ -13,7 +14,7 @@ def page(board: Board, view: View | None) -> None:
     del board, view
     st.title("Glossary")
     st.header("Words", anchor="words")
-    st.markdown("\n".join(f"- **{word}**: {meaning}" for word, meaning in glossary.WORDS.items()))
+    st.markdown("\n".join(f"- **{markdown(word)}**: {markdown(meaning)}" for word, meaning in glossary.WORDS.items()))
     st.header("Metrics", anchor="metrics")
     st.markdown(
         "Each is a function of `idbench.metrics`; `pydoc idbench.metrics.NAME` shows ranges, errors and an example."
@@ -23,6 +24,6 @@ def page(board: Board, view: View | None) -> None:
     if not found:
         st.info("Nothing found. Empty the field to see everything.")
     for term in found:
-        st.markdown(f"**`{term.name}`**  \n{term.meaning}")
+        st.markdown(f"**`{term.name}`**  \n{markdown(term.meaning)}")
         if term.source:
-            st.caption(f"Source: {term.source}")
+            st.caption(markdown(f"Source: {term.source}"))

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
+from idbench.escaping import Strong, markdown, markdown_link
 from idbench_leaderboard import charts, tables, words
 from idbench_leaderboard.app import common
 from idbench_leaderboard.board import Board, View
@@ -24,7 +25,7 @@ def page(board: Board, view: View | None) -> None:
     if rows.empty:
         st.info("No record passes these filters.")
         return
-    label = common.choose(st.container(), "Method", rows["label"].tolist(), "method", "Every row of the board.")
+    label = common.choose(st.container(), "Method", rows["label"].tolist(), "method", "Any row of the board.")
     row = rows[rows["label"] == label].iloc[0]
     info = board.method_info(row)
     _card(row, info)
@@ -39,30 +40,25 @@ def page(board: Board, view: View | None) -> None:
 
 
 def _card(row: pd.Series[Any], info: MethodInfo | None) -> None:
-    st.header(info.title if info else row["method_title"], anchor="card")
+    st.header(markdown(info.title if info else row["method_title"]), anchor="card")
     if info and info.summary:
-        st.markdown(info.summary)
+        st.markdown(markdown(info.summary))
     if info and info.paper:
-        link = f" · [{info.url}]({info.url})" if info.url else ""
-        st.markdown(f"**Paper:** {info.paper}{link}")
+        link = f" · {markdown_link(info.url, info.url)}" if info.url else ""
+        st.markdown(f"**Paper:** {markdown(info.paper)}{link}")
     if info is None:
         st.caption(f"Card of the method: {words.NO_CARD}.")
-    st.markdown(f"**Track:** {words.TRACKS.get(row['track'], row['track'])}")
+    st.markdown(f"**Track:** {markdown(words.TRACKS.get(row['track'], row['track']))}")
 
 
 def _numbers(row: pd.Series[Any]) -> None:
     with st.container(horizontal=True):
-        st.metric(
-            "AUC", words.number(row["auc"]), border=True, help=words.span(row["auc"], row["auc_low"], row["auc_high"])
-        )
+        st.metric("AUC", words.span(row["auc"], row["auc_low"], row["auc_high"]), border=True)
         for name in ("tpr_10", "tpr_1"):
             shown = words.percent_span(row[name], row[f"{name}_low"], row[f"{name}_high"])
-            st.metric(
-                words.STATISTICS[name], words.percent(row[name]), border=True, help=row[f"{name}_reason"] or shown
-            )
-        places = words.places(int(row["rank_low"]), int(row["rank_high"]))
-        st.metric("Place", str(int(row["rank"])), border=True, help=f"The data allow places {places}.")
-    st.markdown(_sentence(row))
+            st.metric(words.STATISTICS[name], shown, border=True, help=markdown(row[f"{name}_reason"] or "") or None)
+        st.metric("Rank", words.rank(row), border=True, help="In brackets, the ranks that the data allow.")
+    st.markdown(markdown(_sentence(row)))
 
 
 def _sentence(row: pd.Series[Any]) -> str:
@@ -77,14 +73,14 @@ def _sentence(row: pd.Series[Any]) -> str:
         text += f" On the control: {words.span(row['control_auc'], row['control_low'], row['control_high'])}."
     if not words.missing(row["decision_tpr"]):
         text += (
-            f" At the threshold that the calibration people chose it finds {words.percent(row['decision_tpr'])} of the "
-            f"members and wrongly accuses {words.percent(row['decision_fpr'])} of the others."
+            f" At the threshold chosen on the calibration part: TPR {words.percent(row['decision_tpr'])}, "
+            f"FPR {words.percent(row['decision_fpr'])}."
         )
     return text
 
 
 def _roc(board: Board, row: pd.Series[Any]) -> None:
-    st.subheader("Found members against wrongly accused", anchor="roc")
+    st.subheader("ROC curve", anchor="roc")
     curve = board.curve(row["entry"])
     if curve is None:
         return
@@ -94,7 +90,7 @@ def _roc(board: Board, row: pd.Series[Any]) -> None:
         f"at 1 % FPR: {words.percent(row['tpr_1'])}."
     )
     common.show_chart(charts.roc(frame), f"ROC of {row['label']}", text, frame, "roc")
-    st.caption("The band holds the whole true curve with 95 % confidence. The dashed line is guessing.")
+    st.caption("The band is simultaneous: it holds the whole curve with 95 % confidence. The dashed line is guessing.")
 
 
 def _pictures(board: Board, row: pd.Series[Any]) -> None:
@@ -136,7 +132,7 @@ def _histogram(board: Board, row: pd.Series[Any]) -> None:
         st.info("Scores of different models have no scale in common: choose a single target to see them.")
         return
     frame = charts.histogram_frame(bars)
-    text = f"Histogram of the scores of {row['label']}: members beside non-members. The less they overlap, the better."
+    text = f"Histogram of the scores of {row['label']}: members and non-members. The less they overlap, the better."
     common.show_chart(charts.histogram(frame), f"Scores of {row['label']}", text, frame, "scores")
 
 
@@ -150,34 +146,30 @@ def _cost(board: Board, view: View, row: pd.Series[Any]) -> None:
 
 
 def _repeat(board: Board, row: pd.Series[Any], info: MethodInfo | None) -> None:
-    st.subheader("Run it yourself", anchor="repeat")
+    st.subheader("Reproduce", anchor="repeat")
     st.code(row["command"], language="bash")
     with st.expander("Parameters", expanded=False):
-        st.dataframe(
-            _parameters(json.loads(row["parameters"]), info),
-            hide_index=True,
-            width="stretch",
-            alt="Parameters of this row",
-        )
+        common.show_table(_parameters(json.loads(row["parameters"]), info), "Parameters of this row")
     if info and info.choices:
         with st.expander("What the source leaves open, and what was chosen"):
-            st.markdown("\n".join(f"- **{c.what}**: {c.chosen}, because {c.why}" for c in info.choices))
-    with st.expander("What it asked, knew and cost"):
+            for choice in info.choices:
+                common.say((Strong(choice.what), f": {choice.chosen}, because {choice.why}"))
+    with st.expander("Access, knowledge and cost"):
         common.show_facts(tables.facts(row))
     with st.expander("Records behind this row"):
         runs = board.runs_of(str(row["entry"])).drop(columns="entry")
-        st.dataframe(runs, hide_index=True, width="stretch", alt="Records behind this row")
+        common.show_table(runs, "Records behind this row")
 
 
 def _parameters(values: dict[str, Any], info: MethodInfo | None) -> pd.DataFrame:
-    told = {parameter.name: parameter for parameter in info.parameters} if info else {}
+    known = {parameter.name: parameter for parameter in info.parameters} if info else {}
     return pd.DataFrame(
         [
             {
                 "Parameter": name,
                 "Value": json.dumps(value),
-                "Usual": told[name].default if name in told else "",
-                "What it is": told[name].description if name in told else "",
+                "Default": known[name].default if name in known else "",
+                "What it is": known[name].description if name in known else "",
             }
             for name, value in sorted(values.items())
         ]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from idbench_leaderboard import tables, words
+from idbench.escaping import markdown
+from idbench_leaderboard import pages, tables, words
 from idbench_leaderboard.app import common
 from idbench_leaderboard.board import Board, View
 from idbench_leaderboard.inputs import SplitCard
@@ -25,22 +26,13 @@ def page(board: Board, view: View | None) -> None:
 
 
 def _card(board: Board, view: View, card: SplitCard | None) -> None:
-    st.header(card.title if card else f"{view.split}, version {view.version}", anchor="card")
+    st.header(markdown(card.title if card else f"{view.split}, version {view.version}"), anchor="card")
     if card and card.description:
-        st.markdown(card.description)
-    told: dict[str, object] = next(
-        (s for s in board.manifest["splits"] if (s["name"], s["version"]) == (view.split, view.version)), {}
-    )
-    facts = {
-        "Name and version": f"{view.split} v{view.version}",
-        "License": (card.license if card else "") or "unknown",
-        "Content, SHA-256": str(told.get("digest", "unknown")),
-        "Labels": "public" if told.get("public") else "not public: the board shows sums only",
-        "Retracted people": str(told.get("retracted", 0)),
-    }
-    if card:
-        facts |= {f"Corpus {name}": title for name, title in card.corpora.items()}
-    common.show_facts({name: str(value) for name, value in facts.items()})
+        st.markdown(markdown(card.description))
+    common.show_facts(tables.split_facts(board, view.split, view.version))
+    if card and card.card:
+        with st.expander("Data card"):
+            st.html(str(pages.card_html(card.card)))
 
 
 def _samples(card: SplitCard | None) -> None:
@@ -51,7 +43,7 @@ def _samples(card: SplitCard | None) -> None:
     st.markdown("These people do not exist: a program drew them.")
     with st.container(horizontal=True):
         for sample in card.samples:
-            st.image(sample.data, width=96, caption=sample.caption, alt=f"Drawn face of {sample.caption}")
+            st.image(sample.data, width=96, caption=markdown(sample.caption), alt=f"Drawn face of {sample.caption}")
 
 
 def _no_faces(card: SplitCard | None) -> str:
@@ -66,7 +58,7 @@ def _no_faces(card: SplitCard | None) -> str:
 
 
 def _audit(board: Board, view: View, card: SplitCard | None) -> None:
-    st.subheader("Audit: can members be told apart without asking the model?", anchor="audit")
+    st.subheader("Audit: can members be told apart without querying the model?", anchor="audit")
     blind = tables.blind(board, view)
     if blind.empty:
         command = f"bench run --method blind-names --method blind-photos {board.asked(view)}"
@@ -75,13 +67,12 @@ def _audit(board: Board, view: View, card: SplitCard | None) -> None:
         shifted = blind[(blind["auc_low"] > 0.5) | (blind["auc_high"] < 0.5)]
         if shifted.empty:
             st.success(
-                "No blind attack can be told from chance here. Their intervals reach an AUC of "
+                "No blind attack differs significantly from chance. Their intervals reach as far as an AUC of "
                 f"{words.reach(blind):.3f}: what other attacks find beyond that comes from the model."
             )
         else:
-            st.warning(
-                f"Look closer: {', '.join(shifted['label'])} is not at chance without asking the model anything."
-            )
+            names = markdown(", ".join(dict.fromkeys(shifted["label"])))
+            st.warning(f"Not at chance without a query to the model: {names}. The split may give members away.")
         shown = pd.DataFrame(
             {
                 "Blind attack": blind["label"],
@@ -90,16 +81,16 @@ def _audit(board: Board, view: View, card: SplitCard | None) -> None:
                 "Against chance": [words.p_value(p) for p in blind["p_chance"]],
             }
         )
-        st.dataframe(shown, hide_index=True, width="stretch", alt="Blind attacks on this split")
+        common.show_table(shown, "Blind attacks on this split")
     if card and card.checks:
         checks = pd.DataFrame(
             {
                 "Check": [check.name for check in card.checks],
-                "Verdict": ["passed" if check.passed else "look closer" for check in card.checks],
+                "Verdict": ["passed" if check.passed else "failed" for check in card.checks],
                 "Found": [check.detail for check in card.checks],
             }
         )
-        st.dataframe(checks, hide_index=True, width="stretch", alt="Checks of the split's files")
+        common.show_table(checks, "Checks of the split's files")
     else:
         common.nothing(
             "The split's files were not checked when this board was built.",
@@ -111,12 +102,12 @@ def _audit(board: Board, view: View, card: SplitCard | None) -> None:
 def _sizes(board: Board, view: View) -> None:
     st.subheader("People by number of training pictures", anchor="sizes")
     shown = tables.sizes(board, view)
-    told_of_all = len(board.people(view.split, view.version, view.corpus)) > 0
+    all_known = len(board.people(view.split, view.version, view.corpus)) > 0
     if shown.empty:
         st.info("The labels of this split do not say how often each person occurs in the corpus.")
         return
-    st.dataframe(shown, hide_index=True, width="stretch", alt="Members by number of training pictures")
+    common.show_table(shown, "Members by number of training pictures")
     st.caption(
-        f"Members of the corpus {view.corpus} in the test part"
-        + ("." if told_of_all else "; a number that a single member has is left out, for labels are not public.")
+        f"Members of the corpus {markdown(view.corpus)} in the test part"
+        + ("." if all_known else "; a number that a single member has is left out, for labels are not public.")
     )

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pandas as pd
 import streamlit as st
 
+from idbench.escaping import markdown, markdown_prose, plain
 from idbench_leaderboard import charts, tables, words
 from idbench_leaderboard.app import common
 from idbench_leaderboard.board import Board, View
@@ -39,7 +40,7 @@ def _card(board: Board, view: View) -> None:
         return
     row = rows.iloc[0]
     info = board.target_info(str(row["target"]))
-    st.header(info.title if info else view.target, anchor="card")
+    st.header(markdown(info.title if info else view.target), anchor="card")
     facts = {
         "Name": view.target,
         "Version": row["target_version"],
@@ -53,25 +54,25 @@ def _card(board: Board, view: View) -> None:
 
 
 def _pool(board: Board, view: View, members: pd.DataFrame) -> None:
-    st.header(f"{len(members)} models trained on {view.corpus}", anchor="card")
+    st.header(f"{len(members)} models trained on {markdown(view.corpus)}", anchor="card")
     st.markdown(
         "Numbers on this page are means over these models, each counting the same. A method is here if it was run on "
         "all of them."
     )
-    told = [board.target_info(str(name)) for name in members["target"]]
+    infos = [board.target_info(str(name)) for name in members["target"]]
     shown = pd.DataFrame(
         {
             "Target": members["target_label"],
             "Architecture": members["architecture"],
-            "What it is": [info.title if info else "" for info in told],
-            "Training": [info.recipe if info else "" for info in told],
+            "What it is": [info.title if info else "" for info in infos],
+            "Training": [info.recipe if info else "" for info in infos],
         }
     )
-    st.dataframe(shown, hide_index=True, width="stretch", alt="The models behind these means")
+    common.show_table(shown, "The models behind these means")
 
 
 def _control(board: Board, view: View, rows: pd.DataFrame) -> None:
-    st.subheader("Control: the same attacks on a model that saw none of these people", anchor="control")
+    st.subheader("Control: the same attacks on a model trained without these people", anchor="control")
     controls = board.controls(view)
     if controls.empty and len(board.controls(replace(view, verified=False, settings="all", defense=""))):
         st.info("No record of a control passes these filters.")
@@ -84,16 +85,17 @@ def _control(board: Board, view: View, rows: pd.DataFrame) -> None:
         )
         return
     passed, verdict = words.control_verdict(controls)
-    (st.success if passed else st.warning)(verdict)
+    (st.success if passed else st.warning)(markdown_prose(verdict))
     frame = tables.beside_control(rows, view)
     if frame.empty:
         st.info("None of the attacks shown here was run on the control.")
         return
-    text = "AUC on the target beside AUC on the control, for each method. " + verdict
+    text = "AUC on the target beside AUC on the control, for each method. " + plain(verdict)
     common.show_chart(charts.controls(frame), "Target and control", text, frame, "control")
-    st.caption("Whiskers are 95 % intervals. An honest attack lies on the dashed line on the control.")
+    st.caption("Whiskers are 95 % confidence intervals. On the control, they should cover the dashed line.")
+    common.note(words.left_out(frame["label"], rows, "they were not run on the control"))
     if design := words.control_design(board.architectures(view), controls["architecture"]):
-        st.caption(design)
+        common.note((design,))
 
 
 def _defenses(board: Board, view: View, rows: pd.DataFrame) -> None:

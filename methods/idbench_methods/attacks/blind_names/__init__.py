@@ -34,6 +34,8 @@ CARD = MethodCard(
         "asked. What it finds is a flaw of the split, and what an attack must beat."
     ),
     paper="Das, Zhang, Tramer, Blind Baselines Beat Membership Inference Attacks for Foundation Models, 2024",
+    authors="Das, Zhang, Tramer",
+    year=2024,
     url="https://arxiv.org/abs/2406.16201",
     access=Access.NONE,
     knowledge=Knowledge.NAME | Knowledge.CALIBRATION_LABELS,

@@ -35,6 +35,8 @@ CARD = MethodCard(
         "beat."
     ),
     paper="Das, Zhang, Tramer, Blind Baselines Beat Membership Inference Attacks for Foundation Models, 2024",
+    authors="Das, Zhang, Tramer",
+    year=2024,
     url="https://arxiv.org/abs/2406.16201",
     access=Access.NONE,
     knowledge=Knowledge.PHOTOS | Knowledge.CALIBRATION_LABELS,

@@ -37,6 +37,8 @@ CARD = MethodCard(
         "of right prompts; the person is called a member when at least tau prompts are right."
     ),
     paper="Hintersdorf et al., Does CLIP Know My Face?, JAIR 80 (2024) 1033-1062",
+    authors="Hintersdorf et al.",
+    year=2024,
     url="https://arxiv.org/abs/2209.07341",
     access=Access.LABEL,
     knowledge=Knowledge.NAME | Knowledge.PHOTOS | Knowledge.CANDIDATE_NAMES,

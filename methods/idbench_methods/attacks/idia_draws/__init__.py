@@ -38,6 +38,8 @@ CARD = MethodCard(
         "draw. The score is that of `idia` with all photos; the counts are details `right_SIZE_DRAW`."
     ),
     paper="Hintersdorf et al., Does CLIP Know My Face?, JAIR 80 (2024) 1033-1062",
+    authors="Hintersdorf et al.",
+    year=2024,
     url="https://arxiv.org/abs/2209.07341",
     access=Access.LABEL,
     knowledge=Knowledge.NAME | Knowledge.PHOTOS | Knowledge.CANDIDATE_NAMES,

@@ -23,6 +23,8 @@ CARD = MethodCard(
         "score is how far above them the target stands."
     ),
     paper="Carlini et al., Membership Inference Attacks From First Principles, IEEE S&P 2022",
+    authors="Carlini et al.",
+    year=2022,
     url="https://arxiv.org/abs/2112.03570",
     access=ACCESS,
     knowledge=KNOWLEDGE,

@@ -21,6 +21,8 @@ CARD = MethodCard(
         "score is the share of the population of auxiliary people whose own ratio is smaller by a factor gamma."
     ),
     paper="Zarifzadeh, Liu, Shokri, Low-Cost High-Power Membership Inference Attacks, ICML 2024",
+    authors="Zarifzadeh, Liu, Shokri",
+    year=2024,
     url="https://arxiv.org/abs/2312.03262",
     access=ACCESS,
     knowledge=KNOWLEDGE,

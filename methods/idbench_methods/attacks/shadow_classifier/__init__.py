@@ -30,6 +30,8 @@ CARD = MethodCard(
         "target's answers it gives the score."
     ),
     paper="Shokri et al., Membership Inference Attacks Against Machine Learning Models, IEEE S&P 2017",
+    authors="Shokri et al.",
+    year=2017,
     url="https://arxiv.org/abs/1610.05820",
     access=ACCESS,
     knowledge=KNOWLEDGE,

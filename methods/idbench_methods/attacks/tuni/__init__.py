@@ -41,6 +41,8 @@ CARD = MethodCard(
         "is called a member. Only the name is known; photos are used only when `use_photos` is set."
     ),
     paper="Li, Cheng, Jia, TUNI: A Textual Unimodal Detector for Identity Inference in CLIP Models, 2024",
+    authors="Li, Cheng, Jia",
+    year=2024,
     url="https://arxiv.org/abs/2405.14517",
     access=Access.SIMILARITY | Access.IMAGE_EMBEDDING | Access.GRADIENT,
     knowledge=Knowledge.NAME | Knowledge.PUBLIC_PAIRS,
