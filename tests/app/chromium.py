@@ -24,7 +24,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from idbench_leaderboard.server import command
 
 PAGES = ("board", "method", "compare", "target", "split", "glossary")
-PATIENCE = 150.0  # seconds, for a machine that does ten other things
+PATIENCE = 40.0  # seconds, for a machine that does ten other things
 T = TypeVar("T")
 
 

@@ -136,12 +136,21 @@ def choose(
         help_text: one sentence for the reader.
         format_func: how an option is shown, in the address too.
     """
-    shown = [format_func(option) for option in options]
-    say_what_is_missing(label, st.query_params.get_all(key), [*options, *shown], key)
-    if key in st.session_state and st.session_state[key] not in options:
-        del st.session_state[key]
-    chosen = place.selectbox(label, options, key=key, bind="query-params", help=help_text, format_func=format_func)
-    return str(chosen if chosen is not None else options[0])
+    shown = {str(format_func(option)): option for option in options}
+    asked = st.query_params.get_all(key)
+    say_what_is_missing(label, asked, [*options, *shown], key)
+    # Set, not left to the widget: only what is set reaches the browser, which would go on showing an old value. The
+    # address is written here for the same reason: a bound one leaves out whatever was the first choice at some time.
+    if key not in st.session_state:
+        wanted = asked[-1] if asked else ""
+        st.session_state[key] = wanted if wanted in options else shown.get(wanted, options[0])
+    elif st.session_state[key] not in options:
+        st.session_state[key] = options[0]
+    place.selectbox(label, options, key=key, help=help_text, format_func=format_func)
+    chosen = str(st.session_state[key])
+    if st.query_params.get(key) != chosen:
+        st.query_params[key] = chosen
+    return chosen
 
 
 def say_what_is_missing(label: str, asked: Sequence[str], shown: Sequence[str], key: str) -> None:
