@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import permutations
+from itertools import pairwise, permutations
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
@@ -157,7 +157,7 @@ def tour(names: tuple[str, ...]) -> list[str]:
             stack.append(left[stack[-1]].pop())
         else:
             walk.append(stack.pop())
-    assert {*zip(walk, walk[1:], strict=False)} == {*permutations(names, 2)}
+    assert {*pairwise(walk)} == {*permutations(names, 2)}
     return walk
 
 

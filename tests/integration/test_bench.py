@@ -98,11 +98,18 @@ def test_compare_and_score(bench: Bench) -> None:
 def test_plot(bench: Bench, tmp_path: Path) -> None:
     assert bench("run", "-m", "random").returncode == 0
     (run,) = tmp_path.glob("results/avatars-v1/avatars-a/random-*")
-    done = bench("show", str(run), "--plot", "roc.png")
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "roc.png").read_bytes().startswith(b"\x89PNG")
-    assert "<svg" in (tmp_path / "roc.svg").read_text()
+    heads = {"png": b"\x89PNG", "svg": b"<svg", "pdf": b"%PDF"}
+    for ending, head in heads.items():
+        done = bench("show", str(run), "--plot", f"roc.{ending}")
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / f"roc.{ending}").read_bytes().startswith(head)
+    drawn = (tmp_path / "roc.svg").read_text()
+    assert "non-members (504)" in drawn
+    assert "AUC 0." in drawn
     first = (tmp_path / "roc.png").read_bytes()
+    done = bench("show", str(run), "--plot", "roc.docx")
+    assert done.returncode != 0
+    assert "cannot write .docx" in done.stderr
     assert bench("show", str(run), "--plot", "again").returncode == 0
     assert (tmp_path / "again.png").read_bytes() == first
 

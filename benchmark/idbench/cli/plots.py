@@ -3,88 +3,134 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
+import altair as alt
 import numpy as np
+import pandas as pd
 
-from idbench import metrics
+from idbench import figures, metrics
+from idbench.errors import IdbenchError
 from idbench.results import Run
 from idbench.runner.evaluate import Judged, judge
 from idbench.runner.scoring import check_split, own_corpus
 from idbench.splits import load_split
-from idbench.storage import atomic_path
+from idbench.storage import write_bytes
 
-_MEMBER, _OTHER, _INK = "#0b6e99", "#b5541c", "#444444"  # told apart by people who see no red or green
+_INK: Final = "#444444"
+_WIDTH, _HEIGHT = 400, 300
+_MOST_STEPS: Final = 2000
+"""Steps of a drawn curve; beyond, a pixel would hold several."""
 
 
 def plot_run(run: Run, path: Path) -> list[Path]:
-    """Write `path` as PNG and SVG.
+    """Draw a run into `path`: its ending says the format; without one, PNG and SVG are written.
 
     Args:
         run: a finished run of a registered split.
-        path: a file name; its ending is replaced by .png and .svg.
+        path: `FILE.png`, `FILE.svg`, `FILE.pdf`, or a name without one of these endings.
 
     Returns:
-        the two files.
+        the files.
 
     Raises:
+        IdbenchError: another format.
         RecordError: the split has no labels for the run.
-        StorageError: the disk refused.
+        StorageError: a file cannot be written.
     """
+    kinds = _kinds(path)
     split = load_split(run.record.split.name)
     check_split(run, split)
-    judged = judge(run.scores(), split, own_corpus(run, split), "test")
-    figure = _figure(run, judged)
+    spec = _figure(run, judge(run.scores(), split, own_corpus(run, split), "test")).to_dict()
     written = []
-    for kind in ("png", "svg"):
-        file = path.with_suffix(f".{kind}")
-        with atomic_path(file) as temporary:
-            figure.savefig(temporary, format=kind, dpi=160)
+    for kind in kinds:
+        file = path if path.suffix else path.with_name(f"{path.name}.{kind}")
+        write_bytes(file, figures.draw(spec, kind))
         written.append(file)
     return written
 
 
-def _figure(run: Run, judged: Judged) -> Any:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
+def _kinds(path: Path) -> tuple[figures.Kind, ...]:
+    ending = path.suffix.removeprefix(".").lower()
+    if not ending:
+        return ("png", "svg")
+    if ending not in figures.KINDS:
+        raise IdbenchError(f"--plot cannot write .{ending} files.", hint="Give FILE.png, FILE.svg or FILE.pdf.")
+    return (cast(figures.Kind, ending),)
 
-    mpl.rcParams["svg.hashsalt"] = "idbench"  # the same run gives the same bytes
-    figure = Figure(figsize=(10, 4.4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    _roc(left, judged)
-    _histogram(right, judged)
+
+def _figure(run: Run, judged: Judged) -> Any:
     record = run.record
-    figure.suptitle(
+    title = (
         f"{record.attack.name} on {record.target.name}, {record.split.name} v{record.split.version}, seed {record.seed}"
     )
-    return figure
+    return (
+        alt.hconcat(_roc(judged), _histogram(judged), spacing=34)
+        .resolve_scale(color="independent", strokeDash="independent")
+        .properties(title=alt.TitleParams(title, anchor="middle", fontSize=15, offset=14))
+        .configure(background="#ffffff", padding=14)
+        .configure_view(strokeOpacity=0)
+        .configure_axis(gridColor="#e6e6e6", domainColor="#999999", tickColor="#999999", titleFontWeight="normal")
+    )
 
 
-def _roc(axes: Any, judged: Judged) -> None:
+def _roc(judged: Judged) -> Any:
     band = metrics.roc_band(judged.scores, judged.members)
     found = metrics.auc_estimate(judged.scores, judged.members)
-    axes.fill_between(band.fpr, band.low, band.high, step="post", color=_MEMBER, alpha=0.18, label="95 % band")
-    axes.step(
-        band.fpr,
-        band.tpr,
-        where="post",
-        color=_MEMBER,
-        label=f"AUC {found.value:.3f} [{found.interval.low:.3f}, {found.interval.high:.3f}]",
-    )
-    axes.plot(band.fpr, band.fpr, linestyle="--", color=_INK, linewidth=1, label="chance")
-    axes.axvline(band.resolution, color=_INK, linestyle=":", linewidth=1, label="resolution of the non-members")
-    axes.set(
-        xscale="log", xlim=(band.fpr[0], 1), ylim=(0, 1.01), xlabel="false-positive rate", ylabel="true-positive rate"
-    )
-    axes.legend(loc="upper left", frameon=False, fontsize=8)
+    keep = np.unique(np.linspace(0, len(band.fpr) - 1, min(len(band.fpr), _MOST_STEPS)).round().astype(np.int64))
+    curve = pd.DataFrame({"fpr": band.fpr, "tpr": band.tpr, "low": band.low, "high": band.high}).iloc[keep]
+    left = float(band.fpr[0])
+    label = f"AUC {found.value:.3f} [{found.interval.low:.3f}, {found.interval.high:.3f}]"
+    rest = ("95 % band", "chance", "resolution of the non-members")
+    colour = alt.Scale(domain=[label, *rest], range=[figures.BLUE, "#cfe3f6", figures.GREY, _INK])
+    dash = alt.Scale(domain=[label, *rest], range=[[1, 0], [1, 0], [5, 4], [2, 3]])
+    legend = alt.Legend(orient="top", title=None, columns=2, symbolType="stroke", symbolStrokeWidth=2, labelLimit=260)
+    decades = [10.0**k for k in range(int(np.ceil(np.log10(left))), 1)]
+    x_axis = alt.Axis(values=decades, format="~%")
+    x = alt.X("fpr:Q", title="False-positive rate", scale=alt.Scale(type="log", domain=[left, 1]), axis=x_axis)
+    y = alt.Y("tpr:Q", title="True-positive rate", scale=alt.Scale(domain=[0, 1.01], nice=False), axis=_percent())
+    low = alt.Y("low:Q", title="True-positive rate", scale=alt.Scale(domain=[0, 1.01], nice=False), axis=_percent())
+    line = {
+        "color": alt.Color("line:N", scale=colour, legend=legend),
+        "strokeDash": alt.StrokeDash("line:N", scale=dash),
+    }
+    diagonal = pd.DataFrame({"fpr": np.geomspace(left, 1, 200)}).assign(tpr=lambda f: f["fpr"], line="chance")
+    base = alt.Chart(curve.assign(line=label)).encode(x=x)
+    return alt.layer(
+        base.mark_area(interpolate="step-after", color=figures.BLUE, opacity=0.18).encode(y=low, y2="high:Q"),
+        alt.Chart(pd.DataFrame({"fpr": [band.resolution], "line": [rest[2]]})).mark_rule().encode(x=x, **line),
+        alt.Chart(diagonal).mark_line(strokeWidth=1.5).encode(x=x, y=y, **line),
+        base.mark_line(interpolate="step-after", strokeWidth=2).encode(y=y, **line),
+    ).properties(width=_WIDTH, height=_HEIGHT)
 
 
-def _histogram(axes: Any, judged: Judged) -> None:
+def _percent() -> alt.Axis:
+    return alt.Axis(format="%", tickCount=6)
+
+
+def _histogram(judged: Judged) -> Any:
     edges = np.histogram_bin_edges(judged.scores, bins=40)
-    for chosen, color, label in ((judged.members, _MEMBER, "members"), (~judged.members, _OTHER, "non-members")):
-        axes.hist(
-            judged.scores[chosen], bins=edges, histtype="stepfilled", alpha=0.35, color=color, edgecolor=color,
-            label=f"{label} ({int(chosen.sum())})",
-        )  # fmt: skip
-    axes.set(xlabel="score (higher = more likely a member)", ylabel="people")
-    axes.legend(frameon=False, fontsize=8)
+    classes = {
+        f"members ({int(judged.members.sum())})": (judged.members, figures.MEMBER),
+        f"non-members ({int((~judged.members).sum())})": (~judged.members, figures.NONMEMBER),
+    }
+    frame = pd.concat(
+        [
+            pd.DataFrame(
+                {"from": edges[:-1], "to": edges[1:], "people": np.histogram(judged.scores[who], edges)[0]}
+            ).assign(who=label)
+            for label, (who, _) in classes.items()
+        ]
+    )
+    scale = alt.Scale(domain=list(classes), range=[colour for _, colour in classes.values()])
+    return (
+        alt.Chart(frame)
+        .mark_bar(opacity=0.6, binSpacing=0)
+        .encode(
+            x=alt.X("from:Q", bin="binned", title="Score (higher = more likely a member)"),
+            x2="to:Q",
+            y=alt.Y("people:Q", stack=None, title="People"),
+            color=alt.Color("who:N", scale=scale, title=None, legend=alt.Legend(orient="top")),
+        )
+        .properties(width=_WIDTH, height=_HEIGHT)
+    )

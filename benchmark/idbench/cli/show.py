@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from idbench.cli import console, options, text
-from idbench.errors import IdbenchError, RecordError, UnknownNameError
+from idbench.errors import RecordError, UnknownNameError
 from idbench.storage import is_there
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def show(
     what: Annotated[str, typer.Argument(help="Name of a method, defense, split or target; or a run: its path or id.")],
     plot: Annotated[
-        Path | None, typer.Option(help="For a run: write ROC and score histogram here (FILE.png and FILE.svg).")
+        Path | None, typer.Option(help="For a run: draw its ROC curve and scores into FILE.png, .svg or .pdf.")
     ] = None,
     results: options.Results = options.RESULTS,
     json: options.Json = False,
@@ -210,9 +210,5 @@ def _shadows(costs: Any) -> str:
 def _plot(run: Any, path: Path) -> None:
     from idbench.cli.plots import plot_run
 
-    try:
-        import matplotlib  # noqa: F401  asked for here so that its absence has one clear sentence
-    except ImportError as error:
-        raise IdbenchError("Plots need matplotlib.", hint="pip install 'idbench[plots]'.") from error
     for written in plot_run(run, path):
-        console.err.print(f"wrote {written}")
+        console.err.print(f"wrote {written}", markup=False)
