@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import altair as alt
 import numpy as np
@@ -56,7 +56,7 @@ def _kinds(path: Path) -> tuple[figures.Kind, ...]:
         return ("png", "svg")
     if ending not in figures.KINDS:
         raise IdbenchError(f"--plot cannot write .{ending} files.", hint="Give FILE.png, FILE.svg or FILE.pdf.")
-    return (cast(figures.Kind, ending),)
+    return (ending,)
 
 
 def _figure(run: Run, judged: Judged) -> Any:

@@ -36,14 +36,14 @@ def study(
     """Rerun a study on two targets and their control; finished runs are read. Writes CSV, JSON, SVG and PNG."""
     from idbench.outputs import check_file
     from idbench.splits import load_split
-    from idbench.studies.catalogue import find_study, run_study
+    from idbench.studies.catalogue import STUDIES, run_study
     from idbench.studies.setting import Setting, choose_audited
     from idbench.studies.table import is_result_of
 
     if not name:
         show_studies(json)
         return
-    wanted = find_study(name)  # a mistyped word is told at once, not after a split was built
+    wanted = STUDIES.load(name)  # a mistyped word is told at once, not after a split was built
     with console.bars() as progress:
         loaded = load_split(split, progress)
         given = None if targets is None else targets.split(",")
@@ -70,7 +70,7 @@ def study_rows() -> list[dict[str, str]]:
     """The studies there are, for a table."""
     from idbench.studies.catalogue import STUDIES
 
-    return [{"name": s.name, "title": s.title, "after": s.source} for s in STUDIES.values()]
+    return [{"name": s.name, "title": s.title, "after": s.source} for entry in STUDIES.entries() if (s := entry.value)]
 
 
 def show_studies(json: bool) -> None:
@@ -85,11 +85,12 @@ def show_studies(json: bool) -> None:
 
 def _announce(wanted: Study, setting: Setting, folder: Path, json: bool) -> None:
     from idbench.api import Silent
+    from idbench.studies.catalogue import derive, plan
     from idbench.studies.execution import job_done
 
-    derived = wanted.derive(setting.split)
+    derived = derive(wanted, setting.split)
     # Run ids depend on the content of the split: before it is made, no run of it can have a record.
-    jobs = wanted.plan(setting, derived.open(Silent()) if derived.ready else setting.split)
+    jobs = plan(wanted, setting, derived.open(Silent()) if derived.ready else setting.split)
     rows = [
         (
             job.spec.attack.name,
@@ -115,25 +116,27 @@ def _announce(wanted: Study, setting: Setting, folder: Path, json: bool) -> None
 
 
 def _print(result: Result) -> None:
-    from idbench.studies.idia import CONTROL, TARGETS
+    from idbench.studies.execution import CONTROL, TARGETS
     from idbench.studies.table import STATISTICS
 
     shown = [s for s in STATISTICS if any(p.statistic == s for p in result.points)]
+    varied = list(dict.fromkeys(name for point in result.points for name in point.settings or {}))
     cells: dict[tuple[str, ...], dict[str, str]] = {}
     for point in result.points:
         if point.series in (TARGETS, CONTROL):
-            cells.setdefault(_condition(point), {})[point.statistic] = _estimate(point)
+            cells.setdefault(_condition(point, varied), {})[point.statistic] = _estimate(point)
     console.table(
         f"{result.title}\n{result.note}",
-        ("targets", "photos", "training pictures", "runs", "steps", *(STATISTICS[s] for s in shown)),
+        ("targets", "photos", "training pictures", *varied, *(STATISTICS[s] for s in shown)),
         [(*condition, *(found.get(s, "-") for s in shown)) for condition, found in cells.items()],
-        right=("photos", "training pictures", "runs", "steps"),
+        right=("photos", "training pictures", *varied),
     )
-    console.say("95 % intervals over people; control: judged with the labels of A, an honest attack is at chance")
+    console.say("95 % intervals over people; control: judged with the labels of A, an attack should be at chance")
 
 
-def _condition(point: Point) -> tuple[str, ...]:
-    values = (point.series, point.photos, point.pictures, point.runs, point.steps)
+def _condition(point: Point, varied: list[str]) -> tuple[str, ...]:
+    settings = point.settings or {}
+    values = (point.series, point.photos, point.pictures, *(settings.get(name) for name in varied))
     return tuple("-" if value is None else str(value) for value in values)
 
 

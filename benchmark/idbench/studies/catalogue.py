@@ -2,115 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from types import MappingProxyType
+from typing import Final, TypeAlias
 
 from idbench.api import Progress
-from idbench.errors import DataError, UnknownNameError
+from idbench.api.studies import BudgetStudy, PhotoStudy
+from idbench.errors import DataError
+from idbench.plugins import ObjectRegistry
 from idbench.runner.registry import find_attack, params_dict
 from idbench.splits import Split
 from idbench.storage import check_writable, write_bytes
-from idbench.studies import idia_by_photos, idia_by_training_pictures, tuni_at_length, tuni_by_budget
-from idbench.studies.derived import Derived, fewer_people, more_photos, most_seen_people
+from idbench.studies import budget, photos
+from idbench.studies.budget import budget_jobs
+from idbench.studies.derived import Derived, fewer_people, more_photos
 from idbench.studies.execution import Finished, Job, run_jobs
-from idbench.studies.idia import MOST_PHOTOS, idia_jobs
+from idbench.studies.photos import photo_jobs
 from idbench.studies.setting import Setting
 from idbench.studies.table import Point, Result, TargetUsed, write_tables
-from idbench.studies.tuni_by_budget import PEOPLE, tuni_jobs
+
+Study: TypeAlias = PhotoStudy | BudgetStudy
 
 
-@dataclass(frozen=True, slots=True)
-class Study:
-    """One study.
-
-    Args:
-        name: as on the command line.
-        title: one line for people.
-        source: what it repeats.
-        derive: the split that it runs on, from the one that was asked for.
-        plan: its runs on that split.
-        measure: its estimates.
-    """
-
-    name: str
-    title: str
-    source: str
-    derive: Callable[[Split], Derived]
-    plan: Callable[[Setting, Split], list[Job]]
-    measure: Callable[[Split, Sequence[Finished], Progress], list[Point]]
+STUDIES: Final = ObjectRegistry[Study]("idbench.studies", "study", PhotoStudy, BudgetStudy)
+"""Every study that an installed package declares."""
 
 
-def _thirty_photos(split: Split) -> Derived:
-    return more_photos(split, MOST_PHOTOS)
+def derive(study: Study, split: Split) -> Derived:
+    """The split that a study runs on, made from the one that was asked for."""
+    if isinstance(study, PhotoStudy):
+        return more_photos(split, study.most_photos)
+    return fewer_people(split, study.people)
 
 
-def _some_people(split: Split) -> Derived:
-    return fewer_people(split, PEOPLE)
-
-
-def _most_seen(split: Split) -> Derived:
-    return most_seen_people(split, tuni_at_length.EACH)
-
-
-STUDIES: Mapping[str, Study] = MappingProxyType(
-    {
-        study.name: study
-        for study in (
-            Study(
-                "idia-by-photos",
-                "IDIA by number of attack photos",
-                "Hintersdorf et al., JAIR 80 (2024), figure 4",
-                _thirty_photos,
-                idia_jobs,
-                idia_by_photos.measure,
-            ),
-            Study(
-                "idia-by-training-pictures",
-                "IDIA by number of training pictures of a member",
-                "Hintersdorf et al., JAIR 80 (2024), figure 5",
-                _thirty_photos,
-                idia_jobs,
-                idia_by_training_pictures.measure,
-            ),
-            Study(
-                "tuni-at-length",
-                "TUNI at length, on the people with the most training pictures",
-                "Li, Cheng, Jia, arXiv 2405.14517, sections 3 and 4",
-                _most_seen,
-                tuni_at_length.tuni_jobs,
-                tuni_at_length.measure,
-            ),
-            Study(
-                "tuni-by-budget",
-                "TUNI by number of optimizations and of steps",
-                "Li, Cheng, Jia, arXiv 2405.14517, sections 3 and 4",
-                _some_people,
-                tuni_jobs,
-                tuni_by_budget.measure,
-            ),
-        )
-    }
-)
-
-
-def find_study(name: str) -> Study:
-    """The study of that name.
+def plan(study: Study, setting: Setting, split: Split) -> list[Job]:
+    """The runs of a study on a split.
 
     Raises:
-        UnknownNameError: there is none.
+        DataError: the split does not have what is to be varied.
+        MethodError: a parameter does not fit the attack.
     """
-    if name not in STUDIES:
-        raise UnknownNameError("study", name, STUDIES, hint="`bench study` lists them.")
-    return STUDIES[name]
+    return photo_jobs(study, setting, split) if isinstance(study, PhotoStudy) else budget_jobs(study, setting, split)
+
+
+def _measure(study: Study, split: Split, finished: Sequence[Finished], progress: Progress) -> list[Point]:
+    if isinstance(study, PhotoStudy):
+        return photos.measure(study, split, finished, progress)
+    return budget.measure(study, split, finished, progress)
 
 
 def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> tuple[Result, list[Path]]:
     """Run a study and write its table and figure; runs that have a record are read, so that it can be resumed.
 
     Args:
-        study: from `find_study`.
+        study: from `STUDIES`.
         setting: split, targets, seeds, where records are.
         out: folder for `NAME.csv`, `.json`, `.svg` and `.png`.
         progress: told how far the work is.
@@ -122,10 +67,10 @@ def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> 
         IdbenchError: whatever is wrong, in one sentence. Finished runs are kept.
     """
     check_writable(out, "--out")
-    split = study.derive(setting.split).open(progress)
-    jobs = study.plan(setting, split)
+    split = derive(study, setting.split).open(progress)
+    jobs = plan(study, setting, split)
     finished = list(run_jobs(jobs, setting, progress))
-    points = study.measure(split, finished, progress)
+    points = _measure(study, split, finished, progress)
     if not points:
         raise DataError(
             f"{study.name} has nothing to estimate on {split.manifest.name}: too few people in every group.",
@@ -146,7 +91,7 @@ def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> 
         runs=tuple(run.run.record.run_id for run in finished),
         points=tuple(points),
     )
-    return result, [*write_tables(result, out), *_draw(result, out)]
+    return result, [*write_tables(result, out), *_draw(study, result, out)]
 
 
 def _note(setting: Setting, split: Split, points: Sequence[Point]) -> str:
@@ -178,10 +123,10 @@ def _parameters(jobs: Sequence[Job]) -> tuple[dict[str, object], ...]:
     return tuple(found)
 
 
-def _draw(result: Result, out: Path) -> list[Path]:
+def _draw(study: Study, result: Result, out: Path) -> list[Path]:
     from idbench.studies.charts import draw
 
-    pictures = draw(result)
+    pictures = draw(study, result)
     files = [(out / f"{result.study}.svg", pictures.svg.encode()), (out / f"{result.study}.png", pictures.png)]
     for path, content in files:
         write_bytes(path, content)

@@ -10,17 +10,17 @@ from typing import Any, TypeAlias
 import altair as alt
 import pandas as pd
 
-from idbench.studies.idia import CONTROL, TARGETS
+from idbench import figures
+from idbench.api.studies import BudgetStudy, PhotoStudy
+from idbench.figures import BLUE, GREEN, GREY, MEMBER, NONMEMBER, PURPLE
+from idbench.studies.execution import CONTROL, TARGETS
 from idbench.studies.table import STATISTICS, Point, Result
 
 Chart: TypeAlias = Any  # altair's charts have no common type that it documents
 
-_BLUE, _ORANGE, _GREEN, _GREY = "#2E86D0", "#E69F00", "#009E73", "#8A8A8A"  # Okabe and Ito's, as on the leaderboard
 _WIDTH, _HEIGHT = 250, 230
-_SCALE = 2.0  # pixels of the PNG for each of the SVG
 _NOBODY = "0"
 _CHANCE = {"auc": 0.5, "tpr_10": 0.1}
-_TITLES = STATISTICS | {"tpr_rule": "Called a member: one prompt of 21 is right"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,48 +50,56 @@ class _Axis:
     places: tuple[str, ...] | None = None
 
 
-def draw(result: Result) -> Pictures:
+def draw(study: PhotoStudy | BudgetStudy, result: Result) -> Pictures:
     """The figure of a study.
 
     Args:
+        study: what was varied.
         result: of `run_study`.
-    """
-    import vl_convert
 
-    chart = _DRAWN[result.study](result)
-    spec = chart.to_json()
-    return Pictures(vl_convert.vegalite_to_svg(spec), vl_convert.vegalite_to_png(spec, scale=_SCALE))
+    Raises:
+        DataError: it cannot be drawn.
+    """
+    if isinstance(study, BudgetStudy):
+        chart = _by_budget(study, result)
+    else:
+        chart = (_by_photos if study.over == "photos" else _by_training_pictures)(study, result)
+    spec = chart.to_dict()
+    return Pictures(figures.draw(spec, "svg").decode(), figures.draw(spec, "png"))
 
 
 def _select(result: Result, **wanted: object) -> list[Point]:
     return [p for p in result.points if all(getattr(p, name) == value for name, value in wanted.items())]
 
 
-def _by_photos(result: Result) -> Chart:
+def _by_photos(study: PhotoStudy, result: Result) -> Chart:
     axis = _Axis("photos", "Attack photos of each person")
     names = _Names(result)
     rule = [
-        _Line(names.targets, _BLUE, _select(result, series=TARGETS, statistic="tpr_rule")),
-        _Line(names.others, _ORANGE, _select(result, series=TARGETS, statistic="fpr_rule")),
-        _Line(names.control, _GREY, _select(result, series=CONTROL, statistic="tpr_rule"), dashed=True),
+        _Line(names.targets, MEMBER, _select(result, series=TARGETS, statistic="tpr_rule")),
+        _Line(names.others, NONMEMBER, _select(result, series=TARGETS, statistic="fpr_rule")),
+        _Line(names.control, GREY, _select(result, series=CONTROL, statistic="tpr_rule"), dashed=True),
     ]
     graded = {
         statistic: [
-            _Line(names.targets, _BLUE, _select(result, series=TARGETS, statistic=statistic)),
-            _Line(names.control, _GREY, _select(result, series=CONTROL, statistic=statistic), dashed=True),
+            _Line(names.targets, MEMBER, _select(result, series=TARGETS, statistic=statistic)),
+            _Line(names.control, GREY, _select(result, series=CONTROL, statistic=statistic), dashed=True),
         ]
         for statistic in ("tpr_10", "auc")
     }
-    panels = [_panel(rule, axis, "tpr_rule"), *(_panel(lines, axis, name) for name, lines in graded.items())]
+    panels = [
+        _panel(rule, axis, "tpr_rule", _rule(study)),
+        *(_panel(lines, axis, name) for name, lines in graded.items()),
+    ]
     return _figure(result, panels, rule)
 
 
-def _by_training_pictures(result: Result) -> Chart:
+def _by_training_pictures(study: PhotoStudy, result: Result) -> Chart:
     numbers = sorted({p.photos for p in result.points if p.photos is not None})
     bins = tuple(dict.fromkeys(p.pictures for p in result.points if p.pictures is not None))
     legend = [
-        *(_Line(_photos(n), colour, ()) for n, colour in zip(numbers, (_ORANGE, _GREEN, _BLUE), strict=False)),
-        _Line(f"{_Names(result).control}, {_photos(numbers[-1])}", _GREY, (), dashed=True),
+        *(_Line(_photos(n), colour, ()) for n, colour in zip(numbers, (PURPLE, GREEN, BLUE), strict=False)),
+        _Line(f"{_Names(result).control}, {_photos(numbers[-1])}", GREY, (), dashed=True),
     ]
     panels = []
     for statistic in ("tpr_rule", "tpr_10", "auc"):
@@ -103,8 +111,12 @@ def _by_training_pictures(result: Result) -> Chart:
             axis = _Axis("pictures", f"Training pictures ({_NOBODY}: non-members)", (_NOBODY, *bins))
         else:
             axis = _Axis("pictures", "Training pictures of the members", bins)
-        panels.append(_panel(lines, axis, statistic))
+        panels.append(_panel(lines, axis, statistic, _rule(study) if statistic == "tpr_rule" else ""))
     return _figure(result, panels, legend)
+
+
+def _rule(study: PhotoStudy) -> str:
+    return f"Called a member: {study.rule}"
 
 
 def _by_bin(result: Result, series: str, statistic: str, photos: int) -> list[Point]:
@@ -116,53 +128,24 @@ def _by_bin(result: Result, series: str, statistic: str, photos: int) -> list[Po
     return [*(replace(point, pictures=_NOBODY) for point in others), *members]
 
 
-def _by_budget(result: Result) -> Chart:
-    from idbench.studies.tuni_by_budget import MIDDLE
-
+def _by_budget(study: BudgetStudy, result: Result) -> Chart:
     names = _Names(result)
-    runs, steps = MIDDLE
-    legend = [_Line(names.targets, _BLUE, ()), _Line(names.control, _GREY, (), dashed=True)]
-    varied = (
-        ("steps", f"Gradient steps, {runs} optimizations of each name", {"runs": runs}),
-        ("runs", f"Optimizations of each name, {steps} steps", {"steps": steps}),
-    )
+    usual = {axis.parameter: axis.usual for axis in study.axes}
+    legend = [_Line(names.targets, MEMBER, ()), _Line(names.control, GREY, (), dashed=True)]
     panels = []
     for statistic in ("auc", "tpr_10"):
-        for field, title, fixed in varied:
-            lines = [
-                replace(
-                    line,
-                    points=_select(result, series=CONTROL if line.dashed else TARGETS, statistic=statistic, **fixed),
-                )
-                for line in legend
-            ]
-            numbers = sorted({int(getattr(point, field)) for point in lines[0].points})
-            panels.append(_panel(lines, _Axis(field, title, tuple(map(str, numbers))), statistic))
+        for axis in study.axes:
+            lines = [replace(line, points=_varied(result, line, statistic, axis.parameter, usual)) for line in legend]
+            places = tuple(map(str, sorted(axis.values)))
+            panels.append(_panel(lines, _Axis(axis.parameter, axis.title.format(**usual), places), statistic))
     return _figure(result, panels, legend, columns=2)
 
 
-def _at_length(result: Result) -> Chart:
-    from idbench.studies.tuni_at_length import OPTIMIZERS, RUNS, STEPS, series_name
-
-    names = _Names(result)
-    legend = [_Line(names.targets, _BLUE, ()), _Line(names.control, _GREY, (), dashed=True)]
-    panels = []
-    for statistic in ("auc", "tpr_10"):
-        for optimizer in OPTIMIZERS:
-            lines = [
-                replace(
-                    line,
-                    points=_select(
-                        result,
-                        series=series_name(CONTROL if line.dashed else TARGETS, optimizer),
-                        statistic=statistic,
-                    ),
-                )
-                for line in legend
-            ]
-            title = f"Gradient steps, {RUNS} optimizations of each name, {optimizer}"
-            panels.append(_panel(lines, _Axis("steps", title, tuple(map(str, STEPS))), statistic))
-    return _figure(result, panels, legend, columns=2)
+def _varied(result: Result, line: _Line, statistic: str, parameter: str, usual: dict[str, int]) -> list[Point]:
+    """The points of a line at which all parameters but one are usual."""
+    fixed = {name: value for name, value in usual.items() if name != parameter}
+    found = _select(result, series=CONTROL if line.dashed else TARGETS, statistic=statistic)
+    return [point for point in found if fixed.items() <= (point.settings or {}).items()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +174,8 @@ def _photos(number: int) -> str:
     return "1 attack photo" if number == 1 else f"{number} attack photos"
 
 
-def _panel(lines: Sequence[_Line], axis: _Axis, statistic: str) -> Chart:
-    """One statistic: lines through the estimates, with their intervals."""
+def _panel(lines: Sequence[_Line], axis: _Axis, statistic: str, heading: str = "") -> Chart:
+    """One statistic: lines through the estimates, with their intervals; its own name unless a heading is given."""
     frame = _frame(lines, axis)
     domain = [line.label for line in lines]
     colour = alt.Color("line:N", scale=alt.Scale(domain=domain, range=[line.colour for line in lines]), legend=None)
@@ -217,8 +200,8 @@ def _panel(lines: Sequence[_Line], axis: _Axis, statistic: str) -> Chart:
     if statistic in _CHANCE:
         chance = alt.Chart(pd.DataFrame({"value": [_CHANCE[statistic]]}))
         layers.insert(0, chance.mark_rule(strokeDash=[2, 3], color="#444444").encode(y=y))
-    heading = alt.TitleParams(_TITLES[statistic], fontSize=12, anchor="start", frame="group", offset=8)
-    return alt.layer(*layers).properties(width=_WIDTH, height=_HEIGHT, title=heading)
+    title_ = alt.TitleParams(heading or STATISTICS[statistic], fontSize=12, anchor="start", frame="group", offset=8)
+    return alt.layer(*layers).properties(width=_WIDTH, height=_HEIGHT, title=title_)
 
 
 def _x(axis: _Axis) -> Any:
@@ -230,7 +213,12 @@ def _x(axis: _Axis) -> Any:
 
 def _frame(lines: Sequence[_Line], axis: _Axis) -> pd.DataFrame:
     """Long table of a panel; what cannot be estimated is left out."""
-    rows = [asdict(p) | {"line": line.label} for line in lines for p in line.points if p.value is not None]
+    rows = [
+        asdict(p) | (p.settings or {}) | {"line": line.label}
+        for line in lines
+        for p in line.points
+        if p.value is not None
+    ]
     frame = pd.DataFrame(rows, columns=["line", axis.field, "value", "low", "high"])
     return frame if axis.places is None else frame.astype({axis.field: str})
 
@@ -280,10 +268,3 @@ def _figure(result: Result, panels: Sequence[Chart], lines: Sequence[_Line], col
 
 
 _INTERVALS = "95 % intervals over people; dotted: guessing."
-
-_DRAWN = {
-    "idia-by-photos": _by_photos,
-    "idia-by-training-pictures": _by_training_pictures,
-    "tuni-at-length": _at_length,
-    "tuni-by-budget": _by_budget,
-}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from idbench.api import Progress
+from idbench.api.studies import BudgetStudy, PhotoStudy
 from idbench.results import Run, ScoreTable, write_summary
 from idbench.runner.evaluate import Judged, judge, summarize
 from idbench.runner.execute import Options, execute
@@ -16,10 +17,12 @@ from idbench.runner.grid import is_done
 from idbench.runner.registry import find_attack, load_attack
 from idbench.runner.spec import Resolver, RunSpec, plan_method, split_spec
 from idbench.splits import Split
+from idbench.studies.estimates import Reading
 from idbench.studies.setting import Audited, Setting
 
-IDIA_DRAWS = ("idia-draws", "idbench_methods.attacks.idia_draws:IdiaDraws")
-"""IDIA for all numbers of photos at once. It is no entry on any board, so that it is not registered."""
+TARGETS = "A and B"
+CONTROL = "control"
+"""Series of a study: the mean of both targets, and the control."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +57,43 @@ class Finished:
     details: Mapping[str, NDArray[np.float64]]
 
 
-def jobs(setting: Setting, split: Split, attack: str | tuple[str, str], params: Mapping[str, object]) -> list[Job]:
-    """The runs of one attack with one set of parameters: on A, B and the control, for every seed.
+def jobs(setting: Setting, split: Split, study: PhotoStudy | BudgetStudy, varied: Mapping[str, object]) -> list[Job]:
+    """The runs of a study's attack with one set of parameters: on A, B and the control, for every seed.
 
     Args:
         setting: targets and seeds.
         split: the setting's, or one made from it.
-        attack: a registered name, or the name of an instrument and where it is.
-        params: of the attack.
+        study: says which attack, and its parameters that are the same in every run.
+        varied: the other parameters.
 
     Raises:
         MethodError: a parameter does not fit.
         PluginError: the attack cannot be used.
     """
-    registered = load_attack(attack) if isinstance(attack, str) else find_attack(*attack)
-    method, people = plan_method(registered, None, params), split_spec(split)
+    registered = load_attack(study.attack) if study.instrument is None else find_attack(study.attack, study.instrument)
+    method, identities = plan_method(registered, None, {**study.parameters, **varied}), split_spec(split)
     return [
         Job(
             audited,
             split,
-            RunSpec(split=people, target=audited.target, attack=method, seed=seed, corpus=audited.corpus),
+            RunSpec(split=identities, target=audited.target, attack=method, seed=seed, corpus=audited.corpus),
         )
         for audited in setting.audited
         for seed in setting.seeds
     ]
+
+
+def series_of(finished: Sequence[Finished]) -> dict[str, list[Finished]]:
+    """The runs behind each series: both targets together, each alone, and the control."""
+    alone = {name: [run for run in finished if run.audited.series == name] for name in ("A", "B", CONTROL)}
+    return {TARGETS: alone["A"] + alone["B"], **alone}
+
+
+def people(rows: Sequence[Reading]) -> tuple[int, int, int]:
+    """How many people are members, non-members, and neither for want of photos, in at least one reading."""
+    members = np.any([row.members for row in rows], axis=0)
+    nonmembers = np.any([row.nonmembers for row in rows], axis=0)
+    return int(members.sum()), int(nonmembers.sum()), int(np.isnan(rows[0].scores).sum())
 
 
 def job_done(job: Job, setting: Setting) -> bool:
@@ -97,7 +113,7 @@ def run_jobs(wanted: list[Job], setting: Setting, progress: Progress) -> Iterato
         resolver = Resolver(progress, {spec.split.source: split})
         done = execute(resolver.resolve(spec), options, progress)
         if not done.reused or done.run.summary() is None:
-            control = job.audited.series == "control"
+            control = job.audited.series == CONTROL
             write_summary(done.run, summarize(done.run, split, spec.corpus, seed=spec.seed, control=control))
         table = done.run.scores()
         judged = judge(table, split, spec.corpus, "test")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
+from idbench.errors import DataError
+from idbench.escaping import csv_cell
 from idbench.storage import read_bounded, write_text
 from idbench.studies.estimates import Value
 
@@ -31,7 +33,7 @@ class Point:
         statistic: a key of `STATISTICS`.
         photos: attack photos of each person; None where no photos are used.
         pictures: training pictures of the members, e.g. `25` or `10-19`; None: members of all numbers.
-        runs, steps: of an optimization; None where there is none.
+        settings: parameters of the attack that the study varies; None where it varies none.
         value, low, high: the estimate and its 95 % interval; None if it cannot be estimated.
         interval: how the interval was made, or why there is no estimate.
         members, nonmembers: people behind it; who is one on A and the other on B counts as both.
@@ -43,8 +45,7 @@ class Point:
     statistic: str
     photos: int | None
     pictures: str | None
-    runs: int | None
-    steps: int | None
+    settings: dict[str, int] | None
     value: float | None
     low: float | None
     high: float | None
@@ -62,8 +63,7 @@ class Where:
     series: str
     photos: int | None = None
     pictures: str | None = None
-    runs: int | None = None
-    steps: int | None = None
+    settings: dict[str, int] | None = None
     members: int = 0
     nonmembers: int = 0
     left_out: int = 0
@@ -131,6 +131,23 @@ def write_tables(result: Result, folder: Path) -> list[Path]:
     return [table, whole]
 
 
+def read_result(path: Path) -> Result:
+    """What `write_tables` wrote as JSON.
+
+    Raises:
+        DataError: it is not the table of a study.
+    """
+    try:
+        found = json.loads(read_bounded(path, _LARGEST))
+        found["targets"] = tuple(TargetUsed(**target) for target in found["targets"])
+        found["points"] = tuple(Point(**point) for point in found["points"])
+        for name in ("parameters", "seeds", "runs"):
+            found[name] = tuple(found[name])
+        return Result(**found)
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is not the table of a study: {error}.", hint="Run `bench study` again.") from error
+
+
 def is_result_of(study: str, folder: Path) -> bool:
     """Whether a folder holds what `write_tables` wrote for a study."""
     found = json.loads(read_bounded(folder / f"{study}.json", _LARGEST))
@@ -138,17 +155,28 @@ def is_result_of(study: str, folder: Path) -> bool:
 
 
 def as_csv(points: tuple[Point, ...]) -> str:
-    """One line per point; columns in which nothing stands are left out; six digits."""
-    names = [f.name for f in fields(Point) if any(getattr(point, f.name) is not None for point in points)]
+    """One line per point, one column per parameter that varies; empty columns are left out; six digits."""
+    rows = [_row(point) for point in points]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = [name for name in names if any(row.get(name) is not None for row in rows)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(names)
-    for point in points:
-        writer.writerow([_cell(getattr(point, name)) for name in names])
+    for row in rows:
+        writer.writerow([_cell(row.get(name)) for name in names])
     return text.getvalue()
+
+
+def _row(point: Point) -> dict[str, object]:
+    row: dict[str, object] = {}
+    for name, value in asdict(point).items():
+        row |= (value or {}) if name == "settings" else {name: value}
+    return row
 
 
 def _cell(value: object) -> object:
     if value is None:
         return ""
+    if isinstance(value, str):
+        return csv_cell(value)
     return f"{value:.6g}" if isinstance(value, float) else value

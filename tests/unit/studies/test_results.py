@@ -9,30 +9,27 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.conftest import ROOT
 
+from idbench.runner.registry import ATTACKS
+from idbench.studies import catalogue
+from idbench.studies.budget import budgets
 from idbench.studies.catalogue import STUDIES
 from idbench.studies.charts import draw
 from idbench.studies.estimates import Value
-from idbench.studies.idia import few_numbers, photo_numbers
-from idbench.studies.table import Result, TargetUsed, Where, as_csv, write_tables
-from idbench.studies.tuni_at_length import OPTIMIZERS
-from idbench.studies.tuni_by_budget import budgets
+from idbench.studies.photos import few_numbers, photo_numbers
+from idbench.studies.table import Result, TargetUsed, Where, as_csv, read_result, write_tables
+from idbench_methods.studies import TUNI_BY_BUDGET
 
 CONDITIONS = {
     "idia-by-photos": [Where("A and B", photos) for photos in (1, 3, 30)],
     "idia-by-training-pictures": [Where("A and B", k, label) for k in (1, 10, 30) for label in ("1", "5", "10-19")],
-    "tuni-at-length": [Where(f"A and B, {name}", runs=10, steps=16) for name in OPTIMIZERS],
-    "tuni-by-budget": [Where("A and B", runs=runs, steps=steps) for runs, steps in budgets()],
+    "tuni-by-budget": [Where("A and B", settings=budget) for budget in budgets(TUNI_BY_BUDGET)],
 }
 
 
 def result_of(study: str) -> Result:
-    both = "A and B"
-    places = [
-        replace(where, series=where.series.replace(both, series))
-        for where in CONDITIONS[study]
-        for series in (both, "control")
-    ]
+    places = [replace(where, series=series) for where in CONDITIONS[study] for series in ("A and B", "control")]
     points = [
         where.point(statistic, Value(0.25 + i / 100, 0.2, 0.6, "made up"))
         for i, where in enumerate(places)
@@ -43,23 +40,24 @@ def result_of(study: str) -> Result:
         TargetUsed(series, f"made-up-{series}", "0" * 64, "corpus") for series in ("A", "B", "control")
     )  # fmt: skip
     return Result(
-        study, STUDIES[study].title, "made up.", "made-up", 1, "0" * 64, "made-up", targets, "idia-draws", ({},), (0,),
-        ("0" * 16,), (*points, lacking),
+        study, STUDIES.load(study).title, "made up.", "made-up", 1, "0" * 64, "made-up", targets, "idia-draws", ({},),
+        (0,), ("0" * 16,), (*points, lacking),
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", CONDITIONS)
 def test_every_figure_can_be_drawn(study: str) -> None:
-    pictures = draw(result_of(study))
+    pictures = draw(STUDIES.load(study), result_of(study))
     assert pictures.png.startswith(b"\x89PNG")
     assert pictures.svg.startswith("<svg")
-    for words in (STUDIES[study].title, "AUC", "TPR at 10 % FPR", "control", "95 % intervals over people"):
+    for words in (STUDIES.load(study).title, "AUC", "TPR at 10 % FPR", "control", "95 % intervals over people"):
         assert words in pictures.svg
 
 
-@pytest.mark.parametrize("study", STUDIES)
+@pytest.mark.parametrize("study", CONDITIONS)
 def test_the_same_result_gives_the_same_figure(study: str) -> None:
-    assert draw(result_of(study)) == draw(result_of(study))
+    declared = STUDIES.load(study)
+    assert draw(declared, result_of(study)) == draw(declared, result_of(study))
 
 
 def test_tables_hold_every_point(tmp_path: Path) -> None:
@@ -88,4 +86,22 @@ def test_numbers_of_photos_are_the_papers() -> None:
 
 
 def test_budgets_vary_one_thing_at_a_time() -> None:
-    assert budgets() == [(4, 4), (2, 16), (4, 16), (8, 16), (4, 64)]
+    found = [(budget["runs"], budget["steps"]) for budget in budgets(TUNI_BY_BUDGET)]
+    assert found == [(4, 4), (2, 16), (4, 16), (8, 16), (4, 64)]
+
+
+def test_studies_are_found_by_what_packages_declare() -> None:
+    assert set(CONDITIONS) == set(STUDIES.names())
+    folder = Path(catalogue.__file__).parent
+    text = "".join(path.read_text(encoding="utf-8").lower() for path in folder.glob("*.py"))
+    assert not [method for method in ATTACKS.names() if f'"{method}' in text]
+
+
+def test_committed_tables_are_read_back_whole() -> None:
+    for path in sorted((ROOT.parent / "docs" / "studies").glob("*/*.json")):
+        result = read_result(path)
+        assert (path.parent / f"{result.study}.csv").read_text(encoding="utf-8") == as_csv(result.points)
+        # Not to the last byte: letters are measured with the fonts of the machine.
+        drawn = path.with_suffix(".svg").read_text(encoding="utf-8")
+        assert result.title in drawn
+        assert all(target.name in drawn for target in result.targets)

@@ -10,8 +10,8 @@ import pytest
 from idbench.api import Silent
 from idbench.errors import DataError, IdbenchError, StorageError, UnknownNameError
 from idbench.splits import Split, load_split
-from idbench.studies.catalogue import find_study, run_study
-from idbench.studies.idia import most_photos
+from idbench.studies.catalogue import STUDIES, run_study
+from idbench.studies.photos import most_photos
 from idbench.studies.setting import Setting, choose_audited
 
 THREE = ("avatars-a", "avatars-b", "avatars-0")
@@ -50,7 +50,7 @@ def test_an_unknown_target(tiny: Split) -> None:
 
 def test_an_unknown_study() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'idia-by-photos'"):
-        find_study("idia-by-photo")
+        STUDIES.load("idia-by-photo")
 
 
 def with_photos(split: Split, few: int, every: int) -> Split:
@@ -64,20 +64,20 @@ def with_photos(split: Split, few: int, every: int) -> Split:
 
 
 def test_as_many_photos_as_half_of_the_people_have(tiny: Split) -> None:
-    assert most_photos(tiny) == 3
-    assert most_photos(with_photos(tiny, few=1, every=3)) == 3
+    assert most_photos(tiny, 30) == 3
+    assert most_photos(with_photos(tiny, few=1, every=3), 30) == 3
 
 
 @pytest.mark.parametrize("few", [0, 1])
 def test_too_few_photos(tiny: Split, few: int) -> None:
     with pytest.raises(DataError, match="fewer than two photos"):
-        most_photos(with_photos(tiny, few, every=1))
+        most_photos(with_photos(tiny, few, every=1), 30)
 
 
 def test_the_folder_is_tried_before_anything_runs(tiny: Split, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     setting = Setting(tiny, choose_audited(tiny, THREE), (0,), tmp_path / "results")
     with pytest.raises(StorageError, match="in the way") as caught:
-        run_study(find_study("tuni-by-budget"), setting, tmp_path / "file" / "out", Silent())
+        run_study(STUDIES.load("tuni-by-budget"), setting, tmp_path / "file" / "out", Silent())
     assert "--out" in caught.value.hint
     assert not (tmp_path / "results").exists()

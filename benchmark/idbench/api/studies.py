@@ -1,0 +1,64 @@
+"""What a method says of itself so that its curves can be drawn: plain data, registered under `idbench.studies`.
+
+`bench study NAME` finds a declaration by its name, plans the runs that it asks for, and measures and draws them; it
+knows nothing of the method beyond what stands here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Declared(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="of the study, as on the command line")
+    title: str = Field(description="one line for people")
+    source: str = Field(description="what it repeats: paper and figure")
+    attack: str = Field(description="name on the card of the attack that is run")
+    instrument: str | None = Field(
+        default=None, description="where the attack is, `package.module:Class`, if it is not registered"
+    )
+    parameters: Mapping[str, Any] = Field(default_factory=dict, description="of every run; the others are the defaults")
+
+
+class PhotoStudy(_Declared):
+    """How results depend on numbers of photos or of training pictures, by an attack that counts all draws of one run.
+
+    The attack takes the numbers of photos as one parameter and gives a score of each person for each number and draw
+    among its details; NaN for people with fewer photos.
+    """
+
+    over: Literal["photos", "training pictures"] = Field(description="what stands on the horizontal axis")
+    photos_parameter: str = Field(description="takes the numbers of photos, a list")
+    most_photos: int = Field(ge=2, description="largest number of photos, as far as the split has them")
+    detail: str = Field(description="how the details of one number begin, with {photos} in place of the number")
+    threshold: float = Field(description="score from which the method calls a person a member")
+    rule: str = Field(description="that rule in words, e.g. `one prompt of 21 is right`")
+
+
+class BudgetAxis(BaseModel):
+    """One parameter that a budget is made of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    parameter: str
+    values: tuple[int, ...] = Field(min_length=2, description="all that are run while the other parameters are usual")
+    usual: int = Field(description="its value while another one varies; one of the values")
+    title: str = Field(description="of the axis; {NAME} stands for the usual value of another parameter")
+
+    @model_validator(mode="after")
+    def _usual_is_a_value(self) -> Self:
+        if self.usual not in self.values:
+            raise ValueError(f"the usual {self.parameter}, {self.usual}, is none of its values")
+        return self
+
+
+class BudgetStudy(_Declared):
+    """How results depend on what an attack may spend: each parameter varied while the others are usual."""
+
+    axes: tuple[BudgetAxis, ...] = Field(min_length=1)
+    people: int = Field(ge=2, description="people of the test part that are audited, to save time")
