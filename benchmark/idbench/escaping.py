@@ -62,6 +62,11 @@ def terminal(text: str) -> str:
     return _CONTROLS.sub(_visible, text.replace("\r\n", "\n"))
 
 
+def terminal_json(document: str) -> str:
+    """A JSON document for a terminal: control characters in its texts, which JSON allows, become escapes of JSON."""
+    return _CONTROLS.sub(lambda found: f"\\u{ord(found.group()):04x}", document)
+
+
 def line(text: str) -> str:
     r"""Text on one line, control characters shown: what is copied into a shell is one line too."""
     return re.sub("[ \t\n]+", " ", terminal(text)).strip(" ")

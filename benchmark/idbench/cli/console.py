@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -16,12 +15,10 @@ from rich.text import Text
 
 from idbench.api import Reporter
 from idbench.errors import IdbenchError
+from idbench.escaping import terminal, terminal_json
 
 _BARS = 20  # that are remembered; whoever reports under more descriptions starts old ones anew
 _LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
-
-_CONTROLS = frozenset(("Cc", "Cs"))  # ESC and its kind, halves of characters
-_DIRECTIONS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -37,7 +34,7 @@ class Bars(Reporter):
 
     def update(self, done: float, total: float, description: str) -> None:
         """Move the bar of that description."""
-        text = plain(description)
+        text = terminal(description)
         if text not in self._tasks:
             for task in self._tasks.values():
                 self._progress.update(task, visible=False)
@@ -49,21 +46,6 @@ class Bars(Reporter):
         if not err.is_terminal and now - self._last > _LINE_EVERY:
             self._last = now
             err.print(f"{text}: {done / total:.0%}" if total else text, markup=False)
-
-
-def plain(text: str) -> str:
-    """A text whose control characters are shown instead of obeyed; line breaks and tabs stay.
-
-    What a plug-in or a record says must neither move the cursor nor write into the terminal's title, nor turn the
-    direction of writing.
-    """
-    return "".join(map(_shown, text))
-
-
-def _shown(character: str) -> str:
-    if character in "\n\t" or (unicodedata.category(character) not in _CONTROLS and character not in _DIRECTIONS):
-        return character
-    return character.encode("unicode_escape").decode()
 
 
 @contextmanager
@@ -83,12 +65,12 @@ def bars() -> Iterator[Bars]:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()) -> None:
     """Print a table; columns named in `right` are aligned to the right. Brackets are text: captions hold any."""
-    shown = Table(title=Text(plain(title), "bold") if title else None, title_justify="left", show_header=any(columns))
+    shown = Table(title=Text(terminal(title), "bold") if title else None, title_justify="left", show_header=any(columns))
     numbers = set(right)
     for column in columns:
-        shown.add_column(Text(plain(column)), justify="right" if column in numbers else "left", overflow="fold")
+        shown.add_column(Text(terminal(column)), justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(plain(cell)) for cell in row))
+        shown.add_row(*(Text(terminal(cell)) for cell in row))
     wide_enough(shown)
 
 
@@ -103,14 +85,12 @@ def wide_enough(shown: Table) -> None:
 
 def write_json(value: object) -> None:
     """Print a value as JSON; control characters are escaped as JSON does it."""
-    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    escaped = (f"\\u{ord(c):04x}" if unicodedata.category(c) in _CONTROLS and c != "\n" else c for c in text)
-    sys.stdout.write("".join(escaped) + "\n")
+    sys.stdout.write(terminal_json(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)) + "\n")
 
 
 def say(text: str) -> None:
     """Print a sentence."""
-    out.print(plain(text), markup=False)
+    out.print(terminal(text), markup=False)
 
 
 def command(text: str) -> None:
@@ -119,9 +99,9 @@ def command(text: str) -> None:
     sys.stdout.flush()
 
 
-def complain(error: IdbenchError) -> None:
+def comterminal(error: IdbenchError) -> None:
     """Print an error and what to do next."""
     err.print("[bold red]error:[/] ", end="")
-    err.print(plain(error.message), markup=False)
+    err.print(terminal(error.message), markup=False)
     if error.hint:
-        err.print(f"  {plain(error.hint)}", markup=False)
+        err.print(f"  {terminal(error.hint)}", markup=False)

@@ -1,0 +1,124 @@
+"""Text that others wrote, at every border that it crosses."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from idbench import escaping
+from idbench.escaping import Strong
+
+HOSTILE = (
+    "<!--<script>alert(1)</script>",
+    "![x](https://example.org/x.png)",
+    "[x](javascript:alert(1))",
+    "\x1b]0;owned\x07\x1b[31mred",
+    '=HYPERLINK("https://example.org";"x")',
+    "a\u202eb\u2066c\x9b31m",
+    "line\nbreak\r\n# heading\n\n    code",
+    "$x$ :smile: :material/info: ``code`` | a | -- ->",
+    "\\input{x} \\end{table} %&#^~_",
+    "\ud800",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_that_a_terminal_obeys_is_left(text: str) -> None:
+    shown = escaping.terminal(text)
+    assert all(ord(c) >= 0x20 or c in "\n\t" for c in shown)
+    assert not set(shown) & {*map(chr, range(0x7F, 0xA0)), "\u202e", "\u2066", "\ud800"}
+    assert "\n" not in escaping.line(text)
+
+
+@given(st.text())
+def test_plain_words_pass_unchanged(text: str) -> None:
+    kept = "".join(c for c in text if c.isalnum())
+    assert escaping.terminal(kept) == escaping.line(kept) == escaping.markdown(kept).replace("\u2060", "") == kept
+
+
+def test_json_stays_the_same_document() -> None:
+    value = {"name": "a\x1bb\x9bc\u202ed", "n": [1, "ü"]}
+    shown = escaping.terminal_json(json.dumps(value, ensure_ascii=False, indent=1))
+    assert json.loads(shown) == value
+    assert not re.search("[\x7f-\x9f\u202e]", shown)
+
+
+@given(st.text(alphabet=string.printable + "äß\u202e", min_size=1))
+def test_markdown_shows_the_text_and_nothing_else(text: str) -> None:
+    tokens = MarkdownIt("commonmark").enable("table").parse(f"before {escaping.markdown(text)} after")
+    inline = [child for token in tokens for child in token.children or []]
+    assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
+    assert {child.type for child in inline} <= {"text", "text_special"}
+    shown = "".join(child.content for child in inline).replace("\u2060", "")
+    assert " ".join(shown.split(" ")) == f"before {escaping.line(text)} after"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_code_spans_hold_one_text(text: str) -> None:
+    (token,) = [t for t in MarkdownIt().parse(escaping.markdown_code(text)) if t.type == "inline"]
+    assert [child.type for child in token.children or []] == ["code_inline"]
+
+
+def test_sentences_keep_their_blanks_and_bold() -> None:
+    prose = ("The best, ", Strong("a*b"), " , is ", Strong(" "), "good.")
+    assert escaping.plain(prose) == "The best, a*b , is  good."
+    assert escaping.markdown_prose(prose) == r"The best\, **a\*b** \, is good\."
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "javascript:alert(1)",
+        "data:text/html,x",
+        "JAVASCRIPT:x",
+        "//example.org",
+        "/path",
+        "https://",
+        "http://a b",
+        "https://x\n",
+        "https://[::1",
+        "\x01https://example.org",
+        "mailto:a@example.org",
+        None,
+        "",
+    ],
+)
+def test_only_addresses_of_the_web_are_links(address: str | None) -> None:
+    assert escaping.web_address(address) is None
+    assert "](" not in escaping.markdown_link("x", address)
+
+
+def test_addresses_hold_nothing_that_ends_them() -> None:
+    found = escaping.web_address("https://example.org/a\"b'c<d>(e)[f]{g}\\h?i=j&k#l")
+    assert found is not None
+    assert not set(found) & set("\"'<>{}\\ ()")
+    assert escaping.web_address("https://arxiv.org/abs/2209.07341") == "https://arxiv.org/abs/2209.07341"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1 x", "-x", "@sum", "\t=1", " =1", "\r=1", "\uff1d1"])
+def test_formulas_are_text_in_a_spreadsheet(text: str) -> None:
+    row = io.StringIO()
+    csv.writer(row).writerow([escaping.csv_cell(text)])
+    (cell,) = next(csv.reader(io.StringIO(row.getvalue(), newline="")))
+    assert cell == f"'{text}"
+
+
+@pytest.mark.parametrize("text", ["-0.5", "+1e-3", "1", "a-b", "0.5 [0.4, 0.6]", ""])
+def test_numbers_and_words_are_left_alone(text: str) -> None:
+    assert escaping.csv_cell(text) == text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_latex_has_no_command_of_others(text: str) -> None:
+    own = r"\\(textbackslash|textasciitilde|textasciicircum|textless|textgreater|textbar|textquotedbl)\{\}|\\[&%$#_{}]"
+    rest = re.sub(own, "", escaping.latex(text))
+    assert not set(rest) & set("\\{}$&#^_%\n")
+    assert re.fullmatch(r"[A-Za-z0-9-]+", escaping.bibtex_key(text))
