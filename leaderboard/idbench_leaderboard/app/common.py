@@ -14,7 +14,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from idbench import figures
-from idbench.escaping import Prose, line, markdown, markdown_code, markdown_prose
+from idbench.escaping import Prose, line, markdown, markdown_code, markdown_prose, terminal
 from idbench_leaderboard import charts, downloads, tables
 from idbench_leaderboard.board import ALL, NONE, Board, View
 from idbench_leaderboard.words import TRACKS
@@ -259,7 +259,12 @@ def download_rows(board: Board, rows: pd.DataFrame, view: View, what: str) -> No
 def nothing(what: str, fill: str, command: str) -> None:
     """Say that there is nothing to show yet, what would fill the place, and the command that does it."""
     st.info(markdown(f"{what} {fill}"))
-    st.code(command, language="bash")
+    show_command(command)
+
+
+def show_command(command: str) -> None:
+    """A command to copy; control characters in the names that it quotes are shown."""
+    st.code(terminal(command), language="bash")
 
 
 def show_facts(facts: Mapping[str, str]) -> None:

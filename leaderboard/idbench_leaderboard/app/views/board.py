@@ -103,7 +103,7 @@ def _submit() -> None:
     for number, (step, command) in enumerate(words.SUBMIT, 1):
         st.markdown(f"{number}. {step}")
         if command:
-            st.code(command, language="bash")
+            common.show_command(command)
 
 
 def _tiles(board: Board, view: View, rows: pd.DataFrame) -> None:

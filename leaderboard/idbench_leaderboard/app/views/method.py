@@ -147,7 +147,7 @@ def _cost(board: Board, view: View, row: pd.Series[Any]) -> None:
 
 def _repeat(board: Board, row: pd.Series[Any], info: MethodInfo | None) -> None:
     st.subheader("Reproduce", anchor="repeat")
-    st.code(row["command"], language="bash")
+    common.show_command(row["command"])
     with st.expander("Parameters", expanded=False):
         common.show_table(_parameters(json.loads(row["parameters"]), info), "Parameters of this row")
     if info and info.choices:

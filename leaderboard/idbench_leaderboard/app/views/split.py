@@ -32,7 +32,7 @@ def _card(board: Board, view: View, card: SplitCard | None) -> None:
     common.show_facts(tables.split_facts(board, view.split, view.version))
     if card and card.card:
         with st.expander("Data card"):
-            st.html(str(pages.card_html(card.card)))
+            st.html(f'<div class="card">{pages.card_html(card.card)}</div>')
 
 
 def _samples(card: SplitCard | None) -> None:

@@ -106,7 +106,7 @@ def _defenses(board: Board, view: View, rows: pd.DataFrame) -> None:
             "No defended target has been attacked yet. A defense turns this target into another one; each gets a "
             "column here as soon as records that name it are among the results that the board is built from."
         )
-        st.code("bench leaderboard build results --out board", language="bash")
+        common.show_command("bench leaderboard build results --out board")
         return
     text = "AUC of each attack (rows) with each defense (columns)."
     common.show_chart(charts.heat(frame, "defense"), "AUC by attack and defense", text, frame, "defenses")
