@@ -13,6 +13,7 @@ import pytest
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from tests.app.chromium import Browser, served
 
 from idbench.api import Silent
@@ -241,3 +242,95 @@ def test_the_site_on_a_phone(browser: Browser, site: str, scheme: str) -> None:
     colour = browser.driver.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (max(int(value) for value in re.findall(r"\d+", colour)) < 64) == (scheme == "dark")
     assert browser.errors() == []
+
+
+CONTRAST = """
+    const rgb = (text) => (text.match(/[\\d.]+/g) || []).map(Number);
+    const light = (c) => [0, 1, 2].reduce((sum, i) => {
+        const v = c[i] / 255;
+        return sum + [0.2126, 0.7152, 0.0722][i] * (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    }, 0);
+    const over = (top, below) => {
+        const a = top.length > 3 ? top[3] : 1;
+        return [0, 1, 2].map((i) => a * top[i] + (1 - a) * below[i]);
+    };
+    const ground = (element) => {
+        const layers = [];
+        for (let e = element; e; e = e.parentElement) {
+            const c = rgb(getComputedStyle(e).backgroundColor);
+            if (c.length && (c.length < 4 || c[3] > 0)) layers.push(c);
+        }
+        const page = matchMedia('(prefers-color-scheme: dark)').matches ? [0, 0, 0] : [255, 255, 255];
+        return layers.reverse().reduce((below, top) => over(top, below), page);
+    };
+    const poor = [];
+    const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) {
+        const element = walker.currentNode.parentElement, style = getComputedStyle(element);
+        const text = walker.currentNode.textContent.trim();
+        // Menus of the charts fade in; cells of a grid are drawn on a canvas; what is behind a number of the heat map
+        // is not around it.
+        const elsewhere = element.closest('.vega-actions, canvas, [role=grid], .mark-text.role-mark');
+        if (!text || !element.checkVisibility() || elsewhere) continue;
+        const drawn = element.closest('svg');
+        const ink = rgb(drawn ? style.fill : style.color);
+        if (ink.length < 3) continue;
+        let opacity = 1;
+        for (let e = element; e; e = e.parentElement) opacity *= Number(getComputedStyle(e).opacity);
+        if (!opacity || element.closest(':disabled, [aria-disabled=true]')) continue;
+        const below = ground(element), alpha = (ink.length > 3 ? ink[3] : 1) * opacity;
+        const shown = over([...ink.slice(0, 3), alpha], below);
+        const [a, b] = [light(shown), light(below)].sort((x, y) => y - x);
+        const ratio = (a + 0.05) / (b + 0.05);
+        if (ratio < 4.5) poor.push(`${ratio.toFixed(2)} ${element.tagName}: ${text.slice(0, 60)}`);
+    }
+    return [...new Set(poor)];
+"""
+"""Every visible text whose contrast with what is behind it is below 4.5; pictures drawn on a canvas apart."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("page", ["", "method", "compare", "target", "split", "glossary"])
+def test_words_stand_out_from_the_page(browser: Browser, server: str, page: str, scheme: str) -> None:
+    browser.scheme(scheme)
+    browser.open(f"{server}/{page}")
+    browser.until(lambda: browser.all("[data-testid=stMain] h1"), "a title")
+    browser.until(lambda: not browser.all("[data-testid=stStatusWidget]"), "a page that is done")
+    assert browser.driver.execute_script(CONTRAST) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_words_stand_out_on_the_site(browser: Browser, site: str, scheme: str) -> None:
+    browser.scheme(scheme)
+    for page in ("index.html", "splits.html", "glossary.html"):
+        browser.open(f"{site}/{page}")
+        browser.find("h1")
+        browser.driver.execute_script("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+        browser.until(lambda: len(browser.all("figure[data-drawn]")) == len(browser.all("figure")), "charts")
+        assert browser.driver.execute_script(CONTRAST) == []
+
+
+def test_a_phone_reaches_every_page(browser: Browser, server: str) -> None:
+    browser.size(390, 844)
+    browser.open(server)
+    browser.until(lambda: browser.all("[data-testid=stMain] h1"), "a title")
+    for page in ("Glossary", "Split", "Target", "Compare", "Method", "Board"):
+        if not any(link.is_displayed() for link in _pages(browser, page)):
+            browser.click(browser.find("[data-testid=stExpandSidebarButton]"))
+        browser.until(lambda name=page: [e for e in _pages(browser, name) if e.is_displayed()], page)[0].click()  # type: ignore[misc]
+        path = "/" if page == "Board" else f"/{page.lower()}"
+        browser.until(lambda wanted=path: urlparse(browser.driver.current_url).path == wanted, path)  # type: ignore[misc]
+
+
+def _pages(browser: Browser, name: str) -> list[WebElement]:
+    return [link for link in browser.all("a") if (link.get_attribute("textContent") or "").strip() == name]
+
+
+def test_a_keyboard_reaches_every_page(browser: Browser, server: str) -> None:
+    browser.open(server)
+    browser.until(lambda: browser.all("[data-testid=stMain] h1"), "a title")
+    reached: set[str] = set()
+    for _ in range(60):
+        ActionChains(browser.driver).send_keys(Keys.TAB).perform()
+        reached.add(browser.driver.execute_script("return (document.activeElement.textContent || '').trim()"))
+    assert {"Board", "Method", "Compare", "Target", "Split", "Glossary"} <= reached

@@ -34,6 +34,7 @@ h2 {font-size: 1.6rem !important;}
 h3 {font-size: 1.3rem !important;}
 [data-testid="stTable"] td, [data-testid="stMarkdown"] {overflow-wrap: anywhere;}
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {color: inherit; opacity: 0.85;}
+[data-testid="stSidebarCollapseButton"], [data-testid="stSidebarCollapseButton"] * {color: inherit !important;}
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] {padding: 3.5rem 0.9rem 2rem;}
   h1 {font-size: 1.5rem !important;}
