@@ -11,7 +11,9 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
+from idbench import figures
 from idbench.errors import DataError
+from idbench.escaping import Strong, plain
 from idbench.metrics import (
     AucCovariance,
     Interval,
@@ -29,6 +31,7 @@ from idbench.metrics import (
 )
 from idbench_leaderboard import charts, downloads, glossary, measure, words
 from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.inputs import MethodInfo
 from idbench_leaderboard.standing import Flags, Floats
 
 MEMBERS = np.arange(200) % 2 == 0
@@ -233,7 +236,12 @@ def test_downloads_say_what_the_board_says(filled: Path) -> None:
 
 def test_bibtex_names_the_board_and_the_papers(filled: Path) -> None:
     manifest = Board(filled).manifest
-    text = downloads.bibtex("A board", manifest, [("keen", "Nobody & Co., 50 % of a Paper", "https://example.org")])
+    paper = "Nobody & Co., 50 % of a Paper"
+    card = MethodInfo("keen", "1", "Keen", paper=paper, authors="Nobody & Co.", year=2026, url="https://example.org")
+    text = downloads.bibtex("A board", manifest, [card])
+    assert r"author = {{Nobody \& Co.}}" in text
+    assert "year = {2026}" in text
+    assert r"\url{https://example.org}" in text
     assert manifest["inputs_sha256"][:16] in text
     assert r"Nobody \& Co., 50 \% of a Paper" in text
     assert text.count("{") == text.count("}")
@@ -243,24 +251,24 @@ def test_pictures_of_every_chart(filled: Path) -> None:
     board = Board(filled)
     rows = board.rows(VIEW)
     spec = downloads.for_print(charts.whiskers(rows, "auc").to_dict(validate=False))
-    assert downloads.picture(spec, "png").startswith(b"\x89PNG")
-    assert b"keen" in downloads.picture(spec, "svg")
+    assert figures.draw(spec, "png").startswith(b"\x89PNG")
+    assert b"keen" in figures.draw(spec, "svg")
     with pytest.raises(DataError, match="cannot be drawn"):
-        downloads.picture({"mark": "nonsense", "$schema": 7}, "svg")
+        figures.draw({"mark": "nonsense", "$schema": 7}, "svg")
 
 
 def test_findings_are_honest_about_chance(filled: Path) -> None:
     board = Board(filled)
-    assert "**keen**" in words.finding(board.rows(VIEW)) or "**deep**" in words.finding(board.rows(VIEW))
+    assert words.finding(board.rows(VIEW))[1] in (Strong("keen"), Strong("deep"))
     control = board.rows(View("fiction", 1, "fiction-0", "fiction-a"))
-    assert "cannot tell that from guessing" in words.finding(control)
+    assert "does not differ significantly from guessing" in plain(words.finding(control))
     assert words.control_verdict(board.controls(VIEW))[0] is True
     assert words.control_verdict(board.controls(VIEW).iloc[:0])[0] is None
     bad = board.controls(VIEW).assign(auc_low=0.6, auc_high=0.7)
     passed, verdict = words.control_verdict(bad)
     assert passed is False
-    assert "leave 0.5 out" in verdict
-    assert words.finding(board.rows(VIEW).iloc[:0]) == "Nothing to show with these filters."
+    assert "exclude 0.5" in plain(verdict)
+    assert plain(words.finding(board.rows(VIEW).iloc[:0])) == "Nothing to show with these filters."
 
 
 def test_the_glossary_is_made_from_the_docstrings() -> None:

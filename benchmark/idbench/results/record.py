@@ -67,6 +67,8 @@ class CardCopy(Closed):
     title: str
     summary: str
     paper: str | None
+    authors: str = ""
+    year: int | None = None
     url: str | None
     access: tuple[str, ...]
     knowledge: tuple[str, ...]
