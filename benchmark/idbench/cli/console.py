@@ -65,7 +65,9 @@ def bars() -> Iterator[Bars]:
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()) -> None:
     """Print a table; columns named in `right` are aligned to the right. Brackets are text: captions hold any."""
-    shown = Table(title=Text(terminal(title), "bold") if title else None, title_justify="left", show_header=any(columns))
+    shown = Table(
+        title=Text(terminal(title), "bold") if title else None, title_justify="left", show_header=any(columns)
+    )
     numbers = set(right)
     for column in columns:
         shown.add_column(Text(terminal(column)), justify="right" if column in numbers else "left", overflow="fold")
@@ -99,7 +101,7 @@ def command(text: str) -> None:
     sys.stdout.flush()
 
 
-def comterminal(error: IdbenchError) -> None:
+def complain(error: IdbenchError) -> None:
     """Print an error and what to do next."""
     err.print("[bold red]error:[/] ", end="")
     err.print(terminal(error.message), markup=False)

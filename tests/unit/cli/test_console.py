@@ -10,6 +10,7 @@ from rich.console import Console
 
 from idbench.cli import console
 from idbench.errors import IdbenchError
+from idbench.escaping import terminal
 
 HOSTILE = "[/red][bold]\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp"
 
@@ -49,4 +50,4 @@ def test_tables_and_json_are_text(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_people_write_stays() -> None:
     for text in ("José Ñandú", "李 雷", "ß 🙂", "a\tb\nc", "می\u200cخواهم", "[brackets]"):
-        assert console.plain(text) == text
+        assert terminal(text) == text
