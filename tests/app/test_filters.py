@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import pytest
+from idbench_leaderboard.collect import collect
 from selenium.webdriver.common.by import By
 from tests.app.chromium import Browser, served
 from tests.app.fictional import DEFENSE, World
@@ -16,7 +17,6 @@ from idbench.api import Silent
 from idbench.results import SplitRef
 from idbench_leaderboard.board import ALL, NONE, Board, View
 from idbench_leaderboard.building import build
-from idbench_leaderboard.collect import collect
 
 CHOICES = ("Split", "Version", "Target", "Corpus", "Track", "Defense")
 SWITCHES = {"Checked records only": "verified", "Every parameter setting": "settings"}

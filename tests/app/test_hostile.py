@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pytest
+from idbench_leaderboard.collect import collect
 from streamlit.testing.v1 import AppTest
 from tests.app.chromium import PAGES, Browser, served
 from tests.app.fictional import DEFENSE, START, World, about
@@ -20,8 +21,7 @@ from idbench.results import Invalidation
 from idbench_leaderboard import app
 from idbench_leaderboard.board import Board
 from idbench_leaderboard.building import build
-from idbench_leaderboard.collect import collect
-from idbench_leaderboard.inputs import About, MethodInfo, SplitCard, TargetInfo
+from idbench_leaderboard.inputs import About, SplitCard, TargetInfo
 from idbench_leaderboard.site import export
 
 NAME = "=1+1 <!--<script><svg onload=hit()> ![i](x) [l](javascript:hit()) **b** `c` $d$ :smile: | \u202e#"
@@ -44,21 +44,16 @@ def hostile(kind: Any, **kept: Any) -> Any:
 _TEXTS = ("str", "str | None")
 
 
-def cards(split: str, method: str, target: str) -> About:
-    """What a split, a method and a target say of themselves, all of it hostile."""
+def cards(split: str, target: str) -> About:
+    """What a split and a target say of themselves, all of it hostile."""
     kind = about()
-    card, info = kind.splits[0], kind.methods[0]
+    card = kind.splits[0]
     checks = (replace(card.checks[0], name=TEXT.format(field="check"), detail=TEXT.format(field="detail")),)
-    choices = tuple(hostile(type(choice)) for choice in info.choices)
-    parameters = (hostile(type(info.parameters[0]), name="photos", default="5"),)
     corpora = {"fiction-a": TEXT.format(field="corpus")}
     samples = tuple(replace(sample, caption=TEXT.format(field="caption")) for sample in card.samples)
     return About(
         splits=(
             hostile(SplitCard, name=split, version=1, corpora=corpora, fictional=True, checks=checks, samples=samples),
-        ),
-        methods=(
-            hostile(MethodInfo, name=method, url="javascript:hit()", choices=choices, parameters=parameters, year=2026),
         ),
         targets=(hostile(TargetInfo, name=target),),
     )
@@ -94,7 +89,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 _write(folder / "results", world, other, model)
     found = collect([folder / "results"])
     labels = [world.labels(name=split)]
-    build(found.runs, labels, folder / "board", Silent(), names=found.names, about=cards(split, method, target + " a"))
+    build(found.runs, labels, folder / "board", Silent(), names=found.names, about=cards(split, target + " a"))
     return folder / "board"
 
 

@@ -237,7 +237,9 @@ def test_downloads_say_what_the_board_says(filled: Path) -> None:
 def test_bibtex_names_the_board_and_the_papers(filled: Path) -> None:
     manifest = Board(filled).manifest
     paper = "Nobody & Co., 50 % of a Paper"
-    card = MethodInfo("keen", "1", "Keen", paper=paper, authors="Nobody & Co.", year=2026, url="https://example.org")
+    card = MethodInfo(
+        "keen", "1", "e" * 64, "Keen", paper=paper, authors="Nobody & Co.", year=2026, url="https://example.org"
+    )
     text = downloads.bibtex("A board", manifest, [card])
     assert r"author = {{Nobody \& Co.}}" in text
     assert "year = {2026}" in text
