@@ -8,13 +8,12 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import pytest
-from idbench_leaderboard.collect import collect
 from selenium.webdriver.common.by import By
 from tests.app.chromium import Browser, served
-from tests.app.fictional import DEFENSE, World
+from tests.app.fictional import DEFENSE, World, said_of
 
 from idbench.api import Silent
-from idbench.results import SplitRef
+from idbench.results import SplitRef, collect
 from idbench_leaderboard.board import ALL, NONE, Board, View
 from idbench_leaderboard.building import build
 
@@ -41,7 +40,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, version in (("fiction", 1), ("fiction", 2), ("other", 1))
     ]
     found = collect([results])
-    built = build(found.runs, labels, folder / "board", Silent(), names=found.names, rejected=found.rejected)
+    built = build(found, labels, folder / "board", Silent(), statements=said_of(found))
     assert not built.rejected
     return folder / "board"
 

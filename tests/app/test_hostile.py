@@ -11,13 +11,12 @@ from typing import Any
 from urllib.parse import urlparse
 
 import pytest
-from idbench_leaderboard.collect import collect
 from streamlit.testing.v1 import AppTest
 from tests.app.chromium import PAGES, Browser, served
-from tests.app.fictional import DEFENSE, START, World, about
+from tests.app.fictional import DEFENSE, World, about, said_of, with_id
 
 from idbench.api import Silent
-from idbench.results import Invalidation
+from idbench.results import collect
 from idbench_leaderboard import app
 from idbench_leaderboard.board import Board
 from idbench_leaderboard.building import build
@@ -69,10 +68,13 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
             record = world.record(model, name)
             told = {"title", "distribution", "version"}
             attack = record.attack.model_copy(update={field: TEXT.format(field=field) for field in told})
-            attack = attack.model_copy(update={"name": method}) if model == "keen" else attack
+            if attack.card is not None and model == "keen":
+                values = {field: TEXT.format(field=field) for field in ("title", "summary", "paper", "authors")}
+                copied = attack.card.model_copy(update={**values, "name": method, "version": attack.version})
+                copied = copied.model_copy(update={"url": "javascript:hit()"})
+                attack = attack.model_copy(update={"name": method, "card": copied})
             place = {"name": f"{target} {name[-1]}", "version": TEXT.format(field="tv"), "architecture": TEXT}
             values = {field: TEXT.format(field=field) for field in ("system", "device", "python")}
-            notes = (Invalidation(at=START, by=TEXT.format(field="by"), reason=TEXT.format(field="reason")),)
             changed = {
                 "split": record.split.model_copy(update={"name": split}),
                 "target": record.target.model_copy(update=place),
@@ -85,17 +87,18 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 defense = DEFENSE.model_copy(update={"name": f"d\n{NAME}\nrm -rf ~"})
                 other = world.record(model, name).model_copy(update={**changed, "defense": defense})
                 _write(folder / "results", world, other, model)
-                other = world.record(model, name, 9).model_copy(update={**changed, "seed": 9, "invalidated": notes})
+                other = world.record(model, name, 9).model_copy(update={**changed, "seed": 9})
                 _write(folder / "results", world, other, model)
     found = collect([folder / "results"])
     labels = [world.labels(name=split)]
-    build(found.runs, labels, folder / "board", Silent(), names=found.names, about=cards(split, target + " a"))
+    build(found, labels, folder / "board", Silent(), statements=said_of(found), about=cards(split, target + " a"))
     return folder / "board"
 
 
 def _write(root: Path, world: World, record: Any, model: str) -> None:
     from idbench.results import write_run
 
+    record = with_id(record)
     write_run(root / record.run_id, record, world.table(0.8, "fiction-a", record.seed, model))
 
 
