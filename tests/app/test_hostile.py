@@ -66,7 +66,7 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for model in ("keen", "random"):
         for name in ("fiction-a", "fiction-a-wide", "fiction-0"):
             record = world.record(model, name)
-            told = {"title", "distribution", "version"}
+            told = {"title", "distribution"}
             attack = record.attack.model_copy(update={field: TEXT.format(field=field) for field in told})
             if attack.card is not None and model == "keen":
                 values = {field: TEXT.format(field=field) for field in ("title", "summary", "paper", "authors")}
@@ -79,7 +79,6 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 "split": record.split.model_copy(update={"name": split}),
                 "target": record.target.model_copy(update=place),
                 "attack": attack,
-                "parameters": {"photos": 5, TEXT.format(field="key"): TEXT.format(field="value")},
                 "environment": record.environment.model_copy(update=values),
             }
             _write(folder / "results", world, record.model_copy(update=changed), model)
