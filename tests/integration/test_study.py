@@ -67,7 +67,7 @@ def _numbers_are_those_of_the_records(tmp_path: Path) -> None:
 
 
 def test_list(bench: Bench) -> None:
-    names = {"idia-by-photos", "idia-by-training-pictures", "tuni-at-length", "tuni-by-budget"}
+    names = {"idia-by-photos", "idia-by-training-pictures", "tuni-by-budget"}
     for arguments in (("study", "--json"), ("list", "studies", "--json")):
         assert {row["name"] for row in json.loads(bench(*arguments).stdout)} == names
     assert all(name in bench("study").stdout for name in names)
