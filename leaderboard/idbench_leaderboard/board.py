@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from idbench.errors import DataError
-from idbench.metrics import AucCovariance, AucDifference, holm
+from idbench.metrics import AucCovariance, AucDifference, holm, rank_intervals
 from idbench.metrics.delong import difference_of
 from idbench.storage import sha256_file
 from idbench_leaderboard import measure
@@ -224,7 +224,7 @@ class Board:
         if rows.empty:
             return rows
         found = self.joint(rows["entry"].tolist())
-        placed = measure.places(found)
+        placed = rank_intervals(found, measure.LEVEL)
         rows = rows.assign(rank=placed.rank, rank_low=placed.low, rank_high=placed.high)
         rows = self._with_rates(rows)
         rows = _with_blind(rows, found)

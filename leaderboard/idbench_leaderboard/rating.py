@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench.metrics import AucCovariance
+from idbench.metrics import AucCovariance, NotEstimable, batch, spread
+from idbench.metrics.batch import Averages, Decisions, Known
 from idbench.results import Rejected, RunRecord
 from idbench.results.aligning import Reader, Scored
 from idbench.results.attestation import Level
@@ -19,7 +20,7 @@ from idbench.results.repetition import Candidate
 from idbench.results.rows import BoardKey, EntryKey
 from idbench.results.store import unexpected
 from idbench_leaderboard import measure
-from idbench_leaderboard.measure import Averages, Known
+from idbench_leaderboard.measure import FPRS, LEVEL, PLAN, Floats
 from idbench_leaderboard.rows import (
     BinRow,
     CurveRow,
@@ -31,13 +32,21 @@ from idbench_leaderboard.rows import (
     RateRow,
     RunRow,
 )
-from idbench_leaderboard.standing import Floats
 
 _BATCH: Final = 1 << 18
 """Scores that are looked at together: few enough to stay in a processor's cache, many enough to be worth the call."""
 
 Usable = Sequence[tuple[Candidate, Scored]]
 Batch = Sequence[tuple[EntryKey, Usable]]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A number with the ends of its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,30 +113,30 @@ def measure_board(work: Work) -> Measured:
         return result
     ids: list[str] = []
     averages: list[Averages] = []
-    for batch in _batches(work, result.rejected):
-        for ready, found in _measured(result, work, batch):
+    for entries in _batches(work, result.rejected):
+        for ready, found in _measured(result, work, entries):
             ids += [key.id for key, _ in ready]
             averages.append(found)
     if averages:
-        _add_joint(result, work.board.id, ids, measure.joint_auc(measure.joined(averages)))
+        _add_joint(result, work.board.id, ids, batch.joint_auc(batch.joined(averages)))
     return result
 
 
 def _batches(work: Work, rejected: list[Rejected]) -> Iterator[Batch]:
     """Rows with their usable scores, as many at a time as are quick to look at together."""
     reader = Reader(work.people)
-    batch: list[tuple[EntryKey, Usable]] = []
+    entries: list[tuple[EntryKey, Usable]] = []
     size = 0
     for key, group in work.entries:
         usable = _usable(group, reader, rejected)
         if usable:
-            batch.append((key, usable))
+            entries.append((key, usable))
             size += len(usable) * len(work.people.test)
         if size >= _BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+            yield entries
+            entries, size = [], 0
+    if entries:
+        yield entries
 
 
 def _usable(group: Sequence[Candidate], reader: Reader, rejected: list[Rejected]) -> Usable:
@@ -141,17 +150,17 @@ def _usable(group: Sequence[Candidate], reader: Reader, rejected: list[Rejected]
     return usable
 
 
-def _measured(result: Measured, work: Work, batch: Batch) -> Iterator[tuple[Batch, Averages]]:
+def _measured(result: Measured, work: Work, entries: Batch) -> Iterator[tuple[Batch, Averages]]:
     """Measure some rows together; if that fails, row by row, without the records that fail by themselves.
 
     Yields:
         rows that were measured, with what is averaged over their seeds.
     """
-    found, _ = _tried(work, batch)
+    found, _ = _tried(work, entries)
     if found is not None:
-        yield _kept(result, batch, found)
+        yield _kept(result, entries, found)
         return
-    for key, usable in batch:
+    for key, usable in entries:
         sound: list[tuple[Candidate, Scored]] = []
         for one in usable:
             alone, reason = _tried(work, [(key, [one])])
@@ -167,32 +176,32 @@ def _measured(result: Measured, work: Work, batch: Batch) -> Iterator[tuple[Batc
             result.rejected += [candidate.rejected(reason) for candidate, _ in sound]
 
 
-def _tried(work: Work, batch: Batch) -> tuple[tuple[Measured, Averages] | None, str]:
+def _tried(work: Work, entries: Batch) -> tuple[tuple[Measured, Averages] | None, str]:
     """Rows by themselves, or why they cannot be measured."""
     own = Measured()
     try:
-        return (own, _measure_batch(own, work, batch)), ""
+        return (own, _measure_batch(own, work, entries)), ""
     except Exception as error:  # noqa: BLE001  one record must not cost the others their place
         return None, unexpected(error)
 
 
-def _kept(result: Measured, batch: Batch, found: tuple[Measured, Averages]) -> tuple[Batch, Averages]:
+def _kept(result: Measured, entries: Batch, found: tuple[Measured, Averages]) -> tuple[Batch, Averages]:
     own, averages = found
     for each in fields(Measured):
         getattr(result, each.name).extend(getattr(own, each.name))
-    return batch, averages
+    return entries, averages
 
 
-def _measure_batch(result: Measured, work: Work, batch: Batch) -> Averages:
+def _measure_batch(result: Measured, work: Work, entries: Batch) -> Averages:
     known, board = work.known, work.board.id
-    groups = [np.stack([scored.test for _, scored in usable]) for _, usable in batch]
-    judged = measure.judge(groups, known)
-    found, values = judged.averages, measure.auc_values(judged.averages)
-    chances = measure.chance_p(found, known)
-    ids = [key.id for key, _ in batch]
+    groups = [np.stack([scored.test for _, scored in usable]) for _, usable in entries]
+    judged = batch.judge(groups, known, PLAN)
+    found = judged.averages
+    areas, chances = _areas(found), batch.chance_p(found, known)
+    ids = [key.id for key, _ in entries]
     runs = iter(zip(judged.aucs, judged.places, strict=True))
-    for place, ((key, usable), rows) in enumerate(zip(batch, groups, strict=True)):
-        row = _entry_row(work, key, ids[place], usable, rows, values[place], chances[place])
+    for place, ((key, usable), rows) in enumerate(zip(entries, groups, strict=True)):
+        row = _entry_row(work, key, ids[place], usable, rows, areas[place], float(chances[place]))
         result.entries.append(row)
         bars = measure.histogram(rows, known.members)
         result.histograms.append(HistogramRow(row.entry, *map(rounded, (bars.edges, bars.members, bars.nonmembers))))
@@ -207,17 +216,25 @@ def _measure_batch(result: Measured, work: Work, batch: Batch) -> Averages:
     return found
 
 
+def _areas(found: Averages) -> list[Estimate]:
+    ends = batch.auc_ends(found.inside, found.outside, LEVEL)
+    return [Estimate(*map(float, each)) for each in zip(ends.value, ends.low, ends.high, strict=True)]
+
+
 def _add_statistics(result: Measured, ids: Sequence[str], found: Averages, known: Known) -> None:
-    for entry, each in zip(ids, measure.rates(found), strict=True):
-        for rate in each:
-            value, low, high = (rate.found.value, rate.found.low, rate.found.high) if rate.found else (None, None, None)
-            result.rates.append(RateRow(entry, rate.fpr, value, low, high, rate.resolution, rate.reason))
-    for entry, groups in zip(ids, measure.bins(found, known), strict=True):
-        for group in groups:
-            area = group.auc
-            result.bins.append(BinRow(entry, group.occurrences, group.n_members, area.value, area.low, area.high))
-    for entry, curve in zip(ids, measure.curves(found, known), strict=True):
-        result.curves.append(CurveRow(entry, *map(rounded, (curve.fpr, curve.tpr, curve.low, curve.high))))
+    resolution = 1 / known.sizes[1]
+    for fpr, rate in zip(FPRS, batch.rate_ends(found, PLAN), strict=True):
+        if isinstance(rate, NotEstimable):
+            result.rates += [RateRow(entry, fpr, None, None, None, resolution, rate.reason) for entry in ids]
+            continue
+        columns = zip(ids, rate.value.tolist(), rate.low.tolist(), rate.high.tolist(), strict=True)
+        result.rates += [RateRow(entry, fpr, value, low, high, resolution, "") for entry, value, low, high in columns]
+    for count, size, ends in batch.stratum_ends(found, known, LEVEL):
+        columns = zip(ids, ends.value.tolist(), ends.low.tolist(), ends.high.tolist(), strict=True)
+        result.bins += [BinRow(entry, count, size, value, low, high) for entry, value, low, high in columns]
+    grid = rounded(PLAN.grid(known.sizes[1]))
+    for entry, curve in zip(ids, found.curves, strict=True):
+        result.curves.append(CurveRow(entry, grid, *map(rounded, curve)))
 
 
 def _add_joint(result: Measured, board: str, ids: Sequence[str], found: AucCovariance) -> None:
@@ -231,7 +248,7 @@ def _entry_row(
     entry: str,
     usable: Usable,
     rows: Floats,
-    area: measure.Value,
+    area: Estimate,
     p_chance: float,
 ) -> EntryRow:
     records = [candidate.run.record for candidate, _ in usable]
@@ -276,6 +293,7 @@ def _entry_row(
         auc=area.value,
         auc_low=area.low,
         auc_high=area.high,
+        auc_spread=None,
         p_chance=p_chance,
         decision_threshold=decision.threshold,
         decision_tpr=decision.tpr,
@@ -309,13 +327,13 @@ def _seconds(record: RunRecord) -> float:
     return spent if record.shadows is None else max(0.0, spent - record.shadows.waited) + record.shadows.seconds
 
 
-def _decisions(work: Work, usable: Usable, rows: Floats) -> measure.Decisions:
+def _decisions(work: Work, usable: Usable, rows: Floats) -> Decisions:
     """What the calibrated threshold decides; nothing unless the whole calibration part was scored for every seed."""
     known = work.calibration.member
     calibration = [scored.calibration for _, scored in usable if scored.calibration is not None]
     if len(calibration) < len(usable) or known.all() or not known.any():
-        return measure.Decisions(None, None, None, None)
-    return measure.decisions(np.stack(calibration), known, rows, work.test.member)
+        return Decisions(None, None, None, None)
+    return batch.decisions(np.stack(calibration), known, rows, work.test.member)
 
 
 def _repeated(candidates: Iterable[Candidate]) -> dict[str, Any]:
@@ -368,19 +386,19 @@ class Pool:
         keys = sorted(key for key, rows in self._rows.items() if len(rows) == self._targets)
         if not keys:
             return result
-        found = measure.joined([self._sums[key].over(self._targets) for key in keys])
-        values, chances = measure.auc_values(found), measure.chance_p(found, self._known)
-        for key, value, p_chance in zip(keys, values, chances, strict=True):
+        found = batch.joined([self._sums[key].over(self._targets) for key in keys])
+        chances = batch.chance_p(found, self._known).tolist()
+        for key, area, p_chance in zip(keys, _areas(found), chances, strict=True):
             rows = self._rows[key]
-            result.entries.append(_pooled_row(key, rows, value, p_chance))
+            result.entries.append(_pooled_row(key, rows, area, p_chance))
             result.pools += [PoolRow(key.id, row.entry) for row in rows]
         ids = [key.id for key in keys]
         _add_statistics(result, ids, found, self._known)
-        _add_joint(result, self.board.id, ids, measure.joint_auc(found))
+        _add_joint(result, self.board.id, ids, batch.joint_auc(found))
         return result
 
 
-def _pooled_row(key: EntryKey, rows: Sequence[EntryRow], area: measure.Value, p_chance: float) -> EntryRow:
+def _pooled_row(key: EntryKey, rows: Sequence[EntryRow], area: Estimate, p_chance: float) -> EntryRow:
     means: dict[str, Any] = {name: _mean(getattr(row, name) for row in rows) for name in _POOLED_MEANS}
     return replace(
         max(rows, key=lambda row: row.created),
@@ -401,6 +419,7 @@ def _pooled_row(key: EntryKey, rows: Sequence[EntryRow], area: measure.Value, p_
         auc=area.value,
         auc_low=area.low,
         auc_high=area.high,
+        auc_spread=spread([row.auc for row in rows]),
         p_chance=p_chance,
         decision_threshold=None,  # scores of different models have no threshold in common
         decision_tpr=_mean_known(row.decision_tpr for row in rows),

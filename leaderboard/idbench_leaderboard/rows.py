@@ -66,7 +66,10 @@ class EntryRow:
     auc: float
     auc_low: float
     auc_high: float
+    auc_spread: float | None
+    """Standard deviation over the targets of a pooled row of their mean AUCs over seeds; None for a single target."""
     p_chance: float
+    """Against chance, two-sided, by permuting the labels."""
     decision_threshold: float | None
     decision_tpr: float | None
     decision_fpr: float | None

@@ -52,6 +52,7 @@ def board(rows: pd.DataFrame, authors: Mapping[str, str]) -> pd.DataFrame:
     }
     if (rows["pooled"] > 0).any():
         shown["Targets"] = rows["pooled"]
+        shown["Spread"] = rows["auc_spread"]
     return pd.DataFrame(shown)
 
 

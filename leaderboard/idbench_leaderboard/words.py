@@ -65,6 +65,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "Steps": "Optimizer steps of shadow models.",
     "Training s": "Of the seconds, those that trained shadow models.",
     "Targets": "Models that the row is a mean over.",
+    "Spread": "Standard deviation over the models of the AUC, each the mean over its seeds.",
     "Seeds": "Independent repetitions that the numbers average over.",
     "Checked": "self-reported: nobody but whoever ran it has looked; replayed: maintainers ran it again and got the "
     "same scores; reproduced: it did as well on people drawn anew. A record cannot say this of itself.",

@@ -259,7 +259,7 @@ def _write_json(split: Split, outcomes: list[Outcome]) -> None:
 
 
 def _print_pooled(split: Split, outcomes: list[Outcome]) -> None:
-    from idbench.runner.pooling import FEWEST, pool, unpooled
+    from idbench.runner.pooling import pool, unpooled
 
     for name in unpooled(split, outcomes):
         console.say(f"{name} is not pooled: its targets have different numbers of members in the test part")
@@ -284,13 +284,9 @@ def _print_pooled(split: Split, outcomes: list[Outcome]) -> None:
         ],
         right=("targets", "seeds", "sd over targets"),
     )
-    console.say("pooled: mean over targets and seeds; intervals by drawing people, each with all scores; no controls")
-    narrow = [f"{r.fpr:.0%}" for r in pooled[0].tpr[:2] if r.value is not None and r.fpr < FEWEST * r.resolution]
-    if narrow:
-        console.say(
-            f"pooled TPR at {' and '.join(narrow)} FPR rests on fewer than {FEWEST} false positives: "
-            "its interval is too narrow"
-        )
+    console.say(
+        "pooled: mean over targets and seeds, without controls; intervals for other people asked of these targets"
+    )
 
 
 def _print(split: Split, outcomes: list[Outcome]) -> None:
@@ -314,7 +310,7 @@ def _print(split: Split, outcomes: list[Outcome]) -> None:
             "time",
         )
         console.table(people, columns, [_row(o) for o in outcomes], right=("seed", "time"))
-        console.say("p: against chance, by permutation; over blind: AUC minus the best blind attack's, and its p")
+        console.say("p: against chance, two-sided; over blind: AUC minus the best blind attack's, and its p")
         _print_pooled(split, outcomes)
     for outcome in outcomes:
         for line in _remarks(outcome):

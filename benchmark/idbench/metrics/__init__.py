@@ -1,6 +1,7 @@
 """Numbers that can be trusted: ROC, rates at low false-positive rates, intervals, tests and ranks."""
 
-from idbench.metrics.bands import RocBand, roc_band, tpr_at_fpr_interval
+from idbench.metrics.bands import RocBand, roc_band
+from idbench.metrics.chance import PermutationTest, permutation_test
 from idbench.metrics.comparison import Comparison, compare, sentence_of
 from idbench.metrics.curve import (
     BestThreshold,
@@ -25,9 +26,11 @@ from idbench.metrics.delong import (
     delong_test,
     newcombe_interval,
 )
+from idbench.metrics.low_fpr import tpr_at_fpr_interval
 from idbench.metrics.multiple import benjamini_hochberg, holm
+from idbench.metrics.pooled import Pooled, PooledRate, pooled, pooled_rate, spread
 from idbench.metrics.power import auc_variance, minimum_detectable_auc, minimum_detectable_difference
-from idbench.metrics.ranking import Ranked, Ranking, ranks
+from idbench.metrics.ranking import Ranked, Ranking, RankIntervals, rank_intervals, ranks
 from idbench.metrics.rates import (
     DecisionMetrics,
     Rate,
@@ -42,13 +45,11 @@ from idbench.metrics.significance import (
     Equivalence,
     McNemar,
     PairedContrast,
-    PermutationTest,
     TprDifference,
     bootstrap_test_tpr,
     equivalence,
     mcnemar,
     paired_contrast,
-    permutation_test,
 )
 from idbench.metrics.strata import MacroRate, Strata, Stratum, Trend, by_stratum, trend_test
 from idbench.metrics.values import Interval, MetricError, NotEstimable
@@ -70,6 +71,9 @@ __all__ = [
     "NotEstimable",
     "PairedContrast",
     "PermutationTest",
+    "Pooled",
+    "PooledRate",
+    "RankIntervals",
     "Ranked",
     "Ranking",
     "Rate",
@@ -106,12 +110,16 @@ __all__ = [
     "paired_contrast",
     "partial_auc",
     "permutation_test",
+    "pooled",
+    "pooled_rate",
     "precision_at_prior",
+    "rank_intervals",
     "ranks",
     "rate",
     "roc",
     "roc_band",
     "sentence_of",
+    "spread",
     "tpr_at_fpr",
     "tpr_at_fpr_interval",
     "trend_test",

@@ -1,4 +1,4 @@
-"""Intervals that carry the threshold's own uncertainty: TPR at a fixed FPR, and a band around a whole ROC curve."""
+"""A band around a whole ROC curve that carries the uncertainty of every threshold."""
 
 import math
 from dataclasses import dataclass
@@ -6,19 +6,16 @@ from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy import optimize, special, stats
+from scipy import special
 
 from idbench.metrics.values import (
     FloatArray,
     IntArray,
-    Interval,
-    NotEstimable,
     Sample,
     allowed_false_positives,
     checked_count,
     checked_fraction,
     checked_sample,
-    not_estimable,
 )
 
 MAX_SUPPORT = 100  # order statistics per class that a band is calibrated on
@@ -47,73 +44,10 @@ class RocBand:
     resolution: float
 
 
-def tpr_at_fpr_interval(
-    scores: npt.ArrayLike, members: npt.ArrayLike, fpr: float, level: float = 0.95
-) -> Interval | NotEstimable:
-    """Interval of the true-positive rate at the threshold where the false-positive rate truly is `fpr`.
-
-    The Clopper-Pearson interval in `tpr_at_fpr` takes the threshold as given, although it was read off the few
-    highest non-members. Here the number of non-members above the true threshold is binomial (n, fpr); each such
-    number puts the threshold between two neighbouring non-members, and the members above these give a Beta
-    distribution for the rate, widened on either side as by Clopper and Pearson. The ends are the quantiles of the
-    mixture. Nothing is assumed of the scores' distribution, and nothing is drawn at random.
-
-    Args:
-        scores: (n,) finite; higher means more likely a member. An abstention is given the lowest score by the caller.
-        members: (n,) true for members; both classes must be present.
-        fpr: false-positive rate, in (0, 1).
-        level: confidence, in (0, 1).
-
-    Returns:
-        `Interval` in [0, 1]; or `NotEstimable` below the resolution, as in `tpr_at_fpr`.
-
-    Raises:
-        MetricError: see `tpr_at_fpr`.
-
-    Source: our own; the distribution-free tolerance argument is Wilks, Annals of Mathematical Statistics 12 (1941),
-    the problem Linnet, Clinical Chemistry 33 (1987). Coverage is measured in docs/coverage.md.
-
-    Example:
-        >>> rng = np.random.default_rng(0)
-        >>> members = np.arange(400) < 200
-        >>> interval = tpr_at_fpr_interval(rng.normal(size=400) + members, members, fpr=0.05)
-        >>> round(interval.low, 2), round(interval.high, 2)
-        (0.09, 0.41)
-    """
-    limit = checked_fraction(fpr, "fpr")
-    confidence = checked_fraction(level, "level")
-    sample = checked_sample(scores, members)
-    if allowed_false_positives(limit, sample.nonmembers.size) < 1:
-        return not_estimable(limit, sample.nonmembers.size)
-    n, m = sample.nonmembers.size, sample.members.size
-    chances = stats.binom.pmf(np.arange(n + 1), n, limit)
-    likely = np.flatnonzero(chances > 1e-12)
-    above = np.concatenate([[0], _strictly_above(sample), [m]])
-    tail = (1 - confidence) / 2
-    low = _mixture_quantile(chances[likely], above[likely], m, tail)
-    # The upper end is the lower end of the mirrored problem: members below instead of above.
-    high = 1 - _mixture_quantile(chances[likely], m - above[likely + 1], m, tail)
-    return Interval(low, high, confidence, "binomial mixture of Clopper-Pearson")
-
-
 def _strictly_above(sample: Sample) -> IntArray:
     """(n,) members strictly above each non-member, highest non-member first."""
     falling = np.sort(sample.nonmembers)[::-1]
     return np.asarray(sample.members.size - np.sort(sample.members).searchsorted(falling, "right"), dtype=np.int64)
-
-
-def _mixture_quantile(chances: FloatArray, hits: IntArray, total: int, tail: float) -> float:
-    """The rate below which the mixture of Beta(hits, total - hits + 1) holds `tail`; 0 if hits = 0 holds more."""
-    at_zero = float(chances[hits == 0].sum())
-    if at_zero >= tail:
-        return 0.0
-    some = hits > 0
-    weights, a, b = chances[some], hits[some], total - hits[some] + 1
-
-    def excess(value: float) -> float:
-        return at_zero + float(weights @ special.betainc(a, b, value)) - tail
-
-    return float(optimize.brentq(excess, 0.0, 1.0))
 
 
 def roc_band(
@@ -190,7 +124,7 @@ def _tail_band(values: FloatArray, cuts: FloatArray, level: float, seed: int) ->
 def tail_bounds(n: int, level: float, seed: int) -> tuple[FloatArray, FloatArray]:
     """Bounds (n + 1,), (n + 1,) for P(score > cut) where 0..n of n scores lie above the cut, for all cuts at once."""
     ranks = _support(n)
-    local = _local_level(n, level, seed)
+    local = _local_tail(n, level, seed)
     # U_(i), the tail probability at the i-th highest score, lies between these two with confidence 1 - 2 * local.
     lower = special.betaincinv(ranks, n - ranks + 1, local)
     upper = special.betaincinv(ranks, n - ranks + 1, 1 - local)
@@ -211,7 +145,7 @@ def _support(n: int) -> IntArray:
 
 
 @lru_cache(maxsize=256)
-def _local_level(n: int, level: float, seed: int) -> float:
+def _local_tail(n: int, level: float, seed: int) -> float:
     """The tail probability at each order statistic for which all hold at once with confidence `level`."""
     generator = np.random.default_rng(seed)
     ranks = _support(n)

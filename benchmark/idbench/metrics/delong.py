@@ -1,7 +1,9 @@
 """Intervals and paired tests for the AUC from its structural components (DeLong), in O(n log n) per method."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +13,7 @@ from idbench.metrics.curve import area
 from idbench.metrics.values import (
     BoolArray,
     FloatArray,
+    IntArray,
     Interval,
     MetricError,
     Sample,
@@ -21,6 +24,13 @@ from idbench.metrics.values import (
     checked_sample,
     checked_scores,
 )
+
+LEAST_VARIANCE: Final = 1e-14
+"""Rounding leaves about 1e-17 where a variance is exactly 0."""
+_ROUNDING: Final = 1e-14
+"""The same for the variance of a difference, as a share of the two variances that it is made of."""
+_HALVINGS: Final = 60
+"""Halvings of a bracket in [0, 1] after which nothing of it is left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +79,11 @@ class AucCovariance:
     of_nonmembers: FloatArray
     n_members: int
     n_nonmembers: int
+
+    @property
+    def components(self) -> tuple[tuple[FloatArray, int], ...]:
+        """The parts of the covariance, each with the number of identities that it was estimated from."""
+        return (self.of_members, self.n_members), (self.of_nonmembers, self.n_nonmembers)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +141,8 @@ def _share_below(values: FloatArray, reference: FloatArray) -> FloatArray:
     return result
 
 
-def _covariance_of_mean(components: FloatArray) -> FloatArray:
+def covariance_of_mean(components: FloatArray) -> FloatArray:
+    """Covariance (K, K) of the means of K rows of components (K, count) over identities."""
     count = components.shape[1]
     centred = components - components.mean(axis=1, keepdims=True)
     return np.asarray(centred @ centred.T / ((count - 1) * count), dtype=np.float64)
@@ -157,7 +173,7 @@ def delong_covariance(scores: npt.ArrayLike, members: npt.ArrayLike) -> AucCovar
     flags = checked_members(members, matrix.shape[1])
     _require_two(flags)
     parts = placements(matrix, flags)
-    inside, outside = _covariance_of_mean(parts.members), _covariance_of_mean(parts.nonmembers)
+    inside, outside = covariance_of_mean(parts.members), covariance_of_mean(parts.nonmembers)
     return AucCovariance(
         auc=parts.auc,
         covariance=inside + outside,
@@ -328,19 +344,40 @@ def auc_estimate(scores: npt.ArrayLike, members: npt.ArrayLike, level: float = 0
 
 def matched_interval(value: float, variance: float, sizes: tuple[int, int], level: float) -> Interval:
     """`auc_interval` from an AUC, DeLong's variance of it and the class sizes."""
-    if variance <= 0.0:
+    if variance <= LEAST_VARIANCE:
         return _instead(sizes, value, level)
-    m, n = sizes
-    smaller = min(m, n)
+    low, high = matched_intervals(np.array([value]), np.array([variance]), (np.array(sizes[0]), sizes[1]), level)
+    return Interval(float(low[0]), float(high[0]), level, "Newcombe, variance matched to DeLong")
+
+
+def matched_intervals(
+    values: FloatArray, variances: FloatArray, sizes: tuple[IntArray, int], level: float
+) -> tuple[FloatArray, FloatArray]:
+    """Ends of `auc_interval` for many AUCs at once.
+
+    Args:
+        values: AUCs, (k,).
+        variances: DeLong's, (k,); `LEAST_VARIANCE` at most where unknown.
+        sizes: members that each speaks of, (k,) or one number, and the non-members of all.
+        level: confidence.
+
+    Returns:
+        Lower ends (k,) and upper ends (k,).
+    """
+    m, n = np.broadcast_to(sizes[0], values.shape), sizes[1]
+    smaller = np.minimum(m, n)
     # A quarter of an identity away from 0 and 1: nearer, the variance to compare with would vanish.
-    inside = min(max(value, 0.25 / smaller), 1 - 0.25 / smaller)
-    ratio = variance / _newcombe_variance(inside, m, n)
-    if ratio < 1.0:
-        misplaced = smaller * min(value, 1 - value)
-        ratio **= misplaced / (misplaced + 5)
-    z = _z(level) * math.sqrt(ratio)
-    low, high = _newcombe_low(value, m, n, z), 1 - _newcombe_low(1 - value, m, n, z)
-    return Interval(low, high, level, "Newcombe, variance matched to DeLong")
+    inside = np.clip(values, 0.25 / smaller, 1 - 0.25 / smaller)
+    ratio = variances * m * n / (inside * (1 - inside) * _newcombe_inflation(inside, m + n))
+    misplaced = smaller * np.minimum(values, 1 - values)
+    shrunk = np.power(ratio, misplaced / (misplaced + 5), where=(ratio > 0) & (ratio < 1), out=np.ones_like(ratio))
+    # Without a variance the scores say nothing of the spread: Newcombe's interval stands in, a ratio of 1.
+    ratio = np.where(variances <= LEAST_VARIANCE, 1.0, np.where(ratio < 1, shrunk, ratio))
+    share = special.ndtri((1 + level) / 2) ** 2 * ratio / (m * n)
+    both = np.concatenate([values, 1 - values])
+    low = _newcombe_low(both, np.tile(m + n, 2), np.tile(share, 2))
+    # The variance is the same at x and 1 - x, so the upper end is the lower end of the mirrored problem.
+    return low[: values.size], 1 - low[values.size :]
 
 
 def newcombe_interval(auc_value: float, n_members: int, n_nonmembers: int, level: float = 0.95) -> Interval:
@@ -374,31 +411,31 @@ def newcombe_interval(auc_value: float, n_members: int, n_nonmembers: int, level
     if not 0.0 <= value <= 1.0:
         raise MetricError(f"an AUC lies between 0 and 1; got {auc_value!r}.")
     m, n = checked_count(n_members, "n_members"), checked_count(n_nonmembers, "n_nonmembers")
-    z = _z(checked_fraction(level, "level"))
-
-    # The variance is the same at x and 1 - x, so the upper end is the lower end of the mirrored problem.
-    return Interval(_newcombe_low(value, m, n, z), 1 - _newcombe_low(1 - value, m, n, z), level, "Newcombe")
-
-
-def _newcombe_variance(value: float, m: int, n: int) -> float:
-    return value * (1 - value) * _newcombe_inflation(value, m, n) / (m * n)
+    confidence = checked_fraction(level, "level")
+    low, high = matched_intervals(np.array([value]), np.zeros(1), (np.array(m), n), confidence)
+    return Interval(float(low[0]), float(high[0]), confidence, "Newcombe")
 
 
-def _newcombe_inflation(value: float, m: int, n: int) -> float:
-    return 1 + ((m + n) / 2 - 1) * ((1 - value) / (2 - value) + value / (1 + value))
+def _newcombe_inflation(values: FloatArray, total: IntArray) -> FloatArray:
+    return np.asarray(1 + (total / 2 - 1) * ((1 - values) / (2 - values) + values / (1 + values)), dtype=np.float64)
 
 
-def _newcombe_low(value: float, m: int, n: int, z: float) -> float:
-    """The candidate below `value` that lies z of its own standard errors away."""
-    if value == 0.0:
-        return 0.0
+def _newcombe_low(values: FloatArray, total: IntArray, share: FloatArray) -> FloatArray:
+    """For each value, the candidate below it that lies z of its own standard errors away; share is z² / (m n)."""
+    perfect = values >= 1
 
-    def excess(candidate: float) -> float:
-        scaled = z * z * candidate * _newcombe_inflation(candidate, m, n) / (m * n)
+    def excess(candidates: FloatArray) -> FloatArray:
+        scaled = share * candidates * _newcombe_inflation(candidates, total)
         # At 1 the factor 1 - candidate stands on both sides; divided out, so that the root at 1 is not found.
-        return (1 - candidate) - scaled if value == 1.0 else (value - candidate) ** 2 - scaled * (1 - candidate)
+        gap = np.where(perfect, 1 - candidates, (values - candidates) ** 2)
+        return np.asarray(np.where(perfect, scaled, scaled * (1 - candidates)) - gap, dtype=np.float64)
 
-    return float(optimize.brentq(excess, 0.0, value))
+    low, high = np.zeros_like(values), values
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        negative = excess(middle) < 0
+        low, high = np.where(negative, middle, low), np.where(negative, high, middle)
+    return np.asarray((low + high) / 2, dtype=np.float64)
 
 
 def delong_test(
@@ -443,14 +480,14 @@ def difference_of(found: AucCovariance, pair: tuple[int, int], level: float) -> 
     """The paired test for methods `pair` of a joint covariance."""
     auc_a, auc_b = (float(found.auc[k]) for k in pair)
     sizes = (found.n_members, found.n_nonmembers)
-    inside, outside = _of_difference(found.of_members, pair), _of_difference(found.of_nonmembers, pair)
-    variance = inside + outside
-    # Rounding leaves about 1e-17 of the whole where the variance is exactly 0.
-    if variance <= 1e-14 * float(found.covariance[pair[0], pair[0]] + found.covariance[pair[1], pair[1]]):
+    parts = np.array([_of_difference(part, pair) for part, _ in found.components])
+    variance = float(parts.sum())
+    own = float(found.covariance[pair[0], pair[0]] + found.covariance[pair[1], pair[1]])
+    if variance <= _ROUNDING * own:
         interval, p = _joined(auc_a, auc_b, sizes, level), _joined_p(auc_a, auc_b, sizes)
         return AucDifference(auc_a, auc_b, auc_a - auc_b, 0.0, 0.0, math.inf, p, interval)
     error = math.sqrt(variance)
-    freedom = variance**2 / (inside**2 / (sizes[0] - 1) + outside**2 / (sizes[1] - 1))
+    freedom = float(degrees_of_freedom(parts, [size for _, size in found.components]))
     statistic = (auc_a - auc_b) / error
     half = float(special.stdtrit(freedom, (1 + level) / 2)) * error
     return AucDifference(
@@ -465,6 +502,43 @@ def difference_of(found: AucCovariance, pair: tuple[int, int], level: float) -> 
             max(-1.0, auc_a - auc_b - half), min(1.0, auc_a - auc_b + half), level, "paired DeLong with Student's t"
         ),
     )
+
+
+def difference_ps(
+    auc_values: FloatArray, components: Sequence[tuple[FloatArray, int]], sizes: tuple[int, int]
+) -> FloatArray:
+    """Two-sided p-values (K, K) of "no difference" between any two of K methods: those of `delong_test`.
+
+    Args:
+        auc_values: (K,).
+        components: parts (K, K) of the covariance, each with the number of identities that it was estimated from.
+        sizes: numbers of members and non-members.
+    """
+    parts = np.stack([_of_differences(part) for part, _ in components])
+    own = np.diag(np.sum([part for part, _ in components], axis=0))
+    variance = parts.sum(axis=0)
+    known = variance > _ROUNDING * (own[:, None] + own)
+    freedom = degrees_of_freedom(np.where(known, parts, 1.0), [size for _, size in components])
+    gap = auc_values[:, None] - auc_values
+    result = 2 * special.stdtr(freedom, -np.abs(gap) / np.sqrt(np.where(known, variance, 1.0)))
+    result[~known] = 1.0
+    for i, j in np.argwhere(~known & (gap > 0)).tolist():
+        result[i, j] = result[j, i] = _joined_p(float(auc_values[i]), float(auc_values[j]), sizes)
+    return np.asarray(result, dtype=np.float64)
+
+
+def _of_differences(covariance: FloatArray) -> FloatArray:
+    own = np.diag(covariance)
+    return np.asarray(np.maximum(0.0, own[:, None] + own - 2 * covariance), dtype=np.float64)
+
+
+def degrees_of_freedom(parts: FloatArray, sizes: Sequence[int]) -> FloatArray:
+    """Degrees of freedom (...) of a sum of variances (k, ...) that were estimated from so many identities each.
+
+    Source: Satterthwaite, Biometrics Bulletin 2 (1946); Welch, Biometrika 34 (1947).
+    """
+    each = np.array(sizes, dtype=np.float64).reshape(-1, *[1] * (parts.ndim - 1)) - 1
+    return np.asarray(parts.sum(axis=0) ** 2 / (parts**2 / each).sum(axis=0), dtype=np.float64)
 
 
 def _of_difference(covariance: FloatArray, pair: tuple[int, int]) -> float:

@@ -2,10 +2,11 @@
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy import special
+from scipy import stats
 
 from idbench.metrics.values import (
     Interval,
@@ -77,10 +78,7 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
         >>> interval.low, round(interval.high, 3)
         (0.0, 0.369)
     """
-    hits, total, tail = _checked_counts(k, n, level)
-    low = float(special.betaincinv(hits, total - hits + 1, tail)) if hits > 0 else 0.0
-    high = float(special.betaincinv(hits + 1, total - hits, 1 - tail)) if hits < total else 1.0
-    return Interval(low, high, level, "Clopper-Pearson")
+    return _binomial(k, n, level, "exact", "Clopper-Pearson")
 
 
 def wilson(k: int, n: int, level: float = 0.95) -> Interval:
@@ -104,22 +102,17 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
         >>> round(interval.low, 4), round(interval.high, 4)
         (0.4902, 0.9433)
     """
-    hits, total, tail = _checked_counts(k, n, level)
-    z = float(special.ndtri(1 - tail))
-    rate, weight = hits / total, z * z / total
-    middle = (rate + weight / 2) / (1 + weight)
-    half = z / (1 + weight) * math.sqrt(rate * (1 - rate) / total + weight / (4 * total))
-    low = 0.0 if hits == 0 else max(0.0, middle - half)
-    high = 1.0 if hits == total else min(1.0, middle + half)
-    return Interval(low, high, level, "Wilson")
+    return _binomial(k, n, level, "wilson", "Wilson")
 
 
-def _checked_counts(k: int, n: int, level: float) -> tuple[int, int, float]:
+def _binomial(k: int, n: int, level: float, how: Literal["exact", "wilson"], name: str) -> Interval:
     total = checked_count(n, "n")
     hits = checked_count(k, "k", at_least=0)
     if hits > total:
         raise MetricError(f"k must not exceed n; got {hits} of {total}.")
-    return hits, total, (1 - checked_fraction(level, "level")) / 2
+    confidence = checked_fraction(level, "level")
+    found = stats.binomtest(hits, total).proportion_ci(confidence, method=how)
+    return Interval(float(found.low), float(found.high), confidence, name)
 
 
 def rate(k: int, n: int, level: float = 0.95) -> Rate:

@@ -1,4 +1,4 @@
-"""Tests: against chance, between two methods, between two targets, and of equality within a margin."""
+"""Tests: between two methods, between two targets, and of equality within a margin."""
 
 from dataclasses import dataclass
 
@@ -6,47 +6,23 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special, stats
 
-from idbench.metrics.curve import area
+from idbench.metrics.chance import permutation_test
 from idbench.metrics.delong import AucDifference, auc_interval, delong_test
 from idbench.metrics.resampling import Plan, checked_plan, joint_draws, sorted_row
 from idbench.metrics.values import (
     FloatArray,
-    IntArray,
     Interval,
     MetricError,
     NotEstimable,
     Sample,
     allowed_false_positives,
-    checked_count,
     checked_flags,
     checked_fpr,
     checked_fraction,
     checked_members,
-    checked_sample,
     checked_scores,
     not_estimable,
 )
-
-MAX_EXACT = 100  # identities up to which the permutation distribution is counted out
-
-
-@dataclass(frozen=True, slots=True)
-class PermutationTest:
-    """AUC against chance by permuting the membership labels.
-
-    Attributes:
-        auc: the AUC observed.
-        p_two_sided: chance of an AUC at least as far from 0.5 in either direction.
-        p_greater: chance of an AUC at least as high: does the attack find members?
-        method: "exact", or "Monte Carlo" with the number of draws.
-        draws: permutations drawn; 0 for the exact test. The smallest p-value is then 1 / (draws + 1).
-    """
-
-    auc: float
-    p_two_sided: float
-    p_greater: float
-    method: str
-    draws: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,88 +112,6 @@ class Equivalence:
     alpha: float
     interval: Interval
     difference: float
-
-
-def permutation_test(
-    scores: npt.ArrayLike, members: npt.ArrayLike, *, draws: int = 9999, seed: int = 0
-) -> PermutationTest:
-    """Is the AUC different from chance? Nothing is assumed but that under chance any labelling is equally likely.
-
-    Args:
-        scores: (n,) finite; higher means more likely a member. An abstention is given the lowest score by the caller.
-        members: (n,) true for members; both classes must be present.
-        draws: permutations drawn if there are more than 100 identities; up to there all are counted, ties included.
-        seed: seed of the draws.
-
-    Returns:
-        `PermutationTest`.
-
-    Raises:
-        MetricError: see `auc`.
-
-    Source: Streitberg and Roehmel, Statistical Software Newsletter 12 (1986), for the exact distribution with ties;
-    Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9 (2010), for (b + 1) / (B + 1).
-
-    Example:
-        >>> result = permutation_test([6, 5, 4, 3, 2, 1], [True, True, True, False, False, False])
-        >>> result.p_two_sided, result.p_greater, result.method
-        (0.1, 0.05, 'exact')
-    """
-    repeats = checked_count(draws, "draws")
-    sample = checked_sample(scores, members)
-    pooled = np.concatenate([np.sort(sample.members), np.sort(sample.nonmembers)])
-    twice_ranks = np.rint(2 * stats.rankdata(pooled)).astype(np.int64)
-    m = sample.members.size
-    observed, expected = int(twice_ranks[:m].sum()), m * int(twice_ranks.sum())
-    value, exact = area(sample), pooled.size <= MAX_EXACT
-    if exact:
-        sums, chances = _exact_rank_sums(twice_ranks, m)
-    else:
-        # The labels as they are count as one more draw, so that no p-value is 0.
-        sums = np.append(_drawn_rank_sums(twice_ranks, m, repeats, seed), observed)
-        chances = np.full(sums.size, 1 / sums.size)
-    # Whole numbers, so that labellings as far from chance as the observed one count as such.
-    far = np.abs(sums * pooled.size - expected) >= abs(observed * pooled.size - expected)
-    return PermutationTest(
-        auc=value,
-        p_two_sided=min(1.0, float(chances[far].sum())),
-        p_greater=min(1.0, float(chances[sums >= observed].sum())),
-        method="exact" if exact else f"Monte Carlo, {repeats} draws",
-        draws=0 if exact else repeats,
-    )
-
-
-def _exact_rank_sums(twice_ranks: IntArray, m: int) -> tuple[IntArray, FloatArray]:
-    """Every possible sum of m of the doubled ranks with its chance, counted one identity after the other."""
-    small = min(m, twice_ranks.size - m)
-    offset = int(twice_ranks.min())
-    shifted = twice_ranks - offset
-    top = int(np.sort(shifted)[-small:].sum())
-    # chance[j, s]: chance that j of the identities so far are taken and sum to s, when `small` of all are drawn.
-    chance = np.zeros((small + 1, top + 1))
-    chance[0, 0] = 1.0
-    for seen, rank in enumerate(shifted.tolist()):
-        left = shifted.size - seen
-        take = (small - np.arange(small + 1)) / left
-        taken = chance[:-1, : top + 1 - rank] * take[:-1, None]
-        chance *= np.clip(1 - take, 0, None)[:, None]
-        chance[1:, rank:] += taken
-    sums = np.flatnonzero(chance[small] > 0)
-    chances = chance[small][sums]
-    found = sums + small * offset
-    return (found if small == m else int(twice_ranks.sum()) - found), chances
-
-
-def _drawn_rank_sums(twice_ranks: IntArray, m: int, draws: int, seed: int) -> IntArray:
-    """Sums of m doubled ranks drawn without replacement, from the smaller class."""
-    generator = np.random.default_rng(seed)
-    small = min(m, twice_ranks.size - m)
-    ordered = np.sort(twice_ranks)
-    sums = np.array(
-        [ordered.take(generator.choice(ordered.size, small, replace=False, shuffle=False)).sum() for _ in range(draws)],
-        dtype=np.int64,
-    )
-    return sums if small == m else ordered.sum() - sums
 
 
 def bootstrap_test_tpr(
@@ -404,13 +298,10 @@ def _standardized(values: FloatArray) -> FloatArray:
 def _welch(sample: Sample, level: float) -> tuple[float, Interval]:
     a, b = sample.members, sample.nonmembers
     difference = float(a.mean() - b.mean())
-    parts = np.array([a.var(ddof=1) / a.size, b.var(ddof=1) / b.size])
-    variance = float(parts.sum())
-    if variance == 0.0:
+    if np.ptp(a) == 0.0 and np.ptp(b) == 0.0:
         return difference, Interval(difference, difference, level, "Welch (no spread)")
-    freedom = variance**2 / float((parts**2 / np.array([a.size - 1, b.size - 1])).sum())
-    half = float(special.stdtrit(freedom, (1 + level) / 2)) * variance**0.5
-    return difference, Interval(difference - half, difference + half, level, "Welch")
+    low, high = stats.ttest_ind(a, b, equal_var=False).confidence_interval(level)
+    return difference, Interval(float(low), float(high), level, "Welch")
 
 
 def equivalence(

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from idbench.metrics.batch import Plan
 from idbench.metrics.curve import (
     BestThreshold,
     RateAtFpr,
@@ -15,7 +16,8 @@ from idbench.metrics.curve import (
     tpr_at_fpr,
 )
 from idbench.metrics.delong import auc_estimate, matched_interval, placements
-from idbench.metrics.resampling import DEFAULT_FPRS, Plan, checked_plan, joint_draws, sorted_row
+from idbench.metrics.pooled import rates_of_mean
+from idbench.metrics.resampling import DEFAULT_FPRS, checked_plan
 from idbench.metrics.values import (
     BoolArray,
     FloatArray,
@@ -23,12 +25,10 @@ from idbench.metrics.values import (
     Interval,
     MetricError,
     NotEstimable,
-    allowed_false_positives,
     checked_count,
-    checked_fpr,
+    checked_fraction,
     checked_members,
     checked_scores,
-    not_estimable,
 )
 
 
@@ -79,7 +79,7 @@ class MacroRate:
     Attributes:
         fpr: the false-positive rate.
         value: mean TPR.
-        interval: bootstrap percentile interval.
+        interval: as of `pooled`, the strata being the readings.
     """
 
     fpr: float
@@ -126,10 +126,10 @@ def by_stratum(
         scores: (n,) finite; higher means more likely a member. An abstention is given the lowest score by the caller.
         members: (n,) true for members; both classes must be present, at least two non-members.
         strata: (n,) label per identity, numbers (occurrences) or text; what stands at non-members is ignored.
-        fprs: false-positive rates in (0, 1].
+        fprs: false-positive rates in (0, 1).
         level: confidence of the intervals, in (0, 1).
-        draws: bootstrap draws, and permutations of the trend test.
-        seed: seed of both.
+        draws: permutations of the trend test.
+        seed: seed of the permutations.
 
     Returns:
         `Strata`.
@@ -155,14 +155,14 @@ def by_stratum(
     if int((~flags).sum()) < 2:
         raise MetricError("strata need at least two non-members.")
     labels, codes = _checked_labels(strata, flags)
-    rates = tuple(checked_fpr(fpr) for fpr in fprs)
+    rates = tuple(checked_fraction(fpr, "fpr") for fpr in fprs)
     macro, interval = _macro_auc(values, flags, codes, plan.level)
     return Strata(
         strata=tuple(_stratum(label, (values, flags), codes == k, rates, plan.level) for k, label in enumerate(labels)),
         fprs=rates,
         macro_auc=macro,
         macro_interval=interval,
-        macro_rates=_macro_rates(values, codes, rates, plan),
+        macro_rates=_macro_rates(values, codes, rates, plan.level),
         trend=trend_test(values[flags], codes[flags], draws=draws, seed=seed) if _ordered(labels) else None,
         n_nonmembers=int((~flags).sum()),
     )
@@ -229,17 +229,15 @@ def _macro_auc(scores: FloatArray, flags: BoolArray, codes: IntArray, level: flo
 
 
 def _macro_rates(
-    scores: FloatArray, codes: IntArray, fprs: Sequence[float], plan: Plan
+    scores: FloatArray, codes: IntArray, fprs: Sequence[float], level: float
 ) -> tuple[MacroRate | NotEstimable, ...]:
-    outside = codes < 0
-    n = int(outside.sum())
-    allowed = [allowed_false_positives(fpr, n) for fpr in fprs]
-    rows = [sorted_row(scores, codes == k, outside) for k in range(int(codes.max()) + 1)]
-    found, drawn = joint_draws(rows, codes, allowed, plan)
-    values, table = found.mean(axis=0)[1:], drawn.mean(axis=1)[:, 1:]
+    """Each stratum against all non-members is one reading of the people."""
+    inside = np.arange(int(codes.max()) + 1)[:, None] == codes
+    rows = np.broadcast_to(scores, inside.shape)
+    found = rates_of_mean(rows, inside, np.broadcast_to(codes < 0, inside.shape), Plan(tuple(fprs), level))
     return tuple(
-        not_estimable(fpr, n) if allowed[k] < 1 else MacroRate(fpr, float(values[k]), plan.interval(table[:, k]))
-        for k, fpr in enumerate(fprs)
+        one if isinstance(one, NotEstimable) else MacroRate(fpr, one.value, one.interval)
+        for fpr, one in zip(fprs, found, strict=True)
     )
 
 

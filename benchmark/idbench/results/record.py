@@ -279,7 +279,7 @@ class Summary(Closed):
     n_nonmembers: int
     auc: Estimate
     tpr: tuple[RateSummary, ...]
-    p_chance: float
+    p_chance: float = Field(description="against chance, two-sided, by permuting the labels")
     blind: BlindComparison | None
     bins: tuple[BinSummary, ...]
     trend_p: float | None = Field(description="one-sided: more training pictures, higher scores; None with one bin")

@@ -9,7 +9,7 @@ from idbench import metrics
 from idbench.api import Progress
 from idbench.errors import DataError
 from idbench.results import Estimate, Run, Summary
-from idbench.runner.evaluate import judge, summarize
+from idbench.runner.evaluate import estimate_of, judge, summarize
 from idbench.runner.execute import Options
 from idbench.runner.grid import Outcome, make_grid, run_grid
 from idbench.runner.selection import targets_of
@@ -116,13 +116,7 @@ def _row(split: Split, a: Outcome, b: Outcome, control: Outcome) -> AuditRow:
         on_b=b.summary,
         turned=turned.auc,
         control=control.summary,
-        contrast=Estimate(
-            value=contrast.auc,
-            low=contrast.interval.low,
-            high=contrast.interval.high,
-            level=contrast.interval.level,
-            method=contrast.interval.method,
-        ),
+        contrast=estimate_of(contrast.auc, contrast.interval),
         contrast_p=contrast.p,
         verdict=verdict(
             control.summary.auc,

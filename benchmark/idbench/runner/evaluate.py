@@ -83,7 +83,7 @@ def summarize(
         split: the split that it ran on.
         corpus: whose labels.
         blind: runs of blind attacks on the same split; the best by AUC is compared with, which favours the baseline.
-        seed: of the permutation test.
+        seed: of the trend test.
         control: whether the target's corpus holds nobody under test.
     """
     table = run.scores()
@@ -99,11 +99,11 @@ def summarize(
         n_nonmembers=int((~test.members).sum()),
         auc=_auc(test.scores, test.members),
         tpr=tuple(_rate(test, fpr) for fpr in RATES),
-        p_chance=metrics.permutation_test(test.scores, test.members, seed=seed).p_greater,
+        p_chance=metrics.permutation_test(test.scores, test.members).p_two_sided,
         blind=_against_blind(run, test, split, corpus, blind),
         bins=() if strata is None else _bins(strata),
         trend_p=None if strata is None or strata.trend is None else strata.trend.p_rising,
-        macro_auc=None if strata is None else _estimate(strata.macro_auc, strata.macro_interval),
+        macro_auc=None if strata is None else estimate_of(strata.macro_auc, strata.macro_interval),
         decision=_decision(judge(table, split, corpus, "calibration"), test),
     )
 
@@ -114,13 +114,14 @@ def best_blind(blind: Sequence[Run], split: Split, corpus: str) -> tuple[Run, Ju
     return max(judged, key=lambda pair: metrics.auc(pair[1].scores, pair[1].members), default=None)
 
 
-def _estimate(value: float, interval: metrics.Interval) -> Estimate:
+def estimate_of(value: float, interval: metrics.Interval) -> Estimate:
+    """A number with its interval, as records hold it."""
     return Estimate(value=value, low=interval.low, high=interval.high, level=interval.level, method=interval.method)
 
 
 def _auc(scores: NDArray[np.float64], members: NDArray[np.bool_]) -> Estimate:
     found = metrics.auc_estimate(scores, members)
-    return _estimate(found.value, found.interval)
+    return estimate_of(found.value, found.interval)
 
 
 def _rate(test: Judged, fpr: float) -> RateSummary:
@@ -130,15 +131,7 @@ def _rate(test: Judged, fpr: float) -> RateSummary:
     if isinstance(found, metrics.NotEstimable) or isinstance(interval, metrics.NotEstimable):
         lacking = found if isinstance(found, metrics.NotEstimable) else interval
         assert isinstance(lacking, metrics.NotEstimable)
-        return RateSummary(
-            fpr=fpr,
-            value=None,
-            low=None,
-            high=None,
-            threshold=None,
-            resolution=lacking.resolution,
-            reason=lacking.reason,
-        )
+        return unresolved(fpr, lacking)
     return RateSummary(
         fpr=fpr,
         value=found.value,
@@ -147,6 +140,19 @@ def _rate(test: Judged, fpr: float) -> RateSummary:
         threshold=found.threshold if np.isfinite(found.threshold) else None,
         resolution=found.resolution,
         reason=None,
+    )
+
+
+def unresolved(fpr: float, lacking: metrics.NotEstimable) -> RateSummary:
+    """A rate that the non-members cannot resolve."""
+    return RateSummary(
+        fpr=fpr,
+        value=None,
+        low=None,
+        high=None,
+        threshold=None,
+        resolution=lacking.resolution,
+        reason=lacking.reason,
     )
 
 
@@ -171,7 +177,7 @@ def _bins(strata: metrics.Strata) -> tuple[BinSummary, ...]:
         BinSummary(
             occurrences=int(stratum.label),
             n_members=stratum.n_members,
-            auc=_estimate(stratum.auc, stratum.interval),
+            auc=estimate_of(stratum.auc, stratum.interval),
             tpr=tuple(None if isinstance(rate, metrics.NotEstimable) else rate.value for rate in stratum.rates),
         )
         for stratum in strata.strata

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from idbench import metrics
 from idbench.results import Estimate, RateSummary
-from idbench.runner.evaluate import RATES, Judged, judge
+from idbench.runner.evaluate import RATES, Judged, estimate_of, judge, unresolved
 from idbench.runner.grid import Outcome
 from idbench.splits import Split
-
-FEWEST = 10
-"""Allowed false positives from which the bootstrap's interval of a TPR holds its level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +20,10 @@ class Pooled:
         method: its name.
         targets: those that were pooled; controls are left out, for chance is what they must show.
         seeds: runs of each target.
-        auc: mean over targets and seeds; the interval speaks of new identities and of these very targets.
-        tpr: the same at each of `RATES`; where fewer than `FEWEST` false positives are allowed, the percentile
-            intervals are too narrow (see `metrics.bootstrap`).
-        spread: standard deviation of the AUC over targets and seeds.
+        auc: mean over targets, each the mean over its seeds; the interval speaks of new identities and of these very
+            targets.
+        tpr: the same at each of `RATES`.
+        spread: standard deviation over the targets of the mean AUC over seeds.
     """
 
     method: str
@@ -42,9 +37,9 @@ class Pooled:
 def pool(split: Split, outcomes: Sequence[Outcome]) -> list[Pooled]:
     """Pool the outcomes of each method over its targets, controls left out.
 
-    An identity is drawn with all its rows, one for each target and seed (cluster bootstrap, `metrics.bootstrap`):
-    scores of one person on several targets are not independent, and counting them as so many people would make the
-    interval too narrow. Membership may differ from target to target.
+    An identity counts once, with all its scores, one for each target and seed (`metrics.pooled`): scores of one person
+    on several targets are not independent, and counting them as so many people would make the interval too narrow.
+    Membership may differ from target to target.
 
     Methods with fewer than two targets are left out, and so are those of `unpooled`.
     """
@@ -81,38 +76,28 @@ def _judged(split: Split, outcome: Outcome) -> Judged:
 
 
 def _pool(method: str, outcomes: Sequence[Outcome], rows: Sequence[Judged]) -> Pooled:
-    found = metrics.bootstrap(
-        np.stack([row.scores for row in rows]), np.stack([row.members for row in rows]), fprs=RATES
-    )
-    interval = found.interval("auc")
-    value = found.estimate("auc")
-    assert isinstance(interval, metrics.Interval)
-    assert isinstance(value, float)
-    targets = tuple(dict.fromkeys(o.run.record.target.name for o in outcomes))
+    found = metrics.pooled([row.scores for row in rows], [row.members for row in rows], fprs=RATES)
+    resolution = 1 / int((~rows[0].members).sum())
+    names = [o.run.record.target.name for o in outcomes]
+    targets = tuple(dict.fromkeys(names))
     return Pooled(
         method=method,
         targets=targets,
         seeds=len(outcomes) // len(targets),
-        auc=Estimate(value=value, low=interval.low, high=interval.high, level=interval.level, method=interval.method),
-        tpr=tuple(_rate(found, fpr) for fpr in RATES),
-        spread=float(found.row_spread[0]),
+        auc=estimate_of(found.auc.value, found.auc.interval),
+        tpr=tuple(_rate(one, fpr, resolution) for one, fpr in zip(found.rates, RATES, strict=True)),
+        spread=metrics.spread(found.aucs.tolist(), names),
     )
 
 
-def _rate(found: metrics.Bootstrap, fpr: float) -> RateSummary:
-    value, interval = found.estimate(f"tpr@{fpr:g}"), found.interval(f"tpr@{fpr:g}")
-    resolution = 1 / found.n_nonmembers
-    if isinstance(interval, metrics.NotEstimable) or isinstance(value, metrics.NotEstimable):
-        lacking = interval if isinstance(interval, metrics.NotEstimable) else value
-        assert isinstance(lacking, metrics.NotEstimable)
-        return RateSummary(
-            fpr=fpr, value=None, low=None, high=None, threshold=None, resolution=resolution, reason=lacking.reason
-        )
+def _rate(found: metrics.PooledRate | metrics.NotEstimable, fpr: float, resolution: float) -> RateSummary:
+    if isinstance(found, metrics.NotEstimable):
+        return unresolved(fpr, found)
     return RateSummary(
         fpr=fpr,
-        value=value,
-        low=interval.low,
-        high=interval.high,
+        value=found.value,
+        low=found.interval.low,
+        high=found.interval.high,
         threshold=None,
         resolution=resolution,
         reason=None,

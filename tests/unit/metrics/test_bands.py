@@ -8,7 +8,7 @@ from scipy import special
 from tests.unit.metrics.test_curve import Sample, tied_samples
 
 from idbench import metrics
-from idbench.metrics.bands import _local_level
+from idbench.metrics.bands import _local_tail
 
 MEMBERS = np.arange(400) < 150
 SCORES = np.random.default_rng(5).normal(size=400) + 1.5 * MEMBERS
@@ -18,10 +18,9 @@ def test_interval_is_the_quantile_of_the_mixture_drawn_at_random() -> None:
     rng, m, n, fpr = np.random.default_rng(0), 150, 250, 0.05
     falling = np.sort(SCORES[~MEMBERS])[::-1]
     above = np.array([0, *(np.sum(SCORES[MEMBERS] > y) for y in falling), m])
-    crossed = rng.binomial(n, fpr, size=200_000)
-    low_hits, high_hits = above[crossed], above[crossed + 1]
-    low = np.where(low_hits > 0, rng.beta(np.maximum(low_hits, 1), m - low_hits + 1), 0.0)
-    high = rng.beta(high_hits + 1, np.maximum(m - high_hits, 1))
+    hits = above[rng.binomial(n + 1, fpr, size=200_000)]
+    low = np.where(hits > 0, rng.beta(np.maximum(hits, 1), m - hits + 1), 0.0)
+    high = rng.beta(hits + 1, np.maximum(m - hits, 1))
     found = metrics.tpr_at_fpr_interval(SCORES, MEMBERS, fpr)
     assert isinstance(found, metrics.Interval)
     assert found.low == pytest.approx(np.quantile(low, 0.025), abs=0.004)
@@ -36,6 +35,18 @@ def test_interval_is_wider_than_with_the_threshold_taken_as_given() -> None:
     assert found.low < rate.interval.low < rate.value < rate.interval.high < found.high
 
 
+@pytest.mark.parametrize("step", [0.0099, 0.0101])
+def test_a_step_of_ties_at_the_rate_is_held_from_both_sides(step: float) -> None:
+    """Two values, 504 members of whom 30 % are hit: the truth is 0.3 with the step below 1 %, and 0 with it above."""
+    rng, members, held = np.random.default_rng(7), np.arange(1008) < 504, 0
+    truth = 0.3 if step < 0.01 else 0.0
+    for _ in range(300):
+        found = metrics.tpr_at_fpr_interval(rng.random(1008) < np.where(members, 0.3, step), members, 0.01)
+        assert isinstance(found, metrics.Interval)
+        held += truth in found
+    assert held >= 0.94 * 300
+
+
 @settings(max_examples=50, deadline=None)
 @given(tied_samples(), st.sampled_from([0.1, 0.2, 0.5, 0.9]))
 def test_interval_lies_in_0_to_1_or_is_not_estimable_like_the_rate(sample: Sample, fpr: float) -> None:
@@ -44,7 +55,7 @@ def test_interval_lies_in_0_to_1_or_is_not_estimable_like_the_rate(sample: Sampl
         assert found == rate
     else:
         assert isinstance(found, metrics.Interval)
-        assert 0 <= found.low <= found.high <= 1
+        assert 0 <= found.low <= rate.value <= found.high <= 1
 
 
 def test_a_perfect_attack_keeps_an_uncertain_rate() -> None:
@@ -74,8 +85,8 @@ def test_band_estimate_agrees_with_tpr_at_fpr() -> None:
 
 
 @pytest.mark.parametrize("n", [8, 60, 250])
-def test_local_level_holds_all_order_statistics_at_once(n: int) -> None:
-    local = _local_level(n, 0.9, 0)
+def test_local_tail_holds_all_order_statistics_at_once(n: int) -> None:
+    local = _local_tail(n, 0.9, 0)
     ranks = np.arange(1, n + 1)
     draws = np.sort(np.random.default_rng(99).random((2000, n)), axis=1)
     tails = special.betainc(ranks, n - ranks + 1, draws)

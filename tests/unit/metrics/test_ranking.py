@@ -94,3 +94,37 @@ def test_intervals_are_those_of_the_single_methods() -> None:
 def test_one_method_is_first() -> None:
     (only,) = ranked(board([1.0]), ["only"]).methods
     assert (only.rank, only.rank_low, only.rank_high) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("sizes", "methods"), [((540, 8), 6), ((540, 8), 2), ((540, 30), 6)])
+def test_equal_methods_are_hardly_ever_ordered_against_few_non_members(sizes: tuple[int, int], methods: int) -> None:
+    rng, members, claimed = np.random.default_rng(11), np.arange(sum(sizes)) < sizes[0], 0
+    for _ in range(200):
+        scores = rng.normal(size=members.size) + rng.normal(size=(methods, members.size))
+        claimed += int((metrics.rank_intervals(metrics.delong_covariance(scores, members)).low > 1).any())
+    assert claimed <= 20  # 5 % of 200, and more than three standard deviations on top
+
+
+def test_rank_intervals_are_those_of_the_ranking_in_the_order_given() -> None:
+    scores = board([0.0, 4.0, 1.0, 1.02])
+    places = metrics.rank_intervals(metrics.delong_covariance(scores, MEMBERS))
+    by_name = {m.name: m for m in ranked(scores, ["0", "1", "2", "3"]).methods}
+    for k in range(4):
+        one = by_name[str(k)]
+        assert (places.rank[k], places.low[k], places.high[k]) == (one.rank, one.rank_low, one.rank_high)
+    alone = metrics.rank_intervals(metrics.delong_covariance(scores[:1], MEMBERS))
+    assert (alone.rank.tolist(), alone.low.tolist(), alone.high.tolist()) == ([1], [1], [1])
+    nothing = np.zeros((0, 0))
+    assert metrics.rank_intervals(metrics.AucCovariance(np.zeros(0), nothing, nothing, nothing, 2, 2)).rank.size == 0
+
+
+def test_targets_with_each_others_members_rank_by_their_mean() -> None:
+    flags = np.stack([MEMBERS, ~MEMBERS])
+    rng = np.random.default_rng(5)
+    cube = rng.normal(size=(2, 2, 200)) + np.array([2.0, 0.2])[:, None, None] * flags
+    found = metrics.ranks(cube, flags, ["good", "poor"])
+    assert isinstance(found, metrics.Ranking)
+    assert [(m.name, m.rank) for m in found.methods] == [("good", 1), ("poor", 2)]
+    assert found.methods[0].estimate == pytest.approx(
+        np.mean([metrics.auc(s, f) for s, f in zip(cube[0], flags, strict=True)])
+    )

@@ -7,8 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from idbench import metrics
-from idbench.metrics.resampling import sorted_row
-from idbench.studies.estimates import Reading, Value, graded, rate, statistics
+from idbench.studies.estimates import Reading, Value, graded, rate
 
 N = 120
 
@@ -27,32 +26,15 @@ def width(value: Value) -> float:
     return value.high - value.low
 
 
-@pytest.mark.parametrize("allowed", [0, 1, 6, 60])
-def test_many_weightings_at_once_are_the_references_one_by_one(allowed: int) -> None:
-    rng = np.random.default_rng(1)
-    outside = rng.random(N) < 0.2
-    whole = reading(2)
-    part = Reading(whole.scores, whole.members & ~outside, whole.nonmembers & ~outside)
-    m, n = int(part.members.sum()), int(part.nonmembers.sum())
-    counts = np.zeros((50, N), dtype=np.int64)
-    counts[0] = 1
-    for row in counts[1:]:
-        row[part.members] = rng.multinomial(m, np.full(m, 1 / m))
-        row[part.nonmembers] = rng.multinomial(n, np.full(n, 1 / n))
-    found = statistics(part, counts.astype(np.float32), allowed)
-    reference = sorted_row(part.scores, part.members, part.nonmembers)
-    expected = [reference.statistics(row, np.array([allowed])) for row in counts]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
-
-
 def test_one_reading_has_the_reference_intervals() -> None:
     one = reading(3)
     area, at_10 = graded([one])
     expected = metrics.auc_estimate(one.scores, one.members)
-    assert (area.value, area.low, area.high) == (expected.value, expected.interval.low, expected.interval.high)
+    ends = (expected.value, expected.interval.low, expected.interval.high)
+    assert (area.value, area.low, area.high) == pytest.approx(ends, abs=1e-12)
     interval = metrics.tpr_at_fpr_interval(one.scores, one.members, 0.1)
     assert isinstance(interval, metrics.Interval)
-    assert (at_10.low, at_10.high) == (interval.low, interval.high)
+    assert (at_10.low, at_10.high) == pytest.approx((interval.low, interval.high), abs=1e-9)
 
 
 def test_several_readings_are_the_cluster_bootstrap() -> None:
@@ -62,11 +44,13 @@ def test_several_readings_are_the_cluster_bootstrap() -> None:
         np.stack([row.scores for row in rows]), np.stack([row.members for row in rows]), fprs=(0.1,)
     )
     for value, name in zip(graded(rows), ("auc", "tpr@0.1"), strict=True):
-        assert value.value == pytest.approx(expected.estimate(name))
         interval = expected.interval(name)
         assert isinstance(interval, metrics.Interval)
-        assert value.low == pytest.approx(interval.low, abs=0.015)
-        assert value.high == pytest.approx(interval.high, abs=0.015)
+        assert value.value == pytest.approx(expected.estimate(name))
+        # Beside what a bootstrap over people shows, the TPR's interval holds what ties leave open.
+        assert width(value) > 0.85 * interval.width
+        if name == "auc":
+            assert (value.low, value.high) == pytest.approx((interval.low, interval.high), abs=0.015)
 
 
 def test_more_readings_of_the_same_people_do_not_narrow_the_interval() -> None:
@@ -82,7 +66,8 @@ def test_a_rate_of_one_reading_is_clopper_pearsons() -> None:
     one = reading(8)
     found = rate([one], 8, members=False)
     expected = metrics.rate(int((one.scores[one.nonmembers] >= 8).sum()), N // 2)
-    assert (found.value, found.low, found.high) == (expected.value, expected.interval.low, expected.interval.high)
+    ends = (expected.value, expected.interval.low, expected.interval.high)
+    assert (found.value, found.low, found.high) == pytest.approx(ends, abs=1e-12)
 
 
 def test_a_rate_of_nobody_still_has_an_interval() -> None:

@@ -1,4 +1,4 @@
-"""Where everybody stands in many rows of scores at once: what the statistics of a board are counted from."""
+"""Where everybody stands in many rows of scores at once: what the metrics of many rows are counted from."""
 
 from __future__ import annotations
 

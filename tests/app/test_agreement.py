@@ -1,0 +1,157 @@
+"""A board built from real runs says what the command line says of the same runs, on every number that both show."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from tests.conftest import Bench
+
+from idbench.api import Silent
+from idbench.results import Run, find_runs
+from idbench.runner.evaluate import judge
+from idbench.splits import Split, load_split
+from idbench.studies.estimates import Reading, graded
+from idbench_leaderboard import words
+from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.building import build
+from idbench_leaderboard.collect import collect
+from idbench_leaderboard.inputs import CorpusLabels, SplitLabels
+
+CORPUS, LABELS = "avatars-a", "avatars-tiny-a"
+TARGETS = ("avatars-a", "avatars-a-vit-b-32")
+METHODS = ("cosine", "blind-names", "random")
+OPTIONS = ("--split", "avatars-tiny", "--corpus", LABELS)
+
+
+@dataclass(frozen=True)
+class Both:
+    """What was run, what `bench run --json` printed, and the board of the same records."""
+
+    printed: dict[str, Any]
+    results: Path
+    board: Board
+
+    def view(self, target: str) -> pd.DataFrame:
+        """Rows of the board on one target, by method."""
+        return self.board.rows(View("avatars-tiny", 1, target, CORPUS)).set_index("method")
+
+    def summaries(self, method: str, target: str) -> list[dict[str, Any]]:
+        """What was printed of each seed."""
+        return [run for run in self.printed["runs"] if f"/{target}/{method}-" in run["record"]]
+
+
+@pytest.fixture(scope="module")
+def split() -> Split:
+    return load_split("avatars-tiny")
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory, split: Split) -> Both:
+    folder = tmp_path_factory.mktemp("agreement")
+    chosen = [word for method in METHODS for word in ("--method", method)]
+    done = Bench(folder)("run", *chosen, *OPTIONS, "--target", ",".join(TARGETS), "--json")
+    assert done.returncode == 0, done.stderr
+    found = collect([folder / "results"])
+    built = build(found.runs, [labels_of(split)], folder / "board", Silent(), names=found.names)
+    assert not built.rejected
+    return Both(json.loads(done.stdout), folder / "results", Board(folder / "board"))
+
+
+def labels_of(split: Split) -> SplitLabels:
+    """The labels that the runs were scored with, under the name of the corpus that the targets were trained on."""
+    labels = split.labels(LABELS)
+    return SplitLabels(
+        name=split.manifest.name,
+        version=split.manifest.version,
+        digest=split.digest,
+        identities=tuple(identity.id for identity in split.identities),
+        test=np.array([identity.part == "test" for identity in split.identities]),
+        corpora={CORPUS: CorpusLabels(np.asarray(labels.member), np.asarray(labels.occurrences))},
+    )
+
+
+def close(found: object, expected: object) -> bool:
+    """Equal beyond any digit that is shown."""
+    return found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_one_run_has_the_same_numbers(both: Both, method: str, target: str) -> None:
+    row, (summary,) = both.view(target).loc[method], both.summaries(method, target)
+    assert close([row["auc"], row["auc_low"], row["auc_high"]], [summary["auc"][k] for k in ("value", "low", "high")])
+    assert close(row["p_chance"], summary["p_chance"])
+    for name, rate in zip(("tpr_10", "tpr_1", "tpr_01"), summary["tpr"], strict=True):
+        if rate["value"] is None:
+            assert pd.isna(row[name])
+            assert row[f"{name}_reason"] == rate["reason"]
+        else:
+            shown = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
+            assert close(shown, [rate["value"], rate["low"], rate["high"]])
+    bins = both.board.bins[both.board.bins["entry"] == row["entry"]].set_index("occurrences")
+    printed = {each["occurrences"]: each for each in summary["bins"] if each["n_members"] > 1}
+    assert set(bins.index) == set(printed)
+    for occurrences, each in printed.items():
+        shown = bins.loc[occurrences]
+        assert shown["n_members"] == each["n_members"]
+        assert close([shown[k] for k in ("auc", "low", "high")], [each["auc"][k] for k in ("value", "low", "high")])
+    decided = [row[f"decision_{name}"] for name in ("threshold", "tpr", "fpr", "accuracy")]
+    if summary["decision"] is None:
+        assert pd.isna(decided[0])
+    else:
+        assert close(decided, list(summary["decision"].values()))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_pools_have_the_same_numbers(both: Both, method: str) -> None:
+    row = both.view(f"all of {CORPUS}").loc[method]
+    (printed,) = [each for each in both.printed["pooled"] if each["method"] == method]
+    assert row["pooled"] == len(printed["targets"]) == 2
+    assert close([row["auc"], row["auc_low"], row["auc_high"]], [printed["auc"][k] for k in ("value", "low", "high")])
+    assert close(row["auc_spread"], printed["spread"])
+    rate = printed["tpr"][0]
+    assert close([row["tpr_10"], row["tpr_10_low"], row["tpr_10_high"]], [rate[k] for k in ("value", "low", "high")])
+
+
+def test_a_study_of_the_same_scores_has_the_same_numbers(both: Both, split: Split) -> None:
+    for method in METHODS:
+        runs = [run for run in find_runs(both.results) if run.record.attack.name == method]
+        area, at_10 = graded([reading(run, split) for run in runs])
+        row = both.view(f"all of {CORPUS}").loc[method]
+        assert close([area.value, area.low, area.high], [row["auc"], row["auc_low"], row["auc_high"]])
+        assert close([at_10.value, at_10.low, at_10.high], [row[f"tpr_10{end}"] for end in ("", "_low", "_high")])
+
+
+def reading(run: Run, split: Split) -> Reading:
+    judged = judge(run.scores(), split, LABELS, "test")
+    return Reading(judged.scores, judged.members, ~judged.members)
+
+
+def test_score_prints_what_the_board_shows(both: Both) -> None:
+    run = next(run for run in find_runs(both.results) if run.record.attack.name == "cosine")
+    found = Bench(both.results.parent)("score", run.record.run_id, "--corpus", LABELS, "--json")
+    summary = json.loads(found.stdout)
+    row = both.view(run.record.target.name).loc["cosine"]
+    assert close([row["auc_low"], row["auc_high"]], [summary["auc"]["low"], summary["auc"]["high"]])
+    assert close([row["tpr_10_low"], row["tpr_10_high"]], [summary["tpr"][0]["low"], summary["tpr"][0]["high"]])
+    assert close(row["p_chance"], summary["p_chance"])
+    assert summary["blind"] is not None
+    assert close(summary["blind"]["difference"], row["auc"] - summary["blind"]["auc"])
+
+
+def test_compare_prints_what_the_board_shows(both: Both) -> None:
+    options = (*OPTIONS, "--target", "avatars-a", "--json")
+    found = Bench(both.results.parent)("compare", "cosine", "random", *options)
+    auc = json.loads(found.stdout)["comparison"]["auc"]
+    rows = both.view("avatars-a")
+    (pair,) = both.board.pairs(rows.loc[["cosine", "random"], "entry"].tolist())
+    assert close(pair.found.difference, auc["difference"])
+    assert close([pair.found.interval.low, pair.found.interval.high], [auc["interval"]["low"], auc["interval"]["high"]])
+    assert close(pair.found.p, auc["p"])
+    assert words.p_value(pair.found.p).endswith(f"{auc['p']:.3f}" if auc["p"] >= 0.001 else "0.001")
