@@ -1,6 +1,6 @@
 """Measures what `idbench.metrics` promises: coverage of its intervals and size of its tests. Writes docs/coverage.md.
 
-    python benchmark/perf/coverage.py                        all tables, some ten minutes on two cores
+    nice python benchmark/perf/coverage.py                   all tables, some twenty minutes of one core
     python benchmark/perf/coverage.py tpr ranks              these tables anew, the others as measured before
     python benchmark/perf/coverage.py tpr --share 0.1        a quick look: printed, nothing written
     python benchmark/perf/coverage.py --render               the page again from docs/coverage.json
@@ -640,8 +640,8 @@ BOOTSTRAP_TEXT = """
 True value inside the 95 % percentile interval of 300 draws. For the AUC: within about two points from 100 people in
 each class up to AUC 0.9, and far too narrow for eight. For the TPR: from about ten allowed false positives on (100
 non-members at 10 % FPR, 1000 at 1 %), as long as the TPR itself is not near 1. idbench therefore uses `auc_interval`
-and `tpr_at_fpr_interval` for single methods, and the bootstrap for what has no such interval: averages over seeds,
-targets and strata, and differences.
+and `tpr_at_fpr_interval` for single methods, `pooled` for means over seeds, targets and strata, and the bootstrap for
+differences of the TPR alone.
 """
 TPR_TEXT = """
 True TPR at exactly this FPR inside the 95 % interval. "Threshold as given" is the Clopper-Pearson interval inside
@@ -709,8 +709,7 @@ from the claim: read the difference as a guide, not as a third decimal.
 """
 RANKS_TEXT = """
 Six methods: two equal ones at the given AUC, one 0.05 below, three equal ones at 0.6. Left: all six rank intervals
-hold the ranks that truth allows, at once. Middle: any pair claimed in an order that is not true, ties included (300
-draws).
+hold the ranks that truth allows, at once. Middle: any pair claimed in an order that is not true, ties included.
 """
 
 

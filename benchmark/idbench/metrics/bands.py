@@ -60,9 +60,9 @@ def roc_band(
 ) -> RocBand:
     """Simultaneous band for the ROC curve, for plots with a logarithmic false-positive axis.
 
-    Each class's distribution function gets a band that is equally tight in probability at every order statistic
-    (equal local levels), so that it stays narrow in ratio at the lowest rates, where a band of constant height
-    says nothing. Both bands hold together with confidence `level`, and the ROC band is what they allow.
+    Each class's distribution function gets a band that is equally tight in probability at every order statistic, so
+    that it stays narrow in ratio at the lowest rates, where a band of constant height says nothing. Both bands hold
+    together with confidence `level`, and the ROC band is what they allow.
 
     Args:
         scores: (n,) finite; higher means more likely a member. An abstention is given the lowest score by the caller.

@@ -36,7 +36,7 @@ class Comparison:
         tpr: TPR differences at each false-positive rate.
         p_holm: p-values of `auc` and of each estimable entry of `tpr`, Holm-corrected together; None where
             not estimable.
-        alpha: level of the decisions in the sentence.
+        alpha: significance level of the decisions in the sentence.
         n_members: number of members.
         n_nonmembers: number of non-members.
     """

@@ -452,10 +452,10 @@ def delong_test(
     Returns:
         `AucDifference`. If the estimated variance of the difference is 0 (both methods order the classes in the same
         way, or each perfectly), the interval joins the two `newcombe_interval`s as if independent, and p is the
-        level at which that interval would end at 0. The difference is referred to Student's t rather than to the
-        normal distribution, which rejects too often when one class has only a few identities. The test keeps its level
-        for every size measured; so does the interval, except for AUCs above 0.9 with a handful of non-members, where it
-        is too narrow.
+        significance level at which that interval would end at 0. The difference is referred to Student's t rather than
+        to the normal distribution, which rejects too often when one class has only a few identities. The test rejects
+        as often as it says, or less, for every size measured; the interval holds too, except for AUCs above 0.9 with a
+        handful of non-members, where it is too narrow.
 
     Raises:
         MetricError: see `delong_covariance`; or `level` outside (0, 1).

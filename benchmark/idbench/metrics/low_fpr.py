@@ -42,8 +42,8 @@ class Steps:
 
     Attributes:
         above: members strictly above the non-member.
-        reached: members above the non-member or on its level.
-        tied: non-members on its level, itself included, where it is the last of them in the order; 0 elsewhere.
+        reached: members above the non-member or tied with it.
+        tied: non-members with its score, itself included, where it is the last of them in the order; 0 elsewhere.
     """
 
     above: IntArray

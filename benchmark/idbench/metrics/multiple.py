@@ -7,7 +7,7 @@ from idbench.metrics.values import FloatArray, MetricError
 
 
 def holm(pvalues: npt.ArrayLike) -> FloatArray:
-    """p-values adjusted so that the chance of even one false claim stays at the level, whatever their dependence.
+    """p-values adjusted so that the chance of even one false claim keeps to `alpha`, whatever their dependence.
 
     Args:
         pvalues: (k,) each in [0, 1].
@@ -33,7 +33,7 @@ def holm(pvalues: npt.ArrayLike) -> FloatArray:
 
 
 def benjamini_hochberg(pvalues: npt.ArrayLike) -> FloatArray:
-    """p-values adjusted so that the expected share of false claims among all claims stays at the level.
+    """p-values adjusted so that the expected share of false claims among all claims keeps to `alpha`.
 
     Holds for independent or positively dependent tests.
 

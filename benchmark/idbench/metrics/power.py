@@ -47,7 +47,7 @@ def minimum_detectable_auc(
         n_members: number of members, at least 1.
         n_nonmembers: number of non-members, at least 1.
         power: probability of finding it, in (0, 1).
-        alpha: two-sided level of the test, in (0, 1).
+        alpha: two-sided significance level, in (0, 1).
         chance: the AUC tested against, in [0.5, 1); a blind attack's AUC taken as known, for instance.
 
     Returns:
@@ -91,7 +91,7 @@ def minimum_detectable_difference(
         auc_value: AUC half-way between the two methods, in (0, 1).
         correlation: correlation of the two estimated AUCs, in [0, 1); similar methods are near 1.
         power: probability of finding it, in (0, 1).
-        alpha: two-sided level, in (0, 1).
+        alpha: two-sided significance level, in (0, 1).
 
     Returns:
         A difference in (0, 1]; measured power there is 0.75 to 0.81 (docs/coverage.md).

@@ -117,7 +117,7 @@ class SortedRow:
         members: (m,) positions of the members, highest score first; a slice if they stand side by side.
         nonmembers: (n,) positions of the non-members, highest score first; a slice if they stand side by side.
         above: (n,) for each of these non-members, how many members stand strictly above it.
-        upto: (n,) how many members stand above it or level with it; the same object as `above` without ties.
+        upto: (n,) how many members stand above it or are tied with it; the same object as `above` without ties.
         n_members: m.
     """
 

@@ -56,7 +56,7 @@ class McNemar:
         only_a: identities that only a decided right.
         only_b: identities that only b decided right.
         p: exact two-sided p-value; never too small, often too large.
-        p_mid: mid-p version, nearer to its nominal level.
+        p_mid: mid-p version, nearer to its nominal significance level.
         accuracy_difference: accuracy of a minus accuracy of b, in [-1, 1].
     """
 
@@ -101,7 +101,7 @@ class Equivalence:
         equivalent: true if `p` is at most `alpha`.
         p: the larger of the two one-sided p-values.
         margin: largest AUC difference that does not matter.
-        alpha: level of the test.
+        alpha: significance level of the test.
         interval: interval of the difference at confidence 1 - 2 alpha; inside the margin exactly if equivalent.
         difference: AUC of a minus AUC of b.
     """
@@ -314,15 +314,15 @@ def equivalence(
 ) -> Equivalence:
     """Are the AUCs of two methods the same within `margin`? Two one-sided tests.
 
-    Keeps its level for every size measured, except for AUCs above 0.9 with a handful of non-members: do not use it
-    there.
+    Rejects as often as it says, or less, for every size measured, except for AUCs above 0.9 with a handful of
+    non-members: do not use it there.
 
     Args:
         scores_a: (n,) finite scores of method a. An abstention is given the lowest score by the caller.
         scores_b: (n,) finite scores of method b, same identities in the same order.
         members: (n,) true for members; at least two of each class.
         margin: largest AUC difference that does not matter, in (0, 1).
-        alpha: level of the test, in (0, 0.5).
+        alpha: significance level of the test, in (0, 0.5).
 
     Returns:
         `Equivalence`. "Not equivalent" does not mean different: the data may be too few to tell.

@@ -262,18 +262,18 @@ def trend_test(scores: npt.ArrayLike, strata: npt.ArrayLike, *, draws: int = 200
         >>> round(trend_test([1, 2, 2, 3, 5, 8], [1, 1, 5, 5, 75, 75]).rho, 3)
         0.91
     """
-    values, levels = checked_scores(scores), checked_scores(strata, "strata")
-    if values.size != levels.size or values.size == 0:
-        raise MetricError(f"every member needs one score and one stratum; got {values.size} and {levels.size}.")
+    values, steps = checked_scores(scores), checked_scores(strata, "strata")
+    if values.size != steps.size or values.size == 0:
+        raise MetricError(f"every member needs one score and one stratum; got {values.size} and {steps.size}.")
     repeats = checked_count(draws, "draws")
-    ranked, levels = stats.rankdata(values), stats.rankdata(levels)
-    ranked, levels = ranked - ranked.mean(), levels - levels.mean()
-    size = float(np.sqrt((ranked @ ranked) * (levels @ levels)))
+    ranked, steps = stats.rankdata(values), stats.rankdata(steps)
+    ranked, steps = ranked - ranked.mean(), steps - steps.mean()
+    size = float(np.sqrt((ranked @ ranked) * (steps @ steps)))
     if size == 0.0:
         return Trend(0.0, 1.0, 1.0, repeats)
-    observed = float(ranked @ levels)
+    observed = float(ranked @ steps)
     generator = np.random.default_rng(seed)
-    drawn = np.array([ranked @ generator.permutation(levels) for _ in range(repeats)])
+    drawn = np.array([ranked @ generator.permutation(steps) for _ in range(repeats)])
     # Sums that are equal in exact arithmetic may differ in the last bits.
     slack = 1e-9 * size
     two = (int(np.sum(np.abs(drawn) >= abs(observed) - slack)) + 1) / (repeats + 1)

@@ -1,4 +1,4 @@
-"""Bins of training pictures: the levels themselves where there are few, else ranges with people enough in each."""
+"""Bins of training pictures: the numbers themselves where there are few, else ranges with people enough in each."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-_LEVELS = 8  # as many distinct numbers may each be a bin of their own
+_NUMBERS = 8  # as many distinct numbers may each be a bin of their own
 _FEWEST = 20  # people in a bin of several numbers
 _EDGES = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 75, 100, 200, 500, 1000)
 
@@ -41,7 +41,7 @@ def bins_of(occurrences: NDArray[np.int64]) -> list[Bin]:
         far as there are so many.
     """
     numbers = np.unique(occurrences)
-    if numbers.size <= _LEVELS:
+    if numbers.size <= _NUMBERS:
         return [Bin(int(number), int(number)) for number in numbers]
     groups = [[number for number in numbers.tolist() if low <= number < high] for low, high in _ranges()]
     return [Bin(group[0], group[-1]) for group in _merged([group for group in groups if group], occurrences)]

@@ -214,6 +214,7 @@ def test_the_rate_belongs_to_the_optimizer() -> None:
     paper = TuniParams.model_validate(CARD.presets["paper"])
     assert (paper.runs, paper.steps, paper.optimizer, paper.learning_rate) == (100, 2000, "sgd", 0.02)
     assert len(paper.detectors) == 4
+    assert paper.crop_of == "start"  # released: the crop cuts the first image, and the optimizer sees all of it
     again = TuniParams.model_validate_json(paper.model_dump_json())
     assert again == paper
 

@@ -54,6 +54,7 @@ CARD = MethodCard(
             "steps": 2000,
             "optimizer": "sgd",
             "learning_rate": 0.02,
+            "crop_of": "start",
             "tolerance": 0.0,
             "detectors": ["lof", "isolation-forest", "one-class-svm", "auto-encoder"],
         }

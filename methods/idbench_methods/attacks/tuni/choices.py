@@ -18,9 +18,10 @@ CHOICES = (
     ),
     Choice(
         what="what the random resized crop is applied to",
-        chosen="to what the target sees of a run's image at every step, the same crop throughout the run; `crop_of` "
+        chosen="to what the target sees of a run's image at every step, the same crop throughout the run; the preset "
+        "`paper` cuts the first image and optimizes all of it, as released",
+        why="the paper names the crop (area 0.9 to 1) as the only difference between runs, not its place; `crop_of` "
         "changes it",
-        why="the sources name the crop (area 0.9 to 1) as the only difference between runs, not its place",
     ),
     Choice(
         what="crop's ratio of sides and rounding",
