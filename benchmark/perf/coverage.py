@@ -658,8 +658,8 @@ cannot tell the two apart, and the interval holds both: it is wide because it mu
 POOLS_TEXT = """
 True means inside the intervals of `pooled`, over 18 readings of the same people whose noise has the given correlation,
 as six targets with three seeds have; widths as multiples of 3.92 standard deviations of the estimate, which is 1 for
-an ideal interval. Where a step of tied scores leaves the rate open (the last rows, and IDIA's kind of score at 1 %
-FPR), readings do not narrow it.
+an ideal interval. On which side of a step a rate lies does not average out: with ties, and with a curve that rises like
+a step (heavy tails, AUC 0.99, 1 % FPR), intervals of independent readings are two to five times as wide as ideal.
 """
 CROSSED_TEXT = """
 The same over six readings, three seeds each of two targets, the members of each being the non-members of the other.
