@@ -71,7 +71,7 @@ def _one_per_name(group: Sequence[Work]) -> list[Work]:
 
 def _shape(key: EntryKey) -> EntryKey:
     """A row without its target."""
-    return replace(key, board=replace(key.board, target="", target_version="", target_sha256=""))
+    return replace(key, design="", board=replace(key.board, target="", target_version="", target_sha256=""))
 
 
 def _board(members: Iterable[Work]) -> BoardKey:

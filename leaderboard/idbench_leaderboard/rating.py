@@ -211,7 +211,7 @@ def _measure_batch(result: Measured, work: Work, entries: Batch) -> Averages:
             if work.public:
                 result.ranks.append(RankRow(board, row.entry, candidate.run.record.seed, places))
         if key in work.pooled:
-            result.parts.append(Part(replace(key, board=work.pooled[key]), row, found.take([place])))
+            result.parts.append(Part(replace(key, design="", board=work.pooled[key]), row, found.take([place])))
     _add_statistics(result, ids, found, known)
     return found
 

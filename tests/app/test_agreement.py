@@ -38,6 +38,8 @@ class Both:
 
     def view(self, target: str) -> pd.DataFrame:
         """Rows of the board on one target, by method."""
+        labels = self.board.targets("avatars-tiny", 1)
+        assert target in labels, labels
         return self.board.rows(View("avatars-tiny", 1, target, CORPUS)).set_index("method")
 
     def summaries(self, method: str, target: str) -> list[dict[str, Any]]:
