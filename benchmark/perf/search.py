@@ -1,4 +1,4 @@
-"""Times the search for names in captions against bare reading, in memory and from disk, and against `re` and `in`.
+"""Times the search for names in captions against bare reading, from memory and disk, and against `grep`, `re` and `in`.
 
 python benchmark/perf/search.py [--captions 2000000] [--names 1000] [--repeats 3] [--shards 8] [--folder DIR]
 """
@@ -9,6 +9,8 @@ import argparse
 import io
 import os
 import re
+import resource
+import subprocess
 import tarfile
 import tempfile
 import time
@@ -20,15 +22,30 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
-from idbench.child import processors
-from idbench.search import CountOptions, Folding, ReadOptions, Rules, Sought, count_names, gather, matching
-from idbench.search.captions import read_shard
+from idbench.captions import (
+    EXACT,
+    FOLDED,
+    UPSTREAM,
+    Folding,
+    ReadOptions,
+    Rules,
+    Sought,
+    folding,
+    gather,
+    matching,
+    read_shard,
+)
+from idbench.programs import processors
+from idbench.search import CountOptions, count_names
 
 SYLLABLES = ("ka", "lo", "mi", "ren", "tas", "vo", "el", "dun", "ip", "sha", "or", "quen", "bel", "ty")
 COMMON = "a photo of the at premiere in new york red carpet during event actor stock image with blue house for"
 ACCENTED = 10
 """One caption of so many holds letters outside of ASCII."""
+TYPOGRAPHIC = 4
+"""One caption of so many holds curly quotes and a dash, as captions of the web do."""
 SAMPLE = 20_000
 """Captions for the slow baselines; their times are scaled up."""
 TAR_SHARE = 20
@@ -74,6 +91,8 @@ def make_world(captions: int, names: int) -> tuple[list[str], list[str]]:
             texts[-1] = f"{people[number // 20 % len(people)]} {texts[-1]}"
         if number % ACCENTED == 0:
             texts[-1] += " i Tårnby, déjà vu"
+        if number % TYPOGRAPHIC == 0:
+            texts[-1] += " – “it’s here”"
         start = end
     return texts, people[:names]
 
@@ -130,16 +149,39 @@ def report_searches(paths: dict[str, Path], sought: list[Sought], captions: int,
     line("tar: the standard library's tarfile", took, -(-captions // TAR_SHARE))
     for kind, path in paths.items():
         n = captions if kind != "tar" else -(-captions // TAR_SHARE)
+        exact = partial(count_names, sought, [path], Rules(EXACT))
         line(f"{kind}: reading and checking UTF-8", fastest(lambda p=path: read_only(p), repeats), n)  # type: ignore[misc]
-        line(f"{kind}: search, exact", fastest(lambda p=path: count_names(sought, [p]), repeats), n)  # type: ignore[misc]
-    for rules in (Rules(Folding(case=True)), Rules(Folding(case=True, accents=True))):
-        work = fastest(lambda r=rules: count_names(sought, [paths["parquet"]], r), repeats)  # type: ignore[misc]
-        line(f"parquet: search, {rules.folding}", work, captions)
-    limit = matching._DFA_LIMIT
-    matching._DFA_LIMIT = 0
-    work = fastest(lambda: count_names(sought, [paths["parquet"]]), repeats)
-    line("parquet: search, exact, with the small automaton", work, captions)
-    matching._DFA_LIMIT = limit
+        line(f"{kind}: search, exact", fastest(exact, repeats), n)
+    for rules in (Rules(Folding(canonical=False), boundaries=False), UPSTREAM, Rules(EXACT), Rules(FOLDED)):
+        work = partial(count_names, sought, [paths["parquet"]], rules)
+        line(f"parquet: search, {rules}", fastest(work, repeats), captions)
+    exact = partial(count_names, sought, [paths["parquet"]], Rules(EXACT))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folding, "_may_change", lambda content: content >= folding._COMPOSABLE)
+        line("before: exact, all beyond U+0300 normalized in Python", fastest(exact, repeats), captions)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matching, "_DFA_LIMIT", 0)
+        line("parquet: search, exact, with the small automaton", fastest(exact, repeats), captions)
+
+
+def report_grep(folder: Path, texts: list[str], sought: list[Sought], repeats: int) -> None:
+    """`grep -oF`: the same letters, one thread, lines of plain text; it neither counts per person nor reads parquet."""
+    (folder / "captions.txt").write_text("".join(f"{text}\n" for text in texts), encoding="utf-8")
+    (folder / "names.txt").write_text("".join(f"{one.name}\n" for one in sought), encoding="utf-8")
+    command = ["grep", "-oF", "-f", str(folder / "names.txt"), str(folder / "captions.txt")]
+
+    def run() -> None:
+        with (folder / "found.txt").open("wb") as found:  # with /dev/null it would stop at the first occurrence
+            subprocess.run(command, env=dict(os.environ, LC_ALL="C"), stdout=found, check=True)
+
+    runs = []
+    for _ in range(repeats):
+        wall, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+        run()
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        busy = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        runs.append((time.perf_counter() - wall, busy))
+    line("text: grep -oF", Took(min(wall for wall, _ in runs), min(busy for _, busy in runs)), len(texts))
 
 
 def from_disk(shards: list[Path], work: Callable[[], object]) -> float:
@@ -185,7 +227,7 @@ def report_disk(folder: Path, texts: list[str], sought: list[Sought], shards: in
         parallel = CountOptions(processes=processes)
         for what, work in (
             ("bytes from disk", partial(read_bytes, paths)),
-            (f"search, exact, {processes} processes", partial(count_names, sought, paths, None, parallel)),
+            (f"search, exact, {processes} processes", partial(count_names, sought, paths, Rules(EXACT), parallel)),
         ):
             seconds = min(from_disk(paths, work) for _ in range(repeats))
             print(
@@ -223,7 +265,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as place:
         paths = write_world(Path(place), texts)
         report_searches(paths, sought, len(texts), arguments.repeats)
-        search = count_names(sought, [paths["parquet"]])
+        report_grep(Path(place), texts, sought, arguments.repeats)
+        search = count_names(sought, [paths["parquet"]], Rules(EXACT))
         print(f"occurrences found: {sum(tally.occurrences for tally in search.tallies):,}")
         report_disk(Path(place), texts, sought, arguments.shards, arguments.repeats)
     report_baselines(texts, sought)

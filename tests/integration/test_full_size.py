@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.conftest import Bench, refused
-from tests.unit.full_size.web import serving, write_faces, write_tsv
+from tests.web import serving, write_faces, write_tsv
 
 from idbench.splits import lint, load_split
 
@@ -98,7 +98,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         said = " ".join(done.stdout.split())
         assert f"fetch: {GOOD + 33} addresses, {GOOD + 1} fetched" in said
         assert "24 not a picture" in said
-        assert "8 HTTP Error 404: Not Found" in said
+        assert "8 answered with HTTP 404" in said
         assert "1 that name somebody under test" in said
         asked = dict(web.asked)
         # A shard that was cut short later is noticed and fetched again; the others are left alone.

@@ -41,7 +41,7 @@ def people(output: str) -> dict[str, dict[str, object]]:
 
 
 def test_names_in_captions(bench: Bench, corpus: Path, names: Path) -> None:
-    done = bench("data", "search", str(corpus), "--names", str(names))
+    done = bench("data", "search", str(corpus), "--names", str(names), "--exact")
     assert done.returncode == 0, done.stderr
     for words in (
         "Mary Ann Lee",
@@ -49,8 +49,9 @@ def test_names_in_captions(bench: Bench, corpus: Path, names: Path) -> None:
         "7 captions in 3 files (exact, word boundaries; 1 empty)",
     ):
         assert words in done.stdout, done.stdout
-    found = people(bench("data", "search", str(corpus), "--names", str(names), "--json").stdout)
+    found = people(bench("data", "search", str(corpus), "--names", str(names), "--exact", "--json").stdout)
     assert [found[p]["occurrences"] for p in ("p1", "p2", "p3", "p4")] == [3, 1, 0, 0]
+    assert [found[p]["verdict"] for p in ("p1", "p3")] == ["mentioned", "non-member"]
     assert found["p1"]["in_longer_names"] == 1
     folded = ("--fold-case", "--fold-accents", "--substring", "--processes", "2", "--json")
     found = people(bench("data", "search", str(corpus), "--names", str(names), *folded).stdout)
@@ -58,7 +59,7 @@ def test_names_in_captions(bench: Bench, corpus: Path, names: Path) -> None:
 
 
 def test_labels(bench: Bench, corpus: Path, names: Path, tmp_path: Path) -> None:
-    arguments = ("data", "search", str(corpus), "--names", str(names), "--labels", "labels.parquet")
+    arguments = ("data", "search", str(corpus), "--names", str(names), "--labels", "labels.parquet", "--exact")
     assert "--labels needs --corpus-name" in refused(bench(*arguments))
     plain = tmp_path / "plain.txt"
     plain.write_text("p1\tAnn Lee\nTom Ek\n", encoding="utf-8")
@@ -71,17 +72,18 @@ def test_labels(bench: Bench, corpus: Path, names: Path, tmp_path: Path) -> None
     assert {identity: row["member"] for identity, row in rows.items()} == {
         "p1": True, "p2": True, "p3": False, "p4": False,
     }  # fmt: skip
-    assert "caption search v1: exact, word boundaries; 3 of 7 captions of toy" in rows["p1"]["how"]
+    assert "caption search v2: mentioned; exact, word boundaries; 3 of 7 captions of toy" in rows["p1"]["how"]
 
 
 def test_bad_input(bench: Bench, corpus: Path, names: Path, tmp_path: Path) -> None:
     listed = ("--names", str(names))
     assert "There is nothing to search" in refused(bench("data", "search", *listed))
-    assert "Whom to search" in refused(bench("data", "search", str(corpus)))
+    assert "not said who to search for" in refused(bench("data", "search", str(corpus)))
     assert "does not exist" in refused(bench("data", "search", "nowhere", *listed))
     assert "does not exist" in refused(bench("data", "search", str(corpus), "--names", "nobody.txt"))
     assert "no split called" in refused(bench("data", "search", str(corpus), "--split", "avatar"))
     assert "exclude" in refused(bench("data", "search", str(corpus), *listed, "--code-points", "--fold-case"))
+    assert "cannot be a list of names" in refused(bench("data", "search", str(corpus), "--names", str(tmp_path)))
     (corpus / "2.parquet").write_bytes(b"hello")
     said = refused(bench("data", "search", str(corpus), *listed))
     assert "2.parquet is damaged" in said
@@ -154,3 +156,41 @@ def test_told_before_the_work(bench: Bench, corpus: Path, names: Path, tmp_path:
     done = bench(*arguments, "--labels", f"{names}/x.parquet", "--corpus-name", "toy")
     assert "--labels" in refused(done)
     assert not done.stdout
+
+
+def test_captions_are_searched_as_people_write_names(bench: Bench, names: Path, tmp_path: Path) -> None:
+    """The default finds them; `--exact` and `--substring` find what a plain search for the letters finds."""
+    captions = ["ANN\u00a0LEE", "ann_lee.jpg", "A\u00adnn Lee", "Ann&nbsp;Lee", "Ann\nLee"]
+    captions += ["J\u00c3\u00b6rn P\u00c3\u00a5ske", "Joann Lee"]
+    pq.write_table(pa.table({"caption": captions}), tmp_path / "c.parquet")
+    arguments = ("data", "search", "c.parquet", "--names", str(names))
+    done = bench(*arguments)
+    assert done.returncode == 0, done.stderr
+    assert "(case, accents and writing folded, word boundaries; 0 empty)" in done.stdout
+    assert "non-member: not found as searched; not looked for: a part of the name alone" in " ".join(
+        done.stdout.split()
+    )
+    for options, counts in (
+        ((), [5, 0, 1, 0]),
+        (("--fold-case", "--fold-accents"), [5, 0, 1, 0]),
+        (("--fold-accents",), [3, 0, 1, 0]),
+        (("--exact",), [0, 0, 0, 0]),
+        (("--substring",), [0, 0, 0, 0]),
+        (("--code-points", "--substring"), [0, 0, 0, 0]),
+    ):
+        found = people(bench(*arguments, *options, "--json").stdout)
+        assert [found[p]["occurrences"] for p in ("p1", "p2", "p3", "p4")] == counts, options
+
+
+def test_no_terminal_obeys_a_caption(bench: Bench, names: Path, tmp_path: Path) -> None:
+    commands = "\x1b]0;title\x07\x1b[2J\x9b31m\u202e\r"
+    pq.write_table(pa.table({"caption": [f"Ann Lee{commands}\nmore"]}), tmp_path / "c\x1b[31m.parquet")
+    for json_too in ((), ("--json",)):
+        done = bench("data", "search", ".", "--names", str(names), *json_too)
+        assert done.returncode == 0, done.stderr
+        assert "Ann Lee" in done.stdout
+        assert not set(done.stdout) & set("\x1b\x07\x9b\u202e\r")
+    (tmp_path / "c\x1b[31m.parquet").write_bytes(b"x")
+    said = bench("data", "search", ".", "--names", str(names))
+    assert said.returncode != 0
+    assert "\x1b" not in said.stderr

@@ -28,7 +28,7 @@ def build(
     ] = None,
     faces: Annotated[Path | None, typer.Option(help="A folder with one folder per person, NAME/*.jpg.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the faces from the network instead.")] = False,
-    pairs: Annotated[Path | None, typer.Option(help="The background: a TSV of captions and URLs.")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="The background: captions and URLs, TSV or parquet.")] = None,
     lists: Annotated[Path | None, typer.Option(help="A folder with the authors' lists of members (cc3m-idia).")] = None,
     secret_seed: Annotated[
         Path | None, typer.Option(help="A file with a secret; membership then follows from it and cannot be guessed.")
@@ -121,7 +121,7 @@ def _build_known(recipe: SplitRecipe, out: Path | None, dry_run: bool) -> None:
 
 
 def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, folders: Folders, dry_run: bool) -> None:
-    from idbench.splits.sourcing import build_sourced, check_sources, copy_split
+    from idbench.splits.building import build_sourced, check_sources, copy_split
     from idbench.splits.withholding import write_withheld
 
     if download and recipe.fetch is None:

@@ -12,13 +12,15 @@ import typer
 from idbench.api import Progress
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError
+from idbench.escaping import line
 from idbench.search.faces import Architecture, Crop
 
 if TYPE_CHECKING:
-    from idbench.search import CaptionSearch, Sought
+    from idbench.captions import Rules, Sought
+    from idbench.search import CaptionSearch
     from idbench.search.clip import Clip
-    from idbench.search.looking import Near, Portraits
     from idbench.search.neighbours import NeighbourSource
+    from idbench.search.neighbours.recognition import Near, Portraits
     from idbench.search.report import PersonReport
     from idbench.splits import Split
 
@@ -29,7 +31,7 @@ _QUOTE = 60  # characters of a caption in the table
 
 @dataclass(frozen=True, slots=True)
 class _People:
-    """Whom to search, with their photos by identity."""
+    """The people to search for, with their photos by identity."""
 
     sought: list[Sought]
     split: Split | None
@@ -56,7 +58,9 @@ def search(
     corpus: Annotated[
         list[str] | None, typer.Argument(help="Files, folders or patterns: parquet, TSV or WebDataset tar files.")
     ] = None,
-    names: Annotated[Path | None, typer.Option(help="One name per line, or identity<TAB>name.")] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="One name per line, identity<TAB>name, or CSV with a column `name`.")
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Search the identities of this split instead.")] = None,
     column: Annotated[
         str | None, typer.Option(help="Caption column, its number from 1 without header, or member of a sample.")
@@ -64,13 +68,21 @@ def search(
     header: Annotated[
         bool | None, typer.Option("--header/--no-header", help="TSV files have a header; guessed by default.")
     ] = None,
-    fold_case: Annotated[bool, typer.Option("--fold-case", help="Upper and lower case are the same.")] = False,
-    fold_accents: Annotated[bool, typer.Option("--fold-accents", help="Letters match without accents too.")] = False,
-    code_points: Annotated[
-        bool, typer.Option("--code-points", help="Do not even compose accents (NFC) before comparing.")
+    fold_case: Annotated[
+        bool, typer.Option("--fold-case", help="Fold case and writing only (default: accents too).")
     ] = False,
+    fold_accents: Annotated[
+        bool, typer.Option("--fold-accents", help="Fold accents and writing only (default: case too).")
+    ] = False,
+    exact: Annotated[
+        bool, typer.Option("--exact", help="Fold nothing: the same letters, however they are composed (NFC).")
+    ] = False,
+    code_points: Annotated[bool, typer.Option("--code-points", help="Not even NFC: the same code points.")] = False,
     substring: Annotated[
-        bool, typer.Option("--substring", help="Names match within words too, as in the field's published counts.")
+        bool,
+        typer.Option(
+            "--substring", help="Names match within words too. Alone: --exact, as in the field's published counts."
+        ),
     ] = False,
     processes: Annotated[
         int | None, typer.Option(min=1, help="Files read at the same time; by default one for each processor.")
@@ -117,13 +129,13 @@ def search(
     dry_run: options.DryRun = False,
 ) -> None:
     """Look for people in a corpus: their names in its captions, their faces among the neighbours of their photos."""
-    from idbench.search import CountOptions, Folding, ReadOptions, Rules, count_names, find_shards, fitting_processes
-    from idbench.search.labels import write_labels
-    from idbench.search.report import Assumptions, report
+    from idbench.captions import ReadOptions, find_shards
+    from idbench.search import CountOptions, count_names, fitting_processes
+    from idbench.search.report import Assumptions, report, write_labels
 
     nearness = _Nearness(index, service, index_name, model, k, face_classifier, clip_hits, pictures, fetch, device)
-    _check(corpus, nearness, photos, labels, corpus_name, code_points and (fold_case or fold_accents))
-    rules = Rules(Folding(fold_case, fold_accents, not code_points), not substring)
+    _check(corpus, nearness, photos, labels, corpus_name, (exact or code_points) and (fold_case or fold_accents))
+    rules = _rules(fold_case, fold_accents, exact, code_points, substring)
     reading = ReadOptions(column, header, replace_invalid)
     assumptions = Assumptions(assume_namesake, assume_caption, assume_named, assume_seen)
     with console.bars() as progress:
@@ -226,11 +238,24 @@ def _check(
          "Give with --pictures the folder to which the index's image_path is relative."),
         (near.clip_hits and not near.model, "--clip-hits needs --model.", "E.g. --model open_clip:ViT-L-14/openai."),
         (labels and not corpus_name, "--labels needs --corpus-name.", "The labels table names the corpus."),
-        (contradiction, "--code-points and folding exclude each other.", "Give one of them."),
+        (contradiction, "--exact and --code-points exclude --fold-case and --fold-accents.", "Give one of them."),
     )  # fmt: skip
     for wrong, message, hint in problems:
         if wrong:
             raise IdbenchError(message, hint=hint)
+
+
+def _rules(fold_case: bool, fold_accents: bool, exact: bool, code_points: bool, substring: bool) -> Rules:
+    """What the options mean: everything is folded, unless less is asked for."""
+    from idbench.captions import EXACT, FOLDED, Folding, Rules
+
+    if code_points:
+        folding = Folding(canonical=False)
+    elif fold_case or fold_accents:
+        folding = Folding(fold_case, fold_accents, writing=True)
+    else:
+        folding = EXACT if exact or substring else FOLDED
+    return Rules(folding, not substring)
 
 
 def _check_labels(labels: Path, people: _People) -> None:
@@ -248,10 +273,10 @@ def _check_labels(labels: Path, people: _People) -> None:
 
 
 def _people(names: Path | None, split: str | None, photos: Path | None, progress: Progress) -> _People:
-    from idbench.search import gather, read_names
+    from idbench.captions import gather, read_names
 
     if (names is None) == (split is None):
-        raise IdbenchError("Whom to search?", hint="Give either --names FILE or --split NAME.")
+        raise IdbenchError("It is not said who to search for.", hint="Give either --names FILE or --split NAME.")
     if names is not None:
         return _People(read_names(names), None, photos)
     from idbench.splits import load_split
@@ -263,12 +288,12 @@ def _people(names: Path | None, split: str | None, photos: Path | None, progress
 
 def _near(people: _People, how: _Nearness, rules: Any, progress: Progress) -> dict[str, Near]:
     """What neighbours show, by identity; people without photos are not asked about."""
+    from idbench.captions import Matcher
     from idbench.runner.opening import choose_device
-    from idbench.search import Matcher
     from idbench.search.clip import Clip, ClipNamer
     from idbench.search.faces.model import load_classifier
-    from idbench.search.looking import Look, look_at_neighbours
-    from idbench.search.neighbours.pictures import Pictures
+    from idbench.search.neighbours.recognition import Look, look_at_neighbours
+    from idbench.search.neighbours.web import PictureSource
 
     source = _source(how)
     clip = Clip(how.model, choose_device(how.device), progress) if how.model else None
@@ -277,7 +302,7 @@ def _near(people: _People, how: _Nearness, rules: Any, progress: Progress) -> di
         names += people.split.candidate_names
     look = Look(
         k=how.k,
-        pictures=Pictures(how.pictures, how.fetch),
+        pictures=PictureSource(how.pictures, how.fetch),
         clip=ClipNamer(clip, names) if clip is not None and how.clip_hits else None,
         face=load_classifier(how.face_classifier) if how.face_classifier else None,
     )
@@ -312,8 +337,8 @@ def _source(how: _Nearness) -> NeighbourSource:
 
 def _portraits(people: _People, clip: Clip | None) -> Iterator[Portraits]:
     """Photos as queries, person by person; who has none is left out."""
-    from idbench.search.looking import Portraits
     from idbench.search.neighbours import Query
+    from idbench.search.neighbours.recognition import Portraits
 
     for one, photos in zip(people.sought, _photos(people), strict=True):
         if photos:
@@ -358,7 +383,7 @@ def _show(reports: Sequence[PersonReport], captions: CaptionSearch | None) -> No
         if with_near:
             rates = (None, None) if near is None else (near.clip_rate, near.face_rate)
             shown += ["-" if near is None else text.amount(near.neighbours), *map(_share, rates)]
-        quote = f"{one.quotes[0].place} {one.quotes[0].caption[:_QUOTE]}" if one.quotes else ""
+        quote = f"{one.quotes[0].place} {line(one.quotes[0].caption[:_QUOTE])}" if one.quotes else ""
         belief = "" if one.confidence is None else f"{one.confidence:.2f}"
         rows.append([*shown, one.verdict, belief, quote])
     right = {"captions", "in longer names", "neighbours", "CLIP hits", "face hits", "confidence"}
@@ -369,6 +394,8 @@ def _show(reports: Sequence[PersonReport], captions: CaptionSearch | None) -> No
         f"{text.amount(captions.captions)} captions in {captions.shards} files ({captions.rules}; "
         f"{text.amount(captions.empty)} empty), SHA-256 {captions.sha256}"
     )
+    if any(one.verdict == "non-member" for one in reports):
+        console.say(f"non-member: not found as searched; not looked for: {', '.join(captions.rules.not_looked_for)}")
     if captions.repaired:
         console.say(f"{text.amount(captions.repaired)} captions held bytes that are not UTF-8")
     for damage in captions.damaged:
@@ -387,6 +414,7 @@ def _as_json(reports: Sequence[PersonReport], captions: CaptionSearch | None, as
     if captions is not None:
         searched = {
             "rules": str(captions.rules),
+            "not_looked_for": list(captions.rules.not_looked_for),
             "captions": captions.captions,
             "empty": captions.empty,
             "repaired": captions.repaired,

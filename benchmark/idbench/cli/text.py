@@ -1,4 +1,4 @@
-"""How numbers are written: estimates with intervals, rates, p-values, amounts."""
+"""How things are written: estimates with intervals, rates, p-values, amounts, and text that others wrote."""
 
 from __future__ import annotations
 

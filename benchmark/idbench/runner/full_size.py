@@ -7,8 +7,8 @@ from pathlib import Path
 
 from idbench.errors import DataError, IdbenchError, TargetError, UnknownNameError
 from idbench.splits import SourcedRecipe, find_recipe, load_split, split_names
+from idbench.splits.building import corpus_place, how_to_build
 from idbench.splits.cc3m.shards import read_shards
-from idbench.splits.sourcing import corpus_place, how_to_build
 from idbench.storage import cache_dir, expanded
 from idbench.targets.full_size.command import ARCHITECTURES, Machines, Training, TrainingSet
 

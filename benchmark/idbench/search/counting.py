@@ -15,12 +15,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from idbench.api import Progress, Silent
-from idbench.child import processors
+from idbench.captions import DamagedShard, ReadOptions, read_shard
+from idbench.captions.batches import Batch
+from idbench.captions.matching import Hit, Matcher, Rules
+from idbench.captions.names import Sought
 from idbench.errors import DataError, IdbenchError
-from idbench.search.captions import DamagedShard, ReadOptions, read_shard
-from idbench.search.captions.batch import Batch
-from idbench.search.matching import Hit, Matcher, Rules
-from idbench.search.names import Sought
+from idbench.programs import processors
 
 _LONGEST = 500
 """Characters of a caption that are kept as evidence."""
@@ -158,7 +158,7 @@ def count_names(
     Args:
         sought: whom to look for.
         shards: the files of the corpus, from `find_shards`.
-        rules: what counts as an occurrence; None: exact, with word boundaries.
+        rules: what counts as an occurrence; None: whole words, with case, accents and writing folded.
         options: how to go through the files; None: one after the other, stopping at a damaged one.
         progress: told about the share that is done.
 
@@ -189,7 +189,7 @@ def count_names(
         raise DataError(f"None of the {len(shards)} files could be read.", hint=damaged[0].reason)
     if all(shard.captions == shard.empty for shard in read):
         raise DataError(
-            f"There is no caption with text in the {len(read)} files that were read: they tell nothing about anybody.",
+            f"The {len(read)} files that were read hold no caption with text, so nothing is known about anybody.",
             hint="Check the files, or name the column of the captions with --column.",
         )
     return CaptionSearch(

@@ -1,19 +1,23 @@
-"""What the search says about each person: evidence put together, a verdict, and how far to believe it."""
+"""What the search says about each person: evidence, a verdict, how far to believe it, and the `labels` table."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+from idbench.captions.names import Sought
+from idbench.errors import DataError
 from idbench.search.counting import CaptionSearch, Quote, Tally
-from idbench.search.looking import CLIP_LIMIT, FACE_LIMIT, Near
-from idbench.search.names import Sought
+from idbench.search.neighbours.recognition import CLIP_LIMIT, FACE_LIMIT, Near
+from idbench.splits.tables import COLUMNS, arrow_schema
+from idbench.storage import atomic_path
 
-VERSION = 1
+VERSION = 2
 """Of the search and its verdicts; stands in every label's provenance. A change of either is a new version."""
 
-Verdict = Literal["member", "non-member", "undecided"]
+Verdict = Literal["member", "mentioned", "non-member", "undecided"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,8 @@ class PersonReport:
         quotes: some of the captions, with their places.
         shares_name_with: other identities whose names cannot be told apart from this one.
         near: what the neighbours of the person's photos show; None if nobody looked.
-        verdict: member, non-member or undecided.
+        verdict: member (named in captions and recognized among the neighbours), mentioned (named in captions alone),
+            non-member or undecided.
         confidence: that the verdict is right, 0 to 1; None if undecided. A degree of belief under `Assumptions`.
     """
 
@@ -68,9 +73,9 @@ def report(
 ) -> list[PersonReport]:
     """One report for each identity, in their order.
 
-    Member: the name stands in n > 0 captions outside of longer names (in captions of neighbours, if captions were not
-    searched). The confidence is c = (1 - namesake)(1 - (1 - caption)^n); where neighbours exceed a limit, it is
-    1 - (1 - c)(1 - seen).
+    Mentioned: the name stands in n > 0 captions outside of longer names (in captions of neighbours, if captions were
+    not searched). The confidence that the person is a member is c = (1 - namesake)(1 - (1 - caption)^n).
+    Member: mentioned, and neighbours exceed a limit; the confidence is 1 - (1 - c)(1 - seen).
     Non-member: no caption at all, and no hit rate above its limit. The confidence is coverage x named; where hit rates
     are known, 1 - (1 - coverage x named)(1 - seen). Undecided: everybody else, that is, names within longer names
     only, names that another person under search has too, hit rates above a limit without any caption, or nothing to
@@ -115,7 +120,7 @@ def _verdict(
         all_captions = own = near.captioned if near is not None else 0
     if own and not others:
         belief = (1 - assumptions.namesake) * (1 - (1 - assumptions.caption) ** own)
-        return "member", 1 - (1 - belief) * (seen if suspicious else 1.0)
+        return ("member", 1 - (1 - belief) * seen) if suspicious else ("mentioned", belief)
     if all_captions or suspicious or (tally is None and suspicious is None):
         return "undecided", None
     return "non-member", 1 - (1 - coverage * assumptions.named) * seen
@@ -135,9 +140,11 @@ def provenance(person: PersonReport, corpus: str, captions: CaptionSearch | None
     if captions is not None:
         missing = f", {len(captions.damaged)} damaged files left out" if captions.damaged else ""
         within = f" ({person.longer} within longer names)" if person.longer else ""
+        absent = f"; not looked for: {', '.join(captions.rules.not_looked_for)}"
         parts.append(
-            f"caption search v{VERSION}: {captions.rules}; {person.occurrences} of {captions.captions} captions of "
-            f"{corpus} hold the name{within}; sha256 {captions.sha256}{missing}"
+            f"caption search v{VERSION}: {person.verdict}; {captions.rules}; {person.occurrences} of "
+            f"{captions.captions} captions of {corpus} hold the name{within}; sha256 {captions.sha256}{missing}"
+            f"{absent if person.verdict == 'non-member' else ''}"
         )
     if person.near is not None:
         near = person.near
@@ -153,3 +160,45 @@ def provenance(person: PersonReport, corpus: str, captions: CaptionSearch | None
         f"named {assumptions.named}, seen {assumptions.seen}"
     )
     return "; ".join(parts)
+
+
+def write_labels(
+    path: Path,
+    corpus: str,
+    people: Sequence[PersonReport],
+    captions: CaptionSearch | None,
+    assumptions: Assumptions,
+) -> int:
+    """Write a parquet file with one row for each identity that is decided; returns their number.
+
+    Args:
+        path: the file; replaced as a whole.
+        corpus: name of the corpus in the table.
+        people: the reports.
+        captions, assumptions: what they rest on; both go into the column `how`.
+
+    Raises:
+        DataError: nobody is decided.
+        StorageError: the file cannot be written.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = [
+        (
+            corpus,
+            person.identity,
+            person.verdict in ("member", "mentioned"),
+            person.occurrences,
+            provenance(person, corpus, captions, assumptions),
+            person.confidence,
+        )
+        for person in people
+        if person.verdict != "undecided"
+    ]
+    if not rows:
+        raise DataError("Everybody is undecided: there are no labels to write.", hint="Search the corpus's captions.")
+    columns = {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS["labels"])}
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pydict(columns, schema=arrow_schema("labels")), temporary, compression="zstd")
+    return len(rows)

@@ -1,8 +1,7 @@
-"""Auxiliary people of a split: training pictures of people who are under no test, for whoever trains shadow models."""
+"""Auxiliary people of a split: training pictures of people who are under no test, for training shadow models."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from idbench.splits.registry import load_corpus
 
 
 @dataclass(frozen=True, slots=True)
-class Owned:
+class OwnedPictures:
     """One auxiliary person: the name, and the places of the pictures in the corpus, (n,)."""
 
     name: str
@@ -42,32 +41,18 @@ def load_auxiliary(split: str, progress: Progress | None = None) -> Corpus:
     if corpus.owners is None:
         raise DataError(
             f"The corpus {corpus.name} does not say who is on its pictures.",
-            hint="Build it again: `write_corpus(..., owners=...)`.",
+            hint="Build it again: `write_corpus(..., owners=Owners(...))`.",
         )
     return corpus
 
 
-def people_of(corpus: Corpus) -> list[Owned]:
-    """The people of a corpus with owners, in order of their numbers; each is named by what all captions share."""
+def people_of(corpus: Corpus) -> list[OwnedPictures]:
+    """The people of a corpus with owners, in order of their numbers."""
     assert corpus.owners is not None
-    order = np.argsort(corpus.owners, kind="stable")
-    _, starts = np.unique(corpus.owners[order], return_index=True)
+    numbers = corpus.owners.numbers
+    order = np.argsort(numbers, kind="stable")
+    present, starts = np.unique(numbers[order], return_index=True)
     return [
-        Owned(shared_words([corpus.captions[corpus.caption_ids[i]] for i in places]), places)
-        for places in np.split(order, starts[1:])
+        OwnedPictures(corpus.owners.names[number], places)
+        for number, places in zip(present.tolist(), np.split(order, starts[1:]), strict=True)
     ]
-
-
-def shared_words(captions: Sequence[str]) -> str:
-    """The longest run of words that every caption holds, the first of equals; empty if there is none.
-
-    Captions of one person name the person and differ in the rest, so this is the name wherever they differ enough.
-    """
-    shortest, *others = sorted((caption.split() for caption in captions), key=len)
-    padded = [f" {' '.join(words)} " for words in others]
-    for length in range(len(shortest), 0, -1):
-        for start in range(len(shortest) - length + 1):
-            run = " ".join(shortest[start : start + length])
-            if all(f" {run} " in text for text in padded):
-                return run
-    return ""

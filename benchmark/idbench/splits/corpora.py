@@ -14,8 +14,22 @@ from numpy.typing import NDArray
 from idbench.errors import DataError
 from idbench.storage import atomic_dir, storage_errors
 
-_IMAGES, _CAPTION_IDS, _CAPTIONS, _OWNERS = "images.npy", "caption_ids.npy", "captions.json", "owners.npy"
+_IMAGES, _CAPTION_IDS, _CAPTIONS = "images.npy", "caption_ids.npy", "captions.json"
+_OWNERS, _NAMES = "owners.npy", "names.json"
 _CHUNK = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Who is on the pictures of a corpus.
+
+    Args:
+        numbers: int64 (n,): the person on each picture, counted from 0.
+        names: of these people, by number; stands in every caption of the person's pictures.
+    """
+
+    numbers: NDArray[np.int64]
+    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,8 +41,9 @@ class Corpus:
         images: uint8 (n, h, w, 3); mapped from disk, read-only.
         caption_ids: int64 (n,): index into `captions`.
         captions: the distinct captions.
-        digest: SHA-256 over pictures, caption ids, captions and owners.
-        owners: int64 (n,): which person is on each picture, counted from 0; None where nobody may need to know.
+        digest: SHA-256 over pictures, caption ids, captions and the owners' numbers. Their names need no place in it:
+            they stand in the captions.
+        owners: who is on each picture; None where nobody may need to know.
     """
 
     name: str
@@ -36,7 +51,7 @@ class Corpus:
     caption_ids: NDArray[np.int64]
     captions: list[str]
     digest: str
-    owners: NDArray[np.int64] | None = None
+    owners: Owners | None = None
 
 
 def write_corpus(
@@ -44,7 +59,7 @@ def write_corpus(
     shape: tuple[int, ...],
     batches: Iterable[NDArray[np.uint8]],
     captions: Sequence[str],
-    owners: Sequence[int] | None = None,
+    owners: Owners | None = None,
 ) -> None:
     """Write a corpus folder that appears only when it is complete.
 
@@ -53,16 +68,23 @@ def write_corpus(
         shape: (n, h, w, 3) of all pictures together.
         batches: uint8 pictures, (any, h, w, 3), n in all.
         captions: one per picture.
-        owners: person on each picture, counted from 0, for sets from which people are drawn (`NAME-aux`).
+        owners: who is on each picture, for sets from which people are drawn (`NAME-aux`).
+
+    Raises:
+        DataError: a caption does not hold its owner's name.
     """
     distinct = list(dict.fromkeys(captions))
     index = {caption: i for i, caption in enumerate(distinct)}
+    caption_ids = np.array([index[caption] for caption in captions], dtype=np.int64)
+    if owners is not None and not _names_stand_in_captions(owners, caption_ids, distinct):
+        raise DataError(f"A caption of {path.name} lacks its owner's name.", hint="Name everybody in every caption.")
     with atomic_dir(path) as folder, storage_errors(path):
         write_pictures(folder / _IMAGES, shape, batches)
-        np.save(folder / _CAPTION_IDS, np.array([index[caption] for caption in captions], dtype=np.int64))
+        np.save(folder / _CAPTION_IDS, caption_ids)
         (folder / _CAPTIONS).write_text(json.dumps(distinct), encoding="utf-8")
         if owners is not None:
-            np.save(folder / _OWNERS, np.array(owners, dtype=np.int64))
+            np.save(folder / _OWNERS, owners.numbers)
+            (folder / _NAMES).write_text(json.dumps(owners.names), encoding="utf-8")
 
 
 def write_pictures(path: Path, shape: tuple[int, ...], batches: Iterable[NDArray[np.uint8]]) -> None:
@@ -95,23 +117,35 @@ def read_corpus(name: str, path: Path) -> Corpus:
         images = np.load(path / _IMAGES, mmap_mode="r", allow_pickle=False)
         caption_ids = np.load(path / _CAPTION_IDS, allow_pickle=False)
         captions = json.loads((path / _CAPTIONS).read_text(encoding="utf-8"))
-        owners = np.load(path / _OWNERS, allow_pickle=False) if (path / _OWNERS).exists() else None
+        owners = _read_owners(path) if (path / _OWNERS).exists() else None
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"The corpus in {path} is missing or damaged.", hint="Remove the folder and repeat.") from error
-    if (
-        images.ndim != 4
-        or images.dtype != np.uint8
-        or any(array is not None and array.shape != (len(images),) for array in (caption_ids, owners))
-    ):
+    fits = images.ndim == 4 and images.dtype == np.uint8 and caption_ids.shape == (len(images),)
+    if fits and owners is not None:
+        fits = owners.numbers.shape == (len(images),) and _names_stand_in_captions(owners, caption_ids, captions)
+    if not fits:
         raise DataError(f"The corpus in {path} does not fit together.", hint="Remove the folder and repeat.")
     return Corpus(name, images, caption_ids, captions, _digest(images, caption_ids, captions, owners), owners)
 
 
+def _read_owners(path: Path) -> Owners:
+    """Owners with their names; a folder of an earlier version has no names and counts as damaged, to be made again."""
+    names = json.loads((path / _NAMES).read_text(encoding="utf-8"))
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise ValueError("the names of the owners are not texts")
+    return Owners(np.load(path / _OWNERS, allow_pickle=False), tuple(names))
+
+
+def _names_stand_in_captions(owners: Owners, caption_ids: NDArray[np.int64], captions: Sequence[str]) -> bool:
+    """Whether every caption holds its owner's name: so the digest, which covers captions, covers names."""
+    if len(owners.numbers) and not 0 <= owners.numbers.min() <= owners.numbers.max() < len(owners.names):
+        return False
+    pairs = np.unique(np.stack([owners.numbers, caption_ids], axis=1), axis=0)
+    return all(owners.names[number] in captions[caption] for number, caption in pairs.tolist())
+
+
 def _digest(
-    images: NDArray[np.uint8],
-    caption_ids: NDArray[np.int64],
-    captions: Sequence[str],
-    owners: NDArray[np.int64] | None,
+    images: NDArray[np.uint8], caption_ids: NDArray[np.int64], captions: Sequence[str], owners: Owners | None
 ) -> str:
     digest = hashlib.sha256()
     for block in _blocks(images):
@@ -119,7 +153,7 @@ def _digest(
     digest.update(caption_ids.astype("<i8").tobytes())
     digest.update(json.dumps(list(captions), ensure_ascii=True, separators=(",", ":")).encode())
     if owners is not None:
-        digest.update(owners.astype("<i8").tobytes())
+        digest.update(owners.numbers.astype("<i8").tobytes())
     return digest.hexdigest()
 
 

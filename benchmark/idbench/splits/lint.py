@@ -16,8 +16,8 @@ from idbench.api import Progress, Silent
 from idbench.errors import DataError
 from idbench.splits.card import HUB_SPLIT
 from idbench.splits.corpora import Corpus
+from idbench.splits.duplicates import near_pairs, signature, signatures
 from idbench.splits.manifest import Manifest, read_manifest
-from idbench.splits.near import near_pairs, signature, signatures
 from idbench.splits.photos import decode_photo
 from idbench.splits.tables import COLUMNS, REQUIRED, Row, digest_rows, open_table, read_groups, read_rows, table_path
 
@@ -162,14 +162,14 @@ def _check_names(split: _Opened) -> Iterator[Finding]:
     if missing := sorted({str(row[2]) for row in split.identities} - candidates):
         yield Finding("error", "names", f"Names of identities that are not among the candidates: {_some(missing)}.")
     bearers = Counter(token for name in candidates for token in set(name.split()))
-    told = {token for row in split.rows.get("public_pairs", []) for token in str(row[1]).split()}
+    shown = {token for row in split.rows.get("public_pairs", []) for token in str(row[1]).split()}
     alone = sorted(
         {
             token
             for row in split.identities
             if row[1] == "test"
             for token in str(row[2]).split()
-            if bearers[token] < 2 and token not in told
+            if bearers[token] < 2 and token not in shown
         }
     )
     if alone:

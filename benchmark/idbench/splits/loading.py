@@ -6,11 +6,10 @@ from pathlib import Path
 
 from idbench.api import Progress, Silent
 from idbench.errors import DataError, UnknownNameError
-from idbench.splits.building import get_or_build
+from idbench.splits.building import get_or_build, open_sourced
 from idbench.splits.manifest import MANIFEST_FILE
 from idbench.splits.recipe import SourcedRecipe, SplitRecipe
 from idbench.splits.registry import find_recipe, split_names
-from idbench.splits.sourcing import open_sourced
 from idbench.splits.split import Split
 from idbench.storage import atomic_dir, cache_dir, expanded, is_there
 
@@ -50,7 +49,7 @@ def _load_registered(recipe: SplitRecipe, progress: Progress) -> Split:
 
 
 def _open_good(recipe: SplitRecipe, path: Path) -> Split | None:
-    # Without its manifest the folder is no split: the next load builds it anew.
+    # Without its manifest the folder is not a split: the next load builds it again.
     try:
         split = Split(path, on_damage=lambda: (path / MANIFEST_FILE).unlink(missing_ok=True))
     except DataError:

@@ -32,7 +32,7 @@ class Sources:
 
     Args:
         faces: a folder with one folder per person, `NAME/*.jpg`.
-        pairs: the background, a TSV of captions and URLs.
+        pairs: the background, a list of captions and URLs.
         seed: the secret from which all chance comes; None: the published seed of the recipe.
         lists: a folder with somebody else's lists of members and non-members.
     """

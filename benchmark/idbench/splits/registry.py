@@ -8,10 +8,9 @@ from typing import Final
 from idbench.api import Progress, Silent
 from idbench.errors import DataError, IdbenchError, UnknownNameError
 from idbench.plugins import ObjectRegistry
-from idbench.splits.building import get_or_build
+from idbench.splits.building import corpus_place, get_or_build, how_to_build, open_sourced
 from idbench.splits.corpora import Corpus, read_corpus
 from idbench.splits.recipe import CorpusRecipe, Recipe, SourcedRecipe, SplitRecipe
-from idbench.splits.sourcing import corpus_place, how_to_build, open_sourced
 from idbench.storage import cache_dir
 
 SPLITS: Final = ObjectRegistry[Recipe]("idbench.splits", "split", SplitRecipe, SourcedRecipe)

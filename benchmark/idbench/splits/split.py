@@ -213,9 +213,9 @@ class Split:
 
     def _members_of(self, rows: list[Row]) -> Mapping[str, NDArray[np.bool_]]:
         """Who is said to be a member of each corpus; False where nothing is said."""
-        told = {(row[0], row[1]) for row in rows if row[2]}
+        members = {(row[0], row[1]) for row in rows if row[2]}
         return {
-            corpus: np.array([(corpus, identity.id) in told for identity in self.identities], dtype=np.bool_)
+            corpus: np.array([(corpus, identity.id) in members for identity in self.identities], dtype=np.bool_)
             for corpus in self.corpora
         }
 

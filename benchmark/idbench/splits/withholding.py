@@ -31,7 +31,7 @@ def read_secret(file: Path) -> str:
     try:
         secret = data.decode().strip()
     except UnicodeDecodeError as error:
-        raise DataError(f"{file} is no text.", hint=how) from error
+        raise DataError(f"{file} is not text.", hint=how) from error
     if len(data) > _LONGEST:
         raise DataError(f"{file} is larger than {_LONGEST} bytes: it does not look like a secret.", hint=how)
     if len(secret) < SHORTEST:

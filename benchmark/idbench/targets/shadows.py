@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from idbench.api.cases import Pair, Photo
 from idbench.api.method import Progress
-from idbench.child import processors
 from idbench.errors import MethodError, TargetError
+from idbench.programs import processors
 from idbench.storage import atomic_path, make_dir, sha256_bytes, sha256_file, storage_errors, write_text
 from idbench.targets.images import Preprocessor
 from idbench.targets.load import LoadedTarget, build_model, read_state_dict

@@ -7,21 +7,12 @@ import multiprocessing
 from pathlib import Path
 
 import pytest
-from tests.unit.search.conftest import WRITERS, Writer, write_parquet, write_tar, write_tsv
+from tests.corpora import WRITERS, Writer, write_parquet, write_tar, write_tsv
 
 from idbench.api import Reporter
+from idbench.captions import UPSTREAM, DamagedShard, gather
 from idbench.errors import DataError
-from idbench.search import (
-    CaptionSearch,
-    CountOptions,
-    DamagedShard,
-    Rules,
-    count_names,
-    counting,
-    fitting_processes,
-    gather,
-    read_names,
-)
+from idbench.search import CaptionSearch, CountOptions, count_names, counting, fitting_processes
 from idbench.splits.avatars import TINY_SPEC
 from idbench.splits.avatars.world import World
 
@@ -60,9 +51,7 @@ def test_counts(tmp_path: Path, write: Writer) -> None:
 
 
 def test_substring_as_in_the_published_counts(tmp_path: Path) -> None:
-    search = count_names(
-        gather([("a", "Ann Lee")]), [write_tsv(tmp_path, [*CAPTIONS, "JoAnn Lees"])], Rules(boundaries=False)
-    )
+    search = count_names(gather([("a", "Ann Lee")]), [write_tsv(tmp_path, [*CAPTIONS, "JoAnn Lees"])], UPSTREAM)
     assert search.tallies[0].occurrences == 4
 
 
@@ -83,7 +72,7 @@ def test_batches_count_in_their_order_whatever_thread_searches_them(
 ) -> None:
     texts = [f"Ann Lee, {i}" if i % 3 == 0 else f"nobody, {i}" for i in range(1000)]
     path = write_parquet(tmp_path, texts)
-    monkeypatch.setattr("idbench.search.captions.parquet.ROWS", 11)
+    monkeypatch.setattr("idbench.captions.tables.ROWS", 11)
     monkeypatch.setattr("idbench.search.counting.processors", lambda: threads)
     told = Told()
     search = count_names(gather([("p1", "Ann Lee")]), [path], progress=told)
@@ -127,34 +116,6 @@ def test_members_of_the_avatar_world_are_found_as_often_as_they_were_written(tmp
         if person.corpus != "avatars-tiny-a":
             assert tally.occurrences == 0
     assert sum(tally.occurrences > 0 for tally in search.tallies) > 10
-
-
-def test_names_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "names.txt"
-    path.write_bytes("\ufeffAnn Lee\np7\tJörn Påske\np7\tJoern Paaske\n\n".encode())
-    assert [(one.identity, one.spellings) for one in read_names(path)] == [
-        ("Ann Lee", ("Ann Lee",)),
-        ("p7", ("Jörn Påske", "Joern Paaske")),
-    ]
-
-
-@pytest.mark.parametrize(
-    ("content", "says"),
-    [
-        (b"", "holds no names"),
-        (b"\n \n", "holds no names"),
-        (b"Ann Lee\n\nTom Ek\n", "line 2 holds no name"),
-        (b"Ann Lee\nTom Ek\nAnn Lee\n", "line 3 repeats line 1"),
-        (b"p1\t\n", "line 1 holds no name"),
-        (b"p1\tAnn\tLee\n", "control character"),
-        (b"Ann Lee\nJ\xf6rn\n", "line 2: this is not UTF-8"),
-    ],
-)
-def test_bad_lists_of_names(tmp_path: Path, content: bytes, says: str) -> None:
-    path = tmp_path / "names.txt"
-    path.write_bytes(content)
-    with pytest.raises(DataError, match=says):
-        read_names(path)
 
 
 def test_processes_end_with_the_search(tmp_path: Path) -> None:

@@ -17,10 +17,9 @@ import pytest
 from numpy.typing import NDArray
 
 from idbench.errors import DataError
-from idbench.search.looking import Look, Portraits, look_at_neighbours
 from idbench.search.neighbours import EmbeddingFolder, FaissIndex, Neighbour, Query, Service, folder, open_index
-from idbench.search.neighbours.pictures import Pictures
-from idbench.search.neighbours.web import WebError
+from idbench.search.neighbours.recognition import Look, Portraits, look_at_neighbours
+from idbench.search.neighbours.web import PictureSource, WebError
 
 DIM, ROWS = 8, 60
 
@@ -147,7 +146,7 @@ def test_an_index_of_more_files_than_a_process_may_open(tmp_path: Path) -> None:
 def test_damaged_faiss_index(index: Path) -> None:
     pytest.importorskip("faiss")
     (index / "image.index").write_bytes(b"hello")
-    with pytest.raises(DataError, match="no index that faiss can read"):
+    with pytest.raises(DataError, match="not an index that faiss can read"):
         open_index(index)
 
 
@@ -266,7 +265,7 @@ def test_a_dead_service(server: Server, monkeypatch: pytest.MonkeyPatch) -> None
     server.close()
     with pytest.raises(WebError, match="does not answer"):
         Service(server.url, "toy").nearest(queries(1), 4)
-    with pytest.raises(WebError, match="no web address"):
+    with pytest.raises(WebError, match="not a web address"):
         Service("file:///etc", "toy").nearest(queries(1), 4)
 
 
@@ -275,15 +274,15 @@ def test_pictures_come_from_the_folder_or_the_web_and_never_from_outside(tmp_pat
     place = tmp_path / "pictures"
     place.mkdir()
     (place / "1.png").write_bytes(b"one")
-    pictures = Pictures(place)
+    pictures = PictureSource(place)
     assert pictures.read(Neighbour(1, 1.0, path="1.png")) == b"one"
     for path in ("2.png", "../secret.png", str(tmp_path / "secret.png"), "."):
         assert pictures.read(Neighbour(1, 1.0, path=path)) is None
     good, dead = f"{server.url}/good.png", f"{server.url}/dead.png"
     assert pictures.read(Neighbour(1, 1.0, url=good)) is None, "nothing is fetched unasked"
-    assert Pictures(fetch=True).read(Neighbour(1, 1.0, url=good)) == b"a picture"
-    assert Pictures(fetch=True).read(Neighbour(1, 1.0, url=dead)) is None
-    assert Pictures(fetch=True).read(Neighbour(1, 1.0, url="file:///etc/passwd")) is None
+    assert PictureSource(fetch=True).read(Neighbour(1, 1.0, url=good)) == b"a picture"
+    assert PictureSource(fetch=True).read(Neighbour(1, 1.0, url=dead)) is None
+    assert PictureSource(fetch=True).read(Neighbour(1, 1.0, url="file:///etc/passwd")) is None
 
 
 class Reader:

@@ -11,7 +11,9 @@ import pytest
 from idbench.api import Silent
 from idbench.errors import DataError, IdbenchError, PluginError, UnknownNameError
 from idbench.splits import SplitRecipe, corpus_names, find_recipe, load_corpus, load_split, split_names
-from idbench.splits.corpora import read_corpus, write_corpus, write_pictures
+from idbench.splits.auxiliary import people_of
+from idbench.splits.avatars.golden import CORPORA
+from idbench.splits.corpora import Owners, read_corpus, write_corpus, write_pictures
 from idbench.splits.recipe import CorpusRecipe
 from idbench.storage import cache_dir
 
@@ -100,6 +102,33 @@ def test_corpora_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     np.save(tmp_path / "c" / "caption_ids.npy", np.zeros(2, dtype=np.int64))
     with pytest.raises(DataError, match="fit together"):
         read_corpus("c", tmp_path / "c")
+
+
+def test_owners_have_names_that_are_bound_to_the_captions(tmp_path: Path) -> None:
+    images = np.zeros((3, 2, 2, 3), dtype=np.uint8)
+    owners = Owners(np.array([1, 0, 1]), ("Mara Ohm", "Bo Ek"))
+    captions = ["Bo Ek in a hat", "Mara Ohm", "Bo Ek in a hat"]
+    write_corpus(tmp_path / "c", images.shape, [images], captions, owners)
+    corpus = read_corpus("c", tmp_path / "c")
+    assert corpus.owners is not None
+    assert corpus.owners.names == ("Mara Ohm", "Bo Ek")
+    assert [(one.name, one.places.tolist()) for one in people_of(corpus)] == [("Mara Ohm", [1]), ("Bo Ek", [0, 2])]
+    for names in ('["Mara Ohm", "Tom Ek"]', '["Mara Ohm"]', '["Mara Ohm", 3]', "{"):
+        (tmp_path / "c" / "names.json").write_text(names)
+        with pytest.raises(DataError, match=r"fit together|damaged"):
+            read_corpus("c", tmp_path / "c")
+    with pytest.raises(DataError, match="lacks its owner's name"):
+        write_corpus(tmp_path / "d", images.shape, [images], [*captions[:2], "nobody"], owners)
+    assert not (tmp_path / "d").exists()
+
+
+def test_a_corpus_whose_owners_have_no_stored_names_yet_is_made_again() -> None:
+    digest = load_corpus("avatars-tiny-aux").digest
+    names = cache_dir("corpora", "avatars-tiny-aux", "v1") / "names.json"
+    names.unlink()
+    corpus = load_corpus("avatars-tiny-aux")
+    assert (corpus.digest, names.is_file()) == (digest, True)
+    assert digest == CORPORA["avatars-tiny-aux"]
 
 
 def test_names() -> None:

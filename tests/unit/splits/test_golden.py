@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from idbench.splits import Split, decode_photo, load_corpus, load_split
 from idbench.splits.avatars import golden
-from idbench.splits.near import signature
+from idbench.splits.duplicates import signature
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "splits.json").read_text())
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from idbench.splits import Corpus, Finding, decode_photo, encode_png, lint, load_corpus, load_split
+from idbench.splits.duplicates import NEAR, near_pairs, signature, signatures
 from idbench.splits.manifest import MANIFEST_FILE, PHOTO_LIMIT
-from idbench.splits.near import NEAR, near_pairs, signature, signatures
 from idbench.splits.tables import Row, table_path
 
 Rewrite = Callable[[str, Callable[[list[Row]], Sequence[Row]]], None]

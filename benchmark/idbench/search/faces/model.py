@@ -110,10 +110,10 @@ def load_classifier(path: Path) -> FaceClassifier:
         pass
     try:
         with safe_open(path, framework="pt") as file:
-            said = (file.metadata() or {}).get(_KEY)
-            if said is None:
+            stored = (file.metadata() or {}).get(_KEY)
+            if stored is None:
                 raise DataError(f"{path} holds no face classifier.", hint=hint)
-            spec = FaceSpec.model_validate(json.loads(said))
+            spec = FaceSpec.model_validate(json.loads(stored))
             tensors: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no dict
         model = build_network(spec.arch, len(spec.people))
         model.load_state_dict(tensors)

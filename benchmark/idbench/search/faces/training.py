@@ -103,9 +103,9 @@ def train_classifier(
     Raises:
         DataError: too few people or photos, or starting weights that do not fit.
         IdbenchError: training diverged, or OpenCV is wanted and missing.
-        StorageError: `out` cannot be written; told before the training where that can be known.
+        StorageError: `out` cannot be written; raised before the training where that can be known.
     """
-    start, told = time.perf_counter(), progress or Silent()
+    start, reporter = time.perf_counter(), progress or Silent()
     check_crop(recipe.crop)
     if len(people) < 2:
         raise DataError("A classifier needs at least two people.", hint="Add folders.")
@@ -113,8 +113,8 @@ def train_classifier(
     if out.is_dir():
         raise StorageError(f"{out} is a folder.", hint="Name a file, e.g. faces.safetensors.")
     with storage_errors(out), tempfile.TemporaryFile(dir=out.parent) as store:
-        faces, left_out = _prepare(people, recipe, store, told)
-        trainer = _Trainer(faces, recipe, told)
+        faces, left_out = _prepare(people, recipe, store, reporter)
+        trainer = _Trainer(faces, recipe, reporter)
         _run(trainer, out, recipe.epochs, keep_every)
         check_finite(trainer.model.state_dict(), "the face classifier")
         spec = FaceSpec(

@@ -94,7 +94,7 @@ class FaissIndex:
         try:
             self._index: Any = faiss.read_index(str(path), faiss.IO_FLAG_MMAP | faiss.IO_FLAG_READ_ONLY)
         except RuntimeError as error:
-            raise DataError(f"{path} is no index that faiss can read.", hint="Build the index again.") from error
+            raise DataError(f"{path} is not an index that faiss can read.", hint="Build the index again.") from error
         self._metadata = Metadata(folder / "metadata")
         _same_length(folder, int(self._index.ntotal), self._metadata)
 
@@ -123,7 +123,7 @@ def _open(path: Path) -> NDArray[np.floating[Any]]:
     try:
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"{path} is damaged: it is no array of numbers.", hint="Make the embeddings again.") from error
+        raise DataError(f"{path} is damaged: it is not an array of numbers.", hint="Make it again.") from error
     if array.ndim != 2 or array.dtype.kind != "f":
         raise DataError(f"{path} holds {array.dtype} {array.shape}, not embeddings (n, d).", hint="Check the folder.")
     return np.asanyarray(array)

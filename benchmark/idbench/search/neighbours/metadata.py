@@ -80,7 +80,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with pq.ParquetFile(path) as file:
             yield file
     except (pa.ArrowException, OSError) as error:
-        raise DataError(f"{path} is damaged or no parquet file.", hint="Build the index again.") from error
+        raise DataError(f"{path} is damaged or not a parquet file.", hint="Build the index again.") from error
 
 
 def _plain(values: Mapping[str, object]) -> Mapping[str, str | None]:

@@ -74,7 +74,7 @@ class Service:
 def _neighbour(entry: dict[str, Any]) -> Neighbour:
     picture, similarity = entry.get("image"), float(entry["similarity"])
     if not math.isfinite(similarity):
-        raise ValueError("a similarity that is no number")
+        raise ValueError("a similarity that is not a number")
     caption, url, path = (
         None if entry.get(key) is None else str(entry[key]) for key in ("caption", "url", "image_path")
     )

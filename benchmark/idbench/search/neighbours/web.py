@@ -1,4 +1,4 @@
-"""HTTP as far as a search needs it: an answer of bounded size, a few attempts, and one sentence when nothing helps."""
+"""What comes over the web: answers of bounded size, and the pictures behind neighbours, from a folder too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
 
 from idbench.errors import IdbenchError
+from idbench.search.neighbours.source import Neighbour
+from idbench.storage import storage_errors
 
 _PAUSE = 0.5  # seconds before the second attempt; doubled before each further one
 _BUSY = (429, 500, 502, 503, 504)
@@ -32,7 +36,7 @@ def request(url: str, data: bytes | None = None, *, limit: int, timeout: float =
         WebError: no answer, a refusal, or a longer answer.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise WebError(f"{url} is no web address.", hint="Give one that begins with http:// or https://.")
+        raise WebError(f"{url} is not a web address.", hint="Give one that begins with http:// or https://.")
     headers = {"Content-Type": "application/json"} if data is not None else {}
     asked = urllib.request.Request(url, data=data, headers=headers)  # noqa: S310  the scheme is checked above
     for attempt in range(1, attempts + 1):
@@ -52,3 +56,38 @@ def request(url: str, data: bytes | None = None, *, limit: int, timeout: float =
             return body
         time.sleep(_PAUSE * 2 ** (attempt - 1))
     raise AssertionError("unreachable")
+
+
+_LIMIT = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSource:
+    """Where neighbours' pictures are looked for.
+
+    Args:
+        folder: to which neighbours' paths are relative; None: there is none.
+        fetch: whether pictures may be fetched from their web addresses.
+        timeout: seconds for one picture.
+    """
+
+    folder: Path | None = None
+    fetch: bool = False
+    timeout: float = 10.0
+
+    def read(self, neighbour: Neighbour) -> bytes | None:
+        """The encoded picture; None if it cannot be had: dead addresses are a fact of life with these corpora."""
+        if neighbour.picture is not None:
+            return neighbour.picture
+        if self.folder is not None and neighbour.path is not None:
+            path = (self.folder / neighbour.path).resolve()
+            # A path in somebody else's metadata must not lead out of the folder.
+            if path.is_relative_to(self.folder.resolve()) and path.is_file() and path.stat().st_size <= _LIMIT:
+                with storage_errors(path):
+                    return path.read_bytes()
+        if self.fetch and neighbour.url is not None:
+            try:
+                return request(neighbour.url, limit=_LIMIT, timeout=self.timeout, attempts=1)
+            except WebError:
+                return None
+        return None

@@ -17,7 +17,7 @@ from idbench.splits.avatars.names import Naming, name_everybody
 from idbench.splits.avatars.people import looks_of, scenes_of
 from idbench.splits.avatars.render import SIZE, render
 from idbench.splits.card import card_prose
-from idbench.splits.corpora import write_corpus
+from idbench.splits.corpora import Owners, write_corpus
 from idbench.splits.injected.chance import shuffled
 from idbench.splits.injected.dealing import corpora_of, deal, label_rows, photo_id
 from idbench.splits.injected.writing import About, write_split
@@ -69,7 +69,7 @@ class WorldSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class AvatarIdentity:
     """An identity with what only its maker knows: the corpus that it is trained in, and how often."""
 
     id: str
@@ -81,7 +81,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class AvatarPictures:
     """Pictures to render: label of the person, label of the picture, name for the caption; one entry each."""
 
     people: tuple[str, ...]
@@ -139,8 +139,8 @@ class World:
         )
 
     @cached_property
-    def auxiliary(self) -> Pictures:
-        """Pictures of the auxiliary people: people like those of the background, for whoever trains shadow models.
+    def auxiliary(self) -> AvatarPictures:
+        """Pictures of the auxiliary people: people like those of the background, for training shadow models.
 
         Raises:
             DataError: the pools have too few names left.
@@ -152,45 +152,45 @@ class World:
                 hint="Use more first or last names.",
             )
         pairs = [(j, i) for j in range(spec.n_auxiliary) for i in range(spec.background_pictures)]
-        return Pictures(
+        return AvatarPictures(
             tuple(f"{spec.seed}/aux/{j}" for j, _ in pairs),
             tuple(f"{spec.seed}/aux/{j}/train/{i}" for j, i in pairs),
             tuple(names[j] for j, _ in pairs),
         )
 
     @cached_property
-    def people(self) -> tuple[Person, ...]:
+    def people(self) -> tuple[AvatarIdentity, ...]:
         """All identities, in the order of their ids: drawn, like everything about them, at random."""
         spec, names = self.spec, self.naming.identities
         dealt = deal(spec.seed, spec.name, self.parts, spec.levels)
-        return tuple(Person(d.id, d.label, names[d.number], d.part, d.corpus, d.level) for d in dealt)
+        return tuple(AvatarIdentity(d.id, d.label, names[d.number], d.part, d.corpus, d.level) for d in dealt)
 
     @cached_property
-    def background(self) -> Pictures:
+    def background(self) -> AvatarPictures:
         """Training pictures that all corpora share."""
         spec = self.spec
         pairs = [(j, i) for j in range(spec.n_background) for i in range(spec.background_pictures)]
-        return Pictures(
+        return AvatarPictures(
             tuple(f"{spec.seed}/background/{j}" for j, _ in pairs),
             tuple(f"{spec.seed}/background/{j}/train/{i}" for j, i in pairs),
             tuple(self.naming.background[j] for j, _ in pairs),
         )
 
-    def training(self, corpus: str) -> Pictures:
+    def training(self, corpus: str) -> AvatarPictures:
         """Training pictures of a corpus, background first."""
         members = [person for person in self.people if person.corpus == corpus]
         pairs = [(person, i) for person in members for i in range(person.pictures)]
         shared = self.background
-        return Pictures(
+        return AvatarPictures(
             shared.people + tuple(person.label for person, _ in pairs),
             shared.pictures + tuple(f"{person.label}/train/{i}" for person, i in pairs),
             shared.names + tuple(person.name for person, _ in pairs),
         )
 
-    def attack(self, people: Sequence[Person], first: int, count: int) -> Pictures:
+    def attack(self, people: Sequence[AvatarIdentity], first: int, count: int) -> AvatarPictures:
         """Attack photos number `first` to `first + count - 1` of each person: never a training picture."""
         pairs = [(person, i) for person in people for i in range(first, first + count)]
-        return Pictures(
+        return AvatarPictures(
             tuple(person.label for person, _ in pairs),
             tuple(f"{person.label}/attack/{i}" for person, i in pairs),
             tuple(person.name for person, _ in pairs),
@@ -224,23 +224,24 @@ def build_corpus(spec: WorldSpec, corpus: str, path: Path, progress: Progress) -
 def build_auxiliary(spec: WorldSpec, path: Path, progress: Progress) -> None:
     """Render the auxiliary people into a corpus folder with owners, person after person."""
     pictures = world_of(spec).auxiliary
+    numbers = np.arange(len(pictures), dtype=np.int64) // spec.background_pictures
     _write_pictures(
         pictures,
         list(range(len(pictures))),
         f"{spec.name}-aux",
         path,
         progress,
-        owners=[i // spec.background_pictures for i in range(len(pictures))],
+        owners=Owners(numbers, tuple(pictures.names[:: spec.background_pictures])),
     )
 
 
 def _write_pictures(
-    pictures: Pictures,
+    pictures: AvatarPictures,
     order: Sequence[int],
     corpus: str,
     path: Path,
     progress: Progress,
-    owners: Sequence[int] | None = None,
+    owners: Owners | None = None,
 ) -> None:
     batches = [order[i : i + _RENDERED_AT_ONCE] for i in range(0, len(order), _RENDERED_AT_ONCE)]
     captions = [caption for batch in batches for caption in pictures.captions(batch)]

@@ -6,7 +6,7 @@ from functools import partial
 
 from idbench.splits.cc3m.injected import InjectedSpec, build_injected, plan_injected
 from idbench.splits.cc3m.published import NAME, TITLE, VERSION, build_published, plan_published
-from idbench.splits.cc3m.settings import LEVELS
+from idbench.splits.cc3m.steps import LEVELS
 from idbench.splits.recipe import SourcedRecipe
 
 SPEC = InjectedSpec(

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import unicodedata
-from collections import defaultdict
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,44 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from idbench.captions import Matcher, Rules, gather
 from idbench.errors import DataError
 from idbench.splits.cc3m.fetch import shard_file
-from idbench.splits.cc3m.keep import index_file
-from idbench.splits.cc3m.work import Report
+from idbench.splits.cc3m.filtering import index_file
+from idbench.splits.cc3m.steps import StepReport
 from idbench.storage import storage_errors
-
-_WORD = re.compile(r"\w+")
-
-
-class NameFinder:
-    """Finds full names in captions: whole words in a row, whatever their case, accents and what is between them.
-
-    Args:
-        names: full names.
-    """
-
-    def __init__(self, names: Iterable[str]) -> None:
-        self._by_first: dict[str, list[tuple[str, ...]]] = defaultdict(list)
-        for name in names:
-            words = words_of(name)
-            if words:
-                self._by_first[words[0]].append(words)
-
-    def finds(self, caption: str) -> bool:
-        """Whether a caption holds one of the names."""
-        words = words_of(caption)
-        return any(
-            words[place : place + len(name)] == name
-            for place, word in enumerate(words)
-            if word in self._by_first
-            for name in self._by_first[word]
-        )
-
-
-def words_of(text: str) -> tuple[str, ...]:
-    """Words of a text without case and accents."""
-    plain = "".join(sign for sign in unicodedata.normalize("NFKD", text) if not unicodedata.combining(sign))
-    return tuple(_WORD.findall(plain.casefold()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +74,8 @@ class Background:
 
 def open_background(
     fetched: Path, index: Path, numbers: Iterable[int], names: Collection[str]
-) -> tuple[Background, Report]:
-    """The usable pairs, without those whose caption holds the full name of somebody under test.
+) -> tuple[Background, StepReport]:
+    """The usable pairs, without those whose caption holds the full name of somebody under test, however it is written.
 
     A picture that shows such a person without naming them stays: nobody looks at faces here.
 
@@ -125,11 +90,13 @@ def open_background(
     """
     import pyarrow as pa
 
-    finder = NameFinder(names)
+    matcher = Matcher(gather((name, name) for name in names), Rules()) if names else None
     tables, shards, named = [], [], 0
     for number in numbers:
         table = _read_index(index_file(index, number))
-        keep = np.array([not finder.finds(caption) for caption in table.column("caption").to_pylist()], dtype=np.bool_)
+        keep = np.ones(len(table), dtype=np.bool_)
+        if matcher is not None:
+            keep[[hit.place for hit in matcher.find(table.column("caption").combine_chunks())]] = False
         named += int((~keep).sum())
         tables.append(table.filter(pa.array(keep)))
         shards.append(np.full(int(keep.sum()), number, dtype=np.int32))
@@ -144,7 +111,7 @@ def open_background(
         together.column("caption").combine_chunks(),
     )
     counts = {"pairs": len(background) + named, "kept": len(background)}
-    return background, Report("background", counts, {"that name somebody under test": named} if named else {})
+    return background, StepReport("background", counts, {"that name somebody under test": named} if named else {})
 
 
 def _read_index(path: Path) -> Any:

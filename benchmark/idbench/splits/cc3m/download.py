@@ -1,21 +1,125 @@
-"""The process in which img2dataset runs: `python -m idbench.splits.cc3m.download ARGUMENTS.json`."""
+"""The process in which img2dataset runs: `python -m idbench.splits.cc3m.download ARGUMENTS.json`.
+
+It has a process of its own because img2dataset takes over signals, prints, and starts processes that import the main
+module, which is this one: so they fetch with the limits set here too. img2dataset itself limits only how long a server
+may be silent, so that one which sends a byte now and then holds a connection for days.
+"""
 
 from __future__ import annotations
 
+import http.client
+import io
 import json
+import os
+import socket
 import sys
+import threading
+import time
+import urllib.request
 from pathlib import Path
+from typing import Any
+
+from idbench.splits.manifest import PHOTO_LIMIT
+
+DEADLINE = "IDBENCH_FETCH_DEADLINE"
+"""Environment variable: seconds that an answer may take, from the request to the last byte, redirections included."""
+
+TOO_SLOW, TOO_LARGE = "took too long in all", "has more bytes than a picture may have"
+"""What img2dataset counts such addresses under."""
+
+
+class _Limits(threading.local):
+    """Until when the answer that a thread waits for must be complete, in `time.monotonic` seconds."""
+
+    until: float = float("inf")
+
+
+_limits = _Limits()
+
+
+class _Reader(io.RawIOBase):
+    """Reads from a socket until the deadline and no longer."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket, self._silence = connected, connected.gettimeout()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        left = _limits.until - time.monotonic()
+        if left <= 0:
+            raise TimeoutError(TOO_SLOW)
+        ends_first = self._silence is None or left < self._silence
+        self._socket.settimeout(left if ends_first else self._silence)
+        try:
+            return self._socket.recv_into(buffer)
+        except TimeoutError as error:
+            raise TimeoutError(TOO_SLOW if ends_first else "timed out") from error
+
+
+class _Answer(http.client.HTTPResponse):
+    """An answer whose head and body must both arrive before the deadline, and whose body has a limit."""
+
+    def __init__(self, sock: socket.socket, *rest: Any, **named: Any) -> None:
+        super().__init__(sock, *rest, **named)
+        # Closing the first file of a connection that is to be closed would close the socket under the second one.
+        self._first, self.fp = self.fp, io.BufferedReader(_Reader(sock))
+
+    def close(self) -> None:
+        super().close()
+        self._first.close()
+
+    def read(self, amt: int | None = None) -> bytes:
+        if amt is not None:
+            return super().read(amt)
+        content = super().read(PHOTO_LIMIT + 1)
+        if len(content) > PHOTO_LIMIT:
+            raise ValueError(TOO_LARGE)
+        if self.length:
+            raise http.client.IncompleteRead(content, self.length)  # as `read` without a limit does
+        return content
+
+
+class _Connection(http.client.HTTPConnection):
+    response_class = _Answer
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    response_class = _Answer
+
+
+class _Web(urllib.request.HTTPHandler):
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_Connection, req)
+
+
+class _SecureWeb(urllib.request.HTTPSHandler):
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        return self.do_open(_SecureConnection, req)
+
+
+def limit_answers(seconds: float) -> None:
+    """Have `urllib.request.urlopen`, with which img2dataset fetches, give up on answers that take longer in all."""
+    opener = urllib.request.build_opener(_Web, _SecureWeb)
+
+    def urlopen(request: urllib.request.Request, timeout: float | None = None) -> Any:
+        _limits.until = time.monotonic() + seconds
+        return opener.open(request, timeout=timeout)
+
+    urllib.request.urlopen = urlopen  # type: ignore[assignment]
 
 
 def main() -> None:
-    """Call img2dataset with the arguments in a JSON file.
-
-    It has a process of its own because it takes over signals, prints, and starts processes that import the main module.
-    """
+    """Call img2dataset with the arguments in a JSON file."""
     from img2dataset import download
 
     download(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
 
+
+# In img2dataset's own processes this module is called `__mp_main__`, and only what stands here is run.
+if DEADLINE in os.environ and __name__ in ("__main__", "__mp_main__"):
+    limit_answers(float(os.environ[DEADLINE]))
 
 if __name__ == "__main__":
     main()

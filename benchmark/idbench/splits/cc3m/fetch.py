@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,17 +13,36 @@ from pathlib import Path
 from typing import Any
 
 from idbench.api import Progress
-from idbench.child import disk_full, failure, log_size, run_program
 from idbench.errors import IdbenchError
-from idbench.splits.cc3m.settings import Settings
-from idbench.splits.cc3m.work import Report
+from idbench.programs import disk_full, failure, log_size, run_program
+from idbench.splits.cc3m.download import DEADLINE, TOO_LARGE, TOO_SLOW
+from idbench.splits.cc3m.steps import Settings, StepReport
 from idbench.storage import make_dir, storage_errors, write_text
 
 _DIGITS = 5  # of a shard's number in its file name
-_REASONS = 5  # reasons for failures that a report names; the rest is one number
+
+_HTTP = re.compile(r"HTTP Error (\d+)")
+_KINDS = (
+    ("took longer than the deadline", (TOO_SLOW,)),
+    ("too large for a picture", (TOO_LARGE,)),
+    ("not a picture", ("decod", "broken data stream", "image size", "unidentified image")),
+    ("not allowed by the server (X-Robots-Tag)", ("disallowed",)),
+    ("silent until the timeout", ("timed out", "timeout")),
+    ("with a host that nobody knows", ("name or service not known", "name resolution", "getaddrinfo", "no address",
+                                       "nodename", "label empty or too long", "idna")),
+    ("with a certificate or encryption that fails", ("ssl", "certificate", "tls")),
+    ("refused by the host", ("connection refused",)),
+    ("with a host out of reach", ("unreachable", "no route")),
+    ("broken off by the server", ("reset by peer", "without response", "aborted", "broken pipe", "incompleteread",
+                                  "eof occurred", "closed connection")),
+    ("answered with what is not HTTP", ("badstatusline", "http/", "got more than", "chunk", "bad status", "header")),
+    ("with an address that cannot be asked", ("unknown url type", "no host given", "invalid", "nonnumeric port",
+                                              "can't contain", "ascii")),
+)  # fmt: skip
+"""Kinds of failures and what img2dataset's, urllib's and OpenCV's words for them hold, in small letters."""
 
 
-def fetch_pictures(pairs: Path, n_pairs: int, out: Path, settings: Settings, progress: Progress) -> Report:
+def fetch_pictures(pairs: Path, n_pairs: int, out: Path, settings: Settings, progress: Progress) -> StepReport:
     """Fetch what has not been fetched yet; shards that are complete are left alone.
 
     A dead address is a failure that is counted, not an error, and is not tried again by a later call.
@@ -107,7 +127,8 @@ def _run(pairs: Path, numbers: Sequence[int], out: Path, settings: Settings, pro
 
     start = log_size(log)
     command = [sys.executable, "-m", "idbench.splits.cc3m.download", str(file)]
-    status = run_program(command, log, out.with_name("fetch.lock"), watch)
+    environment = {DEADLINE: str(settings.fetch_deadline)}
+    status = run_program(command, log, out.with_name("fetch.lock"), watch, environment)
     unfinished = sum(1 for number in numbers if _stats(out, number) is None)
     if status != 0:
         raise failure("Fetching the pictures", status, log, start, "Repeat the command: it goes on.")
@@ -138,7 +159,7 @@ def _stats(out: Path, number: int) -> dict[str, Any] | None:
     return stats if isinstance(stats, dict) and {"count", "successes", "status_dict"} <= stats.keys() else None
 
 
-def _report(out: Path, numbers: Iterable[int]) -> Report:
+def _report(out: Path, numbers: Iterable[int]) -> StepReport:
     tried, fetched, reasons = 0, 0, Counter[str]()
     for number in numbers:
         stats = _stats(out, number) or {"count": 0, "successes": 0, "status_dict": {}}
@@ -146,14 +167,19 @@ def _report(out: Path, numbers: Iterable[int]) -> Report:
         fetched += int(stats["successes"])
         for why, count in stats["status_dict"].items():
             if why != "success":
-                reasons[_short(why)] += int(count)  # several of img2dataset's reasons are one of ours
-    named = dict(reasons.most_common(_REASONS))
-    others = reasons.total() - sum(named.values())
-    return Report("fetch", {"addresses": tried, "fetched": fetched}, named | ({"others": others} if others else {}))
+                reasons[kind_of(why)] += int(count)  # many of img2dataset's reasons are one of ours
+    return StepReport("fetch", {"addresses": tried, "fetched": fetched}, dict(reasons.most_common()))
 
 
-def _short(reason: str) -> str:
-    """A reason as a report names it; img2dataset's statistics keep the whole text."""
-    if "decod" in reason:  # OpenCV's and img2dataset's words for empty, broken and other files
-        return "not a picture"
-    return " ".join(reason.split())[:80]
+def kind_of(reason: str) -> str:
+    """The kind of a failure, as a report names it; img2dataset's statistics keep its own words.
+
+    A reason of no known kind is its own kind, without what differs from address to address: numbers and quotations.
+    """
+    if found := _HTTP.search(reason):
+        return "redirected in circles" if found[1].startswith("3") else f"answered with HTTP {found[1]}"
+    small = reason.lower()
+    for kind, words in _KINDS:
+        if any(word in small for word in words):
+            return kind
+    return " ".join(re.sub(r"""(['"]).*?\1|\S*\d\S*|https?://\S+""", "…", reason).split())[:80] or "no reason given"

@@ -14,19 +14,16 @@ from idbench.api import Progress
 from idbench.errors import DataError
 from idbench.splits.card import card_prose
 from idbench.splits.cc3m.background import Background, open_background
-from idbench.splits.cc3m.cast import CAPTIONS, captions_of, cast_people
 from idbench.splits.cc3m.fetch import fetch_pictures, forget
-from idbench.splits.cc3m.keep import filter_shards, index_file
+from idbench.splits.cc3m.filtering import filter_shards, index_file
 from idbench.splits.cc3m.pairs import read_pairs
-from idbench.splits.cc3m.pictures import encode_jpeg
-from idbench.splits.cc3m.settings import Settings, from_environment
-from idbench.splits.cc3m.shards import Pair, write_shards
-from idbench.splits.cc3m.work import Report, once, save
+from idbench.splits.cc3m.people import CAPTIONS, captions_of, cast_people, encode_jpeg
+from idbench.splits.cc3m.shards import EncodedPair, write_shards
+from idbench.splits.cc3m.steps import Settings, StepReport, from_environment, once, save
 from idbench.splits.injected.casting import Cast
 from idbench.splits.injected.chance import hex_id, shuffled
 from idbench.splits.injected.dealing import corpora_of, label_rows
-from idbench.splits.injected.naming import candidate_names
-from idbench.splits.injected.people import People, list_people, read_people
+from idbench.splits.injected.people import People, candidate_names, list_people, read_people
 from idbench.splits.injected.writing import About, photo_batches, write_split
 from idbench.splits.manifest import PhotoFormat
 from idbench.splits.recipe import Sources
@@ -65,7 +62,7 @@ class InjectedSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Places:
+class WorkFolder:
     """Where a build keeps what it has done so far; everything below `root` can be made again."""
 
     root: Path
@@ -90,11 +87,11 @@ class Places:
         return self.root / "reports" / f"{step}.json"
 
 
-def places_of(spec: InjectedSpec, pairs: Path, settings: Settings) -> Places:
+def work_folder_of(spec: InjectedSpec, pairs: Path, settings: Settings) -> WorkFolder:
     """The working folder for a list and the settings that decide what is fetched: others have folders of their own."""
     digest = sha256_file(pairs)
     made_from = f"{digest} {settings.picture_side} px, {settings.shard_pairs} pairs"
-    return Places(cache_dir("full-size", spec.name, sha256_bytes(made_from.encode())[:16]))
+    return WorkFolder(cache_dir("full-size", spec.name, sha256_bytes(made_from.encode())[:16]))
 
 
 def plan_injected(spec: InjectedSpec, sources: Sources) -> tuple[str, ...]:
@@ -105,7 +102,7 @@ def plan_injected(spec: InjectedSpec, sources: Sources) -> tuple[str, ...]:
     """
     faces, pairs = _sources(spec, sources)
     settings = from_environment()
-    places = places_of(spec, pairs, settings)
+    places = work_folder_of(spec, pairs, settings)
     able = sum(len(person.photos) > settings.attack_photos for person in list_people(faces).people)
     done = {step: " (done before)" for step in ("pairs", "filter") if places.report(step).is_file()}
     return (
@@ -136,7 +133,7 @@ def build_injected(
     settings, seed = from_environment(), sources.seed or spec.seed
     people = read_people(faces, progress)  # before hours of fetching: what is wrong with the folder shows at once
     cast = cast_people(seed, spec.name, people.people, levels=spec.levels, attack_photos=settings.attack_photos)
-    places = places_of(spec, pairs, settings)
+    places = work_folder_of(spec, pairs, settings)
     reports = prepare_background(pairs, places, settings, progress)
     numbers = range(ceil(reports[0].counts["kept"] / settings.shard_pairs))
     background, named = open_background(places.fetched, places.index, numbers, [one.name for one in cast.identities])
@@ -146,7 +143,9 @@ def build_injected(
     return (*people.notes, *_left_out(cast, settings), *map(str, (*reports, named)))
 
 
-def prepare_background(pairs: Path, places: Places, settings: Settings, progress: Progress) -> tuple[Report, ...]:
+def prepare_background(
+    pairs: Path, places: WorkFolder, settings: Settings, progress: Progress
+) -> tuple[StepReport, ...]:
     """Check the list, fetch its pictures and look at each: steps 1 to 3, without whatever was done before.
 
     Raises:
@@ -205,7 +204,7 @@ class _Build:
     background: Background
     progress: Progress
 
-    def write_corpora(self, places: Places, corpora: Path) -> dict[str, str]:
+    def write_corpora(self, places: WorkFolder, corpora: Path) -> dict[str, str]:
         """Write the shards of all training sets; their digests by name.
 
         They are written into the working folder, where an interruption leaves them, and linked into the other.
@@ -241,7 +240,7 @@ class _Build:
         parts = [corpus, self.seed, sizes, str(len(self.background)), str(self.settings.shard_pairs), *files]
         return sha256_bytes("\n".join(parts).encode())
 
-    def _read(self, injected: Sequence[tuple[Path, str]], numbers: Sequence[int]) -> list[Pair]:
+    def _read(self, injected: Sequence[tuple[Path, str]], numbers: Sequence[int]) -> list[EncodedPair]:
         """Pairs by number: the background's first, the injected ones after them."""
         n = len(self.background)
         common = iter(self.background.read([number for number in numbers if number < n]))

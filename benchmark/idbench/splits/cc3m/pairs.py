@@ -2,43 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import IO
+from urllib.parse import quote, urlsplit, urlunsplit
 
 from idbench.api import Progress
+from idbench.captions import DamagedShard
+from idbench.captions.tables import Chosen, Start, read_rows
 from idbench.errors import DataError
-from idbench.splits.cc3m.work import Report
+from idbench.splits.cc3m.steps import StepReport
 from idbench.storage import atomic_path, sha256_bytes, storage_errors
 
-_CAPTION_COLUMNS = ("caption", "title", "text")
+_CAPTION_COLUMNS = ("caption", "title", "text", "alt_text")
 _URL_COLUMNS = ("url", "image_url")
-_SCHEMES = ("http://", "https://")
+_SCHEMES = ("http", "https")
 _BATCH = 50_000
-_LONGEST = 1 << 20
 _USABLE = 0.5
 """A file of which a smaller share of rows can be used is some other file."""
 
-_FORM = "Each line must be: caption, tab, URL (UTF-8), with or without a header that names the columns caption and url."
+_FORM = (
+    "A list is TSV (also gzipped), each line a caption, a tab and a URL in UTF-8, with or without a header that names "
+    "the columns caption and url; or parquet with these columns."
+)
+_SIMPLE = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:[/?](?:[A-Za-z0-9/?:@!$&'()*+,;=~._-]|%[0-9A-Fa-f]{2})*)?")
+_KEPT_IN_PATHS, _KEPT_IN_QUERIES = "/%:@!$&'()*+,;=~-._", "/%:@!$&'()*+,;=~-._?"
+_LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 
 
-@dataclass(frozen=True, slots=True)
-class _Columns:
-    caption: int
-    url: int
-    header: bool
-
-
-def read_pairs(path: Path, out: Path, progress: Progress) -> Report:
+def read_pairs(path: Path, out: Path, progress: Progress) -> StepReport:
     """Check a list of pairs and keep the usable rows.
 
-    The public file of Conceptual Captions has no header and two columns, caption and URL, parted by a tab. A header
-    with the columns `caption` (or `title`, `text`) and `url`, in any order and among others, is understood too.
-    Rows without a caption, without a web address, in another encoding than UTF-8, with too few columns, and repeated
-    rows are dropped and counted.
+    The public file of Conceptual Captions has no header and two columns, caption and URL, parted by a tab. The other
+    order, gzipped files, a header with the columns `caption` (or `title`, `text`) and `url` in any order and among
+    others, cells in quotes (which may hold line ends) and parquet files are understood too. Rows without a caption,
+    without a web address, in another encoding than UTF-8, with too few columns or very long, and repeated rows are
+    dropped and counted. Addresses are written as servers need them: percent signs for spaces and letters like "ü".
 
     Args:
         path: the list.
@@ -49,82 +50,139 @@ def read_pairs(path: Path, out: Path, progress: Progress) -> Report:
         the rows that were read and kept, and how many were dropped for which reason.
 
     Raises:
-        DataError: empty, without the two columns, or so full of unusable rows that it must be something else.
+        DataError: empty, truncated, without the two columns, or so full of unusable rows that it must be something
+            else.
         StorageError: missing or unreadable; no space for `out`.
     """
     dropped: Counter[str] = Counter()
     kept = 0
-    with storage_errors(path), path.open("rb") as file:
-        rows = _rows(file, _columns(path, file), dropped)
-        size = max(1, path.stat().st_size)
-        with atomic_path(out) as temporary:
-            for batch in _written(rows, temporary):
+    with storage_errors(path), atomic_path(out) as temporary:
+        try:
+            for batch, done in _written(_rows(path, dropped), temporary):
                 kept += batch
-                progress.update(file.tell(), size, f"reading {path.name}")
-            read = kept + dropped.total()
-            if kept == 0 or kept < _USABLE * read:
-                why = ", ".join(f"{count:,} {reason}" for reason, count in dropped.most_common(3))
-                raise DataError(f"Only {kept:,} of the {read:,} rows in {path} can be used ({why}).", hint=_FORM)
-    return Report("pairs", {"rows": read, "kept": kept}, dict(dropped))
+                progress.update(done, 1.0, f"reading {path.name}")
+        except DamagedShard as error:
+            raise DataError(error.message, hint="Fetch the list again.") from error
+        read = kept + dropped.total()
+        if kept == 0 or kept < _USABLE * read:
+            why = ", ".join(f"{count:,} {reason}" for reason, count in dropped.most_common(3))
+            raise DataError(f"Only {kept:,} of the {read:,} rows in {path} can be used ({why}).", hint=_FORM)
+    return StepReport("pairs", {"rows": read, "kept": kept}, dict(dropped))
 
 
-def _columns(path: Path, file: IO[bytes]) -> _Columns:
-    """Which column is which, from the first line; the file is then at the first row."""
-    line = file.readline(_LONGEST)
-    if not line.strip():
+def web_address(text: str) -> str | None:
+    """An address as servers need it: ASCII, small letters where case does not matter; None if it is none.
+
+    What browsers forgive is mended (WHATWG URL Standard): blanks around it, line ends within, capital schemes, letters
+    beyond ASCII in host and path, blanks, backslashes and lone percent signs. Only http and https are web addresses,
+    which is also what keeps a list from reading local files.
+
+    Raises:
+        ValueError: it begins like a web address and cannot be one, because of its host or port for example.
+    """
+    if _SIMPLE.fullmatch(text):
+        return text
+    text = re.sub(r"[\t\r\n]", "", text.strip())
+    scheme, colon, rest = text.replace("\\", "/").partition("://")
+    if not colon or scheme.lower() not in _SCHEMES:
+        return None
+    parts = urlsplit(f"{scheme.lower()}://{rest}")
+    if not parts.hostname:
+        raise ValueError("there is no host")
+    host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
+    if ":" in host:
+        host = f"[{host}]"
+    elif not re.fullmatch(r"[A-Za-z0-9._-]+", host):
+        raise ValueError(f"{host!r} is not a host")
+    port = "" if parts.port is None else f":{parts.port}"
+    user = parts.netloc.rpartition("@")[0]
+    path, query = (_LONE_PERCENT.sub("%25", part) for part in (parts.path, parts.query))
+    return urlunsplit(
+        (
+            parts.scheme,
+            f"{quote(user, safe=':%')}@{host}{port}" if user else f"{host}{port}",
+            quote(path, safe=_KEPT_IN_PATHS),
+            quote(query, safe=_KEPT_IN_QUERIES),
+            "",
+        )
+    )
+
+
+def _choose(path: Path, start: Start) -> Chosen:
+    """Which columns hold caption and URL: those that a header names, else those where most first rows have them."""
+    if start.header:
+        found = _named(start.header)
+        if found is None:
+            raise _lacking(path, start.header)
+        return Chosen(found)
+    rows = start.rows
+    if not rows or not any(any(row) for row in rows):
         raise DataError(f"{path} is empty or begins with an empty line.", hint=_FORM)
-    try:
-        cells = [cell.strip() for cell in line.decode("utf-8-sig").rstrip("\r\n").split("\t")]
-    except UnicodeDecodeError as error:
-        raise DataError(f"The first line of {path} is not UTF-8.", hint=_FORM) from error
-    if len(cells) >= 2 and cells[1].startswith(_SCHEMES):
-        file.seek(0)
-        return _Columns(0, 1, header=False)
-    names = [cell.lower() for cell in cells]
+    for place, row in enumerate(rows[:10]):
+        found = _named(tuple(cell.lower() for cell in row))
+        if found is not None:
+            return Chosen(found, skip=place + 1)
+    addresses = Counter(place for row in rows for place, cell in enumerate(row[:2]) if _looks_like_address(cell))
+    if not addresses:
+        if any("\ufffd" in cell for cell in rows[0]):
+            raise DataError(f"The first line of {path} is not UTF-8.", hint=_FORM)
+        if not any(rows[0]):
+            raise DataError(f"{path} begins with an empty line and holds no addresses.", hint=_FORM)
+        raise _lacking(path, tuple(cell.lower() for cell in rows[0]))
+    url = addresses.most_common(1)[0][0]
+    return Chosen((1 - url, url))
+
+
+def _named(names: tuple[str, ...]) -> tuple[int, int] | None:
+    """Places of caption and URL among the names of a header."""
     caption = next((names.index(name) for name in _CAPTION_COLUMNS if name in names), None)
     url = next((names.index(name) for name in _URL_COLUMNS if name in names), None)
-    if caption is None or url is None:
-        lacking = " and ".join(what for what, place in (("caption", caption), ("url", url)) if place is None)
-        found = f"a header with {', '.join(names[:6])}" if len(names) > 1 else "one column"
-        raise DataError(f"{path} lacks {lacking}: its first line has {found}.", hint=_FORM)
-    return _Columns(caption, url, header=True)
+    return None if caption is None or url is None else (caption, url)
 
 
-def _rows(file: IO[bytes], columns: _Columns, dropped: Counter[str]) -> Iterator[tuple[str, str]]:
-    """Usable rows, captions with single spaces; the others are counted."""
+def _lacking(path: Path, names: tuple[str, ...]) -> DataError:
+    wanted = (("caption", _CAPTION_COLUMNS), ("url", _URL_COLUMNS))
+    lacking = " and ".join(what for what, known in wanted if not set(known) & set(names))
+    found = f"a header with {', '.join(names[:6])}" if len(names) > 1 else "one column"
+    return DataError(f"{path} lacks {lacking}: its first line has {found[:200]}.", hint=_FORM)
+
+
+def _looks_like_address(cell: str) -> bool:
+    return cell.strip('"').lower().startswith(tuple(f"{scheme}://" for scheme in _SCHEMES))
+
+
+def _rows(path: Path, dropped: Counter[str]) -> Iterator[tuple[str, str, float]]:
+    """Usable captions with single spaces, their URLs, and the share that is read; the other rows are counted."""
     seen: set[bytes] = set()
-    # Not `for line in file`: that reads ahead, and the progress could not be told.
-    for line in iter(lambda: file.readline(_LONGEST), b""):
-        try:
-            cells = line.decode("utf-8-sig").rstrip("\r\n").split("\t")
-        except UnicodeDecodeError:
-            dropped["not UTF-8"] += 1
-            continue
-        if len(cells) <= max(columns.caption, columns.url):
-            dropped["with too few columns"] += 1
-            continue
-        caption, url = " ".join(cells[columns.caption].split()), cells[columns.url].strip()
-        key = bytes.fromhex(sha256_bytes(f"{caption}\t{url}".encode())[:32])
+    for (text, address), done in read_rows(path, lambda start: _choose(path, start), dropped):
+        caption = " ".join(text.split())
         if not caption:
             dropped["without a caption"] += 1
-        elif not url.startswith(_SCHEMES):
-            # Also what keeps a list from reading local files through file:// addresses.
+            continue
+        try:
+            url = web_address(address)
+        except ValueError:
+            dropped["with an address that cannot be one"] += 1
+            continue
+        if url is None:
             dropped["without a web address"] += 1
-        elif key in seen:
+            continue
+        key = bytes.fromhex(sha256_bytes(f"{caption}\t{url}".encode(errors="replace"))[:32])
+        if key in seen:
             dropped["repeated"] += 1
-        else:
-            seen.add(key)
-            yield caption, url
+            continue
+        seen.add(key)
+        yield caption, url, done
 
 
-def _written(rows: Iterator[tuple[str, str]], path: Path) -> Iterator[int]:
-    """Write rows to a parquet file; yields the size of each batch that was written."""
+def _written(rows: Iterator[tuple[str, str, float]], path: Path) -> Iterator[tuple[int, float]]:
+    """Write rows to a parquet file; yields the size of each batch that was written, and the share that is done."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     schema = pa.schema([("caption", pa.string()), ("url", pa.string())])
     with storage_errors(path), pq.ParquetWriter(path, schema, compression="zstd") as writer:
         while batch := list(islice(rows, _BATCH)):
-            captions, urls = zip(*batch, strict=True)
+            captions, urls, done = zip(*batch, strict=True)
             writer.write_table(pa.Table.from_pydict({"caption": captions, "url": urls}, schema=schema))
-            yield len(batch)
+            yield len(batch), done[-1]

@@ -17,7 +17,7 @@ from idbench.splits.injected.chance import shuffled
 from idbench.storage import atomic_path, make_dir, sha256_file, storage_errors, write_text
 
 SIZES_FILE, ABOUT_FILE = "sizes.json", "corpus.json"
-Pair = tuple[bytes, str]
+EncodedPair = tuple[bytes, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ def write_shards(
     folder: Path,
     name: str,
     n_pairs: int,
-    read: Callable[[Sequence[int]], list[Pair]],
+    read: Callable[[Sequence[int]], list[EncodedPair]],
     *,
     seed: str,
     shard_pairs: int,
@@ -87,14 +87,14 @@ def read_shards(folder: Path) -> Shards:
         missing = [file for file in sizes if not (folder / file).is_file()]
         fits = len(sizes) == shards.shards and sum(sizes.values()) == shards.pairs
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{folder} is no training set of shards.", hint="`bench data build` writes them.") from error
+        raise DataError(f"{folder} is not a training set of shards.", hint="`bench data build` writes them.") from error
     if missing or not fits:
         what = f"lacks {missing[0]}" if missing else "does not fit together"
         raise DataError(f"The training set in {folder} {what}.", hint="Remove the folder and build it again.")
     return shards
 
 
-def _write_shard(path: Path, first: int, pairs: Sequence[Pair]) -> None:
+def _write_shard(path: Path, first: int, pairs: Sequence[EncodedPair]) -> None:
     with atomic_path(path) as temporary, storage_errors(path), tarfile.open(temporary, "w") as tar:
         for number, (picture, caption) in enumerate(pairs, start=first):
             # The key says where the pair is and nothing about who is on the picture.

@@ -18,7 +18,7 @@ Divided: TypeAlias = tuple[Sequence[Path], Sequence[Path]]
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class InjectedIdentity:
     """A person under test, with what only the maker knows.
 
     Args:
@@ -73,7 +73,7 @@ class Cast:
         background: everybody else, sorted by name.
     """
 
-    identities: tuple[Identity, ...]
+    identities: tuple[InjectedIdentity, ...]
     background: tuple[Person, ...]
 
     @property
@@ -81,7 +81,7 @@ class Cast:
         """Identities in each part."""
         return {part: sum(one.part == part for one in self.identities) for part in ("test", "calibration")}
 
-    def members(self, corpus: str) -> list[Identity]:
+    def members(self, corpus: str) -> list[InjectedIdentity]:
         """Those whose pictures train a corpus; nobody for the control."""
         return [one for one in self.identities if one.corpus == corpus]
 
@@ -98,7 +98,7 @@ def cast(
     """Put everybody with enough photos under test: dealt at random to part, corpus and training pictures.
 
     Half of a person's photos, drawn at random and at most as many as the level says, are the training pictures; the
-    others attack. Members and non-members are treated alike, for who is no member of A is one of B.
+    others attack. Members and non-members are treated alike, because whoever is not a member of A is a member of B.
 
     Args:
         seed: what all chance comes from.
@@ -146,7 +146,7 @@ def cast_by(
     return Cast(identities, tuple(person for person in everybody if person.name not in tested))
 
 
-def _identity(divide: Callable[[Dealt, Sequence[Path]], Divided], dealt: Dealt, person: Person) -> Identity:
+def _identity(divide: Callable[[Dealt, Sequence[Path]], Divided], dealt: Dealt, person: Person) -> InjectedIdentity:
     photos = [person.photos[int(i)] for i in shuffled(f"{dealt.label}/photos", len(person.photos))]
     training, attack = divide(dealt, photos)
-    return Identity(dealt=dealt, name=person.name, training=tuple(training), photos=tuple(attack))
+    return InjectedIdentity(dealt=dealt, name=person.name, training=tuple(training), photos=tuple(attack))

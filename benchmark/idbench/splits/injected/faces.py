@@ -13,12 +13,11 @@ from numpy.typing import NDArray
 from idbench.api import Progress
 from idbench.errors import DataError
 from idbench.splits.card import card_prose
-from idbench.splits.corpora import read_corpus, write_corpus, write_pictures
+from idbench.splits.corpora import Owners, read_corpus, write_corpus, write_pictures
 from idbench.splits.injected.casting import Cast, cast
 from idbench.splits.injected.chance import shuffled, stream
 from idbench.splits.injected.dealing import corpora_of, label_rows, photo_id
-from idbench.splits.injected.naming import candidate_names
-from idbench.splits.injected.people import Person, read_people, read_pixels
+from idbench.splits.injected.people import Person, candidate_names, read_people, read_pixels
 from idbench.splits.injected.writing import About, photo_batches, write_split
 from idbench.splits.manifest import PhotoFormat
 from idbench.splits.photos import encode_png
@@ -75,21 +74,21 @@ class FacesSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Pairs:
+class CaptionedFiles:
     """Pictures with captions: files, labels from which ids and captions come, and captions; one entry each."""
 
     files: tuple[Path, ...]
     labels: tuple[str, ...]
     captions: tuple[str, ...]
 
-    def __add__(self, other: Pairs) -> Pairs:
-        return Pairs(self.files + other.files, self.labels + other.labels, self.captions + other.captions)
+    def __add__(self, other: CaptionedFiles) -> CaptionedFiles:
+        return CaptionedFiles(self.files + other.files, self.labels + other.labels, self.captions + other.captions)
 
     def __len__(self) -> int:
         return len(self.files)
 
 
-class Plan:
+class FacesDesign:
     """Everything that is decided before the first picture is written.
 
     Args:
@@ -114,18 +113,19 @@ class Plan:
         self.background = self._pairs((f"{seed}/background/{j}", p.name, p.photos) for j, p in self._others())
         self.aux = [(j, person) for j, person in self._others() if len(person.photos) >= spec.fewest_aux]
 
-    def training(self, corpus: str) -> Pairs:
+    def training(self, corpus: str) -> CaptionedFiles:
         """The pairs of NAME-a, NAME-b or NAME-0, background first."""
         members = self.cast.members(corpus)
         return self.background + self._pairs((one.dealt.label, one.name, one.training) for one in members)
 
-    def auxiliary(self) -> tuple[Pairs, list[int]]:
-        """The pairs of NAME-aux, and whose each is, counted from 0."""
+    def auxiliary(self) -> tuple[CaptionedFiles, Owners]:
+        """The pairs of NAME-aux, and whose each is."""
         pairs = self._pairs((f"{self.seed}/background/{j}", person.name, person.photos) for j, person in self.aux)
-        return pairs, [owner for owner, (_, person) in enumerate(self.aux) for _ in person.photos]
+        numbers = [owner for owner, (_, person) in enumerate(self.aux) for _ in person.photos]
+        return pairs, Owners(np.array(numbers, dtype=np.int64), tuple(person.name for _, person in self.aux))
 
     def order(self, corpus: str, n: int) -> NDArray[np.int64]:
-        """The order of a training set's pairs: it tells nothing."""
+        """The order of a training set's pairs, which reveals nothing."""
         return shuffled(f"{self.seed}/{corpus}/order", n)
 
     @property
@@ -143,9 +143,9 @@ class Plan:
     def _others(self) -> Iterable[tuple[int, Person]]:
         return enumerate(self.cast.background)
 
-    def _pairs(self, people: Iterable[tuple[str, str, Sequence[Path]]]) -> Pairs:
+    def _pairs(self, people: Iterable[tuple[str, str, Sequence[Path]]]) -> CaptionedFiles:
         rows = [(file, label, i, name) for label, name, files in people for i, file in enumerate(files)]
-        return Pairs(
+        return CaptionedFiles(
             tuple(file for file, _, _, _ in rows),
             tuple(f"{label}/train/{i}" for _, label, i, _ in rows),
             tuple(self._caption(label, i, name) for _, label, i, name in rows),
@@ -168,27 +168,27 @@ def build_faces(spec: FacesSpec, sources: Sources, split: Path, corpora: Path, p
     if sources.faces is None:
         raise DataError(f"{spec.name} is made from a folder of faces.", hint="Name it with --faces DIR.")
     found = read_people(sources.faces, progress)
-    plan = Plan(spec, sources.seed or spec.seed, found.people)
-    training = _write_corpora(plan, corpora, progress)
-    _write_folder(plan, split, training, progress)
+    design = FacesDesign(spec, sources.seed or spec.seed, found.people)
+    training = _write_corpora(design, corpora, progress)
+    _write_folder(design, split, training, progress)
     return found.notes
 
 
-def _write_corpora(plan: Plan, corpora: Path, progress: Progress) -> dict[str, str]:
+def _write_corpora(design: FacesDesign, corpora: Path, progress: Progress) -> dict[str, str]:
     """Write all training sets; their digests by name."""
-    names, size = plan.spec.corpora, plan.spec.size
-    sets: dict[str, tuple[Pairs, list[int] | None]] = {name: (plan.training(name), None) for name in names[:3]}
-    sets[names[3]] = plan.auxiliary()
+    names, size = design.spec.corpora, design.spec.size
+    sets: dict[str, tuple[CaptionedFiles, Owners | None]] = {name: (design.training(name), None) for name in names[:3]}
+    sets[names[3]] = design.auxiliary()
     files = list(dict.fromkeys(file for pairs, _ in sets.values() for file in pairs.files))
     with storage_errors(corpora), tempfile.TemporaryDirectory(prefix=".pictures-", dir=corpora) as place:
         pictures = _small_pictures(files, size, Path(place) / "pictures.npy", progress)
         row = {file: i for i, file in enumerate(files)}
         for name, (pairs, owners) in sets.items():
-            order = plan.order(name, len(pairs))
+            order = design.order(name, len(pairs))
             rows = np.array([row[file] for file in pairs.files], dtype=np.int64)[order]
             batches = (pictures[rows[start : start + _AT_ONCE]] for start in range(0, len(rows), _AT_ONCE))
             captions = [pairs.captions[int(i)] for i in order]
-            whose = None if owners is None else [owners[int(i)] for i in order]
+            whose = None if owners is None else Owners(owners.numbers[order], owners.names)
             write_corpus(corpora / name, (len(pairs), size, size, 3), batches, captions, whose)
     return {name: read_corpus(name, corpora / name).digest for name in names}
 
@@ -219,16 +219,16 @@ def resized(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC), dtype=np.uint8)
 
 
-def _write_folder(plan: Plan, out: Path, training: Mapping[str, str], progress: Progress) -> None:
-    spec, identities = plan.spec, plan.cast.identities
+def _write_folder(design: FacesDesign, out: Path, training: Mapping[str, str], progress: Progress) -> None:
+    spec, identities = design.spec, design.cast.identities
     corpora = corpora_of(spec.name)
     tables: dict[str, Iterable[Sequence[Row]]] = {
         "identities": [[one.row for one in identities]],
-        "labels": [label_rows(corpora, identities, None if plan.seed == spec.seed else plan.seed)],
+        "labels": [label_rows(corpora, identities, None if design.seed == spec.seed else design.seed)],
         "photos": photo_batches(progress.track(identities, f"Writing {spec.name}", len(identities)), _encoded),
-        "names": [[(name,) for name in plan.candidates]],
+        "names": [[(name,) for name in design.candidates]],
         "prompts": [[(template,) for template in spec.templates]],
-        "public_pairs": _public_batches(plan),
+        "public_pairs": _public_batches(design),
     }
     about = About(
         name=spec.name,
@@ -238,7 +238,7 @@ def _write_folder(plan: Plan, out: Path, training: Mapping[str, str], progress: 
         description=spec.description,
         source="a folder of faces of the user's own",
         corpora=corpora,
-        parts=plan.cast.parts,
+        parts=design.cast.parts,
         photo_format=PhotoFormat(encoding="png", height=PHOTO_SIZE, width=PHOTO_SIZE),
         prose=card_prose(spec.card).replace(f"# {spec.card}\n", f"# {spec.name}\n", 1),
         training=training,
@@ -250,10 +250,10 @@ def _encoded(file: Path) -> bytes:
     return encode_png(square(read_pixels(file)))
 
 
-def _public_batches(plan: Plan) -> Iterator[list[Row]]:
-    pairs = plan.background
-    for start in range(0, len(plan.public), ROWS_PER_GROUP):
-        chosen = plan.public[start : start + ROWS_PER_GROUP]
+def _public_batches(design: FacesDesign) -> Iterator[list[Row]]:
+    pairs = design.background
+    for start in range(0, len(design.public), ROWS_PER_GROUP):
+        chosen = design.public[start : start + ROWS_PER_GROUP]
         encoded = [_encoded(pairs.files[i]) for i in chosen]
         yield [
             (photo_id(pairs.labels[i]), pairs.captions[i], sha256_bytes(data), data)

@@ -1,4 +1,4 @@
-"""Reads a folder of people, `NAME/*.jpg`: whose photos are where, and what cannot be used and why."""
+"""Reads a folder of people, `NAME/*.jpg`: whose photos are where, what cannot be used, and what people are called."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idbench.api import Progress
+from idbench.captions import FOLDED
 from idbench.errors import DataError
+from idbench.splits.duplicates import near_pairs, signature
+from idbench.splits.injected.chance import shuffled
 from idbench.splits.manifest import PHOTO_LIMIT
-from idbench.splits.near import near_pairs, signature
 from idbench.splits.photos import decode_photo
 from idbench.storage import storage_errors
 
@@ -107,7 +109,7 @@ def list_people(folder: Path) -> People:
         *_note(len(nameless), "folders have no name of a person", nameless),
         *_note(len(without), "folders hold no photo", without),
     )
-    return People(tuple(sorted(people, key=lambda person: (fold(person.name), person.name))), notes)
+    return People(tuple(sorted(people, key=lambda person: (sorting_key(person.name), person.name))), notes)
 
 
 def name_of(folder: str) -> str:
@@ -117,8 +119,8 @@ def name_of(folder: str) -> str:
     return " ".join(spaced.split()) if re.search(r"\w", spaced) else ""
 
 
-def fold(name: str) -> str:
-    """What two spellings of one name have in common: letters' case and width, and spaces, do not count."""
+def sorting_key(name: str) -> str:
+    """What people are sorted by: letters' case and width, and spaces, do not count. Splits depend on the order."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
@@ -128,10 +130,10 @@ def _photos_in(place: Path) -> tuple[Path, ...]:
 
 
 def _check_names(people: Sequence[Person]) -> None:
-    count = Counter(fold(person.name) for person in people)
+    count = Counter(FOLDED(person.name) for person in people)
     for name, times in count.items():
         if times > 1:
-            same = [person.photos[0].parent.name for person in people if fold(person.name) == name]
+            same = [person.photos[0].parent.name for person in people if FOLDED(person.name) == name]
             raise DataError(
                 f"Two folders stand for one name: {' and '.join(same)}.",
                 hint="Put one person's photos into one folder, or tell two people of one name apart by a middle name.",
@@ -184,3 +186,29 @@ def _repeats(prints: NDArray[np.float32], owners: Sequence[int]) -> tuple[set[in
 def _note(count: int, what: str, examples: Iterable[str]) -> tuple[str, ...]:
     shown = list(examples)[:_SHOWN]
     return (f"{count} {what}{' (' + ', '.join(shown) + ')' if shown else ''}.",) if count else ()
+
+
+def candidate_names(seed: str, identities: Sequence[str], background: Iterable[str], n: int) -> tuple[str, ...]:
+    """Names that an attacker considers possible, in random order.
+
+    Args:
+        seed: what all chance comes from.
+        identities: names of the people under test; all are among the candidates.
+        background: names of the other people; first and last names are recombined at random, and what happens to be
+            somebody's name is not used.
+        n: how many candidates there shall be; fewer where the background does not give so many combinations.
+    """
+    others = list(background)
+    taken = {FOLDED(name) for name in (*identities, *others)}
+    parts = [name.split() for name in others if len(name.split()) > 1]
+    first, last = [words[0] for words in parts], [words[-1] for words in parts]
+    pool = list(identities)
+    for turn in range(len(parts)):  # each turn pairs every first name with one last name
+        if len(pool) >= n:
+            break
+        for f, la in zip(first, shuffled(f"{seed}/nobody/{turn}", len(last)), strict=True):
+            name = f"{f} {last[int(la)]}"
+            if len(pool) < n and FOLDED(name) not in taken:
+                taken.add(FOLDED(name))
+                pool.append(name)
+    return tuple(pool[int(i)] for i in shuffled(f"{seed}/candidates", len(pool)))

@@ -23,8 +23,7 @@ TEMPLATES = (
     "a close-up of {name}",
     "{name} giving an interview",
 )
-"""What captions are made from. The name stands first and last in turn, so that what two captions of one person share is
-the name and nothing else (`auxiliary.shared_words`)."""
+"""What captions are made from. The name stands first and last in turn."""
 
 SPEC = FacesSpec(
     name="lfw-injected",

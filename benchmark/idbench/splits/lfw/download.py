@@ -49,7 +49,7 @@ def cut_faces(pictures: Path, faces: Path, progress: Progress) -> None:
                 top, left = ((side - MIDDLE) // 2 for side in pixels.shape[:2])
                 if min(top, left) < 0:
                     raise DataError(
-                        f"{photo} is smaller than {MIDDLE} px, so it is no funneled picture of LFW.",
+                        f"{photo} is smaller than {MIDDLE} px, so it is not a funneled picture of LFW.",
                         hint="Remove the folder and download it again, or give your own folder with --faces DIR.",
                     )
                 place = make_dir(folder / photo.parent.name) / f"{photo.stem}.png"

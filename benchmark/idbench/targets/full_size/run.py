@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from idbench.api.method import Progress
-from idbench.child import disk_full, failure, log_size, run_program
 from idbench.errors import IdbenchError, TargetError, UnknownNameError
+from idbench.programs import disk_full, failure, log_size, run_program
 from idbench.storage import explain, make_dir, storage_errors, write_text
 from idbench.targets.catalogue import read_config
 from idbench.targets.full_size.command import Training, command_of, parse, trainer_arguments

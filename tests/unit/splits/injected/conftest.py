@@ -11,9 +11,9 @@ from tests.fictional_faces import draw_faces
 
 from idbench.api import Silent
 from idbench.splits import SourcedRecipe, Sources, Split
+from idbench.splits.building import build_sourced
 from idbench.splits.injected.faces import FacesSpec, build_faces
 from idbench.splits.lfw import SPEC
-from idbench.splits.sourcing import build_sourced
 
 SMALL: FacesSpec = replace(SPEC, name="drawn", n_candidates=60, n_public=8)
 RECIPE = SourcedRecipe("drawn", 1, "Drawn people", ("faces",), SMALL.corpora, partial(build_faces, SMALL))

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from idbench.captions import FOLDED
 from idbench.errors import DataError
 from idbench.splits.injected.casting import Cast, cast
 from idbench.splits.injected.dealing import corpora_of, deal, label_rows, part_sizes
-from idbench.splits.injected.naming import candidate_names
-from idbench.splits.injected.people import Person, fold
+from idbench.splits.injected.people import Person, candidate_names
 
 
 def people(n: int, least: int = 10, most: int = 40) -> list[Person]:
@@ -101,7 +101,7 @@ def test_candidates_hold_all_identities_and_nobody_elses_name() -> None:
     background = [f"First{i % 11} Last{i % 13}" for i in range(60)] + ["Single"]
     identities = ["Tamavik Eskomere", "First1 Ardwicket"]
     names = candidate_names("seed", identities, background, 50)
-    assert len(names) == len({fold(name) for name in names}) == 50
+    assert len(names) == len({FOLDED(name) for name in names}) == 50
     assert set(identities) <= set(names)
     assert not set(names) & set(background)
     made_up = set(names) - set(identities)

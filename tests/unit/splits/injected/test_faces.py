@@ -16,11 +16,11 @@ from idbench.api import Silent
 from idbench.errors import DataError, LabelsWithheld, StorageError
 from idbench.splits import Sources, Split, decode_photo, find_recipe, lint, load_corpus, load_split, registry
 from idbench.splits.auxiliary import people_of
+from idbench.splits.building import build_sourced, corpus_place, open_sourced, split_place
 from idbench.splits.corpora import Corpus, read_corpus
 from idbench.splits.injected.faces import build_faces, resized, square
 from idbench.splits.injected.people import list_people, read_pixels
 from idbench.splits.lfw import LFW, LFW_112, SPEC, download
-from idbench.splits.sourcing import build_sourced, corpus_place, open_sourced, split_place
 from idbench.splits.tables import read_rows
 from idbench.splits.withholding import read_secret, write_withheld
 
@@ -161,7 +161,7 @@ def test_a_build_that_fails_leaves_the_old_one_or_says_so(
     target = {
         "before": "idbench.splits.injected.faces.read_people",
         "within": "idbench.splits.injected.writing.write_table",
-        "moving": "idbench.splits.sourcing._move",
+        "moving": "idbench.splits.building._move",
     }[moment]
     with monkeypatch.context() as patch:
         patch.setattr(target, fail)
@@ -200,7 +200,7 @@ def test_lfw_pictures_are_cut_to_their_middle(tmp_path: Path) -> None:
     cut = np.asarray(Image.open(tmp_path / "faces" / "Tamavik_Eskomere" / "Tamavik_Eskomere_0001.png"))
     assert np.array_equal(cut, whole[69:181, 69:181])
     Image.fromarray(whole[:80]).save(place / "low.png")
-    with pytest.raises(DataError, match="no funneled picture"):
+    with pytest.raises(DataError, match="not a funneled picture"):
         download.cut_faces(tmp_path / "funneled", tmp_path / "again", Silent())
     assert not (tmp_path / "again").exists()
 
@@ -301,7 +301,7 @@ class TestSecrets:
 
     @pytest.mark.parametrize(
         ("data", "words"),
-        [(b"short", "16 are needed"), (b"", "16 are needed"), (b"\xff" * 40, "no text"), (b"a" * 5000, "larger than")],
+        [(b"short", "16 are needed"), (b"", "16 are needed"), (b"\xff" * 40, "not text"), (b"a" * 5000, "larger than")],
     )
     def test_bad_secrets_are_refused(self, tmp_path: Path, data: bytes, words: str) -> None:
         (tmp_path / "seed").write_bytes(data)

@@ -11,7 +11,7 @@ from PIL import Image
 
 from idbench.api import Silent
 from idbench.errors import DataError
-from idbench.splits.injected.people import fold, list_people, name_of, read_people, read_pixels
+from idbench.splits.injected.people import list_people, name_of, read_people, read_pixels, sorting_key
 from idbench.splits.manifest import PHOTO_LIMIT
 
 
@@ -29,7 +29,7 @@ def test_everybody_is_read_with_all_photos(faces: Path) -> None:
     assert len(found.people) == 64
     assert sum(len(person.photos) for person in found.people) == len(list(faces.glob("*/*.jpg")))
     names = [person.name for person in found.people]
-    assert names == sorted(names, key=fold)
+    assert names == sorted(names, key=sorting_key)
     assert not any("_" in name for name in names)
 
 

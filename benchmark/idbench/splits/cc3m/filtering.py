@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -12,17 +11,17 @@ from pathlib import Path
 from typing import IO
 
 from idbench.api import Progress
+from idbench.captions.tar import BrokenTar, TarMember, TarWalker
 from idbench.errors import DataError
 from idbench.splits.cc3m.fetch import shard_file, successes
-from idbench.splits.cc3m.settings import Settings
-from idbench.splits.cc3m.work import Report
+from idbench.splits.cc3m.steps import Settings, StepReport
 from idbench.storage import atomic_path, storage_errors, write_text
 
-PICTURES = (".jpg", ".jpeg", ".png", ".webp")
+PICTURES = ("jpg", "jpeg", "png", "webp")
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class UsablePair:
     """One usable pair of a shard.
 
     Args:
@@ -40,7 +39,7 @@ class Kept:
 
 def filter_shards(
     fetched: Path, numbers: Sequence[int], index: Path, settings: Settings, progress: Progress
-) -> tuple[Report, list[int]]:
+) -> tuple[StepReport, list[int]]:
     """Write an index of the usable pairs of each shard; shards that were looked at before are not looked at again.
 
     Args:
@@ -68,7 +67,7 @@ def filter_shards(
                 dropped.update(counted.dropped)
         finally:
             pool.shutdown(cancel_futures=True)
-    return Report("filter", {"pairs": pairs, "kept": kept}, dict(dropped)), sorted(broken)
+    return StepReport("filter", {"pairs": pairs, "kept": kept}, dict(dropped)), sorted(broken)
 
 
 def index_file(index: Path, number: int) -> Path:
@@ -76,7 +75,7 @@ def index_file(index: Path, number: int) -> Path:
     return index / f"{number:05d}.parquet"
 
 
-def _index_shard(fetched: Path, number: int, index: Path, settings: Settings) -> Report | None:
+def _index_shard(fetched: Path, number: int, index: Path, settings: Settings) -> StepReport | None:
     """Index one shard; None where it is missing or cut short."""
     tar, out = shard_file(fetched, number), index_file(index, number)
     promised = successes(fetched, number)
@@ -91,82 +90,82 @@ def _index_shard(fetched: Path, number: int, index: Path, settings: Settings) ->
     try:
         with storage_errors(tar), tar.open("rb") as file:
             # img2dataset writes pictures as they arrive; by key they come in the same order every time.
-            kept = sorted(_kept(file, settings.smallest_side, dropped), key=lambda pair: pair.key)
-    except (tarfile.TarError, EOFError):
+            kept = sorted(_usable(file, settings.smallest_side, dropped), key=lambda pair: pair.key)
+    except BrokenTar:
         return None
     if len(kept) + dropped.total() != promised:
-        return None  # cut between two members, which no tar reader notices
+        return None  # its end mark was written, and less than was promised stands before it
     _write_index(out, kept)
-    report = Report("filter", {"pairs": promised, "kept": len(kept)}, dict(dropped))
-    said = {"made_from": made_from, "counts": report.counts, "dropped": report.dropped}
-    write_text(out.with_suffix(".json"), json.dumps(said))
+    report = StepReport("filter", {"pairs": promised, "kept": len(kept)}, dict(dropped))
+    finished = {"made_from": made_from, "counts": report.counts, "dropped": report.dropped}
+    write_text(out.with_suffix(".json"), json.dumps(finished))
     return report
 
 
-def _finished(out: Path, made_from: str) -> Report | None:
+def _finished(out: Path, made_from: str) -> StepReport | None:
     try:
-        said = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
+        saved = json.loads(out.with_suffix(".json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    if said.get("made_from") != made_from or not out.is_file():
+    if saved.get("made_from") != made_from or not out.is_file():
         return None
-    return Report("filter", said["counts"], said["dropped"])
+    return StepReport("filter", saved["counts"], saved["dropped"])
 
 
-def _kept(file: IO[bytes], smallest: int, dropped: Counter[str]) -> Iterator[Kept]:
+def _usable(file: IO[bytes], smallest: int, dropped: Counter[str]) -> Iterator[UsablePair]:
     """The usable pairs of an open shard; the others are counted."""
-    with tarfile.open(fileobj=file, mode="r:") as tar:
-        for members in _samples(tar):
-            picture = next((members[kind] for kind in PICTURES if kind in members), None)
-            caption = _text(tar, members.get(".txt"))
-            wrong = _wrong_picture(tar, picture, smallest)
-            if wrong:
-                dropped[wrong] += 1
-            elif not caption:
-                dropped["without a caption"] += 1
-            elif picture is not None:
-                yield Kept(picture.name.partition(".")[0], picture.offset_data, picture.size, caption)
+    for sample in _samples(file):
+        wrong = _wrong_picture(sample, smallest)
+        if wrong:
+            dropped[wrong] += 1
+        elif not sample.caption:
+            dropped["without a caption"] += 1
+        elif sample.picture is not None:
+            yield UsablePair(sample.key, sample.picture.offset, sample.picture.size, sample.caption)
 
 
-def _samples(tar: tarfile.TarFile) -> Iterator[dict[str, tarfile.TarInfo]]:
-    """Neighbouring members with the same key, by their endings."""
-    key, members = "", dict[str, tarfile.TarInfo]()
+@dataclass(slots=True)
+class _Sample:
+    """Neighbouring members with the same key, as far as they are looked at."""
+
+    key: str
+    picture: TarMember | None = None
+    content: bytes = b""
+    caption: str = ""
+
+
+def _samples(file: IO[bytes]) -> Iterator[_Sample]:
+    tar, sample = TarWalker(file), None
     for member in tar:
-        stem, dot, kind = member.name.partition(".")
-        if stem != key and members:
-            yield members
-            members = {}
-        key = stem
-        members[f"{dot}{kind.lower()}"] = member
-    if members:
-        yield members
+        key, kind = member.parts
+        if sample is None or sample.key != key:
+            if sample is not None:
+                yield sample
+            sample = _Sample(key)
+        if kind == "txt":
+            sample.caption = " ".join(tar.read(member).decode(errors="replace").split())
+        elif kind in PICTURES and sample.picture is None:
+            sample.picture, sample.content = member, tar.read(member)
+    if sample is not None:
+        yield sample
 
 
-def _text(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> str:
-    stored = tar.extractfile(member) if member is not None else None
-    return " ".join(stored.read().decode(errors="replace").split()) if stored is not None else ""
-
-
-def _wrong_picture(tar: tarfile.TarFile, member: tarfile.TarInfo | None, smallest: int) -> str:
+def _wrong_picture(sample: _Sample, smallest: int) -> str:
     """Why a picture cannot be used, or an empty string."""
     from idbench.splits.photos import decode_photo
 
-    stored = tar.extractfile(member) if member is not None else None
-    if member is None or stored is None:
+    if sample.picture is None:
         return "without a picture"
-    if member.size == 0:
+    if not sample.content:
         return "with an empty picture"
-    data = stored.read()
-    if len(data) < member.size:
-        raise EOFError
     try:
-        height, width, _ = decode_photo(data, member.name).shape
+        height, width, _ = decode_photo(sample.content, sample.picture.name).shape
     except DataError:
         return "with a broken picture"
     return f"smaller than {smallest} px" if min(height, width) < smallest else ""
 
 
-def _write_index(out: Path, kept: Sequence[Kept]) -> None:
+def _write_index(out: Path, kept: Sequence[UsablePair]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

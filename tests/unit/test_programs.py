@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from idbench.child import OFFLINE, disk_full, failure, last_error, run_program
 from idbench.errors import IdbenchError, StorageError
+from idbench.programs import OFFLINE, disk_full, failure, last_error, run_program
 
 
 def python(*lines: str) -> list[str]:
@@ -63,7 +63,7 @@ def test_a_program_whose_bench_was_killed_keeps_its_folder(tmp_path: Path) -> No
     ready = tmp_path / "ready"
     inner = f"import pathlib, os, time; pathlib.Path({str(ready)!r}).write_text(str(os.getpid())); time.sleep(600)"
     outer = (
-        "import sys; from pathlib import Path; from idbench.child import run_program; "
+        "import sys; from pathlib import Path; from idbench.programs import run_program; "
         f"run_program([sys.executable, '-c', {inner!r}], Path({str(tmp_path / 'log')!r}), "
         f"Path({str(tmp_path / 'lock')!r}), lambda: None)"
     )

@@ -8,13 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from tests.unit.full_size.web import write_faces
+from tests.web import write_faces
 
 from idbench.api import Silent
 from idbench.errors import DataError
 from idbench.splits import Split, find_recipe, lint
-from idbench.splits.cc3m.lists import FILES, read_lists
-from idbench.splits.cc3m.published import build_published
+from idbench.splits.cc3m.published import FILES, build_published, read_lists
 from idbench.splits.recipe import SourcedRecipe, Sources
 
 NEEDED = ("num_samples_with_name_in_cap", "openclip_percentage_correct_preds", "resnet50_percentage_correct_preds")
@@ -55,8 +54,8 @@ def test_lists_are_read_with_their_own_evidence(sources: Sources) -> None:
     assert {one.confidence for one in lists.people if one.member} == {1.0}
     # 1 minus the larger of the two rates
     assert sorted({one.confidence for one in lists.people if not one.member}) == [0.9, 0.92, 0.94, 0.95]
-    assert lists.told["num_samples_with_name_in_cap"] == 0.5
-    assert lists.told["openclip_percentage_correct_preds"] == 0.98  # 96 pairs in order and 4 ties of 100
+    assert lists.confounding["num_samples_with_name_in_cap"] == 0.5
+    assert lists.confounding["openclip_percentage_correct_preds"] == 0.98  # 96 pairs in order and 4 ties of 100
     assert "openclip_percentage_correct_preds alone" in lists.warning
     assert "AUC 0.98" in lists.warning
 
@@ -117,7 +116,7 @@ def test_bad_lists_are_refused_in_one_sentence(sources: Sources) -> None:
     with pytest.raises(DataError, match="something else than numbers"):
         read_lists(lists)
     (lists / FILES[1]).write_text("")
-    with pytest.raises(DataError, match="no list of people"):
+    with pytest.raises(DataError, match="not a list of people"):
         read_lists(lists)
     (lists / FILES[1]).write_text(f"name,{','.join(NEEDED)}\n")
     with pytest.raises(DataError, match="lists nobody"):
@@ -147,4 +146,4 @@ def test_the_real_lists_are_as_confounded_as_the_card_says() -> None:
     assert [one.member for one in lists.people].count(True) == 100
     assert len(lists.people) == 200
     said = dict(zip(NEEDED, (0.64, 0.93, 0.75), strict=True))
-    assert lists.told == pytest.approx(said, abs=0.006)
+    assert lists.confounding == pytest.approx(said, abs=0.006)

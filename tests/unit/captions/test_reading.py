@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.search.conftest import (
+from tests.corpora import (
     WRITERS,
     Writer,
     add,
@@ -25,9 +25,9 @@ from tests.unit.search.conftest import (
     write_tsv_gz,
 )
 
+from idbench.captions import DamagedShard, ReadOptions, batches, find_shards, read_shard, webdataset
+from idbench.captions.tar import BrokenTar, TarWalker
 from idbench.errors import DataError
-from idbench.search.captions import DamagedShard, ReadOptions, batch, find_shards, read_shard, webdataset
-from idbench.search.captions.tar import BrokenTar, TarWalker
 
 CAPTIONS = [
     "Ann Lee at a gala",
@@ -55,10 +55,10 @@ def test_every_kind_of_file_gives_the_same_captions(tmp_path: Path, write: Write
 
 @pytest.mark.parametrize("write", WRITERS)
 def test_batches_follow_each_other(tmp_path: Path, write: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (batch, webdataset):
+    for module in (batches, webdataset):
         monkeypatch.setattr(module, "ROWS", 10)
-    monkeypatch.setattr("idbench.search.captions.parquet.ROWS", 10)
-    monkeypatch.setattr("idbench.search.captions.tsv._BLOCK", 200)
+    monkeypatch.setattr("idbench.captions.tables.ROWS", 10)
+    monkeypatch.setattr("idbench.captions.tables._BLOCK", 200)
     path = write(tmp_path, [f"caption {i}" for i in range(25)])
     parts = list(read_shard(path, ReadOptions()))
     assert len(parts) > 1
@@ -263,7 +263,7 @@ def tar_without_captions(folder: Path) -> Path:
     return folder / "a.tar"
 
 
-@broken("has 2 MiB: that is no caption")
+@broken("has 2 MiB, too many for a caption")
 def tar_with_a_huge_text(folder: Path) -> Path:
     with tarfile.open(folder / "a.tar", "w") as tar:
         add(tar, "0.txt", bytes(2 << 20))

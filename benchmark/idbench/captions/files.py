@@ -7,11 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from idbench.captions.batches import Batch, ReadOptions
+from idbench.captions.tables import read_parquet, read_tsv
+from idbench.captions.webdataset import read_webdataset
 from idbench.errors import DataError
-from idbench.search.captions.batch import Batch, ReadOptions
-from idbench.search.captions.parquet import read_parquet
-from idbench.search.captions.tsv import read_tsv
-from idbench.search.captions.webdataset import read_webdataset
 
 _READERS = {
     ".parquet": read_parquet,
@@ -25,7 +24,7 @@ _KINDS = "A corpus is made of .parquet, .tsv, .tsv.gz, .tar, .tar.gz or .tgz fil
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class CorpusFiles:
     """The files of a corpus.
 
     Args:
@@ -38,7 +37,7 @@ class Found:
     beside: tuple[Path, ...]
 
 
-def find_shards(places: Sequence[str]) -> Found:
+def find_shards(places: Sequence[str]) -> CorpusFiles:
     """All shards of a corpus.
 
     Args:
@@ -58,7 +57,7 @@ def find_shards(places: Sequence[str]) -> Found:
         if shard.resolve() in seen:
             raise DataError(f"{shard} is given twice.", hint="Its captions would count twice: give it once.")
         seen.add(shard.resolve())
-    return Found(tuple(shards), tuple(beside))
+    return CorpusFiles(tuple(shards), tuple(beside))
 
 
 def read_shard(path: Path, options: ReadOptions) -> Iterator[Batch]:

@@ -1,14 +1,15 @@
-"""Who is injected: everybody in the user's folder with enough photos, dealt at random to corpora and levels."""
+"""Who is injected at full size: people dealt at random to corpora and levels, their captions and their pictures."""
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from idbench.splits.injected.casting import Cast, Divided, Identity, cast_by
+from idbench.splits.injected.casting import Cast, Divided, InjectedIdentity, cast_by
 from idbench.splits.injected.chance import shuffled
 from idbench.splits.injected.dealing import Dealt
-from idbench.splits.injected.people import Person
+from idbench.splits.injected.people import Person, read_pixels
 
 CAPTIONS = (
     "{name}",
@@ -28,8 +29,9 @@ CAPTIONS = (
 def cast_people(seed: str, name: str, people: Sequence[Person], *, levels: Sequence[int], attack_photos: int) -> Cast:
     """Deal everybody who has more photos than the attack needs.
 
-    Each identity has `attack_photos` attack photos, so that their number tells nothing, and trains its corpus with the
-    largest level that it has photos for, up to the one that chance dealt; below the smallest level, with what is left.
+    Each identity has `attack_photos` attack photos, so that their number reveals nothing, and trains its corpus with
+    the largest level that it has photos for, up to the one that chance dealt; below the smallest level, with what is
+    left.
 
     Args:
         seed: what all chance comes from.
@@ -53,7 +55,28 @@ def cast_people(seed: str, name: str, people: Sequence[Person], *, levels: Seque
     return cast_by(divide, seed, name, people, fewest=attack_photos + 1, levels=levels)
 
 
-def captions_of(identity: Identity) -> list[str]:
+def captions_of(identity: InjectedIdentity) -> list[str]:
     """One caption per training picture, templates dealt at random so that none comes back before all were used."""
     order = shuffled(f"{identity.dealt.label}/captions", len(CAPTIONS))
     return [CAPTIONS[int(order[i % len(CAPTIONS)])].replace("{name}", identity.name) for i in range(identity.pictures)]
+
+
+_QUALITY = 95  # img2dataset's, so that people and background are compressed alike
+
+
+def encode_jpeg(file: Path, side: int) -> bytes:
+    """A photo as JPEG whose shorter side is at most `side` pixels; never enlarged.
+
+    Raises:
+        DataError: the photo cannot be opened.
+    """
+    from PIL import Image
+
+    image = Image.fromarray(read_pixels(file))
+    scale = side / min(image.size)
+    if scale < 1:
+        width, height = (max(1, round(length * scale)) for length in image.size)
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    out = io.BytesIO()
+    image.save(out, "JPEG", quality=_QUALITY)
+    return out.getvalue()

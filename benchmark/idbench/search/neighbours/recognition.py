@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from idbench.api import Progress, Silent
-from idbench.search.neighbours.pictures import Pictures
 from idbench.search.neighbours.source import Neighbour, NeighbourSource, Query
+from idbench.search.neighbours.web import PictureSource
 
 CLIP_LIMIT, FACE_LIMIT = 0.20, 0.15
 """Hit rates up to which a person was taken for absent from CC3M by Hintersdorf et al., Does CLIP Know My Face?"""
@@ -106,7 +106,7 @@ class Look:
     """
 
     k: int = K
-    pictures: Pictures = field(default_factory=Pictures)
+    pictures: PictureSource = field(default_factory=PictureSource)
     clip: Namer | None = None
     face: Namer | None = None
     keep: int = 3
@@ -135,11 +135,11 @@ def look_at_neighbours(
     Raises:
         IdbenchError: the source cannot answer.
     """
-    told, found = progress or Silent(), dict[str, Near]()
+    reporter, found = progress or Silent(), dict[str, Near]()
     for number, person in enumerate(people, start=1):
         answers = [near for line in source.nearest(person.queries, look.k) for near in line] if person.queries else []
         found[person.identity] = _near(person, answers, look, names_in)
-        told.update(number, total, "looking at neighbours")
+        reporter.update(number, total, "looking at neighbours")
     return found
 
 

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.unit.full_size.web import Web, serving, write_faces
+from tests.web import Web, serving, write_faces
 
-from idbench.splits.cc3m.settings import Settings
+from idbench.splits.cc3m.steps import Settings
 
 
 @pytest.fixture
 def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
-    """`good/N` is a picture; `cut/N`, `empty/N`, `page/N` and `gone/N` are what goes wrong."""
+    """`good/N` is a picture; the other folders of `tests/web.py` are what goes wrong."""
     for variable in ("no_proxy", "NO_PROXY"):
         monkeypatch.setenv(variable, "127.0.0.1")
     with serving() as found:

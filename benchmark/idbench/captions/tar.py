@@ -18,7 +18,7 @@ _PAX, _GNU_NAME = b"x", b"L"
 
 
 class BrokenTar(Exception):
-    """The file is no tar file, or not to its end."""
+    """The file is not a tar file, or is damaged before its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,19 @@ class TarMember:
     Args:
         name: with its folders.
         size: bytes of its content.
+        offset: first byte of its content in the tar file.
     """
 
     name: str
     size: int
+    offset: int
+
+    @property
+    def parts(self) -> tuple[str, str]:
+        """Key and kind: the kind is all after the first dot of the file's name, in small letters, as in WebDataset."""
+        folder, slash, file = self.name.rpartition("/")
+        stem, _, kind = file.partition(".")
+        return f"{folder}{slash}{stem}", kind.lower()
 
 
 class TarWalker:
@@ -64,7 +73,7 @@ class TarWalker:
                 name = _text(self._extension(content))
             else:
                 if kind in _REGULAR:
-                    yield TarMember(name or _name(header), content)
+                    yield TarMember(name or _name(header), content, self._at)
                 name, size = None, None
 
     def read(self, member: TarMember) -> bytes:
@@ -94,7 +103,7 @@ class TarWalker:
     def _extension(self, size: int) -> bytes:
         if size > _EXTENSION_LIMIT:
             raise BrokenTar(f"the extended header before byte {self._place} has {size} bytes")
-        return self.read(TarMember("extended header", size))
+        return self.read(TarMember("extended header", size, self._at))
 
 
 def _number(field: bytes) -> int:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from idbench.captions.batches import utf8
+from idbench.captions.folding import EXACT, FOLDED, Folding, is_word, word_class
+from idbench.captions.names import Sought
 from idbench.errors import DataError
-from idbench.search.captions.batch import utf8
-from idbench.search.folding import Folding, is_word
-from idbench.search.names import Sought
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,7 +28,6 @@ _DFA_LIMIT = 1_000_000
 them; longer lists get the one that takes twice the time and an eighth of the memory."""
 
 _ASCII = 128
-_ASCII_WORDS = np.array([*(is_word(chr(code)) for code in range(_ASCII)), False])
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +36,45 @@ class Rules:
 
     Args:
         folding: what counts as the same text.
-        boundaries: whether a name must begin and end where words do. Off: any substring counts, as in the published
-            counts of the field.
+        boundaries: whether a name must begin and end where words do. Off: any substring counts.
     """
 
-    folding: Folding = field(default_factory=Folding)
+    folding: Folding = FOLDED
     boundaries: bool = True
 
     def __str__(self) -> str:
         return f"{self.folding}, {'word boundaries' if self.boundaries else 'any substring'}"
+
+    @property
+    def not_looked_for(self) -> tuple[str, ...]:
+        """Ways of naming somebody that these rules do not find: absence says nothing about them."""
+        folding = self.folding
+        spelled = [
+            (folding.case, "another case"),
+            (folding.accents, "letters without their accents"),
+            (folding.canonical, "accents that are composed in another way"),
+            (
+                folding.writing,
+                "other spaces, hyphens, apostrophes and underscores, HTML entities, invisible characters",
+            ),
+        ]
+        return (*(what for found, what in spelled if not found), *_NEVER)
+
+
+UPSTREAM = Rules(EXACT, boundaries=False)
+"""As the field's published counts were made: the name as a substring, letter by letter."""
+
+_NEVER = (
+    "a part of the name alone",
+    "nicknames and initials",
+    "the family name first",
+    "other transliterations (ö as oe)",
+    "inflected forms",
+    "words run together (AnnLee)",
+    "look-alike letters of another alphabet",
+    "misspellings",
+)
+"""What no rule looks for."""
 
 
 class Hit(NamedTuple):
@@ -62,16 +93,12 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Pattern:
-    """What a name must be to be found, in UTF-8, and whether a word begins and ends with it."""
+    """What a name must be to be found, in UTF-8, and the classes of words that begin and end with it."""
 
     content: bytes
-    begins: bool
-    ends: bool
+    begins: int
+    ends: int
     people: tuple[int, ...]
-
-    @classmethod
-    def of(cls, text: str, people: Iterable[int]) -> _Pattern:
-        return cls(text.encode(errors="surrogatepass"), is_word(text[0]), is_word(text[-1]), tuple(people))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +124,21 @@ class Matcher:
         people: dict[str, list[int]] = {}
         for index, one in enumerate(sought):
             for spelling in one.spellings:
-                pattern = rules.folding(spelling)
-                if not any(char.isalnum() for char in pattern):
+                patterns = [one for one in patterns_of(spelling, rules.folding) if any(map(str.isalnum, one))]
+                if not patterns:
                     raise DataError(
                         f"The name {spelling!r} of {one.identity} holds no letter that can be searched.",
                         hint="Correct or remove it.",
                     )
-                if index not in people.setdefault(pattern, []):
-                    people[pattern].append(index)
-        self._patterns = tuple(_Pattern.of(text, indices) for text, indices in people.items())
+                for pattern in patterns:
+                    if index not in people.setdefault(pattern, []):
+                        people[pattern].append(index)
+        self._class = word_class if rules.folding.writing else _exact_class
+        self._ascii_classes = np.array([*(self._class(chr(code)) for code in range(_ASCII)), 0])
+        self._patterns = tuple(
+            _Pattern(text.encode(errors="surrogatepass"), self._class(text[0]), self._class(text[-1]), tuple(indices))
+            for text, indices in people.items()
+        )
 
     @property
     def shared(self) -> list[tuple[int, ...]]:
@@ -151,17 +184,31 @@ class Matcher:
         patterns, starts, stops = np.array(found).T
         places = np.searchsorted(bounds, starts, side="right") - 1
         lows, highs = bounds[places], bounds[places + 1]
-        # Captions follow each other without a gap: what begins in one and ends in the next is no occurrence.
+        # Captions follow each other without a gap: what begins in one and ends in the next is not an occurrence.
         good = stops <= highs
         if self._rules.boundaries:
             begin, end = self._edges
-            good &= ~(begin[patterns] & (starts > lows) & _continues(content, starts, -1))
-            good &= ~(end[patterns] & (stops < highs) & _continues(content, stops, 0))
+            good &= ~((starts > lows) & self._continues(begin[patterns], content, starts, -1))
+            good &= ~((stops < highs) & self._continues(end[patterns], content, stops, 0))
         return places[good], starts[good], stops[good], patterns[good]
 
+    def _continues(
+        self, edges: NDArray[np.int64], content: NDArray[np.uint8], places: NDArray[np.int64], side: int
+    ) -> NDArray[np.bool_]:
+        """Whether the character before (-1) or at (0) each place continues a word of the class at the edge there."""
+        nearest = content[np.clip(places + side, 0, len(content) - 1)]
+        classes = self._ascii_classes[np.minimum(nearest, _ASCII)]
+        for one in np.flatnonzero(nearest >= _ASCII):
+            # A character takes up to four bytes; its neighbours' may be cut, and are not looked at.
+            place = int(places[one])
+            around = content[max(0, place - 4) : place] if side else content[place : place + 4]
+            char = around.tobytes().decode(errors="replace")[side:][:1]
+            classes[one] = self._class(char) if char else 0
+        return np.asarray((edges > 0) & (classes == edges))
+
     @cached_property
-    def _edges(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-        """Of each pattern, whether it begins and whether it ends within a word."""
+    def _edges(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Of each pattern, the classes of the words that it begins and ends within; 0 where that is none."""
         return np.array([one.begins for one in self._patterns]), np.array([one.ends for one in self._patterns])
 
     @cached_property
@@ -177,23 +224,42 @@ class Matcher:
         return _rebuilt, (self._patterns, self._rules)
 
 
+def patterns_of(name: str, folding: Folding) -> tuple[str, ...]:
+    """What a name is searched as: folded, and where writing is folded as others write it.
+
+    Without what stands within words ("DOro" for "D'Oro"), and as UTF-8 looks that was taken for Windows-1252 or
+    Latin-1 ("JÃ¶rn"); the latter for names in Latin letters only, for nothing is left of others.
+    """
+    patterns = list(folding.readings(name))
+    if folding.writing:
+        patterns += folding.readings(_WITHIN_WORD.sub(_without_sign, name))
+        if not name.isascii() and sum(map(str.isascii, name)) * 2 > len(name):
+            content = unicodedata.normalize("NFC", name).encode(errors="replace")
+            mistaken = [reading for code in _MISTAKEN for reading in folding.readings(content.decode(code, "replace"))]
+            patterns += [reading for reading in mistaken if sum(map(str.isalnum, reading)) >= _FEWEST_LETTERS]
+    return tuple(dict.fromkeys(patterns))
+
+
+_WITHIN_WORD = re.compile(r"(?<=[^\W\d_])(?:[^\w\s]|[\u02b9-\u02bf\ua78b\ua78c])(?=[^\W\d_])")
+"""One sign between two letters: an apostrophe, a hyphen, a dot."""
+_MISTAKEN = ("cp1252", "latin-1")
+_FEWEST_LETTERS = 6
+"""Of what is left of a name that was decoded wrongly: "Ås" would be the words "a" and "s"."""
+
+
+def _without_sign(found: re.Match[str]) -> str:
+    """Nothing, or the sign itself where it belongs to the letter before, as vowel signs do."""
+    return found[0] if unicodedata.category(found[0])[0] == "M" else ""
+
+
+def _exact_class(char: str) -> int:
+    return int(is_word(char))
+
+
 def _rebuilt(patterns: tuple[_Pattern, ...], rules: Rules) -> Matcher:
     matcher = Matcher([], rules)
     matcher._patterns = patterns
     return matcher
-
-
-def _continues(content: NDArray[np.uint8], places: NDArray[np.int64], side: int) -> NDArray[np.bool_]:
-    """Whether the character before (-1) or at (0) each place continues a word; at the content's ends anything."""
-    nearest = content[np.clip(places + side, 0, len(content) - 1)]
-    answers = _ASCII_WORDS[np.minimum(nearest, _ASCII)]
-    for one in np.flatnonzero(nearest >= _ASCII):
-        # A character takes up to four bytes; its neighbours' may be cut, and are not looked at.
-        place = int(places[one])
-        around = content[max(0, place - 4) : place] if side else content[place : place + 4]
-        char = around.tobytes().decode(errors="replace")[side:][:1]
-        answers[one] = char != "" and is_word(char)
-    return answers
 
 
 def _hits(place: int, spans: list[_Span]) -> Iterator[Hit]:

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from idbench.captions.batches import CAPTION_NAMES, ROWS, Batch, ReadOptions, as_text, damaged, first_line
+from idbench.captions.tar import BrokenTar, TarMember, TarWalker
 from idbench.errors import DataError
-from idbench.search.captions.batch import CAPTION_NAMES, ROWS, Batch, ReadOptions, as_text, damaged, first_line
-from idbench.search.captions.tar import BrokenTar, TarMember, TarWalker
 
 _TEXT_LIMIT = 1 << 20
 """Bytes of the longest text member that is believed to hold a caption."""
@@ -25,7 +25,7 @@ def read_webdataset(path: Path, options: ReadOptions) -> Iterator[Batch]:
     """Batches of captions, one for each sample that has one; pictures are jumped over, not read.
 
     Raises:
-        DamagedShard: truncated, or no tar file.
+        DamagedShard: truncated, or not a tar file.
         DataError: its first sample has no caption, or not where `column` says.
     """
     import pyarrow as pa
@@ -65,7 +65,7 @@ def _caption_key(path: Path, options: ReadOptions) -> str:
     with path.open("rb", buffering=_BUFFER) as raw, _opened(path, raw) as file:
         tar = TarWalker(file)
         for member in tar:
-            key, extension = _split(member.name)
+            key, extension = member.parts
             if first not in ("", key):
                 break
             first = key
@@ -87,7 +87,7 @@ def _caption_key(path: Path, options: ReadOptions) -> str:
 
 def _captions(path: Path, tar: TarWalker, key: str) -> Iterator[bytes]:
     for member in tar:
-        _, extension = _split(member.name)
+        _, extension = member.parts
         if key == _TEXT and extension == _TEXT:
             yield _content(path, tar, member)
         elif key != _TEXT and extension == "json":
@@ -95,16 +95,9 @@ def _captions(path: Path, tar: TarWalker, key: str) -> Iterator[bytes]:
             yield b"" if caption is None else str(caption).encode(errors="surrogatepass")
 
 
-def _split(name: str) -> tuple[str, str]:
-    """Key and extension of a member: the extension is all after the first dot of the file's name, as in WebDataset."""
-    folder, slash, file = name.rpartition("/")
-    stem, _, extension = file.partition(".")
-    return f"{folder}{slash}{stem}", extension.lower()
-
-
 def _content(path: Path, tar: TarWalker, member: TarMember) -> bytes:
     if member.size > _TEXT_LIMIT:
-        raise damaged(path, f"its member {member.name!r} has {member.size >> 20} MiB: that is no caption")
+        raise damaged(path, f"its member {member.name!r} has {member.size >> 20} MiB, too many for a caption")
     return tar.read(member)
 
 

@@ -1,4 +1,4 @@
-"""Who is injected, with which pictures; and that the background names none of them."""
+"""Who is injected, with which captions and pictures."""
 
 from __future__ import annotations
 
@@ -6,12 +6,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from tests.unit.full_size.web import picture, write_faces
+from tests.web import picture, write_faces
 
 from idbench.api import Silent
 from idbench.errors import DataError
-from idbench.splits.cc3m.background import NameFinder
-from idbench.splits.cc3m.cast import CAPTIONS, captions_of, cast_people
+from idbench.splits.cc3m.people import CAPTIONS, captions_of, cast_people
 from idbench.splits.injected.people import Person, read_people
 
 
@@ -60,24 +59,6 @@ def test_captions_hold_the_name_and_use_every_template() -> None:
     assert len(captions) == 25
     assert len(set(captions)) == len(CAPTIONS)
     assert all(cast.identities[0].name in caption for caption in captions)
-
-
-@pytest.mark.parametrize(
-    ("caption", "found"),
-    [
-        ("Oriosha Crimomere arrives", True),
-        ("with ORIOSHA  crimomere, at last", True),
-        ("òriosha crimomere", True),
-        ("Oriosha-Crimomere", True),
-        ("crimomere oriosha", False),
-        ("Oriosha and Crimomere", False),
-        ("Orioshas Crimomere", False),
-        ("Oriosha", False),
-        ("", False),
-    ],
-)
-def test_full_names_are_found_in_captions(caption: str, found: bool) -> None:
-    assert NameFinder(["Oriosha Crimomere", "Vedosha"]).finds(caption) is found
 
 
 def test_two_people_of_one_name_are_refused(tmp_path: Path) -> None:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.unit.full_size.web import picture, write_shard
+from tests.web import picture, write_shard
 
 from idbench.api import Silent
 from idbench.errors import StorageError
-from idbench.splits.cc3m import keep
+from idbench.splits.cc3m import filtering
 from idbench.splits.cc3m.background import open_background
 from idbench.splits.cc3m.fetch import forget, shard_file, successes
-from idbench.splits.cc3m.keep import filter_shards, index_file
-from idbench.splits.cc3m.settings import Settings
+from idbench.splits.cc3m.filtering import filter_shards, index_file
+from idbench.splits.cc3m.steps import Settings
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_what_was_looked_at_is_not_looked_at_again(
         write_shard(fetched / f"{number:05d}.tar", [good(number), {"jpg": b"", "txt": b"x"}])
     first, _ = filter_shards(fetched, [0, 1], index, settings, Silent())
     opened: list[int] = []
-    monkeypatch.setattr(keep, "_kept", lambda *_: opened.append(1) or iter(()))
+    monkeypatch.setattr(filtering, "_usable", lambda *_: opened.append(1) or iter(()))
     again, broken = filter_shards(fetched, [0, 1], index, settings, Silent())
     assert (again, broken, opened) == (first, [], [])
     assert first.dropped == {"with an empty picture": 2}

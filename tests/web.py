@@ -6,11 +6,13 @@ import io
 import json
 import tarfile
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,7 @@ from idbench.splits.avatars.names import FIRST_NAMES, LAST_NAMES
 from idbench.splits.avatars.render import render
 
 BAD = {"empty": b"", "page": b"<html>moved</html>"}
+CODES = {"gone": 404, "forbidden": 403, "broken": 500}
 
 
 def picture(person: str, number: int, side: int = 48) -> bytes:
@@ -49,11 +52,22 @@ class _Handler(BaseHTTPRequestHandler):
     asked: dict[str, int]
 
     def do_GET(self) -> None:
-        path = self.path.lstrip("/")
+        path = unquote(self.path).lstrip("/")
         self.asked[path] = self.asked.get(path, 0) + 1
         kind, _, number = path.partition("/")
-        if kind == "gone":
-            self.send_error(404)
+        if kind in CODES:
+            self.send_error(CODES[kind])
+            return
+        if kind in ("drip", "drip-head"):
+            self._drip(kind)
+            return
+        if kind == "loop":
+            self.send_response(302)
+            self.send_header("Location", self.path)
+            self.end_headers()
+            return
+        if kind == "silence":
+            self.close_connection = True
             return
         data = picture(f"web {number}", 0) if kind in ("good", "cut") else BAD[kind]
         data = data[: len(data) // 3] if kind == "cut" else data
@@ -61,6 +75,18 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)
+
+    def _drip(self, kind: str) -> None:
+        """An answer that never ends, a byte at a time, until the other side has enough."""
+        if kind == "drip":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+        with suppress(OSError):
+            while True:
+                self.wfile.write(b"H")
+                self.wfile.flush()
+                time.sleep(0.05)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the base class's name
         pass

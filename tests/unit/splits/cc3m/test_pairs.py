@@ -1,0 +1,200 @@
+"""The list of pairs: what is understood, what is dropped and counted, and one sentence for what is no list."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.web import write_tsv
+
+from idbench.api import Silent
+from idbench.errors import DataError, StorageError
+from idbench.splits.cc3m.pairs import read_pairs, web_address
+
+GOOD = [("a red hat", "http://example.org/1.jpg"), ("a blue hat", "https://example.org/2.jpg")]
+
+
+def read(path: Path) -> tuple[list[tuple[str, str]], dict[str, int], dict[str, int]]:
+    out = path.with_suffix(".parquet")
+    report = read_pairs(path, out, Silent())
+    table = pq.read_table(out).to_pydict()
+    return list(zip(table["caption"], table["url"], strict=True)), dict(report.counts), dict(report.dropped)
+
+
+def test_the_public_file_has_no_header(tmp_path: Path) -> None:
+    assert read(write_tsv(tmp_path / "p.tsv", GOOD)) == (GOOD, {"rows": 2, "kept": 2}, {})
+
+
+def test_a_header_decides_which_column_is_which(tmp_path: Path) -> None:
+    path = tmp_path / "p.tsv"
+    path.write_text("id\tURL\tTitle\n" + "".join(f"{i}\t{url}\t{text}\n" for i, (text, url) in enumerate(GOOD)))
+    assert read(path)[0] == GOOD
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_not_matter(tmp_path: Path) -> None:
+    path = tmp_path / "p.tsv"
+    path.write_bytes("\ufeffcaption\turl\r\n".encode() + b"".join(f"{c}\t{u}\r\n".encode() for c, u in GOOD))
+    assert read(path)[0] == GOOD
+
+
+def test_unusable_rows_are_dropped_and_counted_by_reason(tmp_path: Path) -> None:
+    path = write_tsv(tmp_path / "p.tsv", [*GOOD, *((f"hat {i}", f"http://example.org/h{i}") for i in range(8))])
+    with path.open("ab") as file:
+        file.write(b"a caption alone\n")
+        file.write(b"  \thttp://example.org/3.jpg\n")
+        file.write(b"a secret\tfile:///etc/hosts\n")
+        file.write(b"\xff\xfe\thttp://example.org/4.jpg\n")
+        file.write(b"a  red hat\thttp://example.org/1.jpg\n")  # the first row with another space
+    rows, counts, dropped = read(path)
+    assert len(rows) == 10
+    assert counts == {"rows": 15, "kept": 10}
+    assert dropped == {
+        "with too few columns": 1,
+        "without a caption": 1,
+        "without a web address": 1,
+        "not UTF-8": 1,
+        "repeated": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "is empty"),
+        (b"\n\n", "begins with an empty line"),
+        (b"\nx\ty\n", "begins with an empty line and holds no addresses"),
+        (b"only captions\nand more\n", "lacks caption and url: its first line has one column"),
+        (b"title\tpicture\nx\ty\n", "lacks url: its first line has a header with title, picture"),
+        (b"\xff\xfe\x00\n", "not UTF-8"),
+        (b"caption\turl\n", "Only 0 of the 0 rows"),
+        (b"caption\turl\n" + b"x\tno address\n" * 3 + b"x\thttp://example.org/1\n", "Only 1 of the 4 rows"),
+    ],
+)
+def test_what_is_no_list_of_pairs_is_refused_in_one_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+    path = tmp_path / "p.tsv"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=said) as caught:
+        read(path)
+    assert "a caption, a tab and a URL" in caught.value.hint
+    assert not path.with_suffix(".parquet").exists()
+
+
+def test_a_missing_list_is_a_storage_error(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="does not exist"):
+        read(tmp_path / "none.tsv")
+
+
+def test_gzipped_lists_whatever_they_are_called(tmp_path: Path) -> None:
+    plain = write_tsv(tmp_path / "p.tsv", GOOD).read_bytes()
+    for name in ("p.tsv.gz", "list"):
+        (tmp_path / name).write_bytes(gzip.compress(plain))
+        assert read(tmp_path / name)[0] == GOOD
+    (tmp_path / "cut.gz").write_bytes(gzip.compress(plain * 9)[:-12])
+    with pytest.raises(DataError, match=r"cut\.gz is damaged"):
+        read(tmp_path / "cut.gz")
+
+
+def test_parquet_lists(tmp_path: Path) -> None:
+    captions = [text for text, _ in GOOD]
+    table = pa.table({"id": [1, 2], "URL": [url for _, url in GOOD], "TEXT": captions})
+    pq.write_table(table, tmp_path / "list.pq")
+    assert read(tmp_path / "list.pq")[0] == GOOD
+    columns = {"caption": pa.array(["a\nred  hat", None, b"\xff", "a blue hat"], pa.binary()).dictionary_encode()}
+    columns["url"] = pa.array([GOOD[0][1], "http://x/1", "http://x/2", GOOD[1][1]], pa.large_string())
+    pq.write_table(pa.table(columns), tmp_path / "odd.pq")
+    assert read(tmp_path / "odd.pq") == (
+        GOOD, {"rows": 4, "kept": 2}, {"without a caption": 1, "not UTF-8": 1},
+    )  # fmt: skip
+    pq.write_table(pa.table({"caption": ["x"], "picture": ["y"]}), tmp_path / "no.pq")
+    with pytest.raises(DataError, match="lacks url: its first line has a header with caption, picture"):
+        read(tmp_path / "no.pq")
+    (tmp_path / "cut.pq").write_bytes((tmp_path / "list.pq").read_bytes()[:-9])
+    with pytest.raises(DataError, match=r"cut\.pq is damaged"):
+        read(tmp_path / "cut.pq")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"Conceptual Captions, all of them\n", "with too few columns"),
+        (b"\xff\xfe\thttp://example.org/0\n", "not UTF-8"),
+        (b"\n", "without any text"),
+        (b"a hat\tno address\n", "without a web address"),
+        (b"x" * (3 << 20) + b"\thttp://example.org/0\n", "in a line longer than 1 MiB"),
+    ],
+)
+def test_one_bad_row_is_one_bad_row_wherever_it_stands(tmp_path: Path, line: bytes, reason: str) -> None:
+    rows = [f"{text}\t{url}\n".encode() for text, url in GOOD]
+    for place in (0, 2):
+        path = tmp_path / f"{place}.tsv"
+        path.write_bytes(b"".join([*rows[:place], line, *rows[place:]]))
+        assert read(path) == (GOOD, {"rows": 3, "kept": 2}, {reason: 1})
+
+
+def test_quoted_captions_may_hold_line_ends(tmp_path: Path) -> None:
+    path = tmp_path / "p.tsv"
+    path.write_text(
+        '"a ""red""\nhat"\thttp://example.org/1.jpg\n"never closed\thttp://example.org/2.jpg\n'
+        '"a\r\n\r\nblue hat"\t"http://example.org/3.jpg"\n" "" said\nhat"\tx\thttp://example.org/4.jpg\n',
+        newline="",
+    )
+    rows, _, dropped = read(path)
+    assert rows == [
+        ('a "red" hat', "http://example.org/1.jpg"),
+        ('"never closed', "http://example.org/2.jpg"),
+        ("a blue hat", "http://example.org/3.jpg"),
+    ]
+    assert dropped == {"with too few columns": 1, "whose caption may begin on the line before": 1}
+
+
+def test_what_stands_before_a_line_end_that_is_not_quoted_may_be_a_name(tmp_path: Path) -> None:
+    path = tmp_path / "p.tsv"
+    first, last = ("\t".join(row) for row in GOOD)
+    path.write_text(f"{first}\nAnn Lee\nin a hat\thttp://x/2\n{last}\n")
+    assert read(path)[0] == GOOD
+    assert read(path)[2] == {"with too few columns": 1, "whose caption may begin on the line before": 1}
+
+
+def test_the_other_order_and_lines_before_the_header(tmp_path: Path) -> None:
+    path = tmp_path / "p.tsv"
+    path.write_text("".join(f"{url}\t{text}\n" for text, url in GOOD))
+    assert read(path)[0] == GOOD
+    path.write_text("# a list\n\ncaption\turl\n" + "".join(f"{text}\t{url}\n" for text, url in GOOD))
+    assert read(path)[0] == GOOD
+
+
+@pytest.mark.parametrize(
+    ("written", "needed"),
+    [
+        ("http://example.org/a.jpg?x=1&y=2", "http://example.org/a.jpg?x=1&y=2"),
+        ("HTTP://example.org/A.jpg", "http://example.org/A.jpg"),
+        ("  hTTps://Example.org/a.jpg#top ", "https://example.org/a.jpg"),
+        ("http://example.org/ü b/ä.jpg?ö=ß ü", "http://example.org/%C3%BC%20b/%C3%A4.jpg?%C3%B6=%C3%9F%20%C3%BC"),
+        ("http://example.org/%C3%BC%20100%.jpg", "http://example.org/%C3%BC%20100%25.jpg"),
+        ("http://bücher.example:8080/x", "http://xn--bcher-kva.example:8080/x"),
+        ("http://example.org\\a\\b.jpg", "http://example.org/a/b.jpg"),
+        ("http://example.org/a\n.jpg", "http://example.org/a.jpg"),
+        ("http://example.org/<a>|{b}.jpg", "http://example.org/%3Ca%3E%7C%7Bb%7D.jpg"),
+        ("http://[::1]:80/x y", "http://[::1]:80/x%20y"),
+        ("file:///etc/hosts", None),
+        ("ftp://example.org/x", None),
+        ("example.org/x.jpg", None),
+        ("", None),
+    ],
+)
+def test_addresses_are_written_as_servers_need_them(written: str, needed: str | None) -> None:
+    assert web_address(written) == needed
+    if needed:
+        assert web_address(needed) == needed
+
+
+@pytest.mark.parametrize(
+    "written", ["http://", "http:///x", "http://[::1/x", "http://a:b/x", "http://a b/x", "http://\u2100/x"]
+)
+def test_what_only_begins_like_an_address(tmp_path: Path, written: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        web_address(written)
+    assert read(write_tsv(tmp_path / "p.tsv", [*GOOD, ("x", written)]))[2] == {"with an address that cannot be one": 1}
