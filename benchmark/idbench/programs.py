@@ -157,3 +157,17 @@ def processors() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def machine_memory() -> int:
+    """Bytes of memory that this process may use, which a container may hold below the machine's own."""
+    import psutil
+
+    own = int(psutil.virtual_memory().total)
+    for place in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        try:
+            limit = int(Path(place).read_text(encoding="ascii"))
+        except (OSError, ValueError):  # no such container, or one without a limit
+            continue
+        return min(own, limit)
+    return own

@@ -104,6 +104,31 @@ def check_writable(folder: Path, option: str) -> None:
         raise StorageError(error.message, hint=f"Choose another place with {option}.") from error
 
 
+def check_space(folder: Path, size: int, option: str) -> None:
+    """Find out before hours of work, not after them, whether so many bytes can be written into a folder.
+
+    The bytes are really claimed for a moment: what a disk says of its free space knows nothing of quotas.
+
+    Args:
+        folder: made if missing.
+        size: bytes that will be written.
+        option: names the folder on the command line, for the error's text.
+
+    Raises:
+        StorageError: no space or no permission.
+    """
+    check_writable(folder, option)
+    try:
+        with storage_errors(folder), tempfile.TemporaryFile(dir=folder) as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, max(1, size))
+            elif shutil.disk_usage(folder).free < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    except StorageError as error:
+        needed = f"{size / 2**20:.0f} MiB are needed: free some space, or choose another place with {option}."
+        raise StorageError(error.message, hint=needed) from error
+
+
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """A temporary neighbour of `path` that replaces it when the block ends well and vanishes when it does not.

@@ -18,12 +18,12 @@ from safetensors.torch import load_file
 
 from idbench.storage import sha256_bytes
 from idbench.targets import TargetSpec, resolve_target
-from idbench.targets.shadows import TrainingSet
+from idbench.targets.shadows import ShadowData
 from idbench.targets.stacked import train_stacked
 from idbench.targets.train import Trained, train_target, trainable
 
 
-def training_sets(spec: TargetSpec, models: int, pairs: int) -> list[TrainingSet]:
+def training_sets(spec: TargetSpec, models: int, pairs: int) -> list[ShadowData]:
     """Random pairs of the size that the target takes, others for each model."""
     _, config = trainable(spec)
     size = config["vision_cfg"]["image_size"]
@@ -31,7 +31,7 @@ def training_sets(spec: TargetSpec, models: int, pairs: int) -> list[TrainingSet
     pool = rng.integers(0, 256, (models * pairs, size, size, 3), dtype=np.uint8)
     captions = [f"a photo of person {i} in a picture" for i in range(pairs)]
     return [
-        TrainingSet(pool, np.arange(k * pairs, (k + 1) * pairs), np.arange(pairs), captions, sha256_bytes(b"%d" % k))
+        ShadowData(pool, np.arange(k * pairs, (k + 1) * pairs), np.arange(pairs), captions, sha256_bytes(b"%d" % k))
         for k in range(models)
     ]
 

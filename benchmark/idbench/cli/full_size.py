@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 from idbench.cli import console, text
 from idbench.runner.full_size import Wanted, full_size_trainings
 from idbench.splits import SourcedRecipe
@@ -27,4 +29,4 @@ def train_full_size(recipe: SourcedRecipe, word: str, wanted: Wanted, dry_run: b
                 f"{done.epochs} epochs in {done.checkpoint}, {text.seconds(done.seconds)} with start-up, "
                 f"{done.pairs_per_second:,.0f} pairs a second without"
             )
-        console.command(f"Next: bench run --method all --split {recipe.name} --target '{done.reference}'")
+        console.command(f"Next: bench run --method all --split {recipe.name} --target {shlex.quote(done.reference)}")

@@ -46,8 +46,7 @@ def study(
     wanted = STUDIES.load(name)  # a mistyped word is told at once, not after a split was built
     with console.bars() as progress:
         loaded = load_split(split, progress)
-        given = None if targets is None else targets.split(",")
-        setting = Setting(loaded, choose_audited(loaded, given), tuple(range(seeds)), results, device, time_limit)
+        setting = Setting(loaded, choose_audited(loaded, targets), tuple(range(seeds)), results, device, time_limit)
         folder = out or Path("studies") / f"{name}-{loaded.manifest.name}"
         for kind in ("csv", "json", "svg", "png"):
             check_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,6 +14,7 @@ from idbench.targets import TargetSpec, TrainedHere
 
 if TYPE_CHECKING:
     from idbench.runner.training import TrainedTarget
+    from idbench.targets.verify import Verified
 
 app = typer.Typer(help="Train and verify the models under audit.", no_args_is_help=True)
 
@@ -21,7 +23,10 @@ app = typer.Typer(help="Train and verify the models under audit.", no_args_is_he
 def train(
     context: typer.Context,
     name: Annotated[
-        str, typer.Argument(help="A registered target with a recipe, e.g. avatars-a, or all of a split: lfw-injected.")
+        str,
+        typer.Argument(
+            help="Registered targets with a recipe, e.g. avatars-a; commas, patterns, or all of a split: lfw-injected."
+        ),
     ],
     out: Annotated[
         Path | None,
@@ -119,21 +124,17 @@ def _report(trained: TrainedTarget) -> None:
 
 @app.command()
 def verify(
-    name: Annotated[list[str] | None, typer.Argument(help="Targets; default: every registered one.")] = None,
+    name: Annotated[
+        list[str] | None,
+        typer.Argument(help="Targets, patterns such as 'avatars-*', or references; default: every registered one."),
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """Check hashes, load strictly, and compare embeddings with the shipped ones."""
-    from idbench.targets import is_ready, list_targets, resolve_target
-    from idbench.targets.verify import verify_target
+    from idbench.targets import is_ready, list_targets
 
-    rows: list[dict[str, Any]] = []
     waiting = [] if name else [spec for spec in list_targets() if not is_ready(spec)]
-    for target in name or [spec.name for spec in list_targets() if is_ready(spec)]:
-        try:
-            report = verify_target(resolve_target(target))
-            rows.append({"target": target, "ok": True, "found": str(report)})
-        except IdbenchError as error:
-            rows.append({"target": target, "ok": False, "found": str(error)})
+    rows = _verified(name or [spec.name for spec in list_targets() if is_ready(spec)])
     rows += [{"target": spec.name, "ok": None, "found": "not trained on this machine yet"} for spec in waiting]
     if json:
         console.write_json(rows)
@@ -146,3 +147,34 @@ def verify(
         )
     if any(row["ok"] is False for row in rows):
         raise typer.Exit(1)
+
+
+def _verified(words: list[str]) -> list[dict[str, Any]]:
+    """One row for each target that the words mean; a word that means none is a row, too."""
+    from idbench.targets import targets_meant
+    from idbench.targets.verify import verify_target
+
+    rows: list[dict[str, Any]] = []
+    for word in words:
+        try:
+            specs = targets_meant(word)
+        except IdbenchError as error:
+            rows.append({"target": word, "ok": False, "found": str(error)})
+            continue
+        for spec in specs:
+            try:
+                report = verify_target(spec)
+            except IdbenchError as error:
+                rows.append({"target": spec.name, "ok": False, "found": str(error)})
+            else:
+                rows.append({"target": spec.name, "ok": True, "found": _in_words(report), **asdict(report)})
+    return rows
+
+
+def _in_words(report: Verified) -> str:
+    """What was found of a target that is as it should be."""
+    pinned = f"SHA-256 {report.sha256[:16]}...{', as published' if report.pinned else ''}"
+    computes = f"{report.preprocessing}; {'QuickGELU' if report.quick_gelu else 'GELU'}"
+    if report.largest_difference is None:
+        return f"{pinned}; {computes}; there are no published embeddings to compare with"
+    return f"{pinned}; {computes}; embeddings differ from the published ones by {report.largest_difference:.0e}"

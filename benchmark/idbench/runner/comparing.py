@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idbench import metrics
-from idbench.errors import RecordError
+from idbench.errors import RecordError, UnknownNameError
 from idbench.results import Run, find_run, find_runs
 from idbench.runner.evaluate import RATES, judge
 from idbench.runner.scoring import check_split, own_corpus
 from idbench.runner.selection import targets_of
 from idbench.splits import Split
+from idbench.targets import target_meant
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ def compare_runs(
         a: a method's name (then its latest run on the target counts), a path, or the beginning of a run id.
         b: likewise.
         split: the version that both runs used.
-        target: for method names; None for the split's first target.
+        target: for method names, as `idbench.targets.reference` reads it; None for the split's first target.
         results: folder of the records.
         corpus: whose labels; None for the target's own.
         margin: largest AUC difference that does not matter.
@@ -42,7 +43,7 @@ def compare_runs(
         RecordError: no such run, or the two do not fit together.
     """
     names = [t.name for t in targets_of(split)]
-    wanted = target or (names[0] if names else "")
+    wanted = _name_of(target) if target else (names[0] if names else "")
     run_a, run_b = _meant(a, split, wanted, results), _meant(b, split, wanted, results)
     for run in (run_a, run_b):
         check_split(run, split)
@@ -63,6 +64,14 @@ def compare_runs(
         fprs=RATES,
     )
     return Pairing(run_a, run_b, chosen, found)
+
+
+def _name_of(word: str) -> str:
+    """The name under which records know the target that a word means: its own, where no target is called so here."""
+    try:
+        return target_meant(word).name
+    except UnknownNameError:
+        return word  # records may come from a machine that had it
 
 
 def _meant(reference: str, split: Split, target: str, results: Path) -> Run:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from idbench.child import machine_memory
 from idbench.errors import DataError, IdbenchError, TargetError, UnknownNameError
 from idbench.splits import SourcedRecipe, find_recipe, load_split, split_names
 from idbench.splits.building import corpus_place, how_to_build
 from idbench.splits.cc3m.shards import read_shards
 from idbench.storage import cache_dir, expanded
-from idbench.targets.full_size.command import ARCHITECTURES, Machines, Training, TrainingSet
+from idbench.targets.full_size.command import ARCHITECTURES, Machines, ShardSet, Training, parse
+from idbench.targets.full_size.outcome import outcome_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ def full_size_trainings(recipe: SourcedRecipe, word: str, wanted: Wanted) -> lis
     """The trainings that a word means: of one training set, or of all of a split, the control last.
 
     Raises:
-        TargetError: no architecture is named.
+        UnknownNameError: open_clip knows no such architecture.
+        TargetError: no architecture is named, or no model can be built of it with these arguments.
         DataError: the split is not built yet, or a training set is damaged.
     """
     if wanted.architecture is None:
@@ -59,17 +62,39 @@ def full_size_trainings(recipe: SourcedRecipe, word: str, wanted: Wanted) -> lis
             hint=f"Add --arch {', '.join(ARCHITECTURES[:-1])} or {ARCHITECTURES[-1]}, or another one of open_clip's, "
             "or the path of a model configuration (JSON).",
         )
+    architecture = _checked_architecture(wanted.architecture, wanted.extra)
     sets = _training_sets(recipe)
     chosen = list(sets.values()) if word == recipe.name else [sets[word]] if word in sets else []
     if not chosen:
         raise UnknownNameError("training set", word, sets)
     gpus = _gpus_here() if wanted.gpus is None else wanted.gpus
-    machines = Machines(gpus, wanted.nodes, wanted.rendezvous)
+    machines = Machines(gpus, wanted.nodes, wanted.rendezvous, _memory(gpus))
     logs = expanded(wanted.logs or cache_dir("full-size", "trainings")).absolute()
-    return [Training(data, wanted.architecture, machines, logs, wanted.extra) for data in chosen]
+    return [Training(data, architecture, machines, logs, wanted.extra) for data in chosen]
 
 
-def _training_sets(recipe: SourcedRecipe) -> dict[str, TrainingSet]:
+def _checked_architecture(architecture: str, extra: tuple[str, ...]) -> str:
+    """The architecture, a path made absolute, after a model of it was built without numbers."""
+    from idbench.targets.full_size.sizing import model_without_numbers
+
+    own = architecture.endswith(".json")
+    chosen = str(expanded(Path(architecture)).absolute()) if own else architecture
+    model_without_numbers(outcome_of(chosen, parse(extra)).config)
+    return chosen
+
+
+def _memory(gpus: int) -> int | None:
+    """Bytes that each training process may take on this machine; None where the training is for another one."""
+    if gpus == 0:
+        return machine_memory()
+    if gpus > _gpus_here():
+        return None
+    import torch
+
+    return min(int(torch.cuda.get_device_properties(i).total_memory) for i in range(gpus))
+
+
+def _training_sets(recipe: SourcedRecipe) -> dict[str, ShardSet]:
     manifest = load_split(recipe.name).manifest
     controls = {corpus.name for corpus in manifest.corpora if corpus.control}
     sets = {}
@@ -82,7 +107,7 @@ def _training_sets(recipe: SourcedRecipe) -> dict[str, TrainingSet]:
                 hint=f"Build it again: {how_to_build(recipe)}",
             )
         control_for = tuple(name for name in recipe.corpora if name not in controls) if corpus in controls else ()
-        sets[corpus] = TrainingSet(corpus, place, shards.pairs, shards.shards, shards.digest, control_for)
+        sets[corpus] = ShardSet(corpus, place, shards.pairs, shards.shards, shards.digest, control_for)
     return sets
 
 

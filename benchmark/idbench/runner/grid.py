@@ -83,11 +83,12 @@ def make_grid(
         TargetError: the weights cannot be found.
     """
     planned = tuple(plan_method(load_attack(name), preset, params) for name in methods)
+    chosen = [(spec, corpus_for(split, spec, corpus)) for spec in choose_targets(split, target)]
     targets = []
-    for spec in choose_targets(split, target):
+    for spec, labels in chosen:  # weights are fetched after everything that may be wrong on paper
         pinned = pin_target(spec)
         check_trained_on(split, pinned)
-        targets.append((pinned, corpus_for(split, pinned, corpus)))
+        targets.append((pinned, labels))
     return Grid(split, tuple(targets), planned, seeds)
 
 

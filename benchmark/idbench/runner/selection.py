@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Sequence
 
 from idbench.errors import DataError, TargetError, UnknownNameError
 from idbench.splits import Split
-from idbench.targets import TargetSpec, TrainedHere, list_targets, resolve_target
+from idbench.targets import TargetSpec, TrainedHere, list_targets, targets_meant
 
 
 def targets_of(split: Split) -> list[TargetSpec]:
@@ -22,11 +21,12 @@ def choose_targets(split: Split, pattern: str | None) -> list[TargetSpec]:
 
     Args:
         split: decides which targets fit.
-        pattern: None for the first target of the split, `all`, a pattern such as `avatars-*`, several separated by
-            commas, or any reference that `resolve_target` understands.
+        pattern: None for the first target of the split, else words as `idbench.targets.reference` reads them; `all` and
+            patterns choose among the targets of the split.
 
     Raises:
-        UnknownNameError: nothing fits the pattern.
+        UnknownNameError: nothing fits a word.
+        TargetError: a word cannot be understood.
         DataError: the split has no target of its own and none was given.
     """
     fitting = targets_of(split)
@@ -36,18 +36,7 @@ def choose_targets(split: Split, pattern: str | None) -> list[TargetSpec]:
                 f"No registered target fits the split {split.manifest.name}.", hint="Name one with --target."
             )
         return fitting[:1]
-    chosen: list[TargetSpec] = []
-    for part in pattern.split(","):
-        if part == "all":
-            found = fitting
-        elif any(sign in part for sign in "*[") and ":" not in part:
-            found = [t for t in fitting if fnmatch.fnmatchcase(t.name, part)]
-            if not found:
-                raise UnknownNameError("target", part, [t.name for t in fitting])
-        else:
-            found = [resolve_target(part)]
-        chosen.extend(t for t in found if t not in chosen)
-    return chosen
+    return targets_meant(pattern, fitting)
 
 
 def check_trained_on(split: Split, target: TargetSpec) -> None:
@@ -86,7 +75,8 @@ def corpus_for(split: Split, target: TargetSpec, wanted: str | None = None) -> s
     for corpus in (*target.control_for, target.corpus):
         if corpus in corpora:
             return str(corpus)
+    on = f"{target.corpus}, which {target.name} was" if target.corpus else f"what {target.name} was"
     raise DataError(
-        f"The split {split.manifest.name} has no labels for what {target.name} was trained on.",
-        hint=f"Say whose labels count with --corpus; it has {', '.join(corpora)}.",
+        f"The split {split.manifest.name} has no labels for {on} trained on.",
+        hint=f"Say whose labels count with --corpus, or add corpus=NAME to the reference; it has {', '.join(corpora)}.",
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,8 +9,8 @@ from idbench.api import Progress
 from idbench.errors import TargetError
 from idbench.locking import locked
 from idbench.splits import load_corpus
-from idbench.storage import make_dir, recover, sha256_file, storage_errors
-from idbench.targets import Defended, TargetSpec, TrainedHere, list_targets, resolve_target
+from idbench.storage import check_space, recover, sha256_file, storage_errors
+from idbench.targets import Defended, TargetSpec, TrainedHere, list_targets, split_words, targets_meant
 from idbench.targets.trained import TrainingNote, read_note, spec_sha256, weights_place, write_note
 
 
@@ -49,18 +48,19 @@ class TrainedTarget:
     reused: bool
 
 
-def targets_to_train(word: str) -> list[TargetSpec]:
-    """What a word means: a target, a pattern such as `lfw-injected-112-vit-*`, or the group of a split's targets.
+def targets_to_train(words: str) -> list[TargetSpec]:
+    """What words mean here: targets as `idbench.targets.reference` reads them, or the group of a split's targets.
 
     Raises:
-        UnknownNameError: nothing is registered under that name.
-        TargetError: what it names cannot be trained here.
+        UnknownNameError: nothing is registered under a name.
+        TargetError: what a word names cannot be trained here.
     """
-    known = list_targets()
-    chosen = [spec for spec in known if spec.name == word]
-    chosen = chosen or [t for t in known if isinstance(t.weights, TrainedHere) and t.weights.group == word]
-    chosen = chosen or [t for t in known if any(s in word for s in "*[") and fnmatch.fnmatchcase(t.name, word)]
-    for spec in chosen or [resolve_target(word)]:
+    trainable = [spec for spec in list_targets() if spec.recipe is not None and spec.corpus is not None]
+    chosen: list[TargetSpec] = []
+    for word in split_words(words):
+        group = [t for t in trainable if isinstance(t.weights, TrainedHere) and t.weights.group == word]
+        chosen += [spec for spec in group or targets_meant(word, trainable) if spec not in chosen]
+    for spec in chosen:
         if isinstance(spec.weights, Defended):
             raise TargetError(
                 f"{spec.name} is defended, not trained: training would undo {spec.weights.defense.name}.",
@@ -71,7 +71,19 @@ def targets_to_train(word: str) -> list[TargetSpec]:
                 f"{spec.name} has no recipe: it cannot be trained here.", hint="`bench list targets` shows others."
             )
     # The two targets before their control: the first result is there early.
-    return sorted(chosen or [resolve_target(word)], key=lambda t: (bool(t.control_for), t.name))
+    return sorted(chosen, key=lambda t: (bool(t.control_for), t.name))
+
+
+def _bytes_of(spec: TargetSpec) -> int:
+    """What a training writes at most: the weights, and its checkpoint with them and AdamW's two moments."""
+    import torch
+
+    from idbench.targets.load import build_model
+    from idbench.targets.train import trainable
+
+    with torch.device("meta"):  # sizes alone
+        model = build_model(trainable(spec)[1], spec.name)
+    return 4 * sum(int(tensor.numel() * tensor.element_size()) for tensor in model.state_dict().values())
 
 
 def train_one(spec: TargetSpec, how: HowToTrain, progress: Progress, out: Path | None = None) -> TrainedTarget:
@@ -90,10 +102,10 @@ def train_one(spec: TargetSpec, how: HowToTrain, progress: Progress, out: Path |
     """
     if out is not None and (out.suffix != ".safetensors" or out.is_dir()):
         raise TargetError(
-            f"{out} is no file for weights, which are written as safetensors.", hint="Let it end in .safetensors."
+            f"{out} cannot hold weights, which are written as safetensors.", hint="Let its name end in .safetensors."
         )
     path = out or weights_place(spec)
-    make_dir(path.parent)
+    check_space(path.parent, _bytes_of(spec), "--out" if out is not None else "BENCH_CACHE")
     lock = path.with_name(f".{path.name}.lock")
     with storage_errors(path), locked(lock, progress, spec.name):
         recover(path)

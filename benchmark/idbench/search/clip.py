@@ -11,7 +11,7 @@ from idbench.api import Access, Photo, Progress
 from idbench.errors import DataError
 from idbench.splits import decode_photo
 from idbench.storage import sha256_bytes
-from idbench.targets import resolve_target
+from idbench.targets import target_meant
 from idbench.targets.load import load_target
 from idbench.targets.view import View
 
@@ -33,7 +33,7 @@ class Clip:
     def __init__(self, ref: str, device: str = "cpu", progress: Progress | None = None) -> None:
         self.ref = ref
         self._view = View(
-            load_target(resolve_target(ref), device), Access.LABEL | Access.IMAGE_EMBEDDING, progress=progress
+            load_target(target_meant(ref), device), Access.LABEL | Access.IMAGE_EMBEDDING, progress=progress
         )
 
     def embed(self, photos: Sequence[bytes]) -> NDArray[np.float32]:
@@ -93,4 +93,5 @@ class ClipNamer:
 
 def _photo(data: bytes, what: str) -> Photo:
     pixels = decode_photo(data, what)  # at once, so that a damaged picture is known before it is in a batch
-    return Photo(sha256_bytes(data), lambda: pixels)
+    height, width, _ = pixels.shape
+    return Photo(sha256_bytes(f"{height}x{width}:".encode() + pixels.tobytes()), lambda: pixels)

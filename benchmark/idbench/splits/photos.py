@@ -1,10 +1,16 @@
-"""Photos as bytes: a PNG writer whose bytes never change, and a decoder that trusts nothing."""
+"""Photos as bytes: a PNG writer whose bytes never change, and the one decoder, which trusts nothing.
+
+Every picture of a person goes through `decode_photo`, from folders, tables, shards or the web: upright as its EXIF
+orientation says, in eight bits per colour.
+"""
 
 from __future__ import annotations
 
 import io
 import struct
 import zlib
+from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +18,16 @@ from numpy.typing import NDArray
 from idbench.errors import DataError
 from idbench.splits.manifest import PHOTO_LIMIT
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
+    *(".jp2", ".ppm", ".avif", ".heic", ".heif"),
+)
+"""How files are called that may be photos."""
+
+_HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _PIXEL_LIMIT = 64 << 20
 _BLOCK = 65535  # longest stored block of a deflate stream (RFC 1951, 3.2.4)
 
@@ -37,29 +53,77 @@ def _chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def decode_photo(data: bytes, what: str) -> NDArray[np.uint8]:
-    """Pixels of an encoded photo, uint8 (h, w, 3) RGB; metadata is dropped.
+    """Pixels of an encoded photo, uint8 (h, w, 3) RGB, upright as its EXIF orientation says; metadata is dropped.
+
+    Pictures with more than eight bits per colour are scaled to eight; of several frames the first is taken.
 
     Args:
         data: the encoded file, at most 32 MiB and 64 megapixels.
         what: the photo's id, for the error's text.
 
     Raises:
-        DataError: empty, too large, truncated or not a picture.
+        DataError: empty, too large, truncated, not a picture, or of a format that nothing installed here reads.
     """
     hint = "Fetch or build the split again, or retract the photo."
     if not data:
         raise DataError(f"Photo {what} is empty.", hint=hint)
     if len(data) > PHOTO_LIMIT:
         raise DataError(f"Photo {what} has {len(data) >> 20} MiB; {PHOTO_LIMIT >> 20} MiB are allowed.", hint=hint)
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
 
+    heic = is_heic(data)
+    if heic and not _reads_heic():
+        raise DataError(f"Photo {what} is HEIC, which needs pillow-heif.", hint="Run: pip install 'idbench[heic]'")
     try:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > _PIXEL_LIMIT:
                 raise DataError(f"Photo {what} has {image.width} x {image.height} pixels: too many.", hint=hint)
-            return np.array(image.convert("RGB"), dtype=np.uint8)
+            return np.array(_eight_bits(ImageOps.exif_transpose(image), what).convert("RGB"), dtype=np.uint8)
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(f"Photo {what} is not a picture that can be opened.", hint=hint) from error
     except (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError) as error:
         # What Pillow raises for damaged files differs by format and version.
         raise DataError(f"Photo {what} is damaged: {error}.", hint=hint) from error
+
+
+def is_heic(data: bytes) -> bool:
+    """Whether an encoded picture is of the kind that telephones call HEIC; AVIF, its relative, is not."""
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS
+
+
+@cache
+def _reads_heic() -> bool:
+    """Let Pillow read HEIC, if the package for it is installed."""
+    try:
+        from pillow_heif import register_heif_opener
+    except ImportError:
+        return False
+    register_heif_opener()
+    return True
+
+
+def _eight_bits(image: Image, what: str) -> Image:
+    """A picture whose numbers are at most 255. Pillow itself cuts larger ones off, which turns the picture white.
+
+    Raises:
+        DataError: its numbers are no brightness of any known scale.
+    """
+    if not image.mode.startswith(("I", "F")):
+        return image
+    from PIL import Image as Pillow
+
+    values = np.asarray(image, dtype=np.float64)
+    largest = 65535.0 if image.mode.startswith("I;16") else _largest(values, what)
+    return Pillow.fromarray(np.round(values * (255.0 / largest)).astype(np.uint8))
+
+
+def _largest(values: NDArray[np.float64], what: str) -> float:
+    """What stands for white in a picture of whole numbers of 32 bits or of fractions, which do not say it."""
+    low, high = float(np.nan_to_num(values, nan=-1).min()), float(np.nan_to_num(values, nan=-1).max())
+    scale = next((white for white in (1.0, 255.0, 65535.0) if high <= white), None)
+    if low < 0 or scale is None:
+        raise DataError(
+            f"Photo {what} holds numbers from {low:g} to {high:g}, which are not brightness.",
+            hint="Save it as JPEG or PNG.",
+        )
+    return scale

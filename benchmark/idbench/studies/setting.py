@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from idbench.errors import DataError, IdbenchError
 from idbench.runner.audit import Trio, trio_of
-from idbench.runner.selection import corpus_for
+from idbench.runner.selection import corpus_for, targets_of
 from idbench.splits import Split
-from idbench.targets import TargetSpec, resolve_target
+from idbench.targets import TargetSpec, targets_meant
 from idbench.targets.fetch import pin_target
 
 
@@ -50,29 +49,30 @@ class Setting:
     time_limit: float | None = None
 
 
-def choose_audited(split: Split, given: Sequence[str] | None) -> tuple[Audited, Audited, Audited]:
+def choose_audited(split: Split, words: str | None) -> tuple[Audited, Audited, Audited]:
     """The two targets and the control of a study.
 
     Args:
         split: decides which registered targets fit.
-        given: three references (trained on the split's first corpus, on its second, the control); None: the
-            registered ones.
+        words: three references by commas (trained on the split's first corpus, on its second, the control), as
+            `idbench.targets.reference` reads them; None: the registered ones.
 
     Raises:
         DataError: the split has no such three, or not two corpora with members.
         IdbenchError: not three references.
         TargetError: the weights of one cannot be had.
     """
-    if given is None:
+    if words is None:
         trio = _registered(split)
         corpus_a, corpus_b = corpus_for(split, trio.a), corpus_for(split, trio.b)
     else:
+        given = targets_meant(words, targets_of(split))
         if len(given) != 3:
             raise IdbenchError(
                 f"A study needs three targets (A, B and the control), not {len(given)}.",
                 hint="Write --targets A,B,CONTROL.",
             )
-        trio = Trio(*(resolve_target(reference) for reference in given))
+        trio = Trio(*given)
         corpus_a, corpus_b = _two_corpora(split)
     a, b, control = (pin_target(spec) for spec in (trio.a, trio.b, trio.control))
     return Audited("A", a, corpus_a), Audited("B", b, corpus_b), Audited("control", control, corpus_a)

@@ -1,6 +1,7 @@
 """The models under audit: catalogue, loading with pinned hashes, the view that methods get, training. No torch here."""
 
-from idbench.targets.catalogue import TARGETS, broken_targets, list_targets, resolve_target
+from idbench.targets.catalogue import TARGETS, broken_targets, list_targets, registered_target
+from idbench.targets.reference import resolve_target, split_words, target_meant, targets_meant
 from idbench.targets.spec import (
     AppliedDefense,
     Defended,
@@ -10,6 +11,7 @@ from idbench.targets.spec import (
     Packaged,
     Preprocessing,
     PretrainedTag,
+    Stated,
     TargetSpec,
     TrainedHere,
     TrainingRecipe,
@@ -26,11 +28,16 @@ __all__ = [
     "Packaged",
     "Preprocessing",
     "PretrainedTag",
+    "Stated",
     "TargetSpec",
     "TrainedHere",
     "TrainingRecipe",
     "broken_targets",
     "is_ready",
     "list_targets",
+    "registered_target",
     "resolve_target",
+    "split_words",
+    "target_meant",
+    "targets_meant",
 ]

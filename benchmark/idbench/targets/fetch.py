@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from idbench.errors import TargetError, UnknownNameError
-from idbench.storage import cache_dir, sha256_file, storage_errors
-from idbench.targets.catalogue import read_config
+from idbench.errors import TargetError
+from idbench.storage import cache_dir, sha256_file
 from idbench.targets.defended import defended_place, pin_defended
+from idbench.targets.download import hub_file
+from idbench.targets.public_models import model_config, read_config, settle_target, tag_config
 from idbench.targets.spec import (
     Defended,
     HubFile,
@@ -25,6 +25,7 @@ from idbench.targets.trained import trained_target, weights_place
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 _HUB_CONFIG = "open_clip_config.json"
+_HUB_WEIGHTS = "open_clip_pytorch_model.bin"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,15 @@ class TargetFiles:
     """Everything that loading a target needs, on this disk and checked.
 
     Args:
+        spec: with everything that was settled on the way.
         weights: the checkpoint.
         sha256: of the checkpoint.
-        config: the open_clip model configuration.
+        config: the open_clip model configuration, with the activation of the weights.
         preprocessing: how photos become inputs.
         merges: the tokenizer's merges file; None: open_clip's own tokenizer for the architecture.
     """
 
+    spec: TargetSpec
     weights: Path
     sha256: str
     config: dict[str, Any]
@@ -47,21 +50,23 @@ class TargetFiles:
 
 
 def pin_target(spec: TargetSpec) -> TargetSpec:
-    """The same target with the SHA-256 of its weights filled in; fetches the weights where that is needed.
+    """The same target with the SHA-256 of its weights, its preprocessing and its activation filled in.
 
-    The weights of targets that are trained or defended on this machine are not made here.
+    What can be wrong on paper is found first; the weights are fetched after that, where their hash is not known. Those
+    of targets that are trained or defended on this machine are not made here.
 
     Raises:
-        TargetError: the weights cannot be had, or have another hash than the spec says.
+        UnknownNameError: open_clip knows no such architecture or tag.
+        TargetError: what the weights compute is not known, or they cannot be had.
     """
-    if spec.sha256 is not None:
-        return spec
     if isinstance(spec.weights, TrainedHere):
-        return trained_target(spec)
+        return spec if spec.sha256 is not None else trained_target(spec)
     if isinstance(spec.weights, Defended):
-        return pin_defended(spec, spec.weights)
-    weights = _weights_file(spec)
-    return spec.model_copy(update={"sha256": sha256_file(weights)})
+        return spec if spec.sha256 is not None else pin_defended(spec, spec.weights)
+    settled = _with_configuration(settle_target(spec))
+    if settled.sha256 is not None:
+        return settled
+    return settled.model_copy(update={"sha256": sha256_file(_weights_file(settled))})
 
 
 def fetch_target(spec: TargetSpec) -> TargetFiles:
@@ -71,12 +76,12 @@ def fetch_target(spec: TargetSpec) -> TargetFiles:
         spec: what was trained or defended here is compared with the hash that was written down then.
 
     Raises:
-        TargetError: a file is missing, cannot be fetched, or has another hash than the spec says; the architecture
-            does not fit the tag.
+        UnknownNameError: open_clip knows no such architecture or tag.
+        TargetError: a file is missing, cannot be fetched, or has another hash than the spec says; what the weights
+            compute is not known, or contradicts the architecture.
     """
-    spec = pin_target(spec) if isinstance(spec.weights, TrainedHere | Defended) else spec
-    config, preprocessing = _configuration(spec.undefended)
-    _check_activation(spec.undefended, config)
+    spec = _settled(pin_target(spec) if isinstance(spec.weights, TrainedHere | Defended) else spec)
+    config = model_config(spec)
     weights = _weights_file(spec)
     digest = sha256_file(weights)
     if spec.sha256 not in (None, digest):
@@ -85,19 +90,20 @@ def fetch_target(spec: TargetSpec) -> TargetFiles:
             hint=_repair(spec),
         )
     return TargetFiles(
+        spec=spec.model_copy(update={"sha256": digest}),
         weights=weights,
         sha256=digest,
         config=config,
-        preprocessing=spec.preprocessing or preprocessing,
+        preprocessing=spec.preprocessing or Preprocessing(),
         merges=_merges_file(spec),
     )
 
 
 def _repair(spec: TargetSpec) -> str:
-    if isinstance(spec.weights, TrainedHere):
-        return f"It is damaged or was trained anew: repeat the command, or type bench target train {spec.name}."
     if isinstance(spec.weights, Defended):
         return "It is damaged: delete its folder and apply the defense again."
+    if isinstance(spec.weights, TrainedHere):
+        return f"It is damaged or was trained anew: repeat the command, or type bench target train {spec.name}."
     return "The file is damaged or another one: fetch it again, or reinstall idbench if it came with it."
 
 
@@ -141,7 +147,12 @@ def _weights_file(spec: TargetSpec) -> Path:
         return weights_place(spec)
     if isinstance(weights, Defended):
         return _defended_file(spec, weights)
-    return _hub_file(weights, weights.file)
+    return hub_file(
+        weights.repo,
+        (weights.file,),
+        revision=weights.commit,
+        instead=f"download it elsewhere and type 'file:PATH?arch={spec.architecture_name}'",
+    )
 
 
 def _defended_file(spec: TargetSpec, weights: Defended) -> Path:
@@ -151,124 +162,52 @@ def _defended_file(spec: TargetSpec, weights: Defended) -> Path:
     return path
 
 
-def _tag_config(spec: TargetSpec, weights: PretrainedTag) -> dict[str, Any]:
-    import open_clip
-
-    if not isinstance(spec.architecture, str):
-        raise TargetError(f"{spec.name} has a tag but no architecture of open_clip.", hint="Name the architecture.")
-    _known_architecture(spec.architecture)
-    config: dict[str, Any] = open_clip.get_pretrained_cfg(spec.architecture, weights.tag)
-    if not config:
-        known = open_clip.list_pretrained_tags_by_model(spec.architecture)
-        raise UnknownNameError(f"tag of {spec.architecture}", weights.tag, known)
-    return config
+def _settled(spec: TargetSpec) -> TargetSpec:
+    """A target with everything filled in that decides its answers; a defended one computes as what it was made from."""
+    base = _with_configuration(settle_target(spec.undefended))
+    return spec.model_copy(
+        update={
+            "architecture": base.architecture,
+            "preprocessing": spec.preprocessing or base.preprocessing,
+            "quick_gelu": base.quick_gelu,
+            "stated": None,
+        }
+    )
 
 
 def _tag_file(spec: TargetSpec, weights: PretrainedTag) -> Path:
-    from open_clip.pretrained import download_pretrained
-
-    config = _tag_config(spec, weights)
-    # Whatever fails in there (no network, no cache, a proxy, a moved file) asks the same of the user.
-    try:
-        return Path(download_pretrained(config, cache_dir=str(cache_dir("open_clip"))))
-    except Exception as error:
-        raise TargetError(
-            f"The weights {weights.tag} of {spec.architecture} are not on this machine and could not be fetched "
-            f"({type(error).__name__}).",
-            hint="Connect to the network once, or download the file elsewhere and use file:PATH?arch="
-            f"{spec.architecture}.",
-        ) from error
-
-
-def _hub_file(weights: HubFile, file: str) -> Path:
-    from huggingface_hub import hf_hub_download
-
-    try:
-        return Path(hf_hub_download(weights.repo, file, revision=weights.commit))
-    except Exception as error:
-        raise TargetError(
-            f"{file} of {weights.repo} at {weights.commit[:12]} is not on this machine and could not be fetched "
-            f"({type(error).__name__}).",
-            hint="Check repository, commit and file name, log in if it is private, and connect to the network once.",
-        ) from error
+    """The weights of one of open_clip's tags; all of them are on the Hub."""
+    assert isinstance(spec.architecture, str)
+    config = tag_config(spec.architecture, weights.tag)
+    if "file" in config:
+        return Path(config["file"])
+    repo, _, file = str(config["hf_hub"]).rpartition("/")
+    file = file or _HUB_WEIGHTS
+    return hub_file(
+        repo,
+        _alternatives(file),
+        cache=cache_dir("open_clip"),
+        instead=f"download it elsewhere and type 'file:PATH?arch={spec.architecture}&tag={weights.tag}'",
+    )
 
 
-def _configuration(spec: TargetSpec) -> tuple[dict[str, Any], Preprocessing]:
-    """The model configuration, and the preprocessing that comes with the weights."""
-    import open_clip
-
-    if isinstance(spec.architecture, dict):
-        return json.loads(json.dumps(spec.architecture)), _clip_preprocessing({})
-    if spec.architecture is None:
-        return _hub_configuration(spec)
-    _known_architecture(spec.architecture)
-    config: dict[str, Any] = open_clip.get_model_config(spec.architecture)
-    tag = _tag_config(spec, spec.weights) if isinstance(spec.weights, PretrainedTag) else {}
-    return config, _clip_preprocessing(tag)
+def _alternatives(file: str) -> tuple[str, ...]:
+    """The names that open_clip itself looks for, weights that cannot hold code first."""
+    if file == _HUB_WEIGHTS:
+        return ("open_clip_model.safetensors", file)
+    if file.endswith((".bin", ".pth")):
+        return (f"{file[:-4]}.safetensors", file)
+    return (file,)
 
 
-def _hub_configuration(spec: TargetSpec) -> tuple[dict[str, Any], Preprocessing]:
+def _with_configuration(spec: TargetSpec) -> TargetSpec:
+    """A target of a Hub repository's own configuration, with that filled in; any other as it is."""
+    if spec.architecture is not None:
+        return spec
     if not isinstance(spec.weights, HubFile):
         raise TargetError(f"{spec.name} has no architecture.", hint="Name an open_clip model or a configuration.")
-    path = _hub_file(spec.weights, _HUB_CONFIG)
+    instead = "name the architecture with arch=ARCH if the repository has no configuration for open_clip"
+    path = hub_file(spec.weights.repo, (_HUB_CONFIG,), revision=spec.weights.commit, instead=instead)
     config = read_config(path)
-    with storage_errors(path):
-        extra = json.loads(path.read_text(encoding="utf-8")).get("preprocess_cfg", {})
-    return config, _clip_preprocessing(extra)
-
-
-def _clip_preprocessing(overlay: dict[str, Any]) -> Preprocessing:
-    from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-
-    return Preprocessing(
-        mean=overlay.get("mean") or OPENAI_DATASET_MEAN,
-        std=overlay.get("std") or OPENAI_DATASET_STD,
-        interpolation=overlay.get("interpolation") or "bicubic",
-        resize_mode=overlay.get("resize_mode") or "shortest",
-        fill_color=overlay.get("fill_color") or 0,
-    )
-
-
-def _known_architecture(name: str) -> None:
-    import open_clip
-
-    known = open_clip.list_models()
-    if name not in known:
-        raise UnknownNameError("open_clip architecture", name, known)
-
-
-def _check_activation(spec: TargetSpec, config: dict[str, Any]) -> None:
-    """Weights trained with QuickGELU load without complaint into a model with GELU and give wrong embeddings.
-
-    What the spec says outweighs what open_clip says about a tag, for open_clip's table has gaps.
-    """
-    built = bool(config.get("quick_gelu", False))
-    trained = spec.quick_gelu
-    if trained is None and isinstance(spec.weights, PretrainedTag):
-        trained = bool(_tag_config(spec, spec.weights).get("quick_gelu", False))
-    if trained is None or trained == built:
-        return
-    name = spec.architecture if isinstance(spec.architecture, str) else "its configuration"
-    raise TargetError(
-        f"The weights of {spec.name} were trained with {_activation(trained)}, but {name} computes "
-        f"{_activation(built)}: its embeddings would be wrong.",
-        hint=_activation_hint(spec, trained),
-    )
-
-
-def _activation(quick: bool) -> str:
-    return "QuickGELU" if quick else "GELU"
-
-
-def _activation_hint(spec: TargetSpec, quick: bool) -> str:
-    import open_clip
-
-    if isinstance(spec.architecture, str):
-        plain = spec.architecture.removesuffix("-quickgelu")
-        other = f"{plain}-quickgelu" if quick else plain
-        if other != spec.architecture and other in open_clip.list_models():
-            return f"Use the architecture {other}."
-    wanted, opposite = str(quick).lower(), str(not quick).lower()
-    return (
-        f"Use a configuration with quick_gelu {wanted}, or add ?quick_gelu={opposite} if you know that they were not."
-    )
+    preprocessing = spec.preprocessing or config.preprocessing
+    return settle_target(spec.model_copy(update={"architecture": config.model, "preprocessing": preprocessing}))

@@ -200,6 +200,7 @@ def _key(target: LoadedTarget) -> str:
     says = {
         "weights": target.sha256,
         "architecture": target.spec.architecture,
+        "quick_gelu": target.spec.quick_gelu,
         "preprocessing": target.preprocessing.model_dump(),
         "size": target.info.image_size,
         "device": target.device.type,

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import codecs
-import pickle
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from idbench.api.target import TargetInfo
 from idbench.errors import TargetError
-from idbench.storage import storage_errors
+from idbench.targets.checkpoints import Checkpoint, read_checkpoint_file
 from idbench.targets.fetch import TargetFiles, fetch_target
 from idbench.targets.spec import Preprocessing, TargetSpec
-from idbench.targets.tokens import WordCache
-
-Tokenizer = Callable[[Sequence[str]], torch.Tensor]
+from idbench.targets.tokenizing import Tokenizer, build_tokenizer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +22,7 @@ class LoadedTarget:
     """A target ready to be asked.
 
     Args:
-        spec: with the hash of the weights that were really loaded.
+        spec: settled, with the hash of the weights that were really loaded.
         model: open_clip's, in evaluation mode, without gradients for the weights.
         tokenize: texts -> int64 (n, context_length), the end token at the end of each text.
         preprocessing: how photos become inputs.
@@ -60,19 +52,40 @@ def load_target(spec: TargetSpec, device: str = "cpu") -> LoadedTarget:
         device: e.g. `cpu`, `cuda:0`.
 
     Raises:
-        TargetError: a file is missing, damaged, of another hash or architecture, holds code or NaN; the activation is
-            not the one that the weights were trained with; there is no such device.
+        TargetError: a file is missing, damaged, of another hash or architecture, holds code or NaN; what its weights
+            were trained with is not known; there is no such device.
     """
-    files = fetch_target(spec)
     where = _device(device)
-    model = build_model(files.config, spec.name)
-    _load_weights(model, files.weights)
-    tokenize = build_tokenizer(spec, files, model)
+    files = fetch_target(spec)
+    checkpoint = read_checkpoint_file(files.weights)
+    config = _fitting(files, checkpoint)
+    model = build_model(config, spec.name)
+    _load_weights(model, checkpoint.tensors, files.weights)
+    tokenize = build_tokenizer(files.spec, config["text_cfg"], files.merges, getattr(model, "vocab_size", None))
     model.requires_grad_(False)
     model.eval()
     model.to(where)
-    pinned = spec.model_copy(update={"sha256": files.sha256})
-    return LoadedTarget(pinned, model, tokenize, files.preprocessing, where, _info(pinned, files, model))
+    return LoadedTarget(files.spec, model, tokenize, files.preprocessing, where, _info(files, model))
+
+
+def _fitting(files: TargetFiles, checkpoint: Checkpoint) -> dict[str, Any]:
+    """The configuration with what the names of the weights decide: a text tower of its own, a bias of the logits.
+
+    Raises:
+        TargetError: OpenAI's code wrote the checkpoint, and nobody said which activation it was trained with.
+    """
+    config, names = dict(files.config), checkpoint.tensors.keys()
+    if checkpoint.by_openai and files.spec.quick_gelu is None and "quick_gelu" not in config:
+        raise TargetError(
+            f"{files.weights} was written by OpenAI's code, whose models have QuickGELU, and the configuration of "
+            f"{files.spec.name} does not name an activation.",
+            hint="Add quick_gelu=true, or quick_gelu=false if you know that it was trained with GELU.",
+        )
+    if any(name.startswith("text.") for name in names):
+        config["custom_text"] = True  # as open_clip's trainer saves it after --force-custom-text
+    if "logit_bias" in names and config.get("init_logit_bias") is None:
+        config["init_logit_bias"] = 0.0  # as it saves it after --siglip; replaced by the checkpoint's own
+    return config
 
 
 def build_model(config: Mapping[str, Any], name: str) -> torch.nn.Module:
@@ -105,140 +118,24 @@ def build_model(config: Mapping[str, Any], name: str) -> torch.nn.Module:
     return model
 
 
-def build_tokenizer(spec: TargetSpec, files: TargetFiles, model: torch.nn.Module) -> Tokenizer:
-    """The tokenizer that belongs to the model.
-
-    Raises:
-        TargetError: it cannot be had, or its vocabulary is larger than the model's.
-    """
-    text = files.config["text_cfg"]
-    length = int(text.get("context_length", 77))
-    if files.merges is not None:
-        tokenizer = merges_tokenizer(files.merges, length)
-    else:
-        tokenizer = open_clip_tokenizer(spec, text, length)
-    if WordCache.fits(tokenizer):
-        tokenizer = WordCache(tokenizer)
-    ids, places = getattr(tokenizer, "vocab_size", None), getattr(model, "vocab_size", None)
-    if isinstance(ids, int) and isinstance(places, int) and ids > places:
-        raise TargetError(
-            f"The tokenizer of {spec.name} has {ids} tokens, its model only {places}.",
-            hint="Tokenizer and model do not belong together: check the architecture.",
-        )
-    return lambda texts: torch.as_tensor(tokenizer(list(texts)), dtype=torch.int64)
-
-
-def merges_tokenizer(path: Path, context_length: int) -> Any:
-    """open_clip's byte-pair tokenizer with the merges of a file."""
-    from open_clip import SimpleTokenizer
-
-    return SimpleTokenizer(bpe_path=str(path), context_length=context_length)
-
-
-def open_clip_tokenizer(spec: TargetSpec, text: Mapping[str, Any], length: int) -> Any:
-    """The tokenizer that open_clip gives an architecture.
-
-    Args:
-        spec: of the target.
-        text: `text_cfg` of its model configuration.
-        length: context length, in tokens, where a configuration decides.
-
-    Raises:
-        TargetError: it has to be fetched and cannot be.
-    """
-    from open_clip import SimpleTokenizer, get_tokenizer
-    from open_clip.tokenizer import HFTokenizer
-
-    try:
-        if isinstance(spec.architecture, str):
-            return get_tokenizer(spec.architecture)
-        name = text.get("hf_tokenizer_name")
-        if not name:
-            return SimpleTokenizer(context_length=length)
-        return HFTokenizer(name, context_length=length, **(text.get("tokenizer_kwargs") or {}))
-    except Exception as error:
-        raise TargetError(
-            f"The tokenizer of {spec.name} is not on this machine and could not be fetched ({type(error).__name__}).",
-            hint="Connect to the network once.",
-        ) from error
-
-
-def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors of a checkpoint, on the CPU; open_clip's wrapping and `module.` prefixes are removed.
-
-    Raises:
-        TargetError: damaged, holds code, holds anything but a state dict, or holds NaN.
-    """
-    with storage_errors(path):
-        content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
-    inner = content.get("state_dict", content) if isinstance(content, Mapping) else None
-    if not isinstance(inner, Mapping) or not inner or not all(isinstance(v, torch.Tensor) for v in inner.values()):
-        raise TargetError(f"{path} holds no state dict.", hint="Save model.state_dict() and use that file.")
-    state = {str(name).removeprefix("module."): tensor for name, tensor in inner.items()}
-    for name, tensor in state.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise TargetError(
-                f"{path} holds NaN or infinite weights (first in {name}).", hint="Its training failed: use another one."
-            )
-    return state
-
-
-def _read_safetensors(path: Path) -> Mapping[str, object]:
-    try:
-        return dict(load_file(path))
-    except (SafetensorError, ValueError) as error:
-        raise _damaged(path) from error
-
-
-def _read_torch(path: Path) -> object:
-    try:
-        with _numbers_allowed():
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        if "weights_only" in str(error).lower() or "weights only" in str(error).lower():
-            raise TargetError(
-                f"{path} holds more than weights: opening it could run code, so it is refused.",
-                hint="Save the state dict alone, best as safetensors.",
-            ) from error
-        raise _damaged(path) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
-        if "torchscript" in str(error).lower():
-            raise TargetError(
-                f"{path} is a TorchScript archive, which is code, so it is refused.",
-                hint="Save its state dict alone, best as safetensors.",
-            ) from error
-        raise _damaged(path) from error
-
-
-def _numbers_allowed() -> AbstractContextManager[None]:
-    """Let numpy's numbers be read beside tensors: they are data.
-
-    open_clip left learning rates as such in the optimizer's state until 2023, and torch refuses the whole file then.
-    """
-    if not hasattr(torch.serialization, "safe_globals"):  # torch before 2.5 refuses them
-        return nullcontext()
-    scalar: Any = np.float64(0).__reduce__()[0]
-    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
-    names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]  # numpy 1 and 2
-    allowed: AbstractContextManager[None] = torch.serialization.safe_globals([*names, np.dtype, *kinds, codecs.encode])
-    return allowed
-
-
-def _damaged(path: Path) -> TargetError:
-    return TargetError(f"{path} is damaged or no checkpoint.", hint="Fetch or save it again.")
-
-
-def _load_weights(model: torch.nn.Module, path: Path) -> None:
+def _load_weights(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     from open_clip.convert import convert_state_dict
     from open_clip.model import convert_to_custom_text_state_dict
 
     own = model.state_dict()
-    state: dict[str, torch.Tensor] = convert_state_dict(model, read_state_dict(path))
+    computed = {name for name, _ in model.named_buffers()} - own.keys()  # TorchScript saves them, state dicts do not
+    kept = {name: tensor for name, tensor in tensors.items() if name not in computed}
+    state: dict[str, torch.Tensor] = convert_state_dict(model, kept)
     if "positional_embedding" in state and "positional_embedding" not in own:
         state = convert_to_custom_text_state_dict(state)
     for scalar in ("logit_scale", "logit_bias"):  # saved as () by some versions of open_clip, as (1,) by others
         if scalar in state and scalar in own and state[scalar].numel() == own[scalar].numel():
             state[scalar] = state[scalar].reshape(own[scalar].shape)
+    if any(name.startswith(("text_model.", "vision_model.")) for name in state):
+        raise TargetError(
+            f"{path} is a checkpoint of the transformers library, whose tensors have other names than open_clip's.",
+            hint="Use open_clip's own file of the model (open_clip_model.safetensors on the Hub).",
+        )
     problem = _difference(own, state)
     if problem:
         raise TargetError(
@@ -275,12 +172,12 @@ def _device(name: str) -> torch.device:
     return device
 
 
-def _info(spec: TargetSpec, files: TargetFiles, model: torch.nn.Module) -> TargetInfo:
+def _info(files: TargetFiles, model: torch.nn.Module) -> TargetInfo:
     size: Any = getattr(model.visual, "image_size", files.config["vision_cfg"].get("image_size", 224))
     height, width = (size, size) if isinstance(size, int) else size
     return TargetInfo(
-        name=spec.name,
-        architecture=spec.architecture_name,
+        name=files.spec.name,
+        architecture=files.spec.architecture_name,
         image_size=(int(height), int(width)),
         mean=files.preprocessing.mean,
         std=files.preprocessing.std,

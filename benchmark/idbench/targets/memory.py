@@ -1,8 +1,8 @@
-"""How much work goes to the device at once, and what happens when it was too much."""
+"""How much work goes to the device at once: measured on one item, and halved when it was too much all the same."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import torch
@@ -82,6 +82,37 @@ class Table:
             self._rows = larger
         self._rows[self._used : needed] = rows
         self._used = needed
+
+
+_BACKWARD = 1.3
+"""What a backward pass holds at its peak, in sizes of what the forward pass saved for it (benchmark/perf/memory.py)."""
+
+
+def gradient_bytes(work: Callable[[], object], weights: Iterable[torch.Tensor]) -> int:
+    """Memory that taking a gradient needs, beside the weights: what the forward pass saves is counted, not guessed.
+
+    Args:
+        work: one forward pass with gradients, on any device, `meta` included.
+        weights: parameters and buffers, which are there once however many items are computed.
+
+    Returns:
+        bytes, those of the backward pass's own products included.
+    """
+    constant = {_storage(tensor) for tensor in weights}
+    saved: dict[int, torch.Tensor] = {}  # keeps the tensors, or a second one could get the storage of the first
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        if _storage(tensor) not in constant:
+            saved[_storage(tensor)] = tensor
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        work()
+    return int(_BACKWARD * sum(tensor.untyped_storage().nbytes() for tensor in saved.values()))
+
+
+def _storage(tensor: torch.Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)
 
 
 def batch_for(device: torch.device, bytes_per_item: int, most: int) -> int:

@@ -1,7 +1,7 @@
 """Trains shadow models on processors: one after the other here, or side by side in processes with one thread each.
 
 A process is started as `python -P -m idbench.targets.shadow_process FOLDER NUMBER`. FOLDER holds the pictures
-(`pool.npy`), the trainings (`trainings.json`) and what the processes say: `NUMBER.progress`, `NUMBER.failure`.
+(`pictures.npy`), the trainings (`trainings.json`) and what the processes say: `NUMBER.progress`, `NUMBER.failure`.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from idbench import errors
 from idbench.api.method import Progress, Reporter
 from idbench.errors import IdbenchError, TargetError
 from idbench.storage import explain, storage_errors
-from idbench.targets.shadows import Shadow, ShadowStore, TrainingSet
+from idbench.targets.shadows import Shadow, ShadowData, ShadowStore
 from idbench.targets.spec import TargetSpec
 from idbench.targets.train import train_target
 
 _POLL = 0.2  # seconds between looks at the processes
 _TELL = 0.5  # seconds between two notes of a process about its progress
-_POOL, _TRAININGS = "pool.npy", "trainings.json"
+_PICTURES, _TRAININGS = "pictures.npy", "trainings.json"
 _FOUND, _SPEECHLESS = 64, 74
 """Exit statuses of a process: the shadow was there already; it failed, and could not write why."""
 
@@ -141,8 +141,8 @@ def _report(progress: Progress, done: float, total: int) -> None:
 
 
 def _write(folder: Path, shadows: Sequence[Shadow], store: ShadowStore) -> None:
-    """What the processes need. All shadows of one call share a pool of pictures."""
-    np.save(folder / _POOL, shadows[0].data.pool)
+    """What the processes need. All shadows of one call share their pictures."""
+    np.save(folder / _PICTURES, shadows[0].data.pictures)
     trainings: list[dict[str, Any]] = []
     for number, shadow in enumerate(shadows):
         np.save(folder / f"{number}.npy", np.stack([shadow.data.places, shadow.data.caption_ids]))
@@ -161,8 +161,8 @@ def _write(folder: Path, shadows: Sequence[Shadow], store: ShadowStore) -> None:
 def _read(folder: Path, number: int) -> tuple[Shadow, ShadowStore]:
     training = json.loads((folder / _TRAININGS).read_text(encoding="utf-8"))[number]
     places, caption_ids = np.load(folder / f"{number}.npy", allow_pickle=False)
-    pool = np.load(folder / _POOL, mmap_mode="r", allow_pickle=False)
-    data = TrainingSet(pool, places, caption_ids, training["captions"], training["digest"])
+    pictures = np.load(folder / _PICTURES, mmap_mode="r", allow_pickle=False)
+    data = ShadowData(pictures, places, caption_ids, training["captions"], training["digest"])
     return Shadow(TargetSpec.model_validate(training["spec"]), data, training["key"]), ShadowStore(
         Path(training["store"])
     )

@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,9 @@ from idbench.api.method import Progress
 from idbench.errors import MethodError, TargetError
 from idbench.programs import processors
 from idbench.storage import atomic_path, make_dir, sha256_bytes, sha256_file, storage_errors, write_text
+from idbench.targets.checkpoints import read_state_dict
 from idbench.targets.images import Preprocessor
-from idbench.targets.load import LoadedTarget, build_model, read_state_dict
+from idbench.targets.load import LoadedTarget, build_model
 from idbench.targets.spec import LocalFile, TargetSpec, TrainingRecipe
 from idbench.targets.stacked import train_stacked
 from idbench.targets.train import Trained, trainable
@@ -32,6 +34,12 @@ _SMALL = 20_000
 """Pictures that all trainings together look at, up to which starting processes costs more than it saves."""
 
 _AT_ONCE = 256
+
+_TRAINER = 1
+"""Raised whenever the code of `train` or `stacked` changes what comes out of the same recipe and data."""
+
+_PACKAGES = ("torch", "open_clip_torch", "numpy", "ftfy")
+"""What the weights depend on beside that: arithmetic, model and tokenizer, order of the pairs, repair of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +74,8 @@ class ShadowCosts:
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
-    """Pictures from which the training sets are taken, as the model sees them.
+class Pictures:
+    """All pictures that the shadows of one call are trained on, as the model sees them, each once.
 
     Args:
         images: uint8 (n, h, w, 3).
@@ -79,18 +87,18 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingSet:
-    """Pairs from a pool; a `TrainingData` of `idbench.targets.train`.
+class ShadowData:
+    """What one shadow is trained on; a `TrainingData` of `idbench.targets.train`.
 
     Args:
-        pool: pictures, uint8 (any, h, w, 3), possibly mapped from disk.
-        places: of this set's pictures in the pool, (n,).
+        pictures: of all shadows, uint8 (any, h, w, 3), possibly mapped from disk.
+        places: of this shadow's own among them, (n,).
         caption_ids: (n,).
         captions: the distinct captions.
         digest: over pictures and captions.
     """
 
-    pool: NDArray[np.uint8]
+    pictures: NDArray[np.uint8]
     places: NDArray[np.int64]
     caption_ids: NDArray[np.int64]
     captions: list[str]
@@ -99,12 +107,12 @@ class TrainingSet:
     @property
     def images(self) -> NDArray[np.uint8]:
         """Pictures (n, h, w, 3), copied."""
-        return self.pool[self.places]
+        return self.pictures[self.places]
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
-    """What is known of a trained shadow: SHA-256 of the weights, optimizer steps, last loss, seconds of training."""
+class ShadowNote:
+    """What is kept beside a trained shadow: SHA-256 of its weights, optimizer steps, last loss, seconds of training."""
 
     sha256: str
     steps: int
@@ -117,7 +125,7 @@ class Shadow:
     """One shadow to be: how it is trained and on what, and the key that follows from both."""
 
     spec: TargetSpec
-    data: TrainingSet
+    data: ShadowData
     key: str
 
     @property
@@ -147,10 +155,10 @@ class ShadowStore:
         make_dir(self.folder)
         return FileLock(self.folder / f".{key}.lock")
 
-    def find(self, key: str) -> Kept | None:
+    def find(self, key: str) -> ShadowNote | None:
         """What is known of a finished shadow; None if there is none, or if its files are damaged."""
         try:
-            kept = Kept(**json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8")))
+            kept = ShadowNote(**json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8")))
             return kept if self.weights(key).is_file() and sha256_file(self.weights(key)) == kept.sha256 else None
         except (OSError, ValueError, TypeError):
             return None
@@ -229,14 +237,14 @@ def plan_shadows(target: LoadedTarget, sets: Sequence[Sequence[Pair]], seed: int
         )
     if min((len(own) for own in sets), default=2) < 2:
         raise MethodError("A shadow model needs at least two pairs to train on.", hint="Give it more people.")
-    pool, place = _pool(target, sets)
+    pictures, place = _pictures(target, sets)
     return [
-        _plan(target, _training_set(pool, place, own), _scaled(recipe, epochs, _seed(seed, number), len(own)))
+        _plan(target, _data(pictures, place, own), _scaled(recipe, epochs, _seed(seed, number), len(own)))
         for number, own in enumerate(sets)
     ]
 
 
-def _pool(target: LoadedTarget, sets: Sequence[Sequence[Pair]]) -> tuple[Pool, dict[str, int]]:
+def _pictures(target: LoadedTarget, sets: Sequence[Sequence[Pair]]) -> tuple[Pictures, dict[str, int]]:
     """All pictures of all sets, each once, and where each photo is."""
     distinct = {pair.photo.digest: pair.photo for own in sets for pair in own}
     order = sorted(distinct)
@@ -247,7 +255,7 @@ def _pool(target: LoadedTarget, sets: Sequence[Sequence[Pair]]) -> tuple[Pool, d
         block = [distinct[digest] for digest in order[start : start + _AT_ONCE]]
         images[start : start + len(block)] = _pixels(target, preprocess, block)
     digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
-    return Pool(images, digests), {digest: i for i, digest in enumerate(order)}
+    return Pictures(images, digests), {digest: i for i, digest in enumerate(order)}
 
 
 def _pixels(target: LoadedTarget, preprocess: Preprocessor, photos: Sequence[Photo]) -> NDArray[np.uint8]:
@@ -260,14 +268,14 @@ def _pixels(target: LoadedTarget, preprocess: Preprocessor, photos: Sequence[Pho
     return rounded
 
 
-def _training_set(pool: Pool, place: dict[str, int], pairs: Sequence[Pair]) -> TrainingSet:
+def _data(pictures: Pictures, place: dict[str, int], pairs: Sequence[Pair]) -> ShadowData:
     """The pairs in an order of their own, so that a shadow depends on what is in its set alone."""
-    rows = sorted((pool.digests[at], pair.caption, at) for pair in pairs for at in (place[pair.photo.digest],))
+    rows = sorted((pictures.digests[at], pair.caption, at) for pair in pairs for at in (place[pair.photo.digest],))
     captions = sorted({caption for _, caption, _ in rows})
     number = {caption: i for i, caption in enumerate(captions)}
     says = json.dumps([(digest, caption) for digest, caption, _ in rows])
-    return TrainingSet(
-        pool=pool.images,
+    return ShadowData(
+        pictures=pictures.images,
         places=np.array([at for _, _, at in rows], dtype=np.int64),
         caption_ids=np.array([number[caption] for _, caption, _ in rows], dtype=np.int64),
         captions=captions,
@@ -294,14 +302,16 @@ def _seed(seed: int, number: int) -> int:
     return int(np.random.SeedSequence([seed, number]).generate_state(1)[0])
 
 
-def _plan(target: LoadedTarget, data: TrainingSet, recipe: TrainingRecipe) -> Shadow:
+def _plan(target: LoadedTarget, data: ShadowData, recipe: TrainingRecipe) -> Shadow:
     says = {
+        "trainer": _TRAINER,
         "recipe": recipe.model_dump(mode="json"),
         "architecture": target.spec.architecture,
+        "quick_gelu": target.spec.quick_gelu,
         "tokenizer": None if target.spec.tokenizer is None else target.spec.tokenizer.model_dump(mode="json"),
         "preprocessing": target.preprocessing.model_dump(mode="json"),
         "data": data.digest,
-        "torch": torch.__version__,
+        **{package: version(package) for package in _PACKAGES},
         "device": target.device.type,
     }
     key = sha256_bytes(json.dumps(says, sort_keys=True).encode())[:32]
@@ -385,7 +395,7 @@ def _train_stacks(shadows: Sequence[Shadow], store: ShadowStore, device: str, pr
         waiting += [stack[half:], stack[:half]]
 
 
-def _found(store: ShadowStore, shadow: Shadow) -> Kept:
+def _found(store: ShadowStore, shadow: Shadow) -> ShadowNote:
     kept = store.find(shadow.key)
     if kept is None:
         raise TargetError(
@@ -394,7 +404,7 @@ def _found(store: ShadowStore, shadow: Shadow) -> Kept:
     return kept
 
 
-def _load(target: LoadedTarget, store: ShadowStore, shadow: Shadow, kept: Kept) -> LoadedTarget:
+def _load(target: LoadedTarget, store: ShadowStore, shadow: Shadow, kept: ShadowNote) -> LoadedTarget:
     """The shadow as a target; tokenizer and preprocessing are the target's own."""
     weights = store.weights(shadow.key)
     spec = shadow.spec.model_copy(update={"weights": LocalFile(path=str(weights)), "sha256": kept.sha256})

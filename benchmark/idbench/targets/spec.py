@@ -16,6 +16,13 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Rgb = tuple[float, float, float]
+PositiveRgb = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+Interpolation = Literal["bicubic", "bilinear"]
+ResizeMode = Literal["shortest", "longest", "squash"]
+
+CLIP_MEAN: Rgb = (0.48145466, 0.4578275, 0.40821073)
+CLIP_STD: Rgb = (0.26862954, 0.26130258, 0.27577711)
+"""Of the pictures that CLIP was trained on; what open_clip takes where nothing else is said."""
 
 
 class _Closed(BaseModel):
@@ -30,7 +37,7 @@ class Packaged(_Closed):
 
 
 class LocalFile(_Closed):
-    """A checkpoint on this machine: safetensors, a plain state dict, or open_clip's `epoch_N.pt`."""
+    """A checkpoint on this machine: safetensors, a state dict, open_clip's `epoch_N.pt`, or OpenAI's archive."""
 
     kind: Literal["file"] = "file"
     path: str = Field(min_length=1)
@@ -140,13 +147,25 @@ class Merges(_Closed):
 
 
 class Preprocessing(_Closed):
-    """How a photo becomes the model's input."""
+    """How a photo becomes the model's input. The defaults are CLIP's own."""
 
-    mean: Rgb
-    std: Rgb
-    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
-    resize_mode: Literal["shortest", "longest", "squash"] = "shortest"
+    mean: Rgb = CLIP_MEAN
+    std: PositiveRgb = CLIP_STD
+    interpolation: Interpolation = "bicubic"
+    resize_mode: ResizeMode = "shortest"
     fill_color: int = Field(default=0, ge=0, le=255)
+
+
+class Stated(_Closed):
+    """What a person says of the preprocessing that weights were trained with; the rest follows from public models."""
+
+    tag: str | None = Field(
+        default=None, description="of open_clip: weights with the same preprocessing and activation"
+    )
+    mean: Rgb | None = None
+    std: PositiveRgb | None = None
+    interpolation: Interpolation | None = None
+    resize_mode: ResizeMode | None = None
 
 
 class TrainingRecipe(_Closed):
@@ -184,8 +203,13 @@ class TargetSpec(_Closed):
     preprocessing: Preprocessing | None = Field(
         default=None, description="None: what comes with the tag or the repository, else CLIP's own"
     )
+    stated: Stated | None = Field(
+        default=None, description="what was said of the preprocessing on the command line; None once it is settled"
+    )
     quick_gelu: bool | None = Field(
-        default=None, description="the activation that the weights were trained with; None: unknown, not checked"
+        default=None,
+        description="whether the weights were trained with QuickGELU, so that the model is built with it; None: what "
+        "the architecture or the tag says",
     )
     license: str | None = Field(default=None, description="of the weights; None: unknown")
     recipe: TrainingRecipe | None = Field(default=None, description="None: cannot be trained again here")

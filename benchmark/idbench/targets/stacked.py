@@ -21,8 +21,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from idbench.api.method import Progress, Silent
 from idbench.errors import TargetError
 from idbench.storage import sha256_bytes, sha256_file, storage_errors
+from idbench.targets.checkpoints import check_finite, read_checkpoint, write_checkpoint, write_weights
 from idbench.targets.load import build_model
-from idbench.targets.saving import check_finite, read_checkpoint, write_checkpoint, write_weights
 from idbench.targets.spec import TargetSpec
 from idbench.targets.texts import encode_cut, text_lengths
 from idbench.targets.train import (
@@ -132,7 +132,7 @@ class _Stack:
         self._lengths = [text_lengths(models[0].model, own).to(self._device) for own in tokens]
         self._tokens = [own.to(self._device) for own in tokens]
         self._mean, self._std = (moment.to(self._device) for moment in mean_and_std(specs[0].preprocessing))
-        says = [spec.model_dump_json(exclude={"sha256", "golden_sha256"}) for spec in specs]
+        says = [spec.model_dump_json(exclude={"sha256", "golden_sha256", "stated"}) for spec in specs]
         data = " ".join(corpus.digest for corpus in corpora)
         self.id = sha256_bytes(f"{says} {data} {torch.__version__} {self._device.type}".encode())
 

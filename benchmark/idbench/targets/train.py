@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 from idbench.api.method import Progress, Silent
 from idbench.errors import DataError, TargetError
 from idbench.storage import sha256_bytes, sha256_file, storage_errors
+from idbench.targets.checkpoints import check_finite, read_checkpoint, write_checkpoint, write_weights
 from idbench.targets.fetch import packaged_file
-from idbench.targets.load import build_model, merges_tokenizer, open_clip_tokenizer
-from idbench.targets.saving import check_finite, read_checkpoint, write_checkpoint, write_weights
+from idbench.targets.load import build_model
+from idbench.targets.public_models import model_config
 from idbench.targets.spec import Preprocessing, TargetSpec, TrainingRecipe
 from idbench.targets.texts import encode_cut, text_lengths
+from idbench.targets.tokenizing import merges_tokenizer, open_clip_tokenizer
 
 _BETAS, _EPSILON = (0.9, 0.98), 1e-6
 """AdamW's, as CLIP and open_clip train."""
@@ -138,7 +140,7 @@ class _Trainer:
         self._tokens = corpus_tokens(spec, corpus, config)
         self._lengths = text_lengths(self.model, self._tokens)
         self._normalize = Normalize(spec.preprocessing, device)
-        says = spec.model_dump_json(exclude={"sha256", "golden_sha256"})
+        says = spec.model_dump_json(exclude={"sha256", "golden_sha256", "stated"})
         self._id = sha256_bytes(f"{says} {corpus.digest} {torch.__version__}".encode())
 
     def run_epoch(self, epoch: int) -> None:
@@ -249,7 +251,7 @@ def trainable(spec: TargetSpec) -> tuple[TrainingRecipe, dict[str, Any]]:
         raise TargetError(
             f"{spec.name} has no recipe to train it by.", hint="Shipped targets have one: see `bench list targets`."
         )
-    return spec.recipe, spec.architecture
+    return spec.recipe, model_config(spec)
 
 
 def check_corpus(corpus: TrainingData, config: dict[str, Any], recipe: TrainingRecipe) -> None:

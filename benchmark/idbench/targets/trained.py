@@ -56,7 +56,7 @@ def read_note(spec: TargetSpec) -> TrainingNote | None:
 
 def spec_sha256(spec: TargetSpec) -> str:
     """Of what decides the weights: not of the title, nor of what is pinned after training."""
-    outside = {"title", "license", "sha256", "corpus_digest", "golden_sha256", "control_for"}
+    outside = {"title", "license", "sha256", "corpus_digest", "golden_sha256", "control_for", "stated"}
     return sha256_bytes(spec.model_dump_json(exclude=outside).encode())
 
 

@@ -17,6 +17,7 @@ from idbench.storage import sha256_file, storage_errors, write_text
 from idbench.targets.fetch import packaged_file
 from idbench.targets.images import encode_images
 from idbench.targets.load import LoadedTarget, load_target
+from idbench.targets.public_models import described, model_config
 from idbench.targets.spec import Packaged, TargetSpec
 from idbench.targets.texts import TextEncoder
 
@@ -35,12 +36,16 @@ class Verified:
         name: of the target.
         sha256: of its weights.
         pinned: whether the spec named that hash beforehand.
+        preprocessing: how photos become its inputs, in a few words.
+        quick_gelu: whether it computes QuickGELU.
         largest_difference: to the golden embeddings, relative; None: it has none.
     """
 
     name: str
     sha256: str
     pinned: bool
+    preprocessing: str
+    quick_gelu: bool
     largest_difference: float | None
 
 
@@ -63,7 +68,14 @@ def verify_target(spec: TargetSpec, device: str = "cpu") -> Verified:
                 f"{spec.name} loads, but its embeddings differ from the published ones by {difference:.1e}.",
                 hint="torch or open_clip compute something else here: `bench doctor` lists the versions.",
             )
-    return Verified(spec.name, target.sha256, spec.sha256 is not None, difference)
+    return Verified(
+        name=spec.name,
+        sha256=target.sha256,
+        pinned=spec.sha256 is not None,
+        preprocessing=described(target.preprocessing),
+        quick_gelu=bool(model_config(target.spec).get("quick_gelu", False)),
+        largest_difference=difference,
+    )
 
 
 def write_golden(target: LoadedTarget, path: Path) -> str:

@@ -19,15 +19,15 @@ from idbench.errors import AccessViolation, MethodError
 from idbench.storage import cache_dir
 from idbench.targets.images import PhotoEncoder, encode_images
 from idbench.targets.load import LoadedTarget
-from idbench.targets.memory import LARGEST_MATRIX, Batches, batch_for
+from idbench.targets.memory import LARGEST_MATRIX, Batches, batch_for, gradient_bytes
 from idbench.targets.shadows import ShadowCosts, train_shadows
 from idbench.targets.texts import TextEncoder
 
 _GRADIENT_BATCH = 128
 """Images per forward and backward pass; measured best for the shipped targets (benchmark/perf/text_engine.py)."""
 
-_GRADIENT_ACTIVATIONS = 60
-"""Working memory of one image whose gradient is taken, in sizes of the image itself."""
+_ACTIVATIONS = 60
+"""Working memory of one image without gradients, in sizes of the image itself; ample."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +93,8 @@ class View:
         self.__pairs = 0
         self.__gradients = 0
         height, width = target.info.image_size
-        each = _GRADIENT_ACTIVATIONS * 12 * height * width
-        self.__batches = Batches(batch_for(target.device, each, _GRADIENT_BATCH))
+        self.__batches = Batches(batch_for(target.device, _ACTIVATIONS * 12 * height * width, _GRADIENT_BATCH))
+        self.__gradient_batches: Batches | None = None
 
     @property
     def info(self) -> TargetInfo:
@@ -210,7 +210,7 @@ class View:
         def work(low: int, high: int) -> tuple[torch.Tensor, torch.Tensor]:
             return cosine_gradient(model, pixels[low:high], right[low:high])
 
-        for low, high, (cosine, gradient) in self.__batches.run(len(pixels), work):
+        for low, high, (cosine, gradient) in self.__gradients_at_once(pixels, right).run(len(pixels), work):
             cosines[low:high] = cosine
             gradients[low:high] = gradient
         self.__gradients += len(pixels)
@@ -270,6 +270,15 @@ class View:
                 "The method gave images with NaN or infinite pixels.", hint="Lower its step size or clamp the pixels."
             )
         return pixels
+
+    def __gradients_at_once(self, pixels: torch.Tensor, texts: torch.Tensor) -> Batches:
+        """Batches of gradients that fit the device's budget, by what the first image really takes."""
+        if self.__gradient_batches is None and len(pixels):
+            model = self.__target.model
+            weights = (*model.parameters(), *model.buffers())
+            each = gradient_bytes(lambda: cosine_gradient(model, pixels[:1], texts[:1]), weights)
+            self.__gradient_batches = Batches(batch_for(self.__target.device, each, _GRADIENT_BATCH))
+        return self.__gradient_batches or self.__batches
 
     def __encode(self, pixels: torch.Tensor) -> torch.Tensor:
         result = torch.empty((len(pixels), self.info.embedding_dim), device=pixels.device)

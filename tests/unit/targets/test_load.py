@@ -18,7 +18,8 @@ from idbench.errors import IdbenchError, TargetError, UnknownNameError
 from idbench.storage import sha256_file
 from idbench.targets import HubFile, Merges, TargetSpec, resolve_target
 from idbench.targets.fetch import fetch_target, pin_target
-from idbench.targets.load import LoadedTarget, load_target, read_state_dict
+from idbench.targets.checkpoints import read_state_dict
+from idbench.targets.load import LoadedTarget, load_target
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

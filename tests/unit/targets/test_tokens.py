@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip import SimpleTokenizer
 
-from idbench.targets.tokens import WordCache
+from idbench.targets.tokenizing import WordCache
 
 TOKENIZER = SimpleTokenizer(context_length=24)
 CACHE = WordCache(TOKENIZER)

@@ -15,7 +15,7 @@ from idbench.splits.avatars import captions, names, people
 from idbench.targets import resolve_target
 from idbench.targets.fetch import packaged_file
 from idbench.targets.load import merges_tokenizer
-from idbench.targets.vocabulary import needed_merges, vocabulary_size, write_merges
+from idbench.targets.tokenizing import needed_merges, vocabulary_size, write_merges
 
 PROMPTS = (
     "an image of",

@@ -17,7 +17,7 @@ from idbench.errors import DataError
 from idbench.search.faces import Architecture, Crop
 from idbench.search.faces.crops import face_square
 from idbench.storage import sha256_file, storage_errors
-from idbench.targets.saving import write_weights
+from idbench.targets.checkpoints import write_weights
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """ImageNet's, which torchvision's weights expect."""

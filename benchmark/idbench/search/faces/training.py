@@ -22,7 +22,7 @@ from idbench.search.faces.crops import check_crop, face_square
 from idbench.search.faces.model import FaceSpec, build_network, normalized, save_classifier
 from idbench.splits.injected.people import Person
 from idbench.storage import make_dir, sha256_bytes, storage_errors
-from idbench.targets.saving import check_finite, read_checkpoint, write_checkpoint
+from idbench.targets.checkpoints import check_finite, read_checkpoint, write_checkpoint
 
 _WEIGHT_DECAY = 0.05
 _SHIFT = 16  # a photo is shifted by up to one sixteenth of its side

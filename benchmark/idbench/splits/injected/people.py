@@ -18,10 +18,9 @@ from idbench.errors import DataError
 from idbench.splits.duplicates import near_pairs, signature
 from idbench.splits.injected.chance import shuffled
 from idbench.splits.manifest import PHOTO_LIMIT
-from idbench.splits.photos import decode_photo
+from idbench.splits.photos import SUFFIXES, decode_photo
 from idbench.storage import storage_errors
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 _SHOWN = 3  # examples that one note names
 
 
@@ -59,7 +58,7 @@ def read_people(folder: Path, progress: Progress) -> People:
     out for both; somebody without a photo is left out. `notes` counts all that.
 
     Args:
-        folder: one folder per person, named `First_Last` or `First Last`, with JPEG, PNG or WebP files.
+        folder: one folder per person, named `First_Last` or `First Last`, with photos in any format that Pillow reads.
         progress: shows how far the reading is.
 
     Raises:
@@ -76,7 +75,7 @@ def read_people(folder: Path, progress: Progress) -> People:
     without = [person.name for person in kept if not person.photos]
     notes = (
         *listed.notes,
-        *_note(len(broken), "photos cannot be opened", [f"{file.parent.name}/{file.name}" for file, _ in broken]),
+        *_broken(broken),
         *_note(len(again), "photos are nearly the same as another one of the same person", ()),
         *_note(len(shared), "photos are nearly the same as one of somebody else", ()),
         *_note(len(without), "people have no photo left", without),
@@ -93,12 +92,13 @@ def list_people(folder: Path) -> People:
     Raises:
         DataError: no such folder, nobody in it, or two people of one name.
     """
-    layout = "It needs one folder per person, named First_Last, with JPEG, PNG or WebP files."
+    layout = "It needs one folder per person, named First_Last, with photos (JPEG, PNG, WebP, ...)."
     if not folder.is_dir():
         raise DataError(f"There is no folder {folder}.", hint=layout)
     with storage_errors(folder):
         places = sorted(place for place in folder.iterdir() if place.is_dir() and not place.name.startswith("."))
         found = [(place, _photos_in(place)) for place in places]
+    other = [f"{place.name}/{file.name}" for place, _ in found for file in _others_in(place)]
     nameless = [place.name for place in places if not name_of(place.name)]
     without = [place.name for place, photos in found if not photos]
     people = [Person(name_of(place.name), photos) for place, photos in found if photos and name_of(place.name)]
@@ -108,6 +108,7 @@ def list_people(folder: Path) -> People:
     notes = (
         *_note(len(nameless), "folders have no name of a person", nameless),
         *_note(len(without), "folders hold no photo", without),
+        *_note(len(other), "files are not photos by their endings", other),
     )
     return People(tuple(sorted(people, key=lambda person: (sorting_key(person.name), person.name))), notes)
 
@@ -127,6 +128,22 @@ def sorting_key(name: str) -> str:
 def _photos_in(place: Path) -> tuple[Path, ...]:
     files = (file for file in place.iterdir() if file.suffix.lower() in SUFFIXES and not file.name.startswith("."))
     return tuple(sorted(file for file in files if file.is_file()))
+
+
+def _others_in(place: Path) -> list[Path]:
+    """Files beside the photos that are left out."""
+    files = (file for file in place.iterdir() if file.suffix.lower() not in SUFFIXES and not file.name.startswith("."))
+    return sorted(file for file in files if file.is_file())
+
+
+def _broken(files: Sequence[tuple[Path, str]]) -> tuple[str, ...]:
+    """Notes on photos that cannot be opened; those that only want a package are counted apart, with its name."""
+    heic = [f"{file.parent.name}/{file.name}" for file, reason in files if "pillow-heif" in reason]
+    others = [f"{file.parent.name}/{file.name}" for file, reason in files if "pillow-heif" not in reason]
+    return (
+        *_note(len(others), "photos cannot be opened", others),
+        *_note(len(heic), "photos are HEIC, which needs pillow-heif: pip install 'idbench[heic]'", heic),
+    )
 
 
 def _check_names(people: Sequence[Person]) -> None:

@@ -13,6 +13,7 @@ from math import ceil
 from pathlib import Path
 
 from idbench.errors import TargetError
+from idbench.targets.full_size.outcome import check_options, outcome_of
 
 ARCHITECTURES = ("RN50", "RN101", "RN50x4", "ViT-B-32", "ViT-B-16", "ViT-L-14")
 """Architectures of the papers; any other name or configuration that open_clip knows is accepted too."""
@@ -30,7 +31,7 @@ _CONFIG_DIR = "architecture"
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingSet:
+class ShardSet:
     """Shards to train on.
 
     Args:
@@ -65,11 +66,13 @@ class Machines:
         gpus: on each node; 0 trains on the processor, in one process.
         nodes: how many; the same command is typed on each.
         rendezvous: HOST:PORT of one node, where nodes meet; needed from two nodes on.
+        memory: bytes that each training process may take; None: not known, so that nothing is fitted to it.
     """
 
     gpus: int
     nodes: int = 1
     rendezvous: str | None = None
+    memory: int | None = None
 
     @property
     def processes(self) -> int:
@@ -83,13 +86,13 @@ class Training:
 
     Args:
         data: what it is trained on.
-        architecture: a name that open_clip knows, or the path of a model configuration (JSON).
+        architecture: a name that open_clip knows, or the absolute path of a model configuration (JSON).
         machines: where.
         logs: folder; everything goes into LOGS/NAME.
         extra: arguments for the trainer that replace ours.
     """
 
-    data: TrainingSet
+    data: ShardSet
     architecture: str
     machines: Machines
     logs: Path
@@ -170,7 +173,9 @@ def trainer_arguments(training: Training) -> tuple[str, ...]:
     """The trainer's arguments: ours, then the extra ones, which win.
 
     Raises:
-        TargetError: the trainer does not understand the extra arguments, or there are too few shards.
+        UnknownNameError: open_clip knows no such architecture.
+        TargetError: the trainer does not understand the extra arguments, or they would end in a target that is not what
+            it says; the model does not fit the machine; or there are too few shards.
     """
     data, machines = training.data, training.machines
     if data.shards < machines.processes:
@@ -178,14 +183,27 @@ def trainer_arguments(training: Training) -> tuple[str, ...]:
             f"{data.name} has {data.shards} shards for {machines.processes} training processes; each needs one.",
             hint="Use fewer GPUs, or build it again with a smaller BENCH_SHARD_PAIRS.",
         )
-    wanted = (*_ours(training), *training.extra)
-    said = parse(wanted)
-    for name, ours in (("logs", str(training.logs)), ("name", training.name), ("model", training.model)):
-        if getattr(said, name) != ours:
-            raise TargetError(f"--{name} is for idbench to say.", hint="Use --out or --arch of `bench target train`.")
-    steps = ceil(data.pairs / (int(said.batch_size) * machines.processes)) * int(said.epochs)
+    ours = _ours(training)
+    options = parse((*ours, *training.extra))
+    check_options(options, parse(ours))
+    batches = ceil(data.pairs / (int(options.batch_size) * machines.processes))
+    if batches < options.accum_freq:
+        raise TargetError(
+            f"{data.name} makes {batches} batches an epoch, fewer than --accum-freq: no step would ever be taken.",
+            hint="Give a smaller --batch-size or --accum-freq.",
+        )
+    steps = batches // int(options.accum_freq) * int(options.epochs)
     warmup = min(WARMUP, steps // 10)  # a small trial must not end before the learning rate has risen
-    return (*_ours(training), "--warmup", str(warmup), *training.extra)
+    return (*ours, "--warmup", str(warmup), *training.extra)
+
+
+def options_of(training: Training) -> Namespace:
+    """All arguments of a training, as the trainer parses them.
+
+    Raises:
+        TargetError: see `trainer_arguments`.
+    """
+    return parse(trainer_arguments(training))
 
 
 def parse(arguments: Sequence[str]) -> Namespace:
@@ -196,12 +214,12 @@ def parse(arguments: Sequence[str]) -> Namespace:
     """
     from open_clip_train.params import parse_args
 
-    said = io.StringIO()
+    complaint = io.StringIO()
     try:
-        with redirect_stderr(said):
+        with redirect_stderr(complaint):
             parsed: Namespace = parse_args(list(arguments))
     except (SystemExit, ValueError) as error:
-        reason = (said.getvalue().strip().splitlines() or [str(error)])[-1].rpartition("error: ")[2]
+        reason = (complaint.getvalue().strip().splitlines() or [str(error)])[-1].rpartition("error: ")[2]
         raise TargetError(
             f"open_clip's trainer does not understand the arguments: {reason}.",
             hint=f"`python -m {_TRAINER} --help` lists what may stand after `--`.",
@@ -209,13 +227,32 @@ def parse(arguments: Sequence[str]) -> Namespace:
     return parsed
 
 
+def _batch(training: Training) -> tuple[int, int]:
+    """Pairs that each process computes at once, and how many times before each step: together the global batch."""
+    wanted = max(1, min(GLOBAL_BATCH, training.data.pairs) // training.machines.processes)
+    if training.machines.memory is None or any(_gives(training.extra, name) for name in ("batch-size", "accum-freq")):
+        return wanted, 1
+    from idbench.targets.full_size.sizing import pairs_that_fit
+
+    fit = pairs_that_fit(outcome_of(training.architecture, parse(training.extra)).config, training.machines.memory)
+    times = ceil(wanted / fit)
+    return wanted // times, times
+
+
+def _gives(extra: Sequence[str], name: str) -> bool:
+    """Whether arguments give an option that takes a number, abbreviated or not."""
+    field = name.replace("-", "_")
+    return any(getattr(parse((f"--{name}", str(own), *extra)), field) != own for own in (1, 2))
+
+
 def _ours(training: Training) -> tuple[str, ...]:
     data, processes = training.data, training.machines.processes
-    batch = max(1, min(GLOBAL_BATCH, data.pairs) // processes)
+    batch, times = _batch(training)
     arguments: tuple[str, ...] = (
         *("--model", training.model),
         *("--dataset-type", "webdataset", "--train-data", data.pattern, "--train-num-samples", str(data.pairs)),
         *("--epochs", str(EPOCHS), "--batch-size", str(batch)),
+        *(("--accum-freq", str(times)) if times > 1 else ()),
         *("--lr", str(LEARNING_RATE), "--wd", str(WEIGHT_DECAY)),
         *("--workers", str(min(_WORKERS, data.shards // processes))),
         *("--logs", str(training.logs), "--name", training.name),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from idbench.errors import TargetError, UnknownNameError
@@ -28,6 +29,22 @@ def checkpoint_file(architecture: str, level: int) -> str:
     return f"{FILES[architecture]}_top{level:02d}_epoch_50.pt"
 
 
+def missing_checkpoints(refs: Sequence[str]) -> list[str]:
+    """Those of the references whose files are not in the folder that `BENCH_IDIA_CHECKPOINTS` names."""
+    place = _folder()
+    missing = []
+    for ref in refs:
+        architecture, _, level = ref.removeprefix("idia:").partition("/")
+        if place is None or not (place / checkpoint_file(architecture, int(level))).is_file():
+            missing.append(ref)
+    return missing
+
+
+def _folder() -> Path | None:
+    named = os.environ.get(FOLDER_VARIABLE)
+    return Path(named).expanduser().absolute() if named else None
+
+
 def resolve_idia(path: str, folder: Path | None = None, sha256: str | None = None) -> TargetSpec:
     """One of the checkpoints as a target.
 
@@ -44,8 +61,7 @@ def resolve_idia(path: str, folder: Path | None = None, sha256: str | None = Non
         raise UnknownNameError("checkpoint of the authors of IDIA", f"idia:{path}", references())
     architecture, _, level = path.partition("/")
     file = checkpoint_file(architecture, int(level))
-    said = os.environ.get(FOLDER_VARIABLE)
-    place = folder or (Path(said).expanduser() if said else None)
+    place = folder.absolute() if folder is not None else _folder()
     if place is None or not (place / file).is_file():
         where = f"not in {place}" if place is not None else "not on this machine"
         raise TargetError(

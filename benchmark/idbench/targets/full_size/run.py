@@ -11,14 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from idbench.api.method import Progress
-from idbench.errors import IdbenchError, TargetError, UnknownNameError
+from idbench.errors import IdbenchError, TargetError
 from idbench.programs import disk_full, failure, log_size, run_program
 from idbench.storage import explain, make_dir, storage_errors, write_text
-from idbench.targets.catalogue import read_config
-from idbench.targets.full_size.command import Training, command_of, parse, trainer_arguments
+from idbench.targets.full_size.command import Training, command_of, options_of
+from idbench.targets.full_size.outcome import DECIDES, Outcome, outcome_of
+from idbench.targets.public_models import read_config
+from idbench.targets.spec import Preprocessing
 
 _STEP = re.compile(rb"Train Epoch: (\d+) \[\s*\d+/\d+ \((\d+)%\)\]")
 _RATE = re.compile(rb"Batch \(t\): [\d.]+, ([\d.]+)/s,")
@@ -26,9 +28,6 @@ _RESUMED = re.compile(rb"resuming checkpoint .*\(epoch (\d+)\)")
 _LOOK_BACK = 64 << 10
 _DISK_FULL = (b"No space left", b"PytorchStreamWriter failed", b"file write failed", b". unexpected pos ")
 """What torch says when it cannot write on; the last is all that is left of the reason in its newer versions."""
-_DECIDES = ("epochs", "lr", "wd", "seed", "opt", "siglip", "force_quick_gelu", "train_num_samples")
-"""Arguments that may not change between the calls of one training; how many machines share the work may, and so the
-batch and the warm-up that follows from it."""
 _WRAPPED = "module."
 """What names of tensors begin with in checkpoints of several processes."""
 
@@ -56,16 +55,41 @@ class Finished:
 
 def checkpoint_of(training: Training) -> Path:
     """Where the last checkpoint of a complete training lies."""
-    return training.folder / "checkpoints" / f"epoch_{parse(trainer_arguments(training)).epochs}.pt"
+    return training.folder / "checkpoints" / f"epoch_{options_of(training).epochs}.pt"
 
 
 def reference_of(training: Training) -> str:
-    """The finished training as a target: `file:PATH?arch=...&corpus=...`, for `resolve_target`."""
-    architecture = str(training.config_dir / "open_clip_config.json") if training.configured else training.architecture
-    said = {"arch": architecture, "name": training.name, "corpus": training.data.name, "digest": training.data.digest}
+    """The finished training as a target: `file:PATH?arch=...&corpus=...`, for `resolve_target`.
+
+    It says everything that the checkpoint does not: activation and preprocessing, and the configuration where options
+    of the trainer have changed the one that the architecture's name stands for.
+    """
+    outcome = outcome_of(training.architecture, options_of(training))
+    configured = training.configured or outcome.renamed
+    options = {"arch": str(_target_config(training)) if configured else training.architecture}
+    if not configured:
+        options |= _said_of_weights(outcome)
+    options |= {"name": training.name, "corpus": training.data.name, "digest": training.data.digest}
     if training.data.control_for:
-        said["control_for"] = ",".join(training.data.control_for)
-    return f"file:{checkpoint_of(training)}?{urlencode(said, safe='/')}"
+        options["control_for"] = ",".join(training.data.control_for)
+    return f"file:{quote(str(checkpoint_of(training)), safe='/ +')}?{urlencode(options, safe='/', quote_via=quote)}"
+
+
+def _said_of_weights(outcome: Outcome) -> dict[str, str]:
+    """What a reference must say of weights whose architecture has a name."""
+    preprocessing = outcome.preprocessing
+    return {
+        "quick_gelu": str(outcome.quick_gelu).lower(),
+        "mean": ",".join(map(repr, preprocessing.mean)),
+        "std": ",".join(map(repr, preprocessing.std)),
+        "interpolation": preprocessing.interpolation,
+        "resize_mode": preprocessing.resize_mode,
+    }
+
+
+def _target_config(training: Training) -> Path:
+    """Where the configuration of the finished target is written."""
+    return training.folder / "target" / "open_clip_config.json"
 
 
 def run_training(training: Training, progress: Progress) -> Finished:
@@ -80,7 +104,7 @@ def run_training(training: Training, progress: Progress) -> Finished:
     start = time.perf_counter()
     _check_machines(training)
     _check_webdataset()
-    command, epochs = command_of(training), int(parse(trainer_arguments(training)).epochs)
+    command, epochs = command_of(training), int(options_of(training).epochs)
     _prepare(training)
     if _is_complete(training):
         return Finished(checkpoint_of(training), reference_of(training), epochs, epochs, 0.0, 0.0)
@@ -146,35 +170,31 @@ def _check_webdataset() -> None:
 
 def _prepare(training: Training) -> None:
     """Put the configuration where the trainer looks for it, and refuse a folder that holds something else."""
-    config = _configuration(training)
+    options = options_of(training)
+    outcome = outcome_of(training.architecture, options)
+    config = read_config(Path(training.architecture)) if training.configured else None
     make_dir(training.folder)
-    _check_same(training, config)
+    _check_same(training, None if config is None else config.model)
     if config is not None:
-        content = {"model_cfg": config, "preprocess_cfg": {}}
-        write_text(make_dir(training.config_dir) / "open_clip_config.json", json.dumps(content, indent=2) + "\n")
+        preprocessing = config.preprocessing or Preprocessing()
+        _write_config(training.config_dir / "open_clip_config.json", config.model, preprocessing)
+    _write_config(_target_config(training), outcome.config, outcome.preprocessing)
 
 
-def _configuration(training: Training) -> dict[str, Any] | None:
-    """The user's own model configuration; None where open_clip knows the architecture by its name."""
-    if training.configured:
-        return read_config(Path(training.architecture))
-    import open_clip
-
-    known = open_clip.list_models()
-    if training.architecture not in known:
-        hint = "A configuration of your own is given as a path that ends in .json."
-        raise UnknownNameError("open_clip architecture", training.architecture, known, hint=hint)
-    return None
+def _write_config(path: Path, model: dict[str, Any], preprocessing: Preprocessing) -> None:
+    make_dir(path.parent)
+    content = {"model_cfg": model, "preprocess_cfg": preprocessing.model_dump(mode="json")}
+    write_text(path, json.dumps(content, indent=2) + "\n")
 
 
 def _check_same(training: Training, config: dict[str, Any] | None) -> None:
     """Write down what is trained here, and refuse to go on with something else."""
-    said = vars(parse(trainer_arguments(training)))
+    options = vars(options_of(training))
     mine = {
         "corpus": training.data.name,
         "digest": training.data.digest,
         "architecture": config or training.architecture,
-        **{name: said[name] for name in _DECIDES},
+        **{name: options[name] for name in DECIDES},
     }
     note = training.folder / "training.json"
     try:
@@ -182,7 +202,8 @@ def _check_same(training: Training, config: dict[str, Any] | None) -> None:
     except (OSError, ValueError):
         other = None  # nothing was trained here yet
     mine = json.loads(json.dumps(mine))
-    what = next((name for name in mine if isinstance(other, dict) and other.get(name) != mine[name]), None)
+    known = other if isinstance(other, dict) else {}  # an older idbench wrote down less
+    what = next((name for name in mine if name in known and known[name] != mine[name]), None)
     if what is not None:
         raise TargetError(
             f"{training.folder} holds a training that differs in its {what}.",
@@ -198,7 +219,7 @@ def _share_checkpoint(training: Training) -> None:
         return
     import torch
 
-    from idbench.targets.saving import UNREADABLE, write_checkpoint
+    from idbench.targets.checkpoints import UNREADABLE, write_checkpoint
 
     try:
         saved = torch.load(str(latest), map_location="cpu", weights_only=True, mmap=True)

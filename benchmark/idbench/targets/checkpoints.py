@@ -1,0 +1,324 @@
+"""Reads checkpoints as people have them, running nothing that is in them; writes tensors complete or not at all.
+
+The writers of torch and safetensors hide a full disk behind errors of their own; bytes from memory do not.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import pickle
+import re
+import zipfile
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+
+from idbench.errors import TargetError
+from idbench.storage import storage_errors, write_bytes
+
+UNREADABLE: Final = (
+    *(RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, OSError),
+    pickle.UnpicklingError,
+)
+"""What torch raises for files that are not checkpoints, or not whole."""
+
+_WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net")
+"""Keys under which trainers keep the state dict beside their own state."""
+
+_PREFIXES = ("module.", "_orig_mod.", "model.")
+"""What names of tensors begin with after DistributedDataParallel, torch.compile, Lightning and the like."""
+
+_OPENAI = frozenset({"input_resolution", "context_length", "vocab_size"})
+"""What OpenAI's code keeps beside the weights; the architecture says all of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The tensors of a checkpoint under the names that open_clip gives them.
+
+    Args:
+        tensors: by name, on the CPU.
+        by_openai: whether OpenAI's code wrote it, whose models all have QuickGELU.
+    """
+
+    tensors: dict[str, torch.Tensor]
+    by_openai: bool = False
+
+
+def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint; see `read_checkpoint_file`."""
+    return read_checkpoint_file(path).tensors
+
+
+def read_checkpoint_file(path: Path) -> Checkpoint:
+    """The tensors of a checkpoint, whoever wrote it: safetensors, a state dict alone or wrapped, a TorchScript archive.
+
+    The kind is told by the first bytes, not by the ending. Prefixes that all names share are removed.
+
+    Raises:
+        TargetError: damaged, holds code, holds anything but a state dict, or holds NaN.
+    """
+    with storage_errors(path):
+        content = _read_any(path)
+    tensors, by_openai = _state_dict(content, path)
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise TargetError(
+                f"{path} holds NaN or infinite weights (first in {name}).", hint="Its training failed: use another one."
+            )
+    return Checkpoint(tensors, by_openai)
+
+
+def _read_any(path: Path) -> object:
+    with path.open("rb") as file:
+        head = file.read(9)
+    if (path.suffix == ".safetensors" and not head.startswith(b"PK")) or (len(head) == 9 and head[8:] == b"{"):
+        return _read_safetensors(path)
+    if head.startswith(b"PK") and _is_torchscript(path):
+        return _read_torchscript(path)
+    return _read_torch(path)
+
+
+def _state_dict(content: object, path: Path) -> tuple[dict[str, torch.Tensor], bool]:
+    """The state dict in what was read, unwrapped, with its names as open_clip has them."""
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, Mapping):
+        raise _no_state_dict(path)
+    state = _without_prefixes({str(name): value for name, value in content.items()})
+    by_openai = state.keys() >= _OPENAI
+    kept = {name: value for name, value in state.items() if name not in _OPENAI}
+    if not kept or not all(isinstance(value, torch.Tensor) for value in kept.values()):
+        raise _no_state_dict(path)
+    return kept, by_openai
+
+
+def _without_prefixes(state: dict[str, Any]) -> dict[str, Any]:
+    while prefix := next((one for one in _PREFIXES if state and all(name.startswith(one) for name in state)), None):
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
+    return state
+
+
+def _no_state_dict(path: Path) -> TargetError:
+    return TargetError(f"{path} holds no state dict.", hint="Save model.state_dict() and use that file.")
+
+
+def _damaged(path: Path) -> TargetError:
+    return TargetError(f"{path} is damaged or not a checkpoint.", hint="Fetch or save it again.")
+
+
+def _read_safetensors(path: Path) -> Mapping[str, object]:
+    try:
+        return dict(safetensors.torch.load_file(path))
+    except (SafetensorError, ValueError) as error:
+        raise _damaged(path) from error
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        with _numbers_allowed():
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        if "weights_only" in str(error).lower() or "weights only" in str(error).lower():
+            raise TargetError(
+                f"{path} holds more than weights: opening it could run code, so it is refused.",
+                hint="Save the state dict alone, best as safetensors.",
+            ) from error
+        raise _damaged(path) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
+        raise _damaged(path) from error
+
+
+def _numbers_allowed() -> AbstractContextManager[None]:
+    """Let numpy's numbers be read beside tensors: they are data.
+
+    open_clip left learning rates as such in the optimizer's state until 2023, and torch refuses the whole file then.
+    """
+    if not hasattr(torch.serialization, "safe_globals"):  # torch before 2.5 refuses them
+        return nullcontext()
+    scalar: Any = np.float64(0).__reduce__()[0]
+    kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
+    names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]  # numpy 1 and 2
+    allowed: AbstractContextManager[None] = torch.serialization.safe_globals([*names, np.dtype, *kinds, codecs.encode])
+    return allowed
+
+
+# TorchScript archives, as OpenAI publishes them, are code with weights. torch.jit.load would compile the code and run
+# what it says shall run on loading. The weights alone can be had without: a pickle of plain objects, and raw bytes.
+
+
+def _is_torchscript(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any("/code/" in name for name in archive.namelist())
+    except (zipfile.BadZipFile, ValueError):
+        return False
+
+
+def _read_torchscript(path: Path) -> dict[str, object]:
+    """The parameters and buffers of a TorchScript archive by their names; none of its code is compiled or run."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if any(
+                entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist() if "/data" in entry.filename
+            ):
+                raise _damaged(path)  # torch stores; what is compressed may unpack to anything
+            root = next(name for name in archive.namelist() if name.endswith("/data.pkl")).removesuffix("data.pkl")
+            model = _ArchiveReader(archive, root).load()
+            if not isinstance(model, _Module):
+                raise _no_state_dict(path)
+            found: dict[str, object] = {}
+            _collect(model, "", _Declarations(archive, root), found)
+            return found
+    except (*UNREADABLE, zipfile.BadZipFile, StopIteration, RecursionError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise _damaged(path) from error
+
+
+class _Module:
+    """A module of an archive: its attributes, and nothing that could run."""
+
+    kind = ""
+
+
+class _ArchiveReader(pickle.Unpickler):
+    """Reads `data.pkl`: modules become bags of attributes; whatever is neither that nor a tensor is refused."""
+
+    def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
+        super().__init__(io.BytesIO(archive.read(f"{root}data.pkl")))
+        self._archive, self._root = archive, root
+        self._storages: dict[str, torch.Tensor] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Stand-ins for the few names that archives need; no import."""
+        if module.startswith("__torch__"):
+            return type(name, (_Module,), {"kind": f"{module}.{name}"})
+        if module == "torch" and name.endswith("Storage"):
+            return name
+        known: dict[tuple[str, str], Callable[..., object]] = {
+            ("torch._utils", "_rebuild_tensor_v2"): _rebuild,
+            ("collections", "OrderedDict"): OrderedDict,
+            ("torch.jit._pickle", "restore_type_tag"): lambda value, _: value,
+        }
+        if module == "torch.jit._pickle" and name.startswith("build_"):
+            return lambda value: value
+        if (module, name) not in known:
+            raise pickle.UnpicklingError(f"{module}.{name} is not data")
+        return known[module, name]
+
+    def persistent_load(self, pid: Any) -> torch.Tensor:
+        """The numbers of a storage, in one dimension."""
+        _, kind, key, _, count = pid
+        if key not in self._storages:
+            raw = bytearray(self._archive.read(f"{self._root}data/{key}"))
+            numbers = torch.frombuffer(raw, dtype=_dtype(kind)) if raw else torch.empty(0, dtype=_dtype(kind))
+            if len(numbers) < count:
+                raise pickle.UnpicklingError(f"storage {key} is too short")
+            self._storages[key] = numbers
+        return self._storages[key]
+
+
+def _dtype(storage: str) -> torch.dtype:
+    names = {"Byte": "uint8", "Char": "int8", "Short": "int16", "Int": "int32", "Long": "int64", "BFloat16": "bfloat16"}
+    kind = storage.removesuffix("Storage")
+    found = getattr(torch, names.get(kind, kind.lower()), None)
+    if not isinstance(found, torch.dtype):
+        raise pickle.UnpicklingError(f"{storage} is not a kind of numbers")
+    return found
+
+
+def _rebuild(
+    storage: torch.Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
+) -> torch.Tensor:
+    return torch.as_strided(storage, size, stride, offset).clone()
+
+
+class _Declarations:
+    """Which attributes of an archive's modules are parameters and buffers: its code's text says so."""
+
+    def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
+        self._archive, self._root = archive, root
+        self._known: dict[str, frozenset[str]] = {}
+
+    def of(self, kind: str) -> frozenset[str]:
+        """Names of the parameters and buffers of a class."""
+        if kind not in self._known:
+            module, _, name = kind.rpartition(".")
+            text = self._archive.read(f"{self._root}code/{module.replace('.', '/')}.py").decode()
+            body = re.search(rf"^class {re.escape(name)}\(Module\):\n((?:  .*\n?|\n)*)", text, re.MULTILINE)
+            lists = re.findall(r"^  __(?:parameters|buffers)__ = \[(.*)\]$", body[1] if body else "", re.MULTILINE)
+            self._known[kind] = frozenset(re.findall(r'"([^"]+)"', " ".join(lists)))
+        return self._known[kind]
+
+
+def _collect(module: _Module, prefix: str, declared: _Declarations, found: dict[str, object]) -> None:
+    for name, value in vars(module).items():
+        if isinstance(value, _Module):
+            _collect(value, f"{prefix}{name}.", declared, found)
+        elif isinstance(value, torch.Tensor) and name in declared.of(module.kind):
+            found[f"{prefix}{name}"] = value
+
+
+def write_weights(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None) -> None:
+    """Write tensors as safetensors, atomically.
+
+    Raises:
+        StorageError: no space or no permission.
+    """
+    ready = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    write_bytes(path, safetensors.torch.save(ready, None if metadata is None else dict(metadata)))
+
+
+def check_finite(tensors: Mapping[str, torch.Tensor], what: str) -> None:
+    """Refuse weights that nothing can be computed with; the loss looks well until the step after.
+
+    Raises:
+        TargetError: one of them is NaN or infinite.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise TargetError(
+                f"The training of {what} diverged: its weights are NaN or infinite (first in {name}).",
+                hint="Lower the learning rate.",
+            )
+
+
+def write_checkpoint(path: Path, state: Mapping[str, Any]) -> None:
+    """Write the state of a training for `torch.load(..., weights_only=True)`, atomically.
+
+    Raises:
+        StorageError: no space or no permission.
+    """
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    write_bytes(path, buffer.getvalue())
+
+
+def read_checkpoint(path: Path, training: str) -> dict[str, Any] | None:
+    """What `write_checkpoint` wrote; None without a file, or if it is damaged or of another training.
+
+    Args:
+        path: the checkpoint.
+        training: what its `id` must be.
+    """
+    if not path.is_file():
+        return None
+    try:
+        # To the CPU first: the optimizer counts its steps there, and would wait for a GPU at each of them.
+        saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        return saved if saved["id"] == training else None
+    except UNREADABLE:
+        return None
