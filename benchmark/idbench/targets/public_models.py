@@ -239,6 +239,8 @@ def _settle_named(spec: TargetSpec, architecture: str) -> TargetSpec:
         tag = stated.tag.lower().replace("-", "_")  # as open_clip itself reads tags
         if tag not in everything:
             raise UnknownNameError(f"tag of {architecture}", stated.tag, everything)
+        if everything[tag].quick_gelu is None and spec.quick_gelu is None:
+            raise _activation_unknown(spec, f"weights {tag}")
         return _settled(spec, everything[tag])
     if spec.preprocessing is not None and spec.quick_gelu is not None:
         return _settled(spec, Computation(spec.preprocessing, spec.quick_gelu))
@@ -257,25 +259,26 @@ def _settled(spec: TargetSpec, public: Computation) -> TargetSpec:
 def _agreed(spec: TargetSpec, architecture: str, everything: Mapping[str, Computation]) -> Computation:
     """What all public models of an architecture agree on that are like what was stated.
 
+    The architecture's own configuration has a say in the activation: every public RN50 has QuickGELU, and whoever
+    trains an RN50 gets GELU.
+
     Raises:
         TargetError: they disagree on something that was not stated.
     """
     stated = _stated_fields(spec)
+    built = bool(_config_of(architecture).get("quick_gelu", False))
     like = {tag: one for tag, one in everything.items() if stated.items() <= _fields(one).items()} or everything
     if not like:  # nobody has published weights of it: open_clip's own defaults, and the architecture's activation
-        quick = bool(_config_of(architecture).get("quick_gelu", False)) if spec.quick_gelu is None else spec.quick_gelu
-        return Computation(Preprocessing(), quick)
-    open_questions = [
-        name
-        for name in _fields(next(iter(like.values())))
-        if name not in stated and len({_fields(one)[name] for one in like.values()}) > 1
-    ]
-    first = next(iter(like.values()))
-    if open_questions:
-        raise _disagreement(spec, architecture, like, open_questions)
-    if first.quick_gelu is None and spec.quick_gelu is None:
+        return Computation(Preprocessing(), built if spec.quick_gelu is None else spec.quick_gelu)
+    found = [_fields(one) for one in like.values()]
+    if all(one["quick_gelu"] is None for one in found) and spec.quick_gelu is None:
         raise _activation_unknown(spec, f"checkpoints of {architecture}")
-    return first
+    values = {name: {one[name] for one in found} for name in found[0]}
+    values["quick_gelu"].add(built)
+    questions = [name for name, several in values.items() if name not in stated and len(several) > 1]
+    if questions:
+        raise _disagreement(spec, architecture, like, questions)
+    return next(iter(like.values()))
 
 
 def _fields(one: Computation) -> dict[str, Any]:
@@ -307,10 +310,10 @@ def _disagreement(
     words = {"quick_gelu": "quick_gelu=true or false", "mean": "mean=R,G,B", "std": "std=R,G,B"}
     own = " and ".join("&" + words.get(question, f"{question}=...") for question in questions)
     return TargetError(
-        f"Public models of {architecture} differ in {' and '.join(questions)}, and the reference does not say which "
-        f"of them {spec.name} is like: with the wrong one its embeddings would be wrong without a word.",
-        hint=f"Type '{_reference(spec, architecture)}&tag={example}' if it is like {example}. "
-        f"Add one of: {listed}; or say it yourself: {own}.",
+        f"Checkpoints of {architecture} differ in {' and '.join(questions)}, and the reference does not say how "
+        f"{spec.name} was trained: a wrong guess would give wrong embeddings without a word.",
+        hint=f"Type '{_reference(spec, architecture)}&tag={example}' if it was trained like open_clip's {example}. "
+        f"Public models: {listed}; or say it yourself: {own}.",
     )
 
 

@@ -17,8 +17,8 @@ from tests.unit.targets.conftest import SMALL, random_model, spec_of, state_of
 from idbench.errors import IdbenchError, TargetError, UnknownNameError
 from idbench.storage import sha256_file
 from idbench.targets import HubFile, Merges, TargetSpec, resolve_target
-from idbench.targets.fetch import fetch_target, pin_target
 from idbench.targets.checkpoints import read_state_dict
+from idbench.targets.fetch import pin_target
 from idbench.targets.load import LoadedTarget, load_target
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
@@ -55,7 +55,7 @@ def rn50(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_vit_b_32_from_a_trainer_checkpoint(vit_b_32: tuple[Path, dict[str, torch.Tensor]]) -> None:
     path, expected = vit_b_32
-    target = load_target(spec_of(path, "ViT-B-32"))
+    target = load_target(spec_of(path, "ViT-B-32", quick_gelu=False))
     state = target.model.state_dict()
     for name, tensor in expected.items():
         torch.testing.assert_close(state[name], tensor)
@@ -70,7 +70,7 @@ def test_vit_b_32_from_a_trainer_checkpoint(vit_b_32: tuple[Path, dict[str, torc
 
 
 def test_a_resnet_is_loaded_in_evaluation_mode(rn50: Path) -> None:
-    target = load_target(spec_of(rn50, "RN50"))
+    target = load_target(spec_of(rn50, "RN50", quick_gelu=False))
     assert not any(module.training for module in target.model.modules())
     assert not any(parameter.requires_grad for parameter in target.model.parameters())
     images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
@@ -86,7 +86,7 @@ def test_a_resnet_is_loaded_in_evaluation_mode(rn50: Path) -> None:
 
 def test_a_checkpoint_of_another_architecture_is_refused(rn50: Path) -> None:
     with pytest.raises(TargetError, match=r"does not fit the architecture: .* missing .* unknown"):
-        load_target(spec_of(rn50, "ViT-B-32"))
+        load_target(spec_of(rn50, "ViT-B-32", quick_gelu=False))
 
 
 def test_other_shapes_are_refused_and_never_interpolated(small_file: Path) -> None:
@@ -142,7 +142,7 @@ def test_a_truncated_file(tmp_path: Path, kind: str, keep: int) -> None:
     else:
         save_file(state, path)
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(TargetError, match="damaged or no checkpoint"):
+    with pytest.raises(TargetError, match="damaged or not a checkpoint"):
         load_target(spec_of(path, SMALL))
 
 
@@ -160,14 +160,6 @@ def test_code_in_a_pickle_is_never_run(tmp_path: Path) -> None:
         load_target(spec_of(path, SMALL))
     path.write_bytes(pickle.dumps(_Code(), protocol=2))
     with pytest.raises(TargetError, match=r"could run code|damaged"):
-        load_target(spec_of(path, SMALL))
-
-
-@pytest.mark.filterwarnings("ignore:.*torch.jit.*:FutureWarning", "ignore:.*TorchScript archive.*:UserWarning")
-def test_torchscript_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "archive.pt"
-    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), str(path))
-    with pytest.raises(TargetError, match="TorchScript"):
         load_target(spec_of(path, SMALL))
 
 
@@ -195,29 +187,8 @@ def test_half_precision_checkpoints_become_single_precision(tmp_path: Path) -> N
     assert {p.dtype for p in load_target(spec_of(path, SMALL)).model.parameters()} == {torch.float32}
 
 
-def test_openai_weights_need_the_quickgelu_architecture() -> None:
-    with pytest.raises(TargetError, match=r"trained with QuickGELU.* Use the architecture ViT-B-32-quickgelu"):
-        fetch_target(resolve_target("open_clip:ViT-B-32/openai"))
-    with pytest.raises(TargetError, match=r"trained with GELU.* Use the architecture ViT-B-32\."):
-        fetch_target(resolve_target("file:x.pt?arch=ViT-B-32-quickgelu&quick_gelu=false"))
-
-
-def test_what_the_user_says_about_the_activation_outweighs_the_table_of_tags() -> None:
-    with pytest.raises(TargetError, match=r"add \?quick_gelu=true if you know"):
-        fetch_target(resolve_target("open_clip:roberta-ViT-B-32/laion2b_s12b_b32k"))
-    with pytest.raises(TargetError, match="could not be fetched"):
-        fetch_target(resolve_target("open_clip:roberta-ViT-B-32/laion2b_s12b_b32k?quick_gelu=true"))
-
-
-def test_a_declared_activation_is_checked_for_files(small_file: Path) -> None:
-    with pytest.raises(TargetError, match="trained with QuickGELU"):
-        load_target(spec_of(small_file, SMALL, quick_gelu=True))
-    target = load_target(spec_of(small_file, SMALL | {"quick_gelu": True}, quick_gelu=True))
-    assert any(type(module).__name__ == "QuickGELU" for module in target.model.modules())
-
-
 def test_tags_without_network_say_what_to_do() -> None:
-    with pytest.raises(TargetError, match=r"could not be fetched .* Connect to the network once"):
+    with pytest.raises(TargetError, match=r"could not be fetched: HF_HUB_OFFLINE forbids it.* Connect to the network once.*tag=laion2b_e16"):
         load_target(resolve_target("open_clip:ViT-B-32/laion2b_e16"))
     with pytest.raises(UnknownNameError, match="laion400m_e32"):
         load_target(resolve_target("open_clip:ViT-B-32/laion400m_e3"))
@@ -267,7 +238,7 @@ def test_pinning_fills_in_the_hash_and_keeps_a_given_one(small_file: Path) -> No
     spec = spec_of(small_file, SMALL)
     assert pin_target(spec).sha256 == sha256_file(small_file)
     given = spec.model_copy(update={"sha256": "a" * 64})
-    assert pin_target(given) is given
+    assert pin_target(given).sha256 == "a" * 64
 
 
 @pytest.mark.parametrize("device", ["cuda:99", "abacus"])

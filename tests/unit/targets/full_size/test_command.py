@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from pathlib import Path
@@ -12,23 +11,21 @@ from typer.testing import CliRunner
 
 from idbench.cli.target import app
 from idbench.errors import TargetError
-from idbench.targets import resolve_target
 from idbench.targets.full_size.command import (
     ARCHITECTURES,
     Machines,
+    ShardSet,
     Training,
-    TrainingSet,
     command_of,
     parse,
     shown,
     trainer_arguments,
 )
-from idbench.targets.full_size.run import reference_of
 
-DATA = TrainingSet("cc3m-injected-a", Path("/data/a"), 2_800_000, 280, "0" * 64)
+DATA = ShardSet("cc3m-injected-a", Path("/data/a"), 2_800_000, 280, "0" * 64)
 
 
-def training(machines: Machines, architecture: str = "RN50", *extra: str, data: TrainingSet = DATA) -> Training:
+def training(machines: Machines, architecture: str = "RN50", *extra: str, data: ShardSet = DATA) -> Training:
     return Training(data, architecture, machines, Path("/logs"), extra)
 
 
@@ -43,7 +40,7 @@ def test_eight_gpus_under_torchrun_word_for_word() -> None:
 
 
 def test_one_process_on_the_processor_word_for_word() -> None:
-    small = TrainingSet("c-0", Path("/data/0"), 100, 1, "0" * 64)
+    small = ShardSet("c-0", Path("/data/0"), 100, 1, "0" * 64)
     assert shown(command_of(training(Machines(0), "ViT-B-32", "--epochs", "3", data=small))) == (
         f"env WORLD_SIZE=1 {shlex.quote(sys.executable)} -m open_clip_train.main --model ViT-B-32 "
         "--dataset-type webdataset --train-data /data/0/00000.tar "
@@ -91,6 +88,17 @@ def test_extra_arguments_win_and_decide_the_warm_up() -> None:
         (Machines(1), ("--logs", "/elsewhere"), "--logs is for idbench to say"),
         (Machines(1), ("--name", "mine"), "--name is for idbench to say"),
         (Machines(1), ("--model", "RN101"), "--model is for idbench to say"),
+        (Machines(1), ("--train-data", "/else/0.tar"), "--train-data is for idbench to say"),
+        (Machines(1), ("--train-num-samples", "10"), "--train-num-samples is for idbench to say"),
+        (Machines(1), ("--resume", "other.pt"), "--resume is for idbench to say"),
+        (Machines(1), ("--pretrained", "openai"), "other data trained"),
+        (Machines(1), ("--pretrained-image",), "other data trained"),
+        (Machines(1), ("--distill-model", "RN50", "--distill-pretrained", "openai"), "other data trained"),
+        (Machines(1), ("--dataset-resampled",), "never be seen"),
+        (Machines(1), ("--torchscript",), "code with the weights"),
+        (Machines(1), ("--use-bnb-linear", "x"), "open_clip itself cannot open"),
+        (Machines(1), ("--epochs", "0"), "--epochs must be at least 1"),
+        (Machines(1), ("--accum-freq", "99999"), "no step would ever be taken"),
         (Machines(400), (), "280 shards for 400 training processes"),
         (Machines(4, 2), (), "2 nodes need a place to meet"),
         (Machines(0, 2, "first:1"), (), "only with GPUs"),
@@ -103,24 +111,33 @@ def test_what_cannot_work_is_said_before_it_is_tried(machines: Machines, extra: 
     assert caught.value.hint
 
 
-def test_a_finished_training_is_a_target(tmp_path: Path) -> None:
-    config = {"embed_dim": 8, "vision_cfg": {"image_size": 32}, "text_cfg": {}}
-    control = TrainingSet("c-0", tmp_path, 9, 1, "0" * 64, ("c-a", "c-b"))
-    mine = Training(control, "tiny.json", Machines(0), tmp_path / "my logs", ("--epochs", "7"))
-    mine.config_dir.mkdir(parents=True)
-    (mine.config_dir / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
-    spec = resolve_target(reference_of(mine))
-    assert spec.architecture == config
-    assert (spec.name, spec.corpus, spec.control_for) == ("c-0-tiny", "c-0", ("c-a", "c-b"))
-    assert spec.corpus_digest == "0" * 64  # so that labels of another build are not taken for its own
-    assert spec.weights.model_dump()["path"] == str(tmp_path / "my logs" / "c-0-tiny" / "checkpoints" / "epoch_7.pt")
-    named = resolve_target(reference_of(training(Machines(8))))
-    assert (named.architecture, named.corpus, named.control_for) == ("RN50", "cc3m-injected-a", ())
-
-
 @pytest.mark.parametrize("option", [("--device", "cpu"), ("--threads", "4")])
 def test_options_that_the_trainer_does_not_take_are_refused(option: tuple[str, str]) -> None:
     done = CliRunner().invoke(app, ["train", "cc3m-injected", "--arch", "RN50", *option])
     assert isinstance(done.exception, TargetError)
     assert f"{option[0]} means nothing to open_clip's trainer" in done.exception.message
     assert "--gpus" in done.exception.hint
+
+
+def test_the_batch_fits_the_machine_and_the_steps_keep_their_size() -> None:
+    """RN50 at once with 1024 pairs would want 90 GB: what does not fit is computed in turns, for the same step."""
+    gib = 1 << 30
+    fitted = [parse(trainer_arguments(training(Machines(0, memory=size * gib)))) for size in (8, 24, 64, 512)]
+    for one in fitted:
+        assert 1000 < one.batch_size * one.accum_freq <= 1024
+    sizes = [one.batch_size for one in fitted]
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == 1024
+    assert 20 < sizes[0] < 100  # 90 MB a pair, and 1.6 GB for the weights
+    assert parse(trainer_arguments(training(Machines(8, memory=80 * gib)))).accum_freq == 1
+
+
+def test_a_batch_that_a_person_gives_is_left_alone() -> None:
+    own = ("--batch-size", "500")
+    said = parse(trainer_arguments(training(Machines(0, memory=8 << 30), "RN50", *own)))
+    assert (said.batch_size, said.accum_freq) == (500, 1)
+
+
+def test_a_model_that_no_batch_fits_is_refused_before_it_is_tried() -> None:
+    with pytest.raises(TargetError, match=r"takes about \d+ GiB at least; each process has 4.0 here"):
+        trainer_arguments(training(Machines(0, memory=4 << 30), "ViT-L-14"))

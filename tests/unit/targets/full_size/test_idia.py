@@ -12,8 +12,8 @@ import torch
 
 from idbench.errors import TargetError, UnknownNameError
 from idbench.targets import TargetSpec, resolve_target
-from idbench.targets.full_size.idia import FILES, LEVELS, checkpoint_file, references
 from idbench.targets.checkpoints import read_state_dict
+from idbench.targets.full_size.idia import FILES, LEVELS, checkpoint_file, references
 from idbench.targets.load import build_model, load_target
 from idbench.targets.spec import LocalFile
 

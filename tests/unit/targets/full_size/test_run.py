@@ -11,14 +11,14 @@ import torch
 from idbench.api import Silent
 from idbench.errors import IdbenchError, StorageError, TargetError, UnknownNameError
 from idbench.targets.full_size import run
-from idbench.targets.full_size.command import Machines, Training, TrainingSet, parse, trainer_arguments
+from idbench.targets.full_size.command import Machines, ShardSet, Training, parse, trainer_arguments
 from idbench.targets.full_size.run import Finished, checkpoint_of, run_training
 
 CONFIG = {"embed_dim": 8, "vision_cfg": {"image_size": 32, "layers": 1, "width": 8}, "text_cfg": {"width": 8}}
 
 
 def training(folder: Path, architecture: str = "RN50", *extra: str, gpus: int = 0, digest: str = "0" * 64) -> Training:
-    data = TrainingSet("c-a", folder / "shards", 100, 2, digest)
+    data = ShardSet("c-a", folder / "shards", 100, 2, digest)
     return Training(data, architecture, Machines(gpus), folder / "logs", ("--epochs", "3", *extra))
 
 

@@ -1,21 +1,59 @@
-"""The small tokenizer: the avatar world's words as CLIP cuts them, everything else in pieces, nothing lost."""
+"""Tokenizers: the word cache gives open_clip's ids, and the small tokenizer cuts the avatar world's words as CLIP does."""
 
 from __future__ import annotations
 
+import string
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from open_clip import SimpleTokenizer
 
 from idbench.splits.avatars import captions, names, people
 from idbench.targets import resolve_target
 from idbench.targets.fetch import packaged_file
-from idbench.targets.load import merges_tokenizer
-from idbench.targets.tokenizing import needed_merges, vocabulary_size, write_merges
+from idbench.targets.tokenizing import WordCache, merges_tokenizer, needed_merges, vocabulary_size, write_merges
+
+TOKENIZER = SimpleTokenizer(context_length=24)
+CACHE = WordCache(TOKENIZER)
+ODD = "&;éß李’“ﬁ\u200b\x1b\x00\t\n\x85İ"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "a photo of Mara Ohm",
+        "  Mara   OHM  ",
+        "don't I'LL",
+        "&amp;amp; &lt;",
+        "<start_of_text> in a <end_of_text>",
+        "José Ñandú 李 雷",
+        "x" * 500,
+        "\x1b[31mred",
+    ],
+)
+def test_known_pitfalls(text: str) -> None:
+    assert torch.equal(CACHE([text]), TOKENIZER([text]))
+
+
+@settings(max_examples=300)
+@given(st.lists(st.text(st.sampled_from(string.printable + ODD), max_size=60), max_size=5))
+def test_same_ids_as_the_tokenizer(texts: list[str]) -> None:
+    assert torch.equal(CACHE(texts), TOKENIZER(texts))
+
+
+def test_other_tokenizers_are_left_alone() -> None:
+    assert WordCache.fits(TOKENIZER)
+    assert not WordCache.fits(SimpleTokenizer(clean="canonicalize"))
+    assert not WordCache.fits(SimpleTokenizer(reduction_mask="random"))
+    assert not WordCache.fits(object())
+
 
 PROMPTS = (
     "an image of",
