@@ -3,8 +3,8 @@
     python benchmark/perf/public_models.py [--markdown]
 
 No weights are needed. For each architecture and tag: preprocessing and activation of the public model; what the target
-`open_clip:ARCH/TAG` computes; what `file:PATH?arch=ARCH&tag=TAG` computes; and what `file:PATH?arch=ARCH` alone does: the
-same, or it asks. The exit status is 1 if one of them computes anything else without a word.
+`open_clip:ARCH/TAG` computes; what `file:PATH?arch=ARCH&tag=TAG` computes; and what `file:PATH?arch=ARCH` alone does:
+the same, or it asks. The exit status is 1 if one of them computes anything else without a word.
 """
 
 from __future__ import annotations

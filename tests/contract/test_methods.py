@@ -249,8 +249,7 @@ def test_identical_names(run: Any) -> None:
 def test_identical_people(run: Any) -> None:
     person = persons()[0]
     scores = run([person, person, persons()[1]])
-    if run.name != "random":
-        assert scores.values[0] == pytest.approx(scores.values[1], abs=1e-6)
+    assert scores.values[0] == pytest.approx(scores.values[1], abs=1e-6)
 
 
 def test_the_same_photo_twice(run: Any) -> None:

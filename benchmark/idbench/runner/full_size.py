@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from idbench.child import machine_memory
 from idbench.errors import DataError, IdbenchError, TargetError, UnknownNameError
+from idbench.programs import machine_memory
 from idbench.splits import SourcedRecipe, find_recipe, load_split, split_names
 from idbench.splits.building import corpus_place, how_to_build
 from idbench.splits.cc3m.shards import read_shards

@@ -99,7 +99,8 @@ def _state_dict(content: object, path: Path) -> tuple[dict[str, torch.Tensor], b
         raise _no_state_dict(path)
     state = _without_prefixes({str(name): value for name, value in content.items()})
     by_openai = state.keys() >= _OPENAI
-    kept = {name: value for name, value in state.items() if name not in _OPENAI}
+    # A causal mask is computed, not trained; TorchScript saves it all the same, infinities and all.
+    kept = {name: value for name, value in state.items() if name not in _OPENAI and not name.endswith("attn_mask")}
     if not kept or not all(isinstance(value, torch.Tensor) for value in kept.values()):
         raise _no_state_dict(path)
     return kept, by_openai
@@ -128,8 +129,8 @@ def _read_safetensors(path: Path) -> Mapping[str, object]:
 
 def _read_torch(path: Path) -> object:
     try:
-        with _numbers_allowed():
-            return torch.load(path, map_location="cpu", weights_only=True)
+        with _numbers_allowed(), path.open("rb") as file:  # by its path torch would judge a file by its ending
+            return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "weights only" in str(error).lower():
             raise TargetError(

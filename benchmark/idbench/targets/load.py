@@ -123,9 +123,7 @@ def _load_weights(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], p
     from open_clip.model import convert_to_custom_text_state_dict
 
     own = model.state_dict()
-    computed = {name for name, _ in model.named_buffers()} - own.keys()  # TorchScript saves them, state dicts do not
-    kept = {name: tensor for name, tensor in tensors.items() if name not in computed}
-    state: dict[str, torch.Tensor] = convert_state_dict(model, kept)
+    state: dict[str, torch.Tensor] = convert_state_dict(model, dict(tensors))
     if "positional_embedding" in state and "positional_embedding" not in own:
         state = convert_to_custom_text_state_dict(state)
     for scalar in ("logit_scale", "logit_bias"):  # saved as () by some versions of open_clip, as (1,) by others

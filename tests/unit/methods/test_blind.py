@@ -143,3 +143,11 @@ def test_the_descriptor_takes_any_size_and_no_photo_at_all(photo: MakePhoto) -> 
     rows = describe_photos([tiny, wide])
     np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
     assert describe_photos([]).shape == (0, LENGTH)
+
+
+def test_random_belongs_to_the_name_not_to_the_run(context: Contexts) -> None:
+    """Ids and order of cases are new in each run: figures that are published must come back all the same."""
+    cases = strangers(50, 0)
+    others = [Case(f"another-{i}", case.name, []) for i, case in enumerate(cases)][::-1]
+    first, again = (Random().score(None, some, context()).values for some in (cases, others))  # type: ignore[arg-type]
+    assert np.array_equal(first, again[::-1])

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
 from idbench.errors import DataError
-from idbench.splits import decode_photo, encode_png
+from idbench.splits import decode_photo, encode_png, photos
 from idbench.splits.manifest import PHOTO_LIMIT
+from idbench.splits.photos import is_heic
 
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40), seed=st.integers(0, 1000))
@@ -76,3 +77,86 @@ def test_other_formats_become_rgb_without_metadata() -> None:
         file = io.BytesIO()
         Image.new(mode, (5, 4)).save(file, kind)
         assert decode_photo(file.getvalue(), "x").shape == (4, 5, 3)
+
+
+def encoded(image: Image.Image, kind: str, **more: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, kind, **more)
+    return file.getvalue()
+
+
+def upright() -> np.ndarray:
+    """Four quarters of different colours, higher than wide."""
+    pixels = np.zeros((48, 32, 3), dtype=np.uint8)
+    pixels[:24, :16], pixels[:24, 16:], pixels[24:, :16] = (250, 10, 10), (10, 250, 10), (10, 10, 250)
+    return pixels
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_exif_orientation_is_applied(orientation: int, kind: str) -> None:
+    """A telephone stores what its sensor saw, and how to turn it: the photo that attacks see is upright."""
+    stored = {1: None, 2: "FLIP_LEFT_RIGHT", 3: "ROTATE_180", 4: "FLIP_TOP_BOTTOM", 5: "TRANSPOSE", 6: "ROTATE_90",
+              7: "TRANSVERSE", 8: "ROTATE_270"}[orientation]  # fmt: skip
+    image = Image.fromarray(upright())
+    if stored is not None:
+        image = image.transpose(getattr(Image.Transpose, stored))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    found = decode_photo(encoded(image, kind, exif=exif, **({"quality": 100} if kind != "TIFF" else {})), "x")
+    assert found.shape == (48, 32, 3)
+    assert np.abs(found[4:20, 4:12].mean(axis=(0, 1)) - (250, 10, 10)).max() < 8
+    assert np.abs(found[28:44, 4:12].mean(axis=(0, 1)) - (10, 10, 250)).max() < 8
+
+
+def test_pictures_of_sixteen_bits_are_scaled() -> None:
+    gray = np.linspace(0, 65535, 40 * 30).reshape(30, 40)
+    expected = np.round(gray / 257)
+    for kind in ("PNG", "TIFF"):
+        found = decode_photo(encoded(Image.fromarray(gray.astype(np.uint16)), kind), "x")
+        assert np.abs(found - expected[:, :, None]).max() <= 1
+    whole = Image.fromarray(gray.astype(np.int32))
+    assert np.abs(decode_photo(encoded(whole, "TIFF"), "x") - expected[:, :, None]).max() <= 1
+    for most in (1.0, 255.0):
+        fractions = Image.fromarray((gray / 65535 * most).astype(np.float32))
+        assert np.abs(decode_photo(encoded(fractions, "TIFF"), "x") - expected[:, :, None]).max() <= 1
+
+
+@pytest.mark.parametrize("values", [(-1.0, 0.5), (0.0, 1e9)])
+def test_numbers_that_are_not_brightness_are_named(values: tuple[float, float]) -> None:
+    image = Image.fromarray(np.array([values], dtype=np.float32))
+    with pytest.raises(DataError, match="Photo x holds numbers from"):
+        decode_photo(encoded(image, "TIFF"), "x")
+
+
+def test_sixteen_bits_and_sideways() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = encoded(Image.fromarray(np.full((8, 4), 32896, dtype=np.uint16)), "PNG", exif=exif)
+    found = decode_photo(data, "x")
+    assert found.shape == (4, 8, 3)
+    assert np.unique(found).tolist() == [128]
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "BMP", "AVIF", "JPEG2000"])
+def test_other_formats_that_pillow_reads(kind: str) -> None:
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    found = decode_photo(encoded(Image.fromarray(upright()), kind), "x")
+    assert found.shape == (48, 32, 3)
+    assert np.abs(found[4:20, 4:12].mean(axis=(0, 1)) - (250, 10, 10)).max() < 25
+
+
+def test_heic_is_read_where_its_package_is() -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    data = encoded(Image.fromarray(upright()), "HEIF", quality=95)
+    assert is_heic(data)
+    assert np.abs(decode_photo(data, "x")[4:20, 4:12].mean(axis=(0, 1)) - (250, 10, 10)).max() < 25
+
+
+def test_heic_without_its_package_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(photos, "_reads_heic", lambda: False)
+    with pytest.raises(DataError, match="Photo x is HEIC, which needs pillow-heif") as caught:
+        decode_photo(b"\0\0\0\x18ftypheic" + bytes(100), "x")
+    assert "idbench[heic]" in caught.value.hint

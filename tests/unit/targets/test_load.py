@@ -188,7 +188,10 @@ def test_half_precision_checkpoints_become_single_precision(tmp_path: Path) -> N
 
 
 def test_tags_without_network_say_what_to_do() -> None:
-    with pytest.raises(TargetError, match=r"could not be fetched: HF_HUB_OFFLINE forbids it.* Connect to the network once.*tag=laion2b_e16"):
+    with pytest.raises(
+        TargetError,
+        match=r"could not be fetched: HF_HUB_OFFLINE forbids it.* Connect to the network once.*tag=laion2b_e16",
+    ):
         load_target(resolve_target("open_clip:ViT-B-32/laion2b_e16"))
     with pytest.raises(UnknownNameError, match="laion400m_e32"):
         load_target(resolve_target("open_clip:ViT-B-32/laion400m_e3"))

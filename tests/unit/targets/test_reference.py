@@ -106,7 +106,12 @@ def test_paths_are_made_absolute_before_anything_starts(here: Path, monkeypatch:
 
 
 def test_signs_in_paths_and_values(here: Path) -> None:
-    for name, written in (("a+b c.pt", "a+b c.pt"), ("a,b.pt", "a%2Cb.pt"), ("50%.pt", "50%25.pt"), ("w?.pt", "w%3F.pt")):
+    for name, written in (
+        ("a+b c.pt", "a+b c.pt"),
+        ("a,b.pt", "a%2Cb.pt"),
+        ("50%.pt", "50%25.pt"),
+        ("w?.pt", "w%3F.pt"),
+    ):
         (here / name).write_bytes(b"weights")
         (spec,) = targets_meant(f"file:{written}?arch=RN50&corpus=cc3m+75")
         assert spec.weights == LocalFile(path=str(here / name))
@@ -150,7 +155,7 @@ def test_patterns_of_the_checkpoints_of_idias_authors(tmp_path: Path, monkeypatc
     for level in (75, 50):
         (tmp_path / checkpoint_file("RN50", level)).write_bytes(b"")
     assert [spec.name for spec in targets_meant("idia:RN50/[75][50]")] == ["idia-RN50-75", "idia-RN50-50"]
-    with pytest.raises(TargetError, match="Of the 18 checkpoints that idia:.* means, 16 are not") as caught:
+    with pytest.raises(TargetError, match=r"Of the 18 checkpoints that idia:.* means, 16 are not") as caught:
         targets_meant("idia:*")
     assert caught.value.hint.endswith("idia:RN50/75,idia:RN50/50")
     with pytest.raises(UnknownNameError, match="RN50/7"):

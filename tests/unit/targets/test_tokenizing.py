@@ -1,4 +1,4 @@
-"""Tokenizers: the word cache gives open_clip's ids, and the small tokenizer cuts the avatar world's words as CLIP does."""
+"""Tokenizers: the word cache gives open_clip's ids; the small one cuts the avatar world's words as CLIP does."""
 
 from __future__ import annotations
 

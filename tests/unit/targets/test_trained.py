@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -168,7 +169,39 @@ def test_open_clip_builds_the_architectures(architecture: dict[str, object]) -> 
 def test_a_place_that_holds_no_weights_is_refused_before_the_training(tmp_path: Path, name: str) -> None:
     """Under another ending the file could be written, but never read again."""
     (tmp_path / "folder.safetensors").mkdir()
-    with pytest.raises(TargetError, match="no file for weights") as caught:
+    with pytest.raises(TargetError, match="cannot hold weights") as caught:
         train_one(small(), CPU, Recorder(), tmp_path / name)
     assert ".safetensors" in caught.value.hint
     assert [path.name for path in tmp_path.iterdir()] == ["folder.safetensors"]
+
+
+def test_a_full_disk_is_found_before_the_corpus_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk without room for the weights, really full; the corpus of the target is never asked for."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("needs the right to mount a file system")
+
+    def never(*_: object) -> None:
+        raise AssertionError("the corpus was opened")
+
+    monkeypatch.setattr(training, "load_corpus", never)
+    try:
+        with pytest.raises(StorageError, match="No space left on the disk") as caught:
+            train_one(resolve_target("avatars-a"), CPU, Recorder(), disk / "out.safetensors")
+        assert "MiB are needed" in caught.value.hint
+        assert "--out" in caught.value.hint
+        assert [path.name for path in disk.iterdir()] == []
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_words_for_what_shall_be_trained() -> None:
+    def names(words: str) -> list[str]:
+        return [spec.name for spec in targets_to_train(words)]
+
+    assert names("avatars-b,avatars-a") == ["avatars-a", "avatars-b"]
+    assert names("lfw-injected,avatars-a") == ["avatars-a", "lfw-injected-a", "lfw-injected-b", "lfw-injected-0"]
+    assert names("lfw-injected-112-vit-[ab]") == ["lfw-injected-112-vit-a", "lfw-injected-112-vit-b"]
+    assert set(names("all")) == {spec.name for spec in list_targets() if spec.recipe is not None}

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from typer.testing import CliRunner
 
+from idbench.cli.target import app
 from idbench.errors import TargetError
 from idbench.storage import sha256_file
 from idbench.targets import Packaged, fetch, resolve_target, verify
@@ -114,3 +116,13 @@ def test_golden_numbers_are_written_so_that_they_verify(weights_copy: Path) -> N
 def test_a_target_without_golden_numbers_is_verified_by_hash_alone() -> None:
     spec = resolve_target("avatars-0").model_copy(update={"golden_sha256": None})
     assert verify_target(spec).largest_difference is None
+
+
+def test_what_was_verified_is_said_in_words() -> None:
+    done = CliRunner().invoke(app, ["verify", "avatars-[ab]", "avatars-x", "--json"])
+    assert done.exit_code == 1
+    rows = {row["target"]: row for row in json.loads(done.stdout)}
+    assert rows["avatars-a"]["found"].startswith("SHA-256 67cb7a5f475903a3..., as published; CLIP's mean, bicubic, ")
+    assert "GELU; embeddings differ from the published ones by " in rows["avatars-b"]["found"]
+    assert "Verified(" not in done.stdout
+    assert (rows["avatars-x"]["ok"], rows["avatars-a"]["quick_gelu"]) == (False, False)

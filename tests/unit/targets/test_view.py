@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.unit.targets.conftest import SMALL, random_model
 
 from idbench.api import Access, AccessViolation, MethodError, Photo, TargetView
 from idbench.errors import TargetError
+from idbench.targets import memory
 from idbench.targets.load import LoadedTarget
-from idbench.targets.memory import Batches, batch_for
-from idbench.targets.view import QueryCounts, View
+from idbench.targets.memory import Batches, batch_for, gradient_bytes
+from idbench.targets.view import QueryCounts, View, cosine_gradient
 
 Photos = Callable[..., list[Photo]]
 ALL = ~Access.NONE
@@ -253,6 +255,45 @@ def test_gradients_survive_a_device_that_runs_out_of_memory(
     monkeypatch.setattr(small.model, "encode_image", scarce)
     for got, wanted in zip(View(small, ALL).similarity_gradients(pixels, TEXTS), expected, strict=True):
         torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-6)
+
+
+def test_the_memory_of_a_gradient_is_counted_on_one_image() -> None:
+    """What autograd keeps, counted apart: everything that is saved once for each image, weights left out."""
+    counted = []
+    for layers in (1, 4):
+        config = SMALL | {"vision_cfg": SMALL["vision_cfg"] | {"layers": layers}}
+        model: Any = random_model(config).requires_grad_(False)
+        images, texts = torch.randn(3, 3, 16, 16), torch.randn(3, 16)
+        weights = (*model.parameters(), *model.buffers())
+
+        def work(n: int, one: Any = model, left: Any = images, right: Any = texts) -> Any:
+            return lambda: cosine_gradient(one, left[:n], right[:n])
+
+        single, triple = (gradient_bytes(work(n), weights) for n in (1, 3))
+        assert 2.5 * single < triple < 3.5 * single
+        counted.append(single)
+    assert counted[1] > 2.5 * counted[0]  # a deeper model takes more: no guess from the image's size sees that
+
+
+def test_large_gradients_go_in_small_batches(
+    small: LoadedTarget, photos: Photos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    view = View(small, ALL)
+    pixels = view.preprocess(photos(4))
+    expected = view.similarity_gradients(pixels, TEXTS)
+    sizes: list[int] = []
+    encode: Any = small.model.encode_image
+
+    def watched(images: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+        sizes.append(len(images))
+        result: torch.Tensor = encode(images, normalize=normalize)
+        return result
+
+    monkeypatch.setattr(small.model, "encode_image", watched)
+    monkeypatch.setitem(memory._BUDGET, "cpu", 1)
+    for got, wanted in zip(View(small, ALL).similarity_gradients(pixels, TEXTS), expected, strict=True):
+        torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-6)
+    assert sizes == [1] * 5  # one to count with, then each
 
 
 def test_batches_follow_the_memory() -> None:

@@ -1,4 +1,4 @@
-"""What a training's options make of its target: the finished checkpoint computes what the trainer's own model computes."""
+"""What options make of a training's target: the checkpoint computes what the trainer's own model computes."""
 
 from __future__ import annotations
 

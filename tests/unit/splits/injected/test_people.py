@@ -11,6 +11,7 @@ from PIL import Image
 
 from idbench.api import Silent
 from idbench.errors import DataError
+from idbench.splits import photos
 from idbench.splits.injected.people import list_people, name_of, read_people, read_pixels, sorting_key
 from idbench.splits.manifest import PHOTO_LIMIT
 
@@ -49,7 +50,7 @@ def test_names_come_from_folders(folder: str, name: str) -> None:
     assert name_of(folder) == name
 
 
-def test_what_cannot_be_used_is_left_out_and_counted(few: Path) -> None:
+def test_what_cannot_be_used_is_left_out_and_counted(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b, c = sorted(few.iterdir())
     kept = sorted(a.glob("*.jpg"))
     (a / "broken.jpg").write_bytes(kept[0].read_bytes()[:200])
@@ -58,6 +59,9 @@ def test_what_cannot_be_used_is_left_out_and_counted(few: Path) -> None:
     with (a / "huge.jpg").open("wb") as file:
         file.truncate(PHOTO_LIMIT + 1)
     (a / "notes.txt").write_text("not looked at")
+    (b / "film.mp4").write_bytes(b"not looked at")
+    (a / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+    monkeypatch.setattr(photos, "_reads_heic", lambda: False)
     shutil.copy(kept[0], a / "zz_again.jpg")
     shutil.copy(sorted(b.glob("*.jpg"))[0], c / "zz_of_b.jpg")
     (few / "Nobody_Here").mkdir()
@@ -69,13 +73,15 @@ def test_what_cannot_be_used_is_left_out_and_counted(few: Path) -> None:
     found = read_people(few, Silent())
     after = {person.name: len(person.photos) for person in found.people}
     names = [name_of(place.name) for place in (a, b, c)]
-    assert [before[n] - after[n] for n in names] == [5, 1, 1]
+    assert [before[n] - after[n] for n in names] == [6, 1, 1]
     assert set(after) == set(names)
     said = " ".join(found.notes)
     for words in (
         "1 folders have no name of a person (___)",
         "1 folders hold no photo (Nobody_Here)",
         "5 photos cannot be opened",
+        "2 files are not photos by their endings",
+        "1 photos are HEIC, which needs pillow-heif",
         "1 photos are nearly the same as another one of the same person",
         "2 photos are nearly the same as one of somebody else",
         "1 people have no photo left (Only Broken)",
@@ -118,3 +124,19 @@ def test_a_photo_of_too_many_pixels_is_refused_before_it_is_decoded(tmp_path: Pa
     Image.new("1", (9000, 9000)).save(path)
     with pytest.raises(DataError, match="pixels"):
         read_pixels(path)
+
+
+def test_photos_of_other_endings_and_sideways_ones_are_read(few: Path) -> None:
+    place = sorted(few.iterdir())[0]
+    rng = np.random.default_rng(3)
+    for suffix in (".gif", ".tif", ".bmp", ".JFIF"):
+        noise = rng.integers(0, 256, (6, 5, 3), dtype=np.uint8)
+        image = Image.fromarray(noise).resize((100, 120), Image.Resampling.BILINEAR)
+        image.save(place / f"more{suffix}", {".JFIF": "JPEG"}.get(suffix))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(place / "sideways.jpg", exif=exif)
+    before = len(list(place.glob("*")))
+    (person,) = [one for one in read_people(few, Silent()).people if one.photos[0].parent == place]
+    assert len(person.photos) == before
+    assert read_pixels(place / "sideways.jpg").shape == (100, 120, 3)

@@ -1,0 +1,192 @@
+"""Checkpoints as people have them: each gives the same weights, runs nothing, or is refused with the true reason."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from open_clip import CLIP
+from safetensors.torch import save_file
+from tests.unit.targets.conftest import SMALL, random_model, spec_of, state_of
+
+from idbench.errors import TargetError
+from idbench.targets.checkpoints import read_checkpoint_file, read_state_dict
+from idbench.targets.load import LoadedTarget, load_target
+
+State = dict[str, torch.Tensor]
+OPENAI = {"input_resolution": torch.tensor(16), "context_length": torch.tensor(77), "vocab_size": torch.tensor(49408)}
+jit_warns = pytest.mark.filterwarnings("ignore:.*torch.jit.*", "ignore:.*TorchScript.*", "ignore:Converting a tensor.*")
+
+
+def prefixed(prefix: str) -> Callable[[State], Any]:
+    return lambda state: {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+KINDS: dict[str, Callable[[State], Any]] = {
+    "plain": lambda state: state,
+    "state_dict": lambda state: {"epoch": 3, "state_dict": state, "optimizer": {"lr": 1e-3}},
+    "model": lambda state: {"model": state, "args": {"lr": 1.0}},
+    "model_state_dict": lambda state: {"model_state_dict": state, "step": 4},
+    "nested": lambda state: {"model": {"state_dict": state}},
+    "module.": lambda state: {"state_dict": prefixed("module.")(state)},
+    "_orig_mod.": prefixed("_orig_mod."),
+    "model.": lambda state: {"state_dict": prefixed("model.")(state)},
+    "module._orig_mod.": prefixed("module._orig_mod."),
+    "_orig_mod.module.": prefixed("_orig_mod.module."),
+}
+
+
+def assert_same(path: Path, expected: LoadedTarget, **more: Any) -> LoadedTarget:
+    loaded = load_target(spec_of(path, SMALL, **more))
+    state = loaded.model.state_dict()
+    for name, tensor in expected.model.state_dict().items():
+        assert torch.equal(state[name], tensor), name
+    return loaded
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_wrapping_and_prefix_gives_the_same_weights(tmp_path: Path, kind: str, small: LoadedTarget) -> None:
+    torch.save(KINDS[kind](state_of(random_model(SMALL))), tmp_path / "x.pt")
+    assert_same(tmp_path / "x.pt", small)
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.pt", "model", "model.ckpt"])
+def test_safetensors_under_another_ending(tmp_path: Path, name: str, small: LoadedTarget) -> None:
+    save_file(state_of(random_model(SMALL)), tmp_path / name)
+    assert_same(tmp_path / name, small)
+
+
+def test_a_state_dict_under_the_ending_of_safetensors(tmp_path: Path, small: LoadedTarget) -> None:
+    torch.save(state_of(random_model(SMALL)), tmp_path / "x.safetensors")
+    assert_same(tmp_path / "x.safetensors", small)
+
+
+def test_a_prefix_that_only_some_names_have_is_part_of_them(tmp_path: Path) -> None:
+    torch.save({"model.a": torch.zeros(1), "b": torch.zeros(1)}, tmp_path / "x.pt")
+    assert read_state_dict(tmp_path / "x.pt").keys() == {"model.a", "b"}
+
+
+class OpenAI(CLIP):
+    """A model that keeps its sizes beside its weights, as OpenAI's code does."""
+
+    def __init__(self, **config: Any) -> None:
+        super().__init__(**config)
+        del self.context_length, self.vocab_size
+        for name, value in OPENAI.items():
+            self.register_buffer(name, value)
+
+    def forward(self, image: torch.Tensor, text: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.encode_image(image), self.encode_text(text)
+
+
+def openai_model() -> torch.nn.Module:
+    model = OpenAI(**SMALL)
+    model.load_state_dict(state_of(random_model(SMALL)), strict=False)
+    return model.eval()
+
+
+@jit_warns
+@pytest.mark.parametrize("half", [False, True])
+def test_openais_archives_are_read_without_running_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: LoadedTarget, half: bool
+) -> None:
+    """TorchScript, as OpenAI publishes it: the tensors are had from pickle and raw bytes, the code stays shut."""
+    model = openai_model().half().float() if half else openai_model()
+    traced = torch.jit.trace(
+        model, (torch.zeros(1, 3, 16, 16), torch.zeros(1, 77, dtype=torch.int64)), check_trace=False
+    )
+    (traced.half() if half else traced).save(str(tmp_path / "small.pt"))
+    expected = torch.jit.load(str(tmp_path / "small.pt")).state_dict()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("code was opened")
+
+    monkeypatch.setattr(torch.jit, "load", refuse)
+    found = read_checkpoint_file(tmp_path / "small.pt")
+    assert found.by_openai
+    assert found.tensors.keys() == expected.keys() - OPENAI.keys() - {"attn_mask"}
+    for name, tensor in found.tensors.items():
+        assert tensor.dtype == expected[name].dtype
+        assert torch.equal(tensor, expected[name]), name
+    with pytest.raises(TargetError, match="written by OpenAI's code, whose models have QuickGELU") as caught:
+        load_target(spec_of(tmp_path / "small.pt", SMALL))
+    assert "Add quick_gelu=true" in caught.value.hint
+    if not half:
+        assert_same(tmp_path / "small.pt", small, quick_gelu=True)
+
+
+@jit_warns
+def test_a_scripted_model_is_read_alike(tmp_path: Path, small: LoadedTarget) -> None:
+    torch.jit.script(random_model(SMALL)).save(str(tmp_path / "small.pt"))
+    assert_same(tmp_path / "small.pt", small)
+
+
+def test_openais_state_dict(tmp_path: Path, small: LoadedTarget) -> None:
+    for sizes in (OPENAI, {name: int(value) for name, value in OPENAI.items()}):
+        torch.save(state_of(random_model(SMALL)) | sizes, tmp_path / "x.pt")
+        with pytest.raises(TargetError, match="does not name an activation"):
+            load_target(spec_of(tmp_path / "x.pt", SMALL))
+        loaded = assert_same(tmp_path / "x.pt", small, quick_gelu=True)
+        assert any(type(module).__name__ == "QuickGELU" for module in loaded.model.modules())
+
+
+@jit_warns
+def test_an_archive_of_another_model_does_not_fit(tmp_path: Path) -> None:
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "x.pt"))
+    with pytest.raises(TargetError, match="does not fit the architecture"):
+        load_target(spec_of(tmp_path / "x.pt", SMALL))
+
+
+class _Code:
+    def __reduce__(self) -> tuple[Any, tuple[str]]:
+        return exec, ("raise SystemExit('ran')",)
+
+
+@jit_warns
+@pytest.mark.parametrize("payload", [_Code(), {"a": 1}, [1, 2]])
+def test_an_archive_with_anything_else_in_its_pickle(tmp_path: Path, payload: object) -> None:
+    torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "good.pt"))
+    with zipfile.ZipFile(tmp_path / "good.pt") as good, zipfile.ZipFile(tmp_path / "bad.pt", "w") as bad:
+        for name in good.namelist():
+            bad.writestr(name, pickle.dumps(payload, 2) if name.endswith("/data.pkl") else good.read(name))
+    with pytest.raises(TargetError, match=r"damaged or not a checkpoint|no state dict"):
+        read_state_dict(tmp_path / "bad.pt")
+
+
+@jit_warns
+@pytest.mark.parametrize("keep", [100, 3000, -200])
+def test_a_truncated_archive(tmp_path: Path, keep: int) -> None:
+    torch.jit.script(random_model(SMALL)).save(str(tmp_path / "x.pt"))
+    (tmp_path / "x.pt").write_bytes((tmp_path / "x.pt").read_bytes()[:keep])
+    with pytest.raises(TargetError, match="damaged or not a checkpoint"):
+        read_state_dict(tmp_path / "x.pt")
+
+
+def test_a_bias_of_the_logits_is_kept(tmp_path: Path) -> None:
+    state = state_of(random_model(SMALL)) | {"logit_bias": torch.tensor(-9.5)}
+    torch.save(state, tmp_path / "x.pt")
+    model: Any = load_target(spec_of(tmp_path / "x.pt", SMALL)).model
+    assert float(model.logit_bias) == -9.5
+
+
+def test_a_text_tower_of_its_own(tmp_path: Path) -> None:
+    """As open_clip's trainer saves it after --force-custom-text; the names of the tensors say so."""
+    model = random_model(SMALL | {"custom_text": True})
+    torch.save(state_of(model), tmp_path / "x.pt")
+    target: Any = load_target(spec_of(tmp_path / "x.pt", SMALL))
+    tokens = target.tokenize(["a photo of a person"])
+    own: Any = model
+    torch.testing.assert_close(target.model.encode_text(tokens), own.encode_text(tokens))
+
+
+def test_the_transformers_librarys_names_are_recognized(tmp_path: Path) -> None:
+    state = {"text_model.embeddings.token_embedding.weight": torch.zeros(2, 2), "logit_scale": torch.zeros(())}
+    save_file(state, tmp_path / "model.safetensors")
+    with pytest.raises(TargetError, match="checkpoint of the transformers library") as caught:
+        load_target(spec_of(tmp_path / "model.safetensors", SMALL))
+    assert "open_clip_model.safetensors" in caught.value.hint
