@@ -13,11 +13,12 @@ from idbench.api import Case, Context, Photo, TargetDefense, TargetInfo
 from idbench.errors import MethodError, TargetError
 from idbench.locking import locked
 from idbench.storage import make_dir, sha256_file, storage_errors
+from idbench.targets.checkpoints import write_weights
 from idbench.targets.defended import DefenseNote, defended_place, read_defense_note, write_defense_note
 from idbench.targets.images import Preprocessor
-from idbench.targets.load import LoadedTarget, Tokenizer, load_target
-from idbench.targets.saving import write_weights
+from idbench.targets.load import LoadedTarget, load_target
 from idbench.targets.spec import Defended, TargetSpec
+from idbench.targets.tokenizing import Tokenizer
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,6 +123,8 @@ def _meant(word: str, known: Sequence[TargetSpec]) -> list[TargetSpec]:
         if not known:
             raise TargetError("No registered target fits, so `all` means none.", hint=_FORMS)
         return list(known)
+    if named := [spec for spec in known if spec.name == word]:
+        return named
     scheme, colon, rest = word.partition(":")
     if colon and scheme == "idia" and is_pattern(rest):
         return _idia_pattern(word)
