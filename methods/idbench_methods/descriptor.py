@@ -1,4 +1,4 @@
-"""A fixed description of a photo by colour and edges, learned from nothing: the encoder that is no target."""
+"""A fixed image descriptor of colours and edges: nothing is learned, and no target is asked."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def gather(
 
     Raises:
         MethodError: too few auxiliary people.
-        TargetError: nobody knows how the target was trained.
+        TargetError: the target's training recipe is not known.
     """
     others = population(context.auxiliary_people)
     if len(others) < _LEAST_POPULATION:

@@ -64,7 +64,7 @@ CHOICES = (
     ),
     Choice(
         what="names that the target knows from text alone",
-        chosen="not told from members",
+        chosen="not distinguished from members",
         why="the text encoder binds a name that captions mention, whoever the pictures show; a photo is needed to tell",
     ),
 )

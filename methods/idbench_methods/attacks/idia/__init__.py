@@ -83,7 +83,7 @@ class IdiaParams(MethodParams):
     photos_per_person: int | None = Field(
         default=None,
         ge=1,
-        description="photos in each draw; who has fewer is left out (abstained); none: all photos of each person",
+        description="photos in each draw; people with fewer photos are abstained on; none: all photos of each person",
     )
     draws: int = Field(
         default=20, ge=1, description="random draws of photos per person; without photos_per_person there is but one"
@@ -145,7 +145,7 @@ class Idia(Attack[IdiaParams]):
         able = np.flatnonzero(have >= need)
         if not able.size and have.max(initial=0) > 0:
             raise MethodError(
-                f"IDIA was asked to use {need} photos of each person, but nobody has more than {have.max()}.",
+                f"IDIA was asked to use {need} photos of each person, but no one has more than {have.max()}.",
                 hint=f"Set photos_per_person to {have.max()} or less.",
             )
         return able

@@ -14,7 +14,7 @@ class NamePool:
     """Names to choose from, and whose photos are judged with them.
 
     Args:
-        names: distinct, in alphabetical order, so that equal similarities favour nobody.
+        names: distinct, in alphabetical order, so that ties favour no one.
         members: places of the judged people in the list that the pools were made for, (n,).
         truth: index in `names` of each judged person's own name, (n,).
     """

@@ -48,7 +48,7 @@ class RamiaShadow(Attack[RamiaShadowParams]):
             Choice(
                 what="which shadows",
                 chosen="those of offline RMIA with the same parameters",
-                why="they are trained once for both, and hold nobody's photos back",
+                why="they are trained once for both, and hold back no one's photos",
             ),
         ),
         presets={"lira": {"base": "lira"}},

@@ -12,7 +12,7 @@ CARD = MethodCard(
     name="random",
     version="2",
     title="Random scores",
-    summary="A uniform random number per name. Whatever cannot be told apart from it says nothing.",
+    summary="A uniform random number per name. A method that cannot be told apart from it carries no information.",
     access=Access.NONE,
     knowledge=Knowledge.NAME,
 )

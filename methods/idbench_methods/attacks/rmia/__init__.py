@@ -36,7 +36,7 @@ CARD = MethodCard(
         Choice(
             what="population",
             chosen="the auxiliary people, each compared with the shadows that the person is not in",
-            why="they are no members of the target, as the source asks, and like its training data",
+            why="they are not members, as the source requires, and resemble the target's training data",
         ),
         Choice(
             what="offline correction a",

@@ -76,7 +76,7 @@ class ShadowClassifier(Attack[ShadowClassifierParams]):
         return Scores(values=values, abstained=np.isnan(values), photos_used=used)
 
     def _judge(self, evidence: Evidence) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        if not evidence.inside.any():  # nobody could train a shadow: nothing to learn from
+        if not evidence.inside.any():  # no one could train a shadow: there is nothing to learn from
             alone: np.ndarray[tuple[int], np.dtype[np.float64]] = evidence.target[:, LOG_ODDS]
             return alone
         from idbench_methods.attacks.shadow_classifier.model import inside_model
