@@ -182,6 +182,19 @@ def atomic_dir(path: Path) -> Iterator[Path]:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
+def require_regular(path: Path) -> None:
+    """Refuse what is not a regular file before something opens it by its path: opening a pipe waits for ever.
+
+    Raises:
+        OSError: it is a pipe, a device or a folder, or is missing.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
 def read_bounded(path: Path, limit: int) -> bytes:
     """A whole regular file of at most `limit` bytes.
 
@@ -258,6 +271,8 @@ def copy_files(source: Path, target: Path) -> None:
 def sha256_file(path: Path) -> str:
     """Hexadecimal SHA-256 of a file, read in pieces."""
     digest = hashlib.sha256()
+    with storage_errors(path):
+        require_regular(path)
     with storage_errors(path), path.open("rb") as file:
         while block := file.read(_CHUNK):
             digest.update(block)

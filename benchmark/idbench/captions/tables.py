@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from idbench.captions.batches import CAPTION_NAMES, ROWS, Batch, ReadOptions, as_text, damaged, first_line
 from idbench.errors import DataError
+from idbench.storage import require_regular
 
 _BLOCK = 4 << 20
 """Bytes that are parsed at once; no line may be longer."""
@@ -41,6 +42,7 @@ def read_tsv(path: Path, options: ReadOptions) -> Iterator[Batch]:
     import pyarrow as pa
 
     try:
+        require_regular(path)
         size, layout = max(1, path.stat().st_size), _layout(path, options)
         with path.open("rb") as raw:
             source: Any = _opened(path, raw)
@@ -147,6 +149,7 @@ def read_parquet(path: Path, options: ReadOptions) -> Iterator[Batch]:
     import pyarrow.parquet as pq
 
     try:
+        require_regular(path)
         with pq.ParquetFile(path, memory_map=False) as file:
             column = _parquet_column(path, file.schema_arrow, options)
             first, total = 1, file.metadata.num_rows
@@ -226,6 +229,7 @@ def read_rows(
     Raises:
         DamagedShard: the file is truncated.
     """
+    require_regular(path)
     with path.open("rb") as raw:
         if raw.read(4) == _PARQUET:
             yield from _parquet_rows(path, choose, dropped)

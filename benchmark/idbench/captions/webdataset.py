@@ -13,6 +13,7 @@ from typing import Any
 from idbench.captions.batches import CAPTION_NAMES, ROWS, Batch, ReadOptions, as_text, damaged, first_line
 from idbench.captions.tar import BrokenTar, TarMember, TarWalker
 from idbench.errors import DataError
+from idbench.storage import require_regular
 
 _TEXT_LIMIT = 1 << 20
 """Bytes of the longest text member that is believed to hold a caption."""
@@ -32,6 +33,7 @@ def read_webdataset(path: Path, options: ReadOptions) -> Iterator[Batch]:
 
     first, waiting = 1, list[bytes]()
     try:
+        require_regular(path)
         size, key = max(1, path.stat().st_size), _caption_key(path, options)
         with path.open("rb", buffering=_BUFFER) as raw, _opened(path, raw) as file:
             for caption in _captions(path, TarWalker(file), key):

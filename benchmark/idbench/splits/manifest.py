@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,9 +15,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from idbench.errors import DataError
+from idbench.storage import require_regular
 
 Part = Literal["calibration", "test"]
 MANIFEST_FILE = "manifest.json"
+_LARGEST = 64 << 20
 PHOTO_LIMIT = 32 << 20
 """Largest encoded photo that is opened, in bytes."""
 
@@ -107,6 +111,9 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_FILE
     try:
+        require_regular(path)
+        if path.stat().st_size > _LARGEST:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:
         raise DataError(

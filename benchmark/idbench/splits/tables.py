@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from idbench.errors import DataError
-from idbench.storage import storage_errors
+from idbench.storage import require_regular, storage_errors
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -123,6 +123,7 @@ def open_table(folder: Path, table: str) -> Any:
     path = table_path(folder, table)
     hint = "Fetch or build the split again."
     try:
+        require_regular(path)
         file = pq.ParquetFile(path)
     except FileNotFoundError as error:
         raise DataError(f"The split in {folder} lacks its table {table!r}.", hint=hint) from error

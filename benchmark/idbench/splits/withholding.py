@@ -10,7 +10,7 @@ from idbench.splits.injected.dealing import SALTED
 from idbench.splits.manifest import MANIFEST_FILE, Part, Withheld, manifest_text
 from idbench.splits.split import Split
 from idbench.splits.tables import read_rows, table_path, write_table
-from idbench.storage import atomic_dir, copy_files, storage_errors, write_text
+from idbench.storage import atomic_dir, copy_files, require_regular, storage_errors, write_text
 
 SHORTEST = 16
 """Fewest characters of a secret: one that can be guessed gives the labels away."""
@@ -26,8 +26,10 @@ def read_secret(file: Path) -> str:
         StorageError: it cannot be read.
     """
     how = "Make one with: python -c 'import secrets; print(secrets.token_hex(32))' > FILE"
-    with storage_errors(file), file.open("rb") as opened:
-        data = opened.read(_LONGEST + 1)
+    with storage_errors(file):
+        require_regular(file)
+        with file.open("rb") as opened:
+            data = opened.read(_LONGEST + 1)
     try:
         secret = data.decode().strip()
     except UnicodeDecodeError as error:

@@ -23,7 +23,7 @@ import torch
 from safetensors import SafetensorError
 
 from idbench.errors import TargetError
-from idbench.storage import storage_errors, write_bytes
+from idbench.storage import require_regular, storage_errors, write_bytes
 
 UNREADABLE: Final = (
     *(RuntimeError, EOFError, LookupError, TypeError, ValueError, AttributeError, OSError),
@@ -79,6 +79,7 @@ def read_checkpoint_file(path: Path) -> Checkpoint:
 
 
 def _read_any(path: Path) -> object:
+    require_regular(path)
     with path.open("rb") as file:
         head = file.read(9)
     if (path.suffix == ".safetensors" and not head.startswith(b"PK")) or (len(head) == 9 and head[8:] == b"{"):

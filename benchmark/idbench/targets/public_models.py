@@ -19,7 +19,7 @@ from typing import Any, Final, get_args
 from pydantic import ValidationError
 
 from idbench.errors import TargetError, UnknownNameError
-from idbench.storage import storage_errors
+from idbench.storage import require_regular, storage_errors
 from idbench.targets.spec import (
     CLIP_MEAN,
     CLIP_STD,
@@ -109,6 +109,7 @@ def read_config(path: Path) -> ModelConfig:
         TargetError: not JSON, not a model configuration, or preprocessing that open_clip does not have.
     """
     with storage_errors(path):
+        require_regular(path)
         text = path.read_text(encoding="utf-8")
     try:
         content = json.loads(text)

@@ -166,6 +166,6 @@ def test_people_with_too_few_photos_are_left_out(people: People, context: Contex
 
 def test_asking_for_more_photos_than_anybody_has_is_an_error(people: People, context: Contexts) -> None:
     params = IdiaParams.model_validate(CARD.presets["paper"])
-    with pytest.raises(MethodError, match="nobody has more than 4") as caught:
+    with pytest.raises(MethodError, match="no one has more than 4") as caught:
         Idia(params).score(Namer({}), people(2, n_photos=4), context())  # type: ignore[arg-type]
     assert "photos_per_person" in caught.value.hint

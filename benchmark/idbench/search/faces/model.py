@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from idbench.errors import DataError
 from idbench.search.faces import Architecture, Crop
 from idbench.search.faces.crops import face_square
-from idbench.storage import sha256_file, storage_errors
+from idbench.storage import require_regular, sha256_file, storage_errors
 from idbench.targets.checkpoints import write_weights
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -106,8 +106,8 @@ def load_classifier(path: Path) -> FaceClassifier:
         DataError: missing, damaged, or something else.
     """
     hint = "Give a file that `bench data face-classifier train` wrote."
-    with storage_errors(path), path.open("rb"):
-        pass
+    with storage_errors(path):
+        require_regular(path)
     try:
         with safe_open(path, framework="pt") as file:
             stored = (file.metadata() or {}).get(_KEY)

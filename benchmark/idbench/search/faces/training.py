@@ -21,7 +21,7 @@ from idbench.search.faces import Architecture, Crop
 from idbench.search.faces.crops import check_crop, face_square
 from idbench.search.faces.model import FaceSpec, build_network, normalized, save_classifier
 from idbench.splits.injected.people import Person
-from idbench.storage import make_dir, sha256_bytes, storage_errors
+from idbench.storage import make_dir, sha256_bytes, sha256_file, storage_errors
 from idbench.targets.checkpoints import check_finite, read_checkpoint, write_checkpoint
 
 _WEIGHT_DECAY = 0.05
@@ -286,8 +286,7 @@ def _begin_from(model: torch.nn.Module, path: Path) -> str:
     from safetensors.torch import load_file
 
     hint = "Give weights of the same --arch, as safetensors or as torchvision publishes them."
-    with storage_errors(path):
-        digest = sha256_bytes(path.read_bytes())
+    digest = sha256_file(path)
     try:
         given = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
         kept = {name: tensor for name, tensor in given.items() if not name.startswith("fc.")}

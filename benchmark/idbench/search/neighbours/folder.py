@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from idbench.errors import DataError, IdbenchError
 from idbench.search.neighbours.metadata import Metadata
 from idbench.search.neighbours.source import Neighbour, Query
+from idbench.storage import require_regular
 
 _BLOCK = 65_536
 """Embeddings that are compared at once."""
@@ -121,6 +122,7 @@ def open_index(folder: Path) -> EmbeddingFolder | FaissIndex:
 
 def _open(path: Path) -> NDArray[np.floating[Any]]:
     try:
+        require_regular(path)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"{path} is damaged: it is not an array of numbers.", hint="Make it again.") from error

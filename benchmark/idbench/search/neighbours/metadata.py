@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from idbench.errors import DataError
+from idbench.storage import require_regular
 
 _CAPTIONS = ("caption", "TEXT", "text")
 _URLS = ("url", "URL")
@@ -77,6 +78,7 @@ def _opened(path: Path) -> Iterator[Any]:
     import pyarrow.parquet as pq
 
     try:
+        require_regular(path)
         with pq.ParquetFile(path) as file:
             yield file
     except (pa.ArrowException, OSError) as error:

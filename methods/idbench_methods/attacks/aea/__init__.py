@@ -64,7 +64,7 @@ class AeaParams(MethodParams):
     transformations: tuple[Literal["crop", "flip", "turn"], ...] = Field(
         default=("crop", "flip", "turn"), min_length=1, description="what is done to the photos, one at a time"
     )
-    weight: float = Field(default=1.0, ge=0, description="of the mean fall of the cosine, relative to the cosine itself")
+    weight: float = Field(default=1.0, ge=0, description="of the mean fall of the cosine against the cosine itself")
     templates: Templates = Field(
         default=IDIA_TEMPLATES[:4], description="prompts; each holds {} where the name goes; default: IDIA's first four"
     )

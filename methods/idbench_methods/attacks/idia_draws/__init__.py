@@ -57,7 +57,9 @@ class IdiaDrawsParams(MethodParams):
     """Parameters of IDIA for many numbers of photos."""
 
     sizes: tuple[int, ...] = Field(
-        default=(1,), min_length=1, description="numbers of photos, each at least 1; people with fewer photos get no count (NaN)"
+        default=(1,),
+        min_length=1,
+        description="numbers of photos, each at least 1; fewer photos give no count (NaN)",
     )
     draws: int = Field(default=20, ge=1, description="random draws per person and size; all photos are one draw")
     pool_size: int | None = Field(
