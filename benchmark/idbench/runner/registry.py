@@ -186,9 +186,23 @@ def make_method(
             raise UnknownNameError(
                 f"parameter of {card.name}", key, fields, hint=f"`bench show {card.name}` lists them."
             )
-        values[key] = _parsed(value)
+        values[key] = value
+    return with_parameters(registered, _as_meant(registered.kind.Params, values))
+
+
+def with_parameters(registered: Registered[M], values: Mapping[str, object]) -> M:
+    """A method with these parameters, and defaults for the others.
+
+    Args:
+        registered: from `load_attack` or `load_defense`.
+        values: by name; nothing is parsed.
+
+    Raises:
+        MethodError: a value does not fit, or the method then asks for more than its card declares.
+    """
+    card = registered.kind.card
     try:
-        params = registered.kind.Params.model_validate(values)
+        params = registered.kind.Params.model_validate(dict(values))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "parameters"
@@ -255,6 +269,20 @@ def _copy_parameters(params: type[MethodParams]) -> tuple[ParameterCopy, ...]:
         )
         for name, field in params.model_fields.items()
     )
+
+
+def _as_meant(params: type[MethodParams], values: Mapping[str, object]) -> dict[str, object]:
+    """Values as the parameters take them: what was typed as `{}` is an empty object for one and a text for another."""
+    if issubclass(params, StandInParams):
+        texts = {one.name for one in params.described.fields if one.type in ("str", "<class 'str'>")}
+        return {name: value if name in texts else _parsed(value) for name, value in values.items()}
+    parsed = {name: _parsed(value) for name, value in values.items()}
+    try:
+        params.model_validate(parsed)
+    except ValidationError as error:
+        wrong = {found["loc"][0] for found in error.errors() if found["loc"]}
+        return {name: values[name] if name in wrong else value for name, value in parsed.items()}
+    return parsed
 
 
 def _parsed(value: object) -> object:

@@ -13,7 +13,7 @@ from idbench.api import Attack, Progress
 from idbench.errors import DataError, IdbenchError, MethodError
 from idbench.results import ENGINE_VERSION, PassedParameters, SplitRef, TargetRef, run_id
 from idbench.results.record import MAX_SEED, Closed
-from idbench.runner.registry import RegisteredAttack, find_attack, make_method, params_dict
+from idbench.runner.registry import RegisteredAttack, find_attack, make_method, params_dict, with_parameters
 from idbench.splits import Split, load_split, split_names
 from idbench.storage import cache_dir, read_bounded, write_text
 from idbench.targets import TargetSpec
@@ -152,7 +152,7 @@ class Resolver:
                 hint="Use the idbench version that planned it.",
             )
         registered = find_attack(spec.attack.name, spec.attack.plugin)
-        attack = make_method(registered, None, spec.attack.parameters)
+        attack = with_parameters(registered, spec.attack.parameters)
         here = method_spec(registered, attack, spec.attack.passed)
         for what in ("version", "code_sha256", "parameters"):
             if getattr(here, what) != getattr(spec.attack, what):

@@ -5,19 +5,33 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from idbench.api import Silent
+from idbench.api import (
+    Access,
+    Attack,
+    Case,
+    Context,
+    Knowledge,
+    MethodCard,
+    MethodParams,
+    Scores,
+    Silent,
+    TargetView,
+)
 from idbench.errors import DataError, IdbenchError, MethodError, StorageError
+from idbench.plugins import Plugin
 from idbench.results import expected_run_id
 from idbench.runner.execute import Options, execute
 from idbench.runner.executor import Failed, LocalExecutor, Task
 from idbench.runner.grid import make_grid, specs
-from idbench.runner.registry import load_attack
+from idbench.runner.registry import RegisteredAttack, load_attack, make_method, with_parameters
 from idbench.runner.spec import MethodSpec, Resolver, RunSpec, plan_method, read_plan, write_plan
 from idbench.splits import load_split
 
@@ -127,6 +141,27 @@ def test_what_was_passed_is_kept_apart_from_all_parameters() -> None:
     assert method.passed.preset is None
     assert method.parameters["runs"] == 3
     assert len(method.parameters) > 5
+
+
+class TextParams(MethodParams):
+    prompt: str = Field(default="{}", description="a text")
+    sizes: tuple[int, ...] = Field(default=(1,), description="numbers")
+
+
+class Texts(Attack[TextParams]):
+    card = MethodCard(name="texts", version="1", title="Texts", access=Access.NONE, knowledge=Knowledge.NONE)
+
+    def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
+        return Scores(np.zeros(len(cases)))
+
+
+@pytest.mark.parametrize("typed", ["{}", "3", "true", "null", "[1]", '"quoted"', "a photo of {}"])
+def test_a_text_is_taken_as_it_was_typed(typed: str) -> None:
+    registered = RegisteredAttack(Plugin("texts", f"{__name__}:Texts", "tests 1"), Texts)
+    assert make_method(registered, None, {"prompt": typed}).params.prompt == (typed.strip('"'))
+    assert with_parameters(registered, {"prompt": typed}).params.prompt == typed
+    made = make_method(registered, None, {"prompt": typed, "sizes": "[2, 3]"})
+    assert made.params.sizes == (2, 3)
 
 
 def test_a_plan_is_written_and_read_and_each_run_is_in_it_once(tmp_path: Path) -> None:
