@@ -19,7 +19,7 @@ _MARKER_BYTES: Final = 1 << 26
 _SHOWN: Final = 4
 
 
-def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bool = False) -> list[str]:
+def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bool | None = None) -> list[str]:
     """Refuse a folder that cannot be written without destroying what this program did not make.
 
     A folder may be written where nothing is, where an empty folder is, or where the marker says that the same kind of
@@ -29,7 +29,7 @@ def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bo
         out: the folder to write; what is in it would be replaced as a whole.
         kind: what will be written, e.g. `board`; part of the marker.
         inputs: what the command reads. Neither may lie within the other, with or without `force`.
-        force: write even over what carries no marker, or more than the marker lists.
+        force: write even over what carries no marker, or more than the marker lists; None: the command cannot be told.
 
     Returns:
         what `force` removes beyond this program's own files, as paths below `out`; empty without it.
@@ -51,7 +51,8 @@ def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bo
         more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
         raise StorageError(
             f"{out} holds what is not a {kind} written by idbench: {', '.join(foreign[:_SHOWN])}{more}.",
-            hint="Name another folder, or remove that one first; --force replaces it with all that is in it.",
+            hint="Name another folder, or remove that one first"
+            + ("." if force is None else "; --force replaces it with all that is in it."),
         )
     return foreign
 

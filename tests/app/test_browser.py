@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
@@ -289,6 +290,18 @@ CONTRAST = """
 """Every visible text whose contrast with what is behind it is below 4.5; pictures drawn on a canvas apart."""
 
 
+def _settle(browser: Browser) -> None:
+    """Wait until nothing is drawn any more: Streamlit shows a page piece by piece and fades in what is new."""
+    seen: list[str] = []
+
+    def unchanged() -> bool:
+        seen.append(browser.text())
+        time.sleep(0.5)
+        return len(seen) > 4 and len(set(seen[-4:])) == 1
+
+    browser.until(unchanged, "a page that stays as it is")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("page", ["", "method", "compare", "target", "split", "glossary"])
 def test_words_stand_out_from_the_page(browser: Browser, server: str, page: str, scheme: str) -> None:
@@ -296,6 +309,7 @@ def test_words_stand_out_from_the_page(browser: Browser, server: str, page: str,
     browser.open(f"{server}/{page}")
     browser.until(lambda: browser.all("[data-testid=stMain] h1"), "a title")
     browser.until(lambda: not browser.all("[data-testid=stStatusWidget]"), "a page that is done")
+    _settle(browser)
     assert browser.driver.execute_script(CONTRAST) == []
 
 

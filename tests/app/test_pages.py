@@ -304,7 +304,7 @@ def test_methods_without_photos_are_not_said_to_take_all(world: World, tmp_path:
     build_board(world, tmp_path / "results", tmp_path / "board")
     said = text(opened("method", tmp_path / "board", settings="true"))
     assert "used no photo of anybody" in said
-    assert "--param" not in said
+    assert "Runs with other numbers" not in said
 
 
 def test_what_is_not_estimable_is_said_in_words(filled: Path, several: Path) -> None:

@@ -104,6 +104,8 @@ def _become(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str],
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             os.dup2(handle, number)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        # Whoever captures output in this process must not catch the command's.
+        sys.stdout, sys.stderr = (os.fdopen(number, "w", encoding="utf-8") for number in (1, 2))
         os.environ.update(environment)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.argv = ["bench", *arguments]

@@ -130,7 +130,7 @@ def test_plot(bench: Bench, tmp_path: Path) -> None:
         (("run", "--method", "random", "--target", "file:missing.pt?arch=ViT-B-32"), "missing.pt"),
         (("run", "--method", "cosine", *TINY, "--device", "cuda:9"), "The device 'cuda:9' cannot be used"),
         (("show", "tunni"), "Did you mean 'tuni'?"),
-        (("show", "./nothing"), "no method, split, target or run called"),
+        (("show", "./nothing"), "no method, defense, split, target or run called"),
         (("score", "0123"), "There is no run '0123'"),
         (("compare", "idia", "tuni"), "There is no run of 'idia'"),
         (("list", "method"), "Did you mean 'methods'?"),
@@ -236,7 +236,9 @@ def test_damaged_record_is_named(bench: Bench, tmp_path: Path) -> None:
     assert bench("run", "-m", "random", *TINY).returncode == 0
     (record,) = tmp_path.glob("results/*/*/random-*/run.json")
     record.write_text("{")
-    assert "is not JSON" in refused(bench("list", "runs"))
+    listed = bench("list", "runs")
+    assert listed.returncode == 0  # the others are listed, and this one with its problem
+    assert "is not JSON" in listed.stdout
     assert bench("run", "-m", "random", *TINY).returncode == 0, "a damaged record is made again"
     assert bench("list", "runs").returncode == 0
     scores = record.parent / "scores.parquet"
@@ -246,7 +248,7 @@ def test_damaged_record_is_named(bench: Bench, tmp_path: Path) -> None:
 
 def test_new_method_works_as_written(bench: Bench, tmp_path: Path) -> None:
     assert bench("method", "new", "my-attack").returncode == 0
-    assert "exists already" in refused(bench("method", "new", "my-attack"))
+    assert "holds what is not a method written by idbench" in refused(bench("method", "new", "my-attack"))
     place = tmp_path / "installed"
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
     subprocess.run([*pip, "--target", str(place), str(tmp_path / "my-attack")], check=True, capture_output=True)
@@ -297,7 +299,7 @@ def test_damaged_splits_are_named(bench: Bench, tmp_path: Path) -> None:
     assert bench("data", "lint", "split").returncode == 0
     where = ("--target", "avatars-a", "--corpus", "avatars-tiny-a")
     assert bench("run", "-m", "cosine", "--split", "split", *where).returncode == 0
-    assert "exists already" in refused(bench("data", "build", "avatars-tiny", "--out", "split"))
+    assert "holds what is not a split written" in refused(bench("data", "build", "avatars-tiny", "--out", "split"))
     photos = next((tmp_path / "split").rglob("photos*/*.parquet"), None) or next(
         path for path in (tmp_path / "split").rglob("*.parquet") if "photos" in path.as_posix()
     )

@@ -31,9 +31,9 @@ def own_cache(bench: Bench, tmp_path: Path) -> Path:
         (("data", "build", "lfw-injected", "--faces", "nowhere"), "There is no folder nowhere"),
         (("data", "build", "lfw-injected", "--faces", ".", "--secret-seed", "nothing"), "nothing does not exist"),
         (("data", "build", "lfw-injected", "--faces", ".", "--labels", "x"), "--labels needs --secret-seed and --out"),
-        (("data", "build", "avatars", "--faces", "."), "--faces means nothing to avatars"),
-        (("data", "build", "avatars", "--download", "--out", "x"), "--download means nothing to avatars"),
-        (("data", "build", "lfw-injected", "--faces", ".", "--pairs", "x"), "--pairs means nothing to lfw-injected"),
+        (("data", "build", "avatars", "--faces", "."), "avatars does not take --faces"),
+        (("data", "build", "avatars", "--download", "--out", "x"), "avatars does not take --download"),
+        (("data", "build", "lfw-injected", "--faces", ".", "--pairs", "x"), "lfw-injected does not take --pairs"),
         (("data", "build", "lfw-injected", "--faces", ".", "--download"), "--faces and --download exclude each other"),
         (
             ("data", "build", "cc3m-idia", "--secret-seed", "s", "--out", "x", "--labels", "y"),

@@ -18,7 +18,7 @@ LONG = "n" * 300
         (("show", ""), "No run was named"),
         (("show", " "), "No run was named"),
         (("score", ""), "No run was named"),
-        (("show", LONG), "no method, split, target or run"),
+        (("show", LONG), "no method, defense, split, target or run"),
         (("compare", "a", "b", "--split", LONG), "no split"),
         (("data", "lint", LONG), "File name too long"),
         (("run", "-m", "random", "--split", ""), "no split"),

@@ -48,8 +48,6 @@ def build(
     from idbench.splits.withholding import read_secret
 
     recipe = find_recipe(name)
-    for folder in filter(None, (out, labels)):
-        check_folder(folder, "split", filter(None, (faces, pairs, lists)))
     if secret_seed is not None and not isinstance(recipe, SourcedRecipe):
         raise IdbenchError(
             f"The labels of {recipe.name} are public: its targets were trained on them, so no secret can change them.",
@@ -58,14 +56,16 @@ def build(
     given = {"faces": faces, "pairs": pairs, "lists": lists, "secret-seed": secret_seed, "labels": labels}
     known = (*recipe.needs, "secret-seed", "labels") if isinstance(recipe, SourcedRecipe) else ()
     _refuse(recipe.name, [option for option, value in given.items() if value and option not in known])
+    if labels is not None and isinstance(recipe, SourcedRecipe):
+        _check_withheld(recipe, secret_seed, out, labels)
+    for folder in filter(None, (out, labels)):
+        check_folder(folder, "split", filter(None, (faces, pairs, lists)))
     if not isinstance(recipe, SourcedRecipe):
         _refuse(recipe.name, ["download"] * download)
         _build_known(recipe, out, dry_run)
         return
     if download and faces is not None:
         raise IdbenchError("--faces and --download exclude each other.", hint="Give one of them.")
-    if labels is not None:
-        _check_withheld(recipe, secret_seed, out, labels)
     seed = None if secret_seed is None else read_secret(secret_seed)
     _build_sourced(recipe, Sources(faces, pairs, seed, lists), download, Folders(out, labels), dry_run)
 

@@ -27,7 +27,7 @@ AGAIN: Final = "Restore the file, or run it again with --force."
 LARGEST: Final = 64 << 20
 """Bytes of the file."""
 MOST_ROWS: Final = 1_000_000
-MOST_COLUMNS: Final = 64
+MOST_COLUMNS: Final = 1024
 MOST_CELLS: Final = 8_000_000
 """Rows times columns: eight bytes each once they are decoded, whatever the file took."""
 LARGEST_DECODED: Final = 256 << 20

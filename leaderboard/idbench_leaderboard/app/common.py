@@ -34,6 +34,7 @@ h2 {font-size: 1.6rem !important;}
 h3 {font-size: 1.3rem !important;}
 [data-testid="stTable"] td, [data-testid="stMarkdown"] {overflow-wrap: anywhere;}
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {color: inherit; opacity: 0.85;}
+[data-testid="stButtonGroup"] button, [data-testid="stButtonGroup"] button * {color: inherit !important;}
 [data-testid="stSidebarCollapseButton"], [data-testid="stSidebarCollapseButton"] * {color: inherit !important;}
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] {padding: 3.5rem 0.9rem 2rem;}
@@ -265,7 +266,7 @@ def nothing(what: str, fill: str, command: str) -> None:
 
 def show_command(command: str) -> None:
     """A command to copy; control characters in the names that it quotes are shown."""
-    st.code(terminal(command), language="bash")
+    st.code(terminal(command), language=None)  # the colours of a highlighted shell are too pale to read
 
 
 def show_facts(facts: Mapping[str, str]) -> None:

@@ -19,6 +19,7 @@ from tests.app.fictional import DEFENSE, METHODS, World, with_id
 from tests.conftest import ROOT
 
 from idbench.api import Silent
+from idbench.metrics import batch
 from idbench.results import Run, RunRecord, collect, expected_run_id, write_run
 from idbench.results.admission import admit, objection
 from idbench.results.aligning import Reader, Scored
@@ -28,7 +29,6 @@ from idbench.results.repetition import Candidate
 from idbench.results.rows import board_keys, entry_key
 from idbench.results.store import Rejected
 from idbench.storage import sha256_file
-from idbench_leaderboard import measure
 from idbench_leaderboard.board import Board, View
 from idbench_leaderboard.building import build
 
@@ -337,14 +337,14 @@ def test_a_record_that_makes_the_statistics_fail_costs_itself_only(
         world.write(tmp_path, "keen", seed=seed)
     world.write(tmp_path, "mild")
     culprit = world.table(METHODS["keen"][0], "fiction-a", 1, "keen").scores[0]
-    whole = measure.judge
+    whole = batch.judge
 
-    def failing(groups: Sequence[NDArray[np.float64]], known: measure.Known) -> measure.Judged:
+    def failing(groups: Sequence[NDArray[np.float64]], known: batch.Known, *more: Any) -> batch.Judged:
         if any(culprit in group for group in groups):
             raise FloatingPointError("overflow\n" + "x" * 10_000)
-        return whole(groups, known)
+        return whole(groups, known, *more)
 
-    monkeypatch.setattr(measure, "judge", failing)
+    monkeypatch.setattr(batch, "judge", failing)
     built = build(collect([tmp_path]), [world.labels()], tmp_path / "board", Silent())
     rows = Board(built.path).rows(VIEW).set_index("method")
     assert rows["seeds"].to_dict() == {"keen": "0, 2", "mild": "0"}

@@ -77,7 +77,7 @@ else:
     return set(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize("module", ["idbench_methods.shadows.measuring", "idbench_methods.attacks.idia.pool"])
+@pytest.mark.parametrize("module", ["idbench_methods.attacks.rmia.ratio", "idbench_methods.attacks.idia.pool"])
 def test_editing_a_shared_module_changes_exactly_the_methods_that_import_it(
     methods: Path, before: dict[str, str], module: str
 ) -> None:

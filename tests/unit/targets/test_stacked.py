@@ -36,7 +36,8 @@ def test_stacked_training_equals_one_after_the_other(tmp_path: Path, tower: dict
     for one, corpus, stacked in zip(specs, corpora, together, strict=True):
         alone = train_target(one, corpus, tmp_path / "alone.safetensors")
         assert stacked.steps == alone.steps == 18
-        assert stacked.loss == pytest.approx(alone.loss, rel=1e-3)
+        # Rounding grows over the steps, most of all in batch statistics: 2e-3 on one processor, less on others.
+        assert stacked.loss == pytest.approx(alone.loss, rel=5e-3)
         expected, found = load_file(alone.path), load_file(stacked.path)
         assert list(found) == list(expected)
         moved = torch.cat([(found[name] - tensor).flatten().float() for name, tensor in expected.items()])

