@@ -52,6 +52,11 @@ DEFENSE = DefenseRef(
     track="blind",
     parameters={},
     seed=0,
+    given_sha256="8" * 64,
+    protected=(),
+    lineage=None,
+    weights_sha256=None,
+    cost=None,
 )
 """A defense that nobody wrote, for records of defended targets."""
 

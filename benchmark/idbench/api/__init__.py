@@ -1,8 +1,8 @@
 """The only thing a method author imports."""
 
-from idbench.api.card import Card, Choice, DefenseCard, MethodCard, MethodParams
+from idbench.api.card import AnswerCard, Card, Choice, DefenseCard, MethodCard, MethodParams
 from idbench.api.cases import AuxiliaryPerson, Calibration, Case, Pair, Photo, Scores
-from idbench.api.defense import Defense, TargetDefense
+from idbench.api.defense import AnswerDefense, Defense, TargetDefense, TargetFront
 from idbench.api.errors import (
     AccessViolation,
     DataError,
@@ -19,6 +19,8 @@ from idbench.api.words import Access, Knowledge, Track, names_of, track_of
 __all__ = [
     "Access",
     "AccessViolation",
+    "AnswerCard",
+    "AnswerDefense",
     "Attack",
     "AuxiliaryPerson",
     "Calibration",
@@ -45,6 +47,7 @@ __all__ = [
     "Silent",
     "TargetDefense",
     "TargetError",
+    "TargetFront",
     "TargetInfo",
     "TargetView",
     "TimeLimitExceeded",

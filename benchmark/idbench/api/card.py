@@ -90,3 +90,21 @@ class DefenseCard(Card):
         if Knowledge.CALIBRATION_LABELS in knowledge:
             raise ValueError("a defense never learns who is a member, so it cannot know CALIBRATION_LABELS")
         return knowledge
+
+
+class AnswerCard(DefenseCard):
+    """The card of a defense at query time: which kinds of questions are still answered behind it."""
+
+    answers: Access = Field(
+        description="what may still be asked; everything else is refused, whatever an attack declares"
+    )
+
+    @field_validator("answers")
+    @classmethod
+    def _check_answers(cls, answers: Access) -> Access:
+        if answers & (Access.WEIGHTS | Access.TRAIN_SHADOWS):
+            raise ValueError(
+                "whoever has the weights asks nobody, and shadow models are the attacker's own: answers are "
+                "LABEL, SIMILARITY, embeddings and GRADIENT"
+            )
+        return answers

@@ -138,6 +138,7 @@ def _runs(results: Any) -> list[dict[str, Any]]:
                 "method": record.attack.name,
                 "split": f"{record.split.name} v{record.split.version}",
                 "target": record.target.name,
+                "defense": record.defense.name if record.defense else "-",
                 "seed": record.seed,
                 "AUC": text.estimate(summary.auc) if summary else "-",
                 "created": f"{record.created:%Y-%m-%d %H:%M}",

@@ -13,9 +13,10 @@ from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
     from idbench.api import Progress
+    from idbench.results import RunRecord
     from idbench.runner.execute import Executed, Options
     from idbench.runner.grid import Grid, Outcome
-    from idbench.runner.spec import RunSpec
+    from idbench.runner.spec import PlannedDefense, RunSpec
     from idbench.splits import Split
 
 
@@ -38,6 +39,17 @@ def run(
     preset: Annotated[str | None, typer.Option(help="Named parameters from the method's card, e.g. paper.")] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
+    ] = None,
+    defense: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A defense that the target is put behind; may be repeated; `all` for every one, `none` for the target "
+            "as it is."
+        ),
+    ] = None,
+    defense_preset: Annotated[str | None, typer.Option(help="Named parameters from the defense's card.")] = None,
+    defense_param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the defense; may be repeated.")
     ] = None,
     results: options.Results = options.RESULTS,
     device: options.Device = "auto",
@@ -62,9 +74,10 @@ def run(
 
     wanted = Options(results, device, time_limit, force)
     if plan is not None:
-        if method or write_plan is not None:
+        if method or defense or write_plan is not None:
             raise IdbenchError(
-                "--plan has its methods and is written already.", hint="Leave --method and --write-plan out."
+                "--plan has its methods and defenses and is written already.",
+                hint="Leave --method, --defense and --write-plan out.",
             )
         _run_plan(plan, only or [], wanted, json, dry_run)
         return
@@ -73,8 +86,10 @@ def run(
     if not method:
         raise IdbenchError("No method to run.", hint="Add --method NAME; `bench list` shows what there is.")
     params = _parse(param)
+    defenses = _defenses(defense or [], defense_preset, _parse(defense_param))
     with console.bars() as progress:
-        grid, left_out = _grid(method, split, target, range(seed, _last(seed, seeds)), corpus, preset, params, progress)
+        seeds_ = range(seed, _last(seed, seeds))
+        grid, left_out = _grid(method, split, target, seeds_, corpus, preset, params, defenses, progress)
         if not json:
             for name, reason in left_out.items():
                 console.say(f"{name} is left out: {reason}.")
@@ -86,6 +101,25 @@ def run(
         _announce(grid, wanted.results, json)
     else:
         _show(grid.split, outcomes, unscored, failure, json)
+
+
+def _defenses(names: list[str], preset: str | None, params: dict[str, object]) -> list[PlannedDefense | None]:
+    """The defenses that a person typed, each once; None for the undefended target."""
+    from idbench.runner.registry import DEFENSES
+    from idbench.runner.spec import plan_defense
+
+    if not names:
+        if preset is not None or params:
+            raise IdbenchError("There are parameters of a defense, but no defense.", hint="Add --defense NAME.")
+        return [None]
+    usable = [entry.name for entry in DEFENSES.entries() if entry.value is not None] if "all" in names else []
+    wanted = dict.fromkeys(name for given in names for name in (usable if given == "all" else [given]))
+    planned = [None if name == "none" else plan_defense(name, preset, params) for name in wanted]
+    if planned == [None] and (preset is not None or params):
+        raise IdbenchError("`none` has no parameters.", hint="Leave --defense-param and --defense-preset out.")
+    if not planned:
+        raise IdbenchError("No defense is installed.", hint="`bench list defenses` shows what there is.")
+    return planned
 
 
 def _last(seed: int, seeds: int) -> int:
@@ -102,10 +136,11 @@ def _grid(
     corpus: str | None,
     preset: str | None,
     params: dict[str, object],
+    defenses: list[PlannedDefense | None],
     progress: Progress,
 ) -> tuple[Grid, dict[str, str]]:
     """The grid that a person typed, and which methods `all` leaves out, with the reason."""
-    from idbench.runner.grid import make_grid, unable
+    from idbench.runner.grid import make_grid, named_refusals, unable
     from idbench.runner.registry import ATTACKS, load_attack, make_method
     from idbench.splits import load_split
 
@@ -117,7 +152,11 @@ def _grid(
     # `all` means all that can run here; for a method that was named, an error says why it cannot.
     left_out = unable(loaded, target, [name for name in usable if name not in method])
     methods = [name for name in methods if name not in left_out]
-    return make_grid(loaded, methods, target, seeds, corpus, preset, params), left_out
+    grid = make_grid(loaded, methods, target, seeds, corpus, preset, params, defenses, progress)
+    refusals = [f"behind {defense}, which answers no {asked}" for _, defense, asked in named_refusals(grid)]
+    if not grid.size:
+        raise IdbenchError(f"{methods[0]} cannot be carried out {refusals[0]}.", hint="Choose another attack.")
+    return grid, left_out | {name: refusals[i] for i, (name, _, _) in enumerate(named_refusals(grid))}
 
 
 def _carry_out(
@@ -236,9 +275,13 @@ def _list_runs(title: str, runs: Sequence[RunSpec], results: Path, json: bool) -
     from idbench.runner.grid import is_done
 
     rows = [
-        (s.attack.name, s.target.name, str(s.seed), s.run_id, "done" if is_done(s, results) else "to run") for s in runs
+        (
+            *(s.attack.name, s.target.name, s.defense.name if s.defense else "-"),
+            *(str(s.seed), s.run_id, "done" if is_done(s, results) else "to run"),
+        )
+        for s in runs
     ]
-    names = ("method", "target", "seed", "run", "state")
+    names = ("method", "target", "defense", "seed", "run", "state")
     if json:
         console.write_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
@@ -269,10 +312,11 @@ def _print_pooled(split: Split, outcomes: list[Outcome]) -> None:
     names = ", ".join(dict.fromkeys(name for p in pooled for name in p.targets))
     console.table(
         f"pooled over {names}",
-        ("method", "targets", "seeds", "AUC [95 %]", "sd over targets", "TPR at 10 % FPR", "TPR at 1 % FPR"),
+        ("method", "defense", "targets", "seeds", "AUC [95 %]", "sd over targets", "TPR at 10 % FPR", "TPR at 1 % FPR"),
         [
             (
                 p.method,
+                p.defense or "-",
                 str(len(p.targets)),
                 str(p.seeds),
                 text.estimate(p.auc),
@@ -296,20 +340,16 @@ def _print(split: Split, outcomes: list[Outcome]) -> None:
     )
     if len(outcomes) == 1:
         record = outcomes[0].run.record
-        console.table(f"{record.attack.name} on {record.target.name}\n{people}", ("", ""), _facts(outcomes[0]))
+        console.table(f"{_title(record)}\n{people}", ("", ""), _facts(outcomes[0]))
     else:
+        defended = any(o.run.record.defense for o in outcomes)
         columns = (
-            "method",
-            "target",
-            "seed",
-            "AUC [95 %]",
-            "TPR at 10 % FPR",
-            "TPR at 1 % FPR",
-            "p",
-            "over blind",
-            "time",
+            *("method", "target"),
+            *(("defense", "AUC of the protected", "of the others") if defended else ()),
+            *("seed", "AUC [95 %]", "TPR at 10 % FPR", "TPR at 1 % FPR", "p", "over blind", "time"),
         )
-        console.table(people, columns, [_row(o) for o in outcomes], right=("seed", "time"))
+        rows = [_row(o, _behind(o) if defended else ()) for o in outcomes]
+        console.table(people, columns, rows, right=("seed", "time"))
         console.say("p: against chance, two-sided; over blind: AUC minus the best blind attack's, and its p")
         _print_pooled(split, outcomes)
     for outcome in outcomes:
@@ -318,9 +358,21 @@ def _print(split: Split, outcomes: list[Outcome]) -> None:
     console.say("")
     for outcome in outcomes:
         record = outcome.run.record
-        which = "" if len(outcomes) == 1 else f"{record.attack.name} on {record.target.name}, seed {record.seed}, "
+        which = "" if len(outcomes) == 1 else f"{_title(record)}, seed {record.seed}, "
         console.say(f"{which}{'read from' if outcome.reused else 'record in'} {outcome.run.path}")
     console.say(_next(outcomes))
+
+
+def _title(record: RunRecord) -> str:
+    behind = "" if record.defense is None else f" behind {record.defense.name}"
+    return f"{record.attack.name} on {record.target.name}{behind}"
+
+
+def _behind(outcome: Outcome) -> tuple[str, ...]:
+    """The defense, and the AUC of the people that it protects and of the others."""
+    defense = outcome.run.record.defense
+    groups = {group.group: text.estimate(group.auc) for group in outcome.summary.groups}
+    return ("-" if defense is None else defense.name, groups.get("protected", "-"), groups.get("unprotected", "-"))
 
 
 def _facts(outcome: Outcome) -> list[tuple[str, str]]:
@@ -337,18 +389,23 @@ def _facts(outcome: Outcome) -> list[tuple[str, str]]:
         ("queries", ", ".join(f"{text.amount(count)} {name}" for name, count in asked.items()) or "none"),
         ("time, memory", f"{text.seconds(record.timings.total)}, {record.peak_memory_mb:.0f} MiB at most"),
     ]
+    rows[1:1] = text.defended(record.defense, summary)
     if summary.decision is not None:
         d = summary.decision
-        rows.insert(5, ("at the calibrated threshold", f"TPR {d.tpr:.1%}, FPR {d.fpr:.1%}, accuracy {d.accuracy:.1%}"))
+        rows.insert(
+            len(rows) - 5,
+            ("at the calibrated threshold", f"TPR {d.tpr:.1%}, FPR {d.fpr:.1%}, accuracy {d.accuracy:.1%}"),
+        )
     return rows
 
 
-def _row(outcome: Outcome) -> tuple[str, ...]:
+def _row(outcome: Outcome, behind: tuple[str, ...]) -> tuple[str, ...]:
     record, summary = outcome.run.record, outcome.summary
     blind = summary.blind
     return (
         record.attack.name,
         record.target.name,
+        *behind,
         str(record.seed),
         text.estimate(summary.auc),
         text.rate(summary.tpr[0]),

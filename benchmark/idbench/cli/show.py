@@ -14,7 +14,7 @@ from idbench.storage import is_there
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from idbench.results import Environment
+    from idbench.results import DefenseRef, Environment
     from idbench.runner.registry import Registered, RegisteredAttack, RegisteredDefense
 
 
@@ -161,6 +161,7 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
         "split": f"{record.split.name} v{record.split.version}, digest {record.split.digest[:12]}",
         "target": f"{record.target.name} ({record.target.architecture}), weights {record.target.sha256[:12]}",
         "method": f"{record.attack.name} {record.attack.version} ({record.attack.distribution}), {record.attack.track}",
+        **({} if record.defense is None else {"defense": _defended(record.defense)}),
         "parameters": record.parameters,
         **({} if record.parameters_passed is None else {"passed": record.parameters_passed.model_dump()}),
         "seed": record.seed,
@@ -180,6 +181,7 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
         facts |= {
             "labels of": summary.corpus + (" (control)" if summary.control else ""),
             "AUC": text.estimate(summary.auc),
+            **dict(text.defended(record.defense, summary)),
             **{f"TPR at {rate.fpr:g} FPR": text.rate(rate) for rate in summary.tpr},
             "p against chance": text.p_value(summary.p_chance),
             "against blind": text.blind(summary.blind),
@@ -191,6 +193,14 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
             d = summary.decision
             facts["at the calibrated threshold"] = f"TPR {d.tpr:.3f}, FPR {d.fpr:.3f}, accuracy {d.accuracy:.3f}"
     console.table("", ("fact", "value"), [(key, str(value)) for key, value in facts.items()])
+
+
+def _defended(defense: DefenseRef) -> str:
+    weights = "" if defense.weights_sha256 is None else f", weights {defense.weights_sha256[:12]}"
+    return (
+        f"{defense.name} {defense.version} ({defense.distribution}), protects {len(defense.protected)} people"
+        f"{weights}, parameters {defense.parameters}"
+    )
 
 
 def _device(where: Environment) -> str:

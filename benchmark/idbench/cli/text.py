@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from idbench.results import BinSummary, BlindComparison, Estimate, RateSummary
+from idbench.results import BinSummary, BlindComparison, DefenseRef, Estimate, RateSummary, Summary
 
 
 def estimate(value: Estimate) -> str:
@@ -49,3 +49,17 @@ def seconds(value: float) -> str:
 def bins(values: tuple[BinSummary, ...]) -> str:
     """AUC by number of training pictures, e.g. `1: 0.52, 5: 0.69`."""
     return ", ".join(f"{b.occurrences}: {b.auc.value:.2f}" for b in values)
+
+
+def defended(defense: DefenseRef | None, summary: Summary) -> list[tuple[str, str]]:
+    """What there is to say of a defended run beside its overall figures: fact and value."""
+    if defense is None:
+        return []
+    of = {"protected": "of the protected people", "unprotected": "of the others"}
+    rows = [(f"AUC {of[g.group]}", f"{estimate(g.auc)} ({g.n_members} members)") for g in summary.groups]
+    if summary.marks is not None:
+        rows.append(("do scores tell who is protected?", f"AUC {estimate(summary.marks)}; 0.5: they do not"))
+    if defense.cost is not None:
+        steps = f", {amount(defense.cost.steps)} steps" if defense.cost.steps else ""
+        rows.append(("the defense cost", f"{seconds(defense.cost.seconds)}{steps}"))
+    return rows

@@ -34,6 +34,8 @@ class DefenseIdentity(MethodIdentity, Protocol):
     def parameters(self) -> Mapping[str, Any]: ...
     @property
     def seed(self) -> int: ...
+    @property
+    def given_sha256(self) -> str: ...
 
 
 def run_id(
@@ -56,7 +58,8 @@ def run_id(
         parameters: all of them, as plain JSON values.
         seed: non-negative.
         calibration_corpus: whose calibration labels the method is given; None if it is given none.
-        defense: what the target was put behind; None for nothing.
+        defense: what the target was put behind, with the hash over whom it protects and what else it was given; None
+            for nothing. The target is then the one before the defense.
         engine: see `ENGINE_VERSION`.
     """
     parts = {
@@ -69,7 +72,10 @@ def run_id(
         "seed": seed,
         "defense": None
         if defense is None
-        else [defense.name, defense.version, defense.code_sha256, dict(defense.parameters), defense.seed],
+        else [
+            *(defense.name, defense.version, defense.code_sha256, dict(defense.parameters)),
+            *(defense.seed, defense.given_sha256),
+        ],
     }
     return _hashed(parts)
 

@@ -94,11 +94,24 @@ class MethodRef(Closed):
     card: CardCopy | None = Field(default=None, description="None before schema 2")
 
 
+class DefenseCost(Closed):
+    """What a defense of weights cost when its outcome was computed, maybe by an earlier run."""
+
+    seconds: float = Field(ge=0, description="wall time of the defense, without loading the target")
+    steps: int = Field(ge=0, description="optimizer steps, counted")
+    device: str
+
+
 class DefenseRef(MethodRef):
-    """Which defense the target was put behind."""
+    """Which defense the target was put behind. The record's target is the one before the defense."""
 
     parameters: dict[str, Any] = Field(description="all of them")
     seed: int = Field(ge=0)
+    given_sha256: str = Field(description="over whom it protects and whatever else it was given")
+    protected: tuple[str, ...] = Field(description="identities that it protects, by opaque id, sorted")
+    lineage: str | None = Field(description="of the defended weights; None where no weights were changed")
+    weights_sha256: str | None = Field(description="of the defended weights; None where no weights were changed")
+    cost: DefenseCost | None = Field(description="None where no weights were changed: then the run itself pays")
 
 
 class PassedParameters(Closed):
@@ -266,6 +279,16 @@ class Decision(Closed):
     accuracy: float
 
 
+class GroupSummary(Closed):
+    """The protected people of a defended run, or the others: members of the group against its non-members."""
+
+    group: Literal["protected", "unprotected"]
+    n_members: int
+    n_nonmembers: int
+    auc: Estimate
+    tpr: tuple[RateSummary, ...]
+
+
 class Summary(Closed):
     """What the scores are worth against the labels of one corpus, on the test part. Derived: `metrics.json`."""
 
@@ -285,3 +308,11 @@ class Summary(Closed):
     trend_p: float | None = Field(description="one-sided: more training pictures, higher scores; None with one bin")
     macro_auc: Estimate | None = Field(description="mean AUC over the bins, each with equal weight")
     decision: Decision | None
+    groups: tuple[GroupSummary, ...] = Field(
+        default=(), description="protected and unprotected people apart; empty for an undefended target"
+    )
+    marks: Estimate | None = Field(
+        default=None,
+        description="AUC of the scores as a test of who was protected, whoever is a member; 0.5: they do not tell, and "
+        "both sides count, for an attacker may turn the scores around. None for an undefended target",
+    )

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from idbench.api import Progress, Silent
+from idbench.errors import MethodError
 from idbench.runner.execute import Options
 from idbench.runner.grid import Outcome, make_grid, run_grid
+from idbench.runner.spec import plan_defense
 
 
 def run(
@@ -19,6 +21,8 @@ def run(
     corpus: str | None = None,
     preset: str | None = None,
     params: Mapping[str, object] | None = None,
+    defense: str | None = None,
+    defense_params: Mapping[str, object] | None = None,
     results: str | Path = "results",
     device: str = "auto",
     time_limit: float | None = None,
@@ -35,6 +39,8 @@ def run(
         corpus: whose labels count; None for the target's own.
         preset: named parameters from the method's card, e.g. `paper`.
         params: parameters by name, over the preset's.
+        defense: name of a registered defense that the target is put behind; None for nothing.
+        defense_params: its parameters by name.
         results: folder for records.
         device: `auto`, `cpu`, `cuda:0`, ...
         time_limit: seconds for the attack; None for no limit.
@@ -51,9 +57,12 @@ def run(
     from idbench.splits import load_split
 
     progress = progress or Silent()
-    grid = make_grid(load_split(split, progress), [method], target, [seed], corpus, preset, params)
+    defenses = [None if defense is None else plan_defense(defense, None, defense_params)]
+    grid = make_grid(load_split(split, progress), [method], target, [seed], corpus, preset, params, defenses, progress)
     if len(grid.targets) != 1:
         raise ValueError(f"target={target!r} means {len(grid.targets)} targets; `run` takes one, make_grid several")
+    if not grid.size:
+        raise MethodError(f"The target behind {defense} does not answer what {method} asks.")
     options = Options(Path(results), device, time_limit, force)
     (outcome,) = run_grid(grid, options, progress)
     return outcome

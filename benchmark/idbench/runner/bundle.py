@@ -20,13 +20,15 @@ from numpy.typing import NDArray
 
 from idbench.api import Access, AuxiliaryPerson, Calibration, Case, Knowledge, Pair, Photo, Progress, Silent, names_of
 from idbench.errors import DataError
-from idbench.runner.pixels import PixelStore, corpus_store, digest_of, pair_store, photo_store
+from idbench.runner.pixels import PixelStore, corpus_store, digest_of, pair_store, photo_store, photos_apart
 from idbench.splits import Split
 from idbench.splits.auxiliary import people_of
 from idbench.splits.corpora import Corpus
 
 REQUEST = "request.json"
 INDEX = "photos.npz"
+DEFENSE = "defense"
+"""Folder within a bundle: what an `AnswerDefense` is given that stands before the target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,7 @@ class Request:
     """What the worker shall do. Plain JSON.
 
     Args:
-        attack: where the class is, `package.module:Class`.
+        attack: where the class of the attack or defense is, `package.module:Class`.
         access: names of what it may ask of the target, from the card as the parent read it.
         params: its parameters.
         seed: non-negative.
@@ -164,7 +166,7 @@ def write_bundle(
     pairs = split.public_pairs if Knowledge.PUBLIC_PAIRS in knowledge else None
     index = _Index()
     waiting = progress or Silent()
-    of_people = index.add(photo_store(split, waiting)) if Knowledge.PHOTOS in knowledge else None
+    of_people = index.add(_photos_of(split, plan, folder, waiting)) if Knowledge.PHOTOS in knowledge else None
     of_pairs = index.add(pair_store(split, waiting)) if pairs else {}
     of_corpus = {} if auxiliary is None else index.add(corpus_store(auxiliary, waiting))
     calibration = [i for i, identity in enumerate(identities) if identity.part == "calibration"]
@@ -197,6 +199,14 @@ def write_bundle(
     index.write(folder / INDEX)
     (folder / REQUEST).write_text(json.dumps(asdict(request)), encoding="utf-8")
     return request
+
+
+def _photos_of(split: Split, plan: CasePlan, folder: Path, progress: Progress) -> PixelStore:
+    """The photos of the cases: the store of all where everybody is a case, else a file with theirs alone."""
+    if len(plan.order) == len(split.identities):
+        return photo_store(split, progress)
+    photos = [photo for i in np.sort(plan.order) for photo in split.identities[int(i)].photos]
+    return photos_apart(split, photos, folder)
 
 
 def read_request(folder: Path) -> Request:

@@ -31,7 +31,7 @@ def compare_runs(
     """Compare two runs, given as method names, paths or ids.
 
     Args:
-        a: a method's name (then its latest run on the target counts), a path, or the beginning of a run id.
+        a: a method's name (then its latest run on the undefended target counts), a path, or the beginning of a run id.
         b: likewise.
         split: the version that both runs used.
         target: for method names, as `idbench.targets.reference` reads it; None for the split's first target.
@@ -80,6 +80,7 @@ def _meant(reference: str, split: Split, target: str, results: Path) -> Run:
         for run in find_runs(results)
         if run.record.attack.name == reference
         and run.record.target.name == target
+        and run.record.defense is None
         and run.record.split.digest == split.digest
     ]
     if found:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,9 @@ from idbench.results import (
     BinSummary,
     BlindComparison,
     Decision,
+    DefenseRef,
     Estimate,
+    GroupSummary,
     RateSummary,
     Run,
     ScoreTable,
@@ -105,7 +108,52 @@ def summarize(
         trend_p=None if strata is None or strata.trend is None else strata.trend.p_rising,
         macro_auc=None if strata is None else estimate_of(strata.macro_auc, strata.macro_interval),
         decision=_decision(judge(table, split, corpus, "calibration"), test),
+        groups=_groups(test, run.record.defense),
+        marks=_marks(test, run.record.defense),
     )
+
+
+def _groups(test: Judged, defense: DefenseRef | None) -> tuple[GroupSummary, ...]:
+    """Protected and unprotected people apart; a group without members or without non-members is left out."""
+    if defense is None:
+        return ()
+    inside = _protected(test, defense)
+    sides: tuple[tuple[Literal["protected", "unprotected"], NDArray[np.bool_]], ...] = (
+        ("protected", inside),
+        ("unprotected", ~inside),
+    )
+    groups = [(name, _part(test, rows)) for name, rows in sides]
+    return tuple(
+        GroupSummary(
+            group=name,
+            n_members=int(own.members.sum()),
+            n_nonmembers=int((~own.members).sum()),
+            auc=_auc(own.scores, own.members),
+            tpr=tuple(_rate(own, fpr) for fpr in RATES),
+        )
+        for name, own in groups
+        if own.members.any() and not own.members.all()
+    )
+
+
+def _marks(test: Judged, defense: DefenseRef | None) -> Estimate | None:
+    """How well the scores tell who was protected, whoever is a member."""
+    if defense is None:
+        return None
+    inside = _protected(test, defense)
+    if not inside.any() or inside.all():
+        return None
+    return _auc(test.scores, inside)
+
+
+def _protected(test: Judged, defense: DefenseRef) -> NDArray[np.bool_]:
+    ids = frozenset(defense.protected)
+    return np.array([name in ids for name in test.identities], dtype=np.bool_)
+
+
+def _part(test: Judged, rows: NDArray[np.bool_]) -> Judged:
+    names = tuple(name for name, wanted in zip(test.identities, rows, strict=True) if wanted)
+    return Judged(names, test.scores[rows], test.members[rows], test.occurrences[rows])
 
 
 def best_blind(blind: Sequence[Run], split: Split, corpus: str) -> tuple[Run, Judged] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from idbench.api import InvalidScores, Knowledge, Progress
-from idbench.errors import IdbenchError, RecordError, StorageError
+from idbench.errors import IdbenchError, RecordError
 from idbench.locking import locked
 from idbench.results import (
     SCHEMA_VERSION,
@@ -25,17 +24,17 @@ from idbench.results import (
     run_path,
     write_run,
 )
-from idbench.runner.bundle import CasePlan, Folders, plan_cases, write_bundle
+from idbench.runner.bundle import DEFENSE, CasePlan, Folders, plan_cases, write_bundle
+from idbench.runner.defend import defend, defense_ref
 from idbench.runner.environment import environment
 from idbench.runner.folders import folders_of, writable
 from idbench.runner.messages import SCORES, Result, load_scores
-from idbench.runner.process import run_worker
+from idbench.runner.process import LOG, keep_log, run_worker
 from idbench.runner.spec import ResolvedRun, RunSpec
 from idbench.splits.auxiliary import load_auxiliary
 from idbench.storage import make_dir, recover, storage_errors
+from idbench.targets import TargetSpec
 from idbench.workplace import workplace
-
-LOG = "worker.log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,26 +113,49 @@ def existing(spec: RunSpec, results: Path) -> Run | None:
 def _run(resolved: ResolvedRun, options: Options, progress: Progress) -> Run:
     begin = time.perf_counter()
     spec = resolved.spec
+    target = _attacked(resolved, options, progress)
     cases = plan_cases(resolved.split, options.secret)
     with workplace() as place:
         folder, log = place / "bundle", place / LOG
         folder.mkdir()
         folders = folders_of(spec.attack)
-        _write(folder, resolved, cases, folders, options, progress)
+        _write(folder, resolved, target, cases, folders, options, progress)
         prepared = time.perf_counter()
         try:
             result = run_worker(folder, log, spec.attack.name, progress, options.time_limit, writable(folders))
             table = _table(folder, resolved, cases)
         except IdbenchError as error:
-            raise _with_log(error, log, spec, options) from error
+            raise keep_log(error, log, _failed(options, spec.attack.name, spec.run_id)) from error
         record = _record(resolved, table, result, begin, prepared)
         return write_run(options.results, record, table, log.read_text(encoding="utf-8", errors="replace"))
 
 
+def _failed(options: Options, method: str, run: str) -> Path:
+    """Where the log of a failed worker goes."""
+    return options.results / "failed" / f"{method}-{run}.log"
+
+
+def _attacked(resolved: ResolvedRun, options: Options, progress: Progress) -> TargetSpec | None:
+    """The target that the attack is given, defended where the run asks for that; None for a blind attack."""
+    if resolved.registered.card.blind:
+        return None
+    spec, applying = resolved.spec, resolved.applying
+    if applying is None or not applying.changes_weights:
+        return spec.target
+    log = _failed(options, applying.applied.name, spec.run_id)
+    return defend(spec.target, applying, options.device, options.time_limit, progress, log)
+
+
 def _write(
-    folder: Path, resolved: ResolvedRun, cases: CasePlan, folders: Folders, options: Options, progress: Progress
+    folder: Path,
+    resolved: ResolvedRun,
+    target: TargetSpec | None,
+    cases: CasePlan,
+    folders: Folders,
+    options: Options,
+    progress: Progress,
 ) -> None:
-    spec, split = resolved.spec, resolved.split
+    spec, split, applying = resolved.spec, resolved.split, resolved.applying
     needs_people = Knowledge.AUXILIARY_PEOPLE in resolved.attack.knowledge
     write_bundle(
         folder,
@@ -147,10 +169,13 @@ def _write(
         seed=spec.seed,
         device=options.device,
         folders=folders,
-        target=None if resolved.registered.card.blind else spec.target.model_dump_json(),
+        target=None if target is None else target.model_dump_json(),
         auxiliary=load_auxiliary(split.manifest.name, progress) if needs_people else None,
         progress=progress,
     )
+    if target is not None and applying is not None and not applying.changes_weights:
+        (folder / DEFENSE).mkdir()
+        applying.write_request(folder / DEFENSE, options.device, None, progress)
 
 
 def _table(folder: Path, resolved: ResolvedRun, cases: CasePlan) -> ScoreTable:
@@ -181,7 +206,7 @@ def _record(resolved: ResolvedRun, table: ScoreTable, result: Result, begin: flo
         split=spec.split_ref,
         target=spec.target_ref,
         attack=resolved.registered.reference(resolved.attack),
-        defense=None,
+        defense=None if resolved.applying is None else defense_ref(resolved.applying, spec.target),
         parameters=spec.attack.parameters,
         parameters_passed=spec.attack.passed,
         seed=spec.seed,
@@ -201,17 +226,3 @@ def _record(resolved: ResolvedRun, table: ScoreTable, result: Result, begin: flo
         environment=environment(result.device, result.device_model, result.threads),
         scores_sha256="",
     )
-
-
-def _with_log(error: IdbenchError, log: Path, spec: RunSpec, options: Options) -> IdbenchError:
-    """Keep the failed worker's log, which holds the traceback, and say where it is."""
-    if not log.exists() or not log.stat().st_size:
-        return error
-    kept = options.results / "failed" / f"{spec.attack.name}-{spec.run_id}.log"
-    try:
-        make_dir(kept.parent)
-        shutil.copyfile(log, kept)
-    except (OSError, StorageError):
-        return error
-    error.hint = f"{error.hint} The worker's log: {kept}".strip()
-    return error

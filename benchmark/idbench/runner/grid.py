@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from idbench.api import Access, Knowledge, Progress
+from idbench.api import Access, AnswerCard, Knowledge, Progress, Silent, names_of
 from idbench.errors import IdbenchError
 from idbench.results import Run, Summary, write_summary
 from idbench.runner.evaluate import summarize
 from idbench.runner.execute import Executed, Options, place_of
 from idbench.runner.executor import Executor, Failed, LocalExecutor, Task
+from idbench.runner.protection import protected_people
 from idbench.runner.registry import blind_attacks, load_attack
-from idbench.runner.selection import check_trained_on, choose_targets, corpus_for
-from idbench.runner.spec import MethodSpec, Resolver, RunSpec, SplitSpec, plan_method, split_spec
+from idbench.runner.selection import check_trained_on, check_undefended, choose_targets, corpus_for
+from idbench.runner.spec import (
+    DefenseSpec,
+    MethodSpec,
+    PlannedDefense,
+    Resolver,
+    RunSpec,
+    SplitSpec,
+    plan_method,
+    split_spec,
+)
 from idbench.splits import Split, corpus_names
 from idbench.targets import TargetSpec
 from idbench.targets.fetch import pin_target
@@ -44,17 +54,24 @@ class Grid:
         targets: the models, pinned, each with the corpus whose labels count.
         methods: attacks with their parameters.
         seeds: one run for each.
+        defenses: what each target is put behind; None for nothing. One run for each.
+        progress: told when something has to be made before runs can be named.
+        kept: defenses as plain data by name and seed, filled as they are asked for.
     """
 
     split: Split
     targets: tuple[tuple[TargetSpec, str], ...]
     methods: tuple[MethodSpec, ...]
     seeds: Sequence[int] = (0,)
+    defenses: tuple[PlannedDefense | None, ...] = (None,)
+    progress: Progress = field(default_factory=Silent)
+    kept: dict[tuple[str, int], DefenseSpec] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def size(self) -> int:
         """Number of runs, without the blind attacks that are added."""
-        return len(self.targets) * len(self.methods) * len(self.seeds)
+        pairs = sum(not refused(method.name, planned) for planned in self.defenses for method in self.methods)
+        return len(self.targets) * pairs * len(self.seeds)
 
 
 def make_grid(
@@ -65,6 +82,8 @@ def make_grid(
     corpus: str | None = None,
     preset: str | None = None,
     params: Mapping[str, object] | None = None,
+    defenses: Sequence[PlannedDefense | None] = (None,),
+    progress: Progress | None = None,
 ) -> Grid:
     """Resolve what a person typed; everything that can be wrong is found here, before anything runs.
 
@@ -76,20 +95,23 @@ def make_grid(
         corpus: whose labels count; None for each target's own.
         preset: of the parameters.
         params: over the preset; values, or texts as typed.
+        defenses: what each target is put behind; None for nothing.
+        progress: told when something has to be made before runs can be named.
 
     Raises:
         UnknownNameError: a method, target, preset, parameter or corpus does not exist.
         MethodError: a parameter does not fit.
-        TargetError: the weights cannot be found.
+        TargetError: the weights cannot be found, or are defended already.
     """
     planned = tuple(plan_method(load_attack(name), preset, params) for name in methods)
     chosen = [(spec, corpus_for(split, spec, corpus)) for spec in choose_targets(split, target)]
     targets = []
     for spec, labels in chosen:  # weights are fetched after everything that may be wrong on paper
+        check_undefended(spec)
         pinned = pin_target(spec)
         check_trained_on(split, pinned)
         targets.append((pinned, labels))
-    return Grid(split, tuple(targets), planned, seeds)
+    return Grid(split, tuple(targets), planned, seeds, tuple(defenses), progress or Silent())
 
 
 def unable(split: Split, target: str | None, methods: Sequence[str]) -> dict[str, str]:
@@ -112,6 +134,21 @@ def unable(split: Split, target: str | None, methods: Sequence[str]) -> dict[str
         elif Access.TRAIN_SHADOWS in card.access and unknown:
             reasons[name] = f"the recipe that {unknown[0]} was trained by is not known"
     return reasons
+
+
+def named_refusals(grid: Grid) -> list[tuple[str, str, str]]:
+    """Pairs of attack and defense that are left out, with what the defense does not answer, e.g. `SIMILARITY`."""
+    pairs = [(method.name, planned) for planned in grid.defenses if planned for method in grid.methods]
+    found = [(name, planned.name, refused(name, planned)) for name, planned in pairs]
+    return [(name, defense, " or ".join(names_of(asked))) for name, defense, asked in found if asked]
+
+
+def refused(attack: str, planned: PlannedDefense | None) -> Access:
+    """What an attack asks and a target behind a defense does not answer; `Access.NONE` if it can be carried out."""
+    card = None if planned is None else planned.registered.kind.card
+    if not isinstance(card, AnswerCard):
+        return Access.NONE
+    return load_attack(attack).card.access & ~(card.answers | Access.TRAIN_SHADOWS)
 
 
 def specs(grid: Grid) -> Iterator[RunSpec]:
@@ -225,9 +262,21 @@ def _blind() -> tuple[MethodSpec, ...]:
 
 def _own(grid: Grid, split: SplitSpec, place: int) -> Iterator[RunSpec]:
     target, corpus = grid.targets[place]
-    for method in grid.methods:
-        for seed in grid.seeds:
-            yield RunSpec(split=split, target=target, attack=method, seed=seed, corpus=corpus)
+    for planned in grid.defenses:
+        for method in grid.methods:
+            if refused(method.name, planned):
+                continue
+            for seed in grid.seeds:
+                defense = None if planned is None else _defense(grid, planned, seed)
+                yield RunSpec(split=split, target=target, attack=method, defense=defense, seed=seed, corpus=corpus)
+
+
+def _defense(grid: Grid, planned: PlannedDefense, seed: int) -> DefenseSpec:
+    """The defense of one run; the same for all attacks and targets."""
+    key = (planned.name, seed)
+    if key not in grid.kept:
+        grid.kept[key] = planned.spec(grid.split, protected_people(grid.split, seed), seed, grid.progress)
+    return grid.kept[key]
 
 
 def _blind_of(grid: Grid, split: SplitSpec, place: int, blind: Sequence[MethodSpec]) -> Iterator[RunSpec]:
@@ -285,6 +334,10 @@ class _Target:
                 yield self._done[run], blind
 
 
+def _what(failed: Failed) -> str:
+    return str(failed.spec).removesuffix(f", seed {failed.spec.seed}")
+
+
 def _raise_first(failed: Sequence[Failed], total: int) -> None:
     """Raise what went wrong, the first of several with their number."""
     if not failed:
@@ -292,10 +345,9 @@ def _raise_first(failed: Sequence[Failed], total: int) -> None:
     first = failed[0]
     if total == 1:
         raise first.error
-    others = ", ".join(dict.fromkeys(f"{f.spec.attack.name} on {f.spec.target.name}" for f in failed[1:6]))
-    also = f" Then {others}{', ...' if len(failed) > 6 else ''}." if others else ""
+    others = "; ".join(dict.fromkeys(_what(f) for f in failed[1:6]))
+    also = f" Then {others}{'; ...' if len(failed) > 6 else ''}." if others else ""
     raise IdbenchError(
-        f"{len(failed)} of {total} runs failed. {first.spec.attack.name} on {first.spec.target.name}: "
-        f"{first.error.message}{also}",
+        f"{len(failed)} of {total} runs failed. {_what(first)}: {first.error.message}{also}",
         hint=first.error.hint,
     ) from first.error

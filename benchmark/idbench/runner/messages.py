@@ -20,6 +20,7 @@ from idbench.storage import read_regular
 RESULT = "result.json"
 FAILURE = "failure.json"
 SCORES = "scores.safetensors"
+WEIGHTS = "weights.safetensors"
 
 _MESSAGE_LIMIT = 64 << 10  # bytes
 _SCORES_LIMIT = 256 << 20  # bytes: a hundred details of 300,000 cases
@@ -27,7 +28,7 @@ _LONGEST = 2000  # characters of a text
 _DETAIL = "detail:"
 _DETAILS, _DETAIL_NAME = 1000, 200
 
-Stage = Literal["preparation", "loading the target", "fit", "score", "checking the scores"]
+Stage = Literal["preparation", "loading the target", "fit", "score", "checking the scores", "the defense"]
 _Text = Annotated[str, Field(max_length=_LONGEST)]
 _Amount = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 _Count = Annotated[int, Field(ge=0, lt=2**53)]
@@ -62,7 +63,10 @@ class ShadowsUsed(_Message):
 
 
 class Result(_Message):
-    """A finished run: seconds, where (`Environment` says what the words mean), MiB, queries by kind, shadow models."""
+    """A finished run: seconds, where (`Environment` says what the words mean), MiB, queries by kind, shadow models.
+
+    A defense of weights counts as `score`, and its optimizer steps are `steps`.
+    """
 
     load: _Amount
     fit: _Amount
@@ -73,6 +77,7 @@ class Result(_Message):
     shadows: ShadowsUsed | None = None
     device_model: Annotated[str, Field(max_length=200)] | None = None
     threads: Annotated[int, Field(ge=1, lt=2**20)] | None = None
+    steps: _Count = 0
 
 
 class Failure(_Message):

@@ -56,6 +56,26 @@ def photo_store(split: Split, progress: Progress) -> PixelStore:
     return _store("photos", split.manifest.digest, split.digest, lambda: _decoded(split, photos), progress)
 
 
+def photos_apart(split: Split, photos: list[str], folder: Path) -> PixelStore:
+    """Some photos in a file of their own, for a process that may not hold the others.
+
+    Args:
+        split: has the photos.
+        photos: ids of those that it may hold.
+        folder: where the file goes; what only the parent knows does not stay there.
+
+    Raises:
+        DataError: a photo is empty or damaged.
+        StorageError: no space or no permission.
+    """
+    path, index = folder / "photos.bin", folder / "places.npz"
+    _write(path, index, _decoded(split, photos))
+    found = _read(path, index)
+    index.unlink()
+    assert found is not None
+    return found
+
+
 def pair_store(split: Split, progress: Progress) -> PixelStore:
     """The photos of a split's public pairs; errors as of `photo_store`."""
     photos = [photo for photo, _ in split.public_pairs]

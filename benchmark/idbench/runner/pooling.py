@@ -18,6 +18,7 @@ class Pooled:
 
     Args:
         method: its name.
+        defense: what the targets were put behind; None for nothing.
         targets: those that were pooled; controls are left out, for chance is what they must show.
         seeds: runs of each target.
         auc: mean over targets, each the mean over its seeds; the interval speaks of new identities and of these very
@@ -27,6 +28,7 @@ class Pooled:
     """
 
     method: str
+    defense: str | None
     targets: tuple[str, ...]
     seeds: int
     auc: Estimate
@@ -44,26 +46,28 @@ def pool(split: Split, outcomes: Sequence[Outcome]) -> list[Pooled]:
     Methods with fewer than two targets are left out, and so are those of `unpooled`.
     """
     return [
-        _pool(method, found, [_judged(split, o) for o in found])
-        for method, found in _several(split, outcomes).items()
+        _pool(*key, found, [_judged(split, o) for o in found])
+        for key, found in _several(split, outcomes).items()
         if _alike(found)
     ]
 
 
 def unpooled(split: Split, outcomes: Sequence[Outcome]) -> list[str]:
     """Methods with several targets that cannot be pooled, for these have different numbers of members."""
-    return [method for method, found in _several(split, outcomes).items() if not _alike(found)]
+    return [method for (method, _), found in _several(split, outcomes).items() if not _alike(found)]
 
 
-def _several(split: Split, outcomes: Sequence[Outcome]) -> dict[str, list[Outcome]]:
-    """The outcomes of each method that has more than one target, without controls and turned labels."""
-    by_method: dict[str, list[Outcome]] = {}
+def _several(split: Split, outcomes: Sequence[Outcome]) -> dict[tuple[str, str | None], list[Outcome]]:
+    """The outcomes of each method and defense with more than one target, without controls and turned labels."""
+    by_method: dict[tuple[str, str | None], list[Outcome]] = {}
     for outcome in outcomes:
         trained_on = outcome.run.record.target.corpus
         # Labels of another corpus turn an attack around: its mean with one that is not turned says nothing.
         turned = trained_on in split.corpora and trained_on != outcome.summary.corpus
         if not outcome.summary.control and not turned:
-            by_method.setdefault(outcome.run.record.attack.name, []).append(outcome)
+            record = outcome.run.record
+            key = (record.attack.name, record.defense.name if record.defense else None)
+            by_method.setdefault(key, []).append(outcome)
     return {m: found for m, found in by_method.items() if len({o.run.record.target.name for o in found}) > 1}
 
 
@@ -75,13 +79,14 @@ def _judged(split: Split, outcome: Outcome) -> Judged:
     return judge(outcome.run.scores(), split, outcome.summary.corpus, "test")
 
 
-def _pool(method: str, outcomes: Sequence[Outcome], rows: Sequence[Judged]) -> Pooled:
+def _pool(method: str, defense: str | None, outcomes: Sequence[Outcome], rows: Sequence[Judged]) -> Pooled:
     found = metrics.pooled([row.scores for row in rows], [row.members for row in rows], fprs=RATES)
     resolution = 1 / int((~rows[0].members).sum())
     names = [o.run.record.target.name for o in outcomes]
     targets = tuple(dict.fromkeys(names))
     return Pooled(
         method=method,
+        defense=defense,
         targets=targets,
         seeds=len(outcomes) // len(targets),
         auc=estimate_of(found.auc.value, found.auc.interval),

@@ -19,6 +19,9 @@ from typing import IO
 from idbench.api import AccessViolation, DataError, InvalidScores, Progress, TargetError
 from idbench.errors import IdbenchError, MethodError, StorageError, TimeLimitExceeded
 from idbench.runner.messages import FAILURE, RESULT, Failure, Result, load_failure, load_result, read_progress
+from idbench.storage import make_dir
+
+LOG = "worker.log"
 
 _LOOK = 0.1  # seconds between looks at a worker
 _GRACE = 15.0  # seconds for the supervisor to end what a worker left
@@ -80,6 +83,25 @@ def run_worker(
     if _full(folder):
         raise _no_space()
     raise MethodError(f"The worker of {method} ended without a result: {_cause(status)}.", hint=_advice(status))
+
+
+def keep_log(error: IdbenchError, log: Path, kept: Path) -> IdbenchError:
+    """Keep a failed worker's log, which holds the traceback, and let the error say where it is.
+
+    Args:
+        error: what the worker's failure means.
+        log: where it is now; it may be missing or empty.
+        kept: where it goes.
+    """
+    if not log.exists() or not log.stat().st_size:
+        return error
+    try:
+        make_dir(kept.parent)
+        shutil.copyfile(log, kept)
+    except (OSError, StorageError):
+        return error
+    error.hint = f"{error.hint} The worker's log: {kept}".strip()
+    return error
 
 
 def worker_environment(temporary: Path) -> dict[str, str]:

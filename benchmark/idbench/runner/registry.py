@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final, Generic
 
 from pydantic import ValidationError
 
-from idbench.api import Attack, Defense, MethodCard, MethodParams, names_of
+from idbench.api import AnswerCard, Attack, Card, Defense, MethodCard, MethodParams, names_of
 from idbench.api.words import track_of
 from idbench.errors import MethodError, PluginError, UnknownNameError
 from idbench.plugins import Entry, M, MethodRegistry, Plugin
-from idbench.results import CardCopy, MethodRef, ParameterCopy
+from idbench.results import CardCopy, DefenseCost, DefenseRef, MethodRef, ParameterCopy
 from idbench.runner.cards import Description, StandInParams, describe, describe_all, locate, stand_in
 from idbench.runner.closure import code_hash, code_hash_of
 from idbench.runner.folders import is_own
@@ -88,7 +88,7 @@ class RegisteredAttack(Registered[Attack[Any]]):
             access=tuple(names_of(self.card.access)),
             knowledge=tuple(names_of(attack.knowledge)),
             track=track_of(self.card.access, attack.knowledge).value,
-            card=copy_card(self.card, self.kind.Params),
+            card=copy_card(self.card, self.kind.Params, names_of(self.card.access)),
         )
 
 
@@ -112,6 +112,38 @@ class RegisteredDefense(Registered[Defense[Any]]):
             parameters=params_dict(defense.params),
             seed=seed,
             given_sha256=given,
+        )
+
+    def reference(
+        self,
+        defense: Defense[Any],
+        applied: AppliedDefense,
+        *,
+        protected: Sequence[str],
+        lineage: str | None,
+        weights_sha256: str | None,
+        cost: DefenseCost | None,
+    ) -> DefenseRef:
+        """How a record refers to it; the arguments are what `DefenseRef` says."""
+        card = self.kind.card
+        answers = tuple(names_of(card.answers)) if isinstance(card, AnswerCard) else ()
+        return DefenseRef(
+            name=card.name,
+            version=card.version,
+            title=card.title,
+            distribution=applied.distribution,
+            code_sha256=applied.code_sha256,
+            access=answers,
+            knowledge=tuple(names_of(defense.knowledge)),
+            track="answers" if isinstance(card, AnswerCard) else "weights",
+            card=copy_card(card, self.kind.Params, answers),
+            parameters=applied.parameters,
+            seed=applied.seed,
+            given_sha256=applied.given_sha256,
+            protected=tuple(protected),
+            lineage=lineage,
+            weights_sha256=weights_sha256,
+            cost=cost,
         )
 
 
@@ -244,12 +276,18 @@ def params_dict(params: MethodParams) -> dict[str, Any]:
     return dict(params.model_dump(mode="json"))
 
 
-def copy_card(card: MethodCard, params: type[MethodParams]) -> CardCopy:
-    """A card with its parameters as plain data, for the record."""
-    told = card.model_dump(mode="python", exclude={"access", "knowledge", "optional_knowledge"})
+def copy_card(card: Card, params: type[MethodParams], access: Sequence[str]) -> CardCopy:
+    """A card with its parameters as plain data, for the record.
+
+    Args:
+        card: of an attack or a defense.
+        params: the class of its parameters.
+        access: what an attack asks, or what is still answered behind a defense.
+    """
+    plain = card.model_dump(mode="python", exclude={"access", "answers", "knowledge", "optional_knowledge"})
     return CardCopy(
-        **told,
-        access=tuple(names_of(card.access)),
+        **plain,
+        access=tuple(access),
         knowledge=tuple(names_of(card.knowledge)),
         optional_knowledge=tuple(names_of(card.optional_knowledge)),
         parameters=_copy_parameters(params),

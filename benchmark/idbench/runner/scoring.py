@@ -78,6 +78,7 @@ def blind_runs(run: Run, results: Path) -> list[Run]:
         other
         for other in find_runs(results)
         if not other.record.attack.access
+        and other.record.defense is None
         and other.record.split == run.record.split
         and other.record.target == run.record.target
     ]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from idbench.errors import DataError, TargetError, UnknownNameError
 from idbench.splits import Split
-from idbench.targets import TargetSpec, TrainedHere, list_targets, targets_meant
+from idbench.targets import Defended, TargetSpec, TrainedHere, list_targets, targets_meant
 
 
 def targets_of(split: Split) -> list[TargetSpec]:
@@ -37,6 +37,20 @@ def choose_targets(split: Split, pattern: str | None) -> list[TargetSpec]:
             )
         return fitting[:1]
     return targets_meant(pattern, fitting)
+
+
+def check_undefended(target: TargetSpec) -> None:
+    """Refuse a target that stands behind a defense already: what a run's target is put behind is said by the run.
+
+    Raises:
+        TargetError: it does.
+    """
+    if isinstance(target.weights, Defended):
+        defense = target.weights.defense.name
+        raise TargetError(
+            f"{target.name} is {target.weights.base.name} behind {defense} already.",
+            hint=f"Name the target before it, and the defense: --target {target.undefended.name} --defense {defense}.",
+        )
 
 
 def check_trained_on(split: Split, target: TargetSpec) -> None:

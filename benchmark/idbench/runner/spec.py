@@ -5,18 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
-from idbench.api import Attack, Progress
+from idbench.api import Attack, Defense, Progress, names_of
 from idbench.errors import DataError, IdbenchError, MethodError
 from idbench.results import ENGINE_VERSION, PassedParameters, SplitRef, TargetRef, run_id
 from idbench.results.record import MAX_SEED, Closed
-from idbench.runner.registry import RegisteredAttack, find_attack, make_method, params_dict, with_parameters
+from idbench.runner.defend import Applying, check_kind
+from idbench.runner.protection import given_sha256, protected_people
+from idbench.runner.registry import (
+    RegisteredAttack,
+    RegisteredDefense,
+    find_attack,
+    load_defense,
+    make_method,
+    params_dict,
+    with_parameters,
+)
 from idbench.splits import Split, load_split, split_names
 from idbench.storage import cache_dir, read_bounded, write_text
-from idbench.targets import TargetSpec
+from idbench.targets import Defended, TargetSpec
 
 
 class SplitSpec(Closed):
@@ -42,6 +52,13 @@ class MethodSpec(Closed):
     parameters: dict[str, Any] = Field(description="all of them, defaults included; plain JSON")
 
 
+class DefenseSpec(MethodSpec):
+    """Which defense the target is put behind, and what the defense is given beside the target."""
+
+    seed: int = Field(ge=0, le=MAX_SEED, description="the run's: it draws the protected, and is the defense's own")
+    given_sha256: str = Field(description="see `idbench.runner.protection.given_sha256`")
+
+
 class RunSpec(Closed):
     """One run to be: everything that its scores depend on, and whose labels they are judged with.
 
@@ -51,11 +68,22 @@ class RunSpec(Closed):
     schema_version: Literal[1] = 1
     engine: int = Field(default=ENGINE_VERSION, ge=1, description="version of the engine that the run was planned with")
     split: SplitSpec
-    target: TargetSpec = Field(description="pinned: with the SHA-256 of its weights")
+    target: TargetSpec = Field(description="before the defense; pinned: with the SHA-256 of its weights")
     attack: MethodSpec
-    defense: MethodSpec | None = Field(default=None, description="what the target is put behind; None for nothing")
+    defense: DefenseSpec | None = Field(default=None, description="what the target is put behind; None for nothing")
     seed: int = Field(ge=0, le=MAX_SEED)
     corpus: str = Field(description="whose labels the scores are judged with")
+
+    @model_validator(mode="after")
+    def _check_defense(self) -> Self:
+        """What a target is put behind is said in one place, so that one run has one id."""
+        if isinstance(self.target.weights, Defended):
+            raise ValueError(
+                f"{self.target.name} is defended already: a run names the target before the defense, and the defense"
+            )
+        if self.defense is not None and self.defense.seed != self.seed:
+            raise ValueError("a run's defense has the run's seed")
+        return self
 
     @property
     def run_id(self) -> str:
@@ -67,6 +95,7 @@ class RunSpec(Closed):
             parameters=self.attack.parameters,
             seed=self.seed,
             calibration_corpus=self.calibration_corpus,
+            defense=self.defense,
             engine=self.engine,
         )
 
@@ -91,7 +120,8 @@ class RunSpec(Closed):
         return target_ref(self.target)
 
     def __str__(self) -> str:
-        return f"{self.attack.name} on {self.target.name}, seed {self.seed}"
+        behind = "" if self.defense is None else f" behind {self.defense.name}"
+        return f"{self.attack.name} on {self.target.name}{behind}, seed {self.seed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +132,7 @@ class ResolvedRun:
     split: Split
     registered: RegisteredAttack
     attack: Attack[Any]
+    applying: Applying | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,21 +177,87 @@ class Resolver:
                 f"The run was planned with version {spec.engine} of the engine; this idbench has {ENGINE_VERSION}.",
                 hint="Plan it again with this version.",
             )
-        if spec.defense is not None:
-            raise MethodError(
-                f"The run asks for the defense {spec.defense.name}; this idbench attacks undefended targets only.",
-                hint="Use the idbench version that planned it.",
-            )
         registered = find_attack(spec.attack.name, spec.attack.plugin)
         attack = with_parameters(registered, spec.attack.parameters)
-        here = method_spec(registered, attack, spec.attack.passed)
-        for what in ("version", "code_sha256", "parameters"):
-            if getattr(here, what) != getattr(spec.attack, what):
-                raise MethodError(
-                    f"{spec.attack.name} is another one here than the run was planned with: its {what} differs.",
-                    hint="Install the same version on every machine, or plan the run again.",
-                )
-        return ResolvedRun(spec, self.split(spec.split), registered, attack)
+        _check_same(method_spec(registered, attack, spec.attack.passed), spec.attack)
+        split = self.split(spec.split)
+        applying = None if spec.defense is None else self._applying(spec.defense, split)
+        return ResolvedRun(spec, split, registered, attack, applying)
+
+    def _applying(self, spec: DefenseSpec, split: Split) -> Applying:
+        planned = PlannedDefense(load_defense(spec.name), spec.passed, spec.parameters)
+        people = protected_people(split, spec.seed)
+        _check_same(planned.spec(split, people, spec.seed, self.progress), spec)
+        return planned.applying(split, people, spec.seed, spec.given_sha256)
+
+
+def _check_same(here: MethodSpec, planned: MethodSpec) -> None:
+    """Refuse a method that is not the one of the plan, or is given something else here."""
+    for what in ("version", "plugin", "code_sha256", "parameters", "given_sha256"):
+        if getattr(here, what, None) != getattr(planned, what, None):
+            raise MethodError(
+                f"{planned.name} is another one here than the run was planned with: its {what} differs.",
+                hint="Install the same version on every machine, or plan the run again.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedDefense:
+    """A defense with its parameters, before it is known whom it protects.
+
+    Args:
+        registered: where it comes from.
+        passed: the parameters as a person passed them.
+        parameters: all of them.
+    """
+
+    registered: RegisteredDefense
+    passed: PassedParameters
+    parameters: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Of the defense."""
+        return self.registered.kind.card.name
+
+    @property
+    def defense(self) -> Defense[Any]:
+        """The defense itself."""
+        made = with_parameters(self.registered, self.parameters)
+        check_kind(made)
+        return made
+
+    def spec(self, split: Split, people: tuple[int, ...], seed: int, progress: Progress) -> DefenseSpec:
+        """The defense of one run as plain data."""
+        defense = self.defense
+        applied = self.registered.applied(defense, seed, given_sha256(split, people, defense.knowledge, progress))
+        return DefenseSpec(
+            **applied.model_dump(exclude={"given_sha256"}),
+            plugin=self.registered.plugin.value,
+            knowledge=tuple(names_of(defense.knowledge)),
+            passed=self.passed,
+            given_sha256=applied.given_sha256,
+        )
+
+    def applying(self, split: Split, people: tuple[int, ...], seed: int, given: str) -> Applying:
+        """The defense, ready to be applied."""
+        defense = self.defense
+        return Applying(self.registered, defense, self.registered.applied(defense, seed, given), split, people)
+
+
+def plan_defense(name: str, preset: str | None = None, overrides: Mapping[str, object] | None = None) -> PlannedDefense:
+    """A defense with what a person passed.
+
+    Raises:
+        UnknownNameError: no such defense, preset or parameter.
+        MethodError: a value does not fit, or the defense is of a kind that cannot be applied.
+    """
+    registered = load_defense(name)
+    made = make_method(registered, preset, overrides)
+    check_kind(made)
+    every = params_dict(made.params)
+    passed = PassedParameters(preset=preset, overrides={key: every[key] for key in overrides or ()})
+    return PlannedDefense(registered, passed, every)
 
 
 def method_spec(registered: RegisteredAttack, attack: Attack[Any], passed: PassedParameters) -> MethodSpec:

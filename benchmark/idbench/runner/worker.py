@@ -1,4 +1,4 @@
-"""The process in which an attack runs: it has the cases and the target, and nobody's label.
+"""The process in which an attack or a defense runs: it has the cases and the target, and nobody's label.
 
 Started by `idbench.runner.supervisor` as `python -P -m idbench.runner.worker FOLDER`. Progress goes line by line, as
 JSON, to standard output; whatever the attack prints goes to standard error, which becomes the log; the result is two
@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 from dataclasses import asdict, dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import or_
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -22,6 +22,7 @@ from idbench import plugins
 from idbench.api import Access, AccessViolation, Attack, Context, Reporter, Scores, TargetView
 from idbench.errors import IdbenchError
 from idbench.runner.bundle import Request, read_given, read_request
+from idbench.runner.defense_work import card_of, change_weights, has_answers, is_defense, put_before
 from idbench.runner.messages import (
     FAILURE,
     RESULT,
@@ -83,7 +84,7 @@ def main() -> int:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     at = At()
     try:
-        result = run(folder, PipeProgress(stream), at)
+        result = _do(folder, PipeProgress(stream), at)
     except BaseException as error:  # noqa: BLE001  an attack may raise anything; the parent turns it into one sentence
         traceback.print_exc()
         message, hint = (error.message, error.hint) if isinstance(error, IdbenchError) else (str(error), "")
@@ -96,6 +97,12 @@ def main() -> int:
     return 0
 
 
+def _do(folder: Path, progress: PipeProgress, at: At) -> Result:
+    if is_defense(read_request(folder)):
+        return change_weights(folder, progress, partial(setattr, at, "stage"), _peak_memory_mb)
+    return run(folder, progress, at)
+
+
 def run(folder: Path, progress: PipeProgress, at: At) -> Result:
     """Prepare, fit and score; the scores go to a file, the costs into the result."""
     begin = time.perf_counter()
@@ -103,9 +110,9 @@ def run(folder: Path, progress: PipeProgress, at: At) -> Result:
     attack = _make_attack(request)
     given = read_given(folder, request)
     at.stage = "loading the target"
-    opened = _open_target(request, progress)
+    opened = _open_target(request, progress, folder)
     view = None if opened is None else opened.view
-    target = cast("TargetView", NoTarget() if view is None else view)
+    target = cast("TargetView", NoTarget()) if opened is None else _before(opened, request, folder, progress)
     device = "cpu" if opened is None else opened.device
     context = Context(
         seed=request.seed,
@@ -150,14 +157,30 @@ def _make_attack(request: Request) -> Attack[Any]:
     return kind(kind.Params.model_validate(request.params))
 
 
-def _open_target(request: Request, progress: PipeProgress) -> Opened | None:
+def _open_target(request: Request, progress: PipeProgress, folder: Path) -> Opened | None:
     if request.target is None:
         return None
     from idbench.runner.opening import open_view
 
-    # As the parent read the card: here it could say something else.
-    access = reduce(or_, (Access[name] for name in request.access), Access.NONE)
+    # A defense of answers may ask whatever it needs for them; what the attack may ask is checked before the defense.
+    access = ~Access.WEIGHTS if has_answers(folder) else _declared(request)
     return open_view(request.target, request.device, access, request.folders, progress)
+
+
+def _declared(request: Request) -> Access:
+    """What the attack may ask, as the parent read the card: here it could say something else."""
+    return reduce(or_, (Access[name] for name in request.access), Access.NONE)
+
+
+def _before(opened: Opened, request: Request, folder: Path, progress: PipeProgress) -> TargetView:
+    """What the attack asks: the target, or a defense of answers before it."""
+    if not has_answers(folder):
+        return opened.view
+    from idbench.targets.gate import Gate
+
+    card = card_of(folder)
+    front = put_before(opened.view, folder, opened.device, progress)
+    return Gate(front, _declared(request), card.answers, card.name)
 
 
 def _separate_output() -> TextIO:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from idbench.errors import TargetError
-from idbench.storage import cache_dir, storage_errors, write_text
+from idbench.storage import atomic_path, cache_dir, storage_errors, write_text
 from idbench.targets.spec import AppliedDefense, Defended, Sha256, TargetSpec
 
 _NOTE = "defended.json"
@@ -21,6 +22,7 @@ class DefenseNote(BaseModel):
     lineage: Sha256 = Field(description="of the target, in full")
     sha256: Sha256 = Field(description="of the weights")
     seconds: float = Field(ge=0, description="wall time of the defense, without loading the target")
+    steps: int = Field(ge=0, description="optimizer steps, counted")
     device: str = Field(description="where it was computed, e.g. `cpu`")
 
 
@@ -53,6 +55,19 @@ def defended_target(base: TargetSpec, defense: AppliedDefense) -> TargetSpec:
 def defended_place(weights: Defended) -> Path:
     """Where the weights lie, or will lie: by lineage, whatever the target is called."""
     return cache_dir("defended", weights.lineage[:32]) / "weights.safetensors"
+
+
+def keep_weights(file: Path, weights: Defended) -> None:
+    """Put weights that a worker wrote into the cache; they count once the note is written.
+
+    Raises:
+        TargetError: there is no such file.
+        StorageError: no space or no permission.
+    """
+    if file.is_symlink() or not file.is_file():
+        raise TargetError(f"{weights.defense.name} left no weights.", hint="Report it to the defense's authors.")
+    with atomic_path(defended_place(weights)) as place:
+        shutil.copyfile(file, place)
 
 
 def write_defense_note(weights: Defended, note: DefenseNote) -> None:

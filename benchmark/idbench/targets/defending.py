@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from idbench.api import Case, Context, Photo, TargetDefense, TargetInfo
 from idbench.errors import MethodError, TargetError
@@ -71,17 +74,76 @@ def defend_target(
 
 
 def _apply(weights: Defended, defense: TargetDefense[Any], protected: Sequence[Case], context: Context) -> DefenseNote:
-    loaded = load_target(weights.base, context.device)
-    before = {name: (tensor.shape, tensor.dtype) for name, tensor in loaded.model.state_dict().items()}
-    begin = time.perf_counter()
-    state = defense.defend(_editable(loaded), protected, context)
-    seconds = time.perf_counter() - begin
     path = defended_place(weights)
-    # Cloned, for a file cannot hold tensors that share memory.
-    write_weights(path, {name: tensor.clone() for name, tensor in _checked(state, before, weights).items()})
-    note = DefenseNote(lineage=weights.lineage, sha256=sha256_file(path), seconds=seconds, device=loaded.device.type)
+    done = write_defended(
+        path, load_target(weights.base, context.device), weights.defense.name, defense, protected, context
+    )
+    note = DefenseNote(
+        lineage=weights.lineage, sha256=sha256_file(path), seconds=done.seconds, steps=done.steps, device=done.device
+    )
     write_defense_note(weights, note)
     return note
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a defense cost: wall time in seconds, optimizer steps, and where it was computed."""
+
+    seconds: float
+    steps: int
+    device: str
+
+
+def write_defended(
+    path: Path,
+    loaded: LoadedTarget,
+    name: str,
+    defense: TargetDefense[Any],
+    protected: Sequence[Case],
+    context: Context,
+) -> Cost:
+    """Let a defense change a loaded target, and write what can be used.
+
+    Args:
+        path: file for the weights, safetensors.
+        loaded: the defense's own copy of the target; changed in place.
+        name: of the defense, for messages.
+        defense: its code runs in this process.
+        protected: whom it protects.
+        context: as its card declares.
+
+    Raises:
+        MethodError: it returned weights that cannot be used; nothing is written.
+        StorageError: no space or no permission.
+    """
+    before = {name: (tensor.shape, tensor.dtype) for name, tensor in loaded.model.state_dict().items()}
+    with _counted_steps() as steps:
+        begin = time.perf_counter()
+        state = defense.defend(_editable(loaded), protected, context)
+        seconds = time.perf_counter() - begin
+    checked = _checked(state, before, name, loaded.info.name)
+    # Cloned, for a file cannot hold tensors that share memory.
+    write_weights(path, {name: tensor.clone() for name, tensor in checked.items()})
+    return Cost(seconds, steps.value, loaded.device.type)
+
+
+class _Counter:
+    value = 0
+
+
+@contextmanager
+def _counted_steps() -> Iterator[_Counter]:
+    """Counts the steps of every optimizer of torch while the block lasts."""
+    counter = _Counter()
+
+    def count(*_: object) -> None:
+        counter.value += 1
+
+    handle = register_optimizer_step_post_hook(count)
+    try:
+        yield counter
+    finally:
+        handle.remove()
 
 
 def _editable(loaded: LoadedTarget) -> Editable:
@@ -103,13 +165,13 @@ def _check_same(weights: Defended, defense: TargetDefense[Any], context: Context
 
 
 def _checked(
-    state: object, before: Mapping[str, tuple[torch.Size, torch.dtype]], weights: Defended
+    state: object, before: Mapping[str, tuple[torch.Size, torch.dtype]], defense: str, target: str
 ) -> dict[str, torch.Tensor]:
     """What a defense returned, if it is a state dict that fits the model and can be computed with."""
     problem = _problem(state, before)
     if problem or not isinstance(state, Mapping):
         raise MethodError(
-            f"{weights.defense.name} returned weights for {weights.base.name} that cannot be used: {problem}.",
+            f"{defense} returned weights for {target} that cannot be used: {problem}.",
             hint="A TargetDefense returns the model's state dict: the same names, shapes and types, all values finite.",
         )
     return dict(state)

@@ -25,14 +25,14 @@ from idbench.api import (
     Silent,
     TargetView,
 )
-from idbench.errors import DataError, IdbenchError, MethodError, StorageError
+from idbench.errors import DataError, IdbenchError, MethodError, StorageError, UnknownNameError
 from idbench.plugins import Plugin
 from idbench.results import expected_run_id
 from idbench.runner.execute import Options, execute
 from idbench.runner.executor import Failed, LocalExecutor, Task
 from idbench.runner.grid import make_grid, specs
 from idbench.runner.registry import RegisteredAttack, load_attack, make_method, with_parameters
-from idbench.runner.spec import MethodSpec, Resolver, RunSpec, plan_method, read_plan, write_plan
+from idbench.runner.spec import DefenseSpec, MethodSpec, Resolver, RunSpec, plan_method, read_plan, write_plan
 from idbench.splits import load_split
 
 CORPUS = "avatars-tiny-a"
@@ -129,10 +129,11 @@ def test_a_spec_of_another_engine_is_refused() -> None:
         Resolver(Silent()).resolve(spec.model_copy(update={"engine": 1}))
 
 
-def test_a_spec_that_asks_for_a_defense_is_refused_before_anything_runs() -> None:
+def test_a_spec_whose_defense_is_not_installed_here_is_refused_before_anything_runs() -> None:
     spec = spec_of()
-    with pytest.raises(MethodError, match="asks for the defense"):
-        Resolver(Silent()).resolve(spec.model_copy(update={"defense": spec.attack}))
+    defense = DefenseSpec(**spec.attack.model_dump() | {"name": "nowhere"}, seed=0, given_sha256="0" * 64)
+    with pytest.raises(UnknownNameError, match="no defense called 'nowhere'"):
+        Resolver(Silent()).resolve(spec.model_copy(update={"defense": defense}))
 
 
 def test_what_was_passed_is_kept_apart_from_all_parameters() -> None:

@@ -1,0 +1,113 @@
+"""What a worker does for a defense: lets one change weights, or puts one before the target that an attack asks."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+from idbench import plugins
+from idbench.api import AnswerDefense, Context, Progress, TargetDefense, TargetView
+from idbench.errors import MethodError
+from idbench.runner.bundle import DEFENSE, Given, Request, read_given, read_request
+from idbench.runner.messages import WEIGHTS, Result, Stage
+
+
+def is_defense(request: Request) -> bool:
+    """Whether the class that a worker was asked for is a defense of weights."""
+    kind = plugins.load_object(request.attack)
+    return isinstance(kind, type) and issubclass(kind, TargetDefense)
+
+
+def change_weights(
+    folder: Path, progress: Progress, tell: Callable[[Stage], None], peak: Callable[[], float]
+) -> Result:
+    """Let a defense change the target of a bundle; the weights go to a file in the folder.
+
+    Args:
+        folder: a bundle whose method is a `TargetDefense`.
+        progress: told how far it is.
+        tell: called with what is being done, for the message if it fails.
+        peak: the most memory that this process used so far, in MiB.
+    """
+    import torch
+
+    from idbench.runner.opening import choose_device
+    from idbench.targets import TargetSpec
+    from idbench.targets.defending import write_defended
+    from idbench.targets.load import load_target
+
+    begin = time.perf_counter()
+    request = read_request(folder)
+    kind = cast("type[TargetDefense[Any]]", plugins.load_object(request.attack))
+    defense = kind(kind.Params.model_validate(request.params))
+    given = read_given(folder, request)
+    tell("loading the target")
+    device = choose_device(request.device)
+    assert request.target is not None
+    loaded = load_target(TargetSpec.model_validate_json(request.target), device)
+    context = _context(request, given, device, progress)
+    ready = time.perf_counter()
+    tell("the defense")
+    cost = write_defended(folder / WEIGHTS, loaded, kind.card.name, defense, given.cases, context)
+    return Result(
+        load=ready - begin,
+        fit=0.0,
+        score=cost.seconds,
+        device=cost.device,
+        peak_memory_mb=peak(),
+        threads=torch.get_num_threads(),
+        steps=cost.steps,
+    )
+
+
+def put_before(view: TargetView, folder: Path, device: str, progress: Progress) -> TargetView:
+    """The target behind the `AnswerDefense` of an attack's bundle.
+
+    What the defense is given is removed from the disk before the attack's code runs.
+
+    Args:
+        view: answers everything; counts what it is asked.
+        folder: the attack's bundle; it holds the defense's own.
+        device: where to compute.
+        progress: told how far the defense is.
+    """
+    own = folder / DEFENSE
+    request = read_request(own)
+    kind = cast("type[AnswerDefense[Any]]", plugins.load_object(request.attack))
+    defense = kind(kind.Params.model_validate(request.params))
+    given = read_given(own, request)
+    front = defense.defend(view, given.cases, _context(request, given, device, progress))
+    if not isinstance(getattr(front, "labels", None), Callable):  # type: ignore[arg-type]
+        raise MethodError(
+            f"{kind.card.name} returned {type(front).__name__}, which is not a target.",
+            hint="Return a TargetView, e.g. a child of TargetFront.",
+        )
+    shutil.rmtree(own, ignore_errors=True)
+    return front
+
+
+def has_answers(folder: Path) -> bool:
+    """Whether an attack's bundle holds a defense to be put before the target."""
+    return (folder / DEFENSE).is_dir()
+
+
+def card_of(folder: Path) -> Any:
+    """The card of the defense in an attack's bundle."""
+    return cast("type[AnswerDefense[Any]]", plugins.load_object(read_request(folder / DEFENSE).attack)).card
+
+
+def _context(request: Request, given: Given, device: str, progress: Progress) -> Context:
+    context = Context(
+        seed=request.seed,
+        device=device,
+        cache=Path(request.folders.cache),
+        progress=progress,
+        candidates=None if request.candidates is None else tuple(request.candidates),
+        pairs=given.pairs,
+        auxiliary=given.auxiliary,
+    )
+    context.cache.mkdir(parents=True, exist_ok=True)
+    return context

@@ -1,0 +1,152 @@
+"""Whom a defense protects, and what it is given of them: decided by whoever holds the labels, which no defense does."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idbench.api import Knowledge, Progress
+from idbench.errors import DataError
+from idbench.runner.bundle import CasePlan
+from idbench.splits import Split
+from idbench.splits.auxiliary import load_auxiliary
+from idbench.storage import read_bounded, sha256_bytes
+
+_LIST_BYTES: Final = 1 << 24
+
+
+def draw_half(strata: Sequence[Hashable], seed: int) -> NDArray[np.bool_]:
+    """Draw half of the people, and half of each stratum; nothing but `strata` and `seed` decides.
+
+    Args:
+        strata: one for each of n people, e.g. whether and how often each was trained on.
+        seed: non-negative.
+
+    Returns:
+        bool (n,): exactly n // 2 are True; in each stratum half of its people, one more or less where it is odd.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, *b"protected"]))
+    drawn = np.zeros(len(strata), dtype=np.bool_)
+    of = {stratum: i for i, stratum in enumerate(sorted(set(strata), key=repr))}
+    numbers = np.array([of[stratum] for stratum in strata], dtype=np.int64)
+    odd: list[int] = []
+    for number in range(len(of)):
+        places = rng.permutation(np.flatnonzero(numbers == number))
+        half = len(places) // 2
+        drawn[places[:half]] = True
+        odd.extend(int(place) for place in places[2 * half :])
+    left = rng.permutation(np.array(odd, dtype=np.int64))
+    drawn[left[: len(odd) // 2]] = True
+    return drawn
+
+
+def protected_people(split: Split, seed: int) -> tuple[int, ...]:
+    """The protected people of a run: half of the test part, balanced over membership and numbers of training pictures.
+
+    They are the same for every target of the split. Where the test labels are withheld, nothing can be balanced, and
+    half of the test people is drawn at large.
+
+    Args:
+        split: the run's.
+        seed: the run's.
+
+    Returns:
+        places in `split.identities`, in an order that says nothing, see `in_order`.
+    """
+    test = [i for i, identity in enumerate(split.identities) if identity.part == "test"]
+    strata: list[Hashable] = [0] * len(test)
+    if split.manifest.withheld is None:
+        labels = [split.labels(corpus) for corpus in split.corpora]
+        strata = [tuple((bool(one.member[i]), int(one.occurrences[i])) for one in labels) for i in test]
+    drawn = draw_half(strata, seed)
+    return in_order(split, [i for i, chosen in zip(test, drawn, strict=True) if chosen])
+
+
+def in_order(split: Split, people: Sequence[int]) -> tuple[int, ...]:
+    """People in the order of a hash of their names, which says nothing and is the same for the same people."""
+    return tuple(sorted(people, key=lambda i: (sha256_bytes(split.identities[i].name.encode()), i)))
+
+
+def listed_people(split: Split, path: Path) -> tuple[int, ...]:
+    """The people whom a file lists, for `bench defend`.
+
+    Args:
+        split: knows them, with their photos.
+        path: CSV with a column `name`; further columns are not read.
+
+    Raises:
+        StorageError: the file cannot be read.
+        DataError: it is not such a file, lists nobody, somebody twice, or a name that nobody of the split bears.
+    """
+    names = _read_names(path)
+    bearers: dict[str, list[int]] = {}
+    for i, identity in enumerate(split.identities):
+        bearers.setdefault(identity.name, []).append(i)
+    twice = [name for name, times in Counter(names).items() if times > 1]
+    if twice:
+        raise DataError(f"{path} lists {twice[0]!r} more than once.", hint="List each person once.")
+    unknown = [name for name in names if name not in bearers]
+    if unknown:
+        more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        raise DataError(
+            f"{path} lists {unknown[0]!r}{more}, but nobody in {split.manifest.name} bears that name.",
+            hint="Write names as the split does (case and spaces count), or name its split with --split.",
+        )
+    return in_order(split, [place for name in names for place in bearers[name]])
+
+
+def _read_names(path: Path) -> list[str]:
+    try:
+        text = read_bounded(path, _LIST_BYTES).decode("utf-8-sig")
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is not a CSV file in UTF-8: {error}.", hint="Write a column `name`.") from error
+    if rows and "name" not in rows[0]:
+        raise DataError(f"{path} has no column `name`.", hint="Let its first line be: name")
+    names = [(row["name"] or "").strip() for row in rows]
+    if not names:
+        raise DataError(f"{path} lists nobody, so there is nobody to protect.", hint="Write one name a line.")
+    if "" in names:
+        raise DataError(f"Line {names.index('') + 2} of {path} has no name.", hint="Remove the line or complete it.")
+    return names
+
+
+def cases_of(people: Sequence[int]) -> CasePlan:
+    """The protected as cases; ids follow from the order, so that a defense does the same for the same people."""
+    return CasePlan(np.array(people, dtype=np.int64), tuple(f"person-{i:06d}" for i in range(len(people))))
+
+
+def given_sha256(split: Split, people: Sequence[int], knowledge: Knowledge, progress: Progress) -> str:
+    """Hash over everything that a defense is given beside the target, its parameters and the seed.
+
+    Args:
+        split: has the people, and whatever else is given.
+        people: places of the protected, in order.
+        knowledge: what the defense declares; what it is not given does not count.
+        progress: told how far the auxiliary people are, if they are drawn for the first time.
+    """
+    identities = [split.identities[i] for i in people]
+    says: dict[str, object] = {
+        "people": [
+            [
+                identity.name if Knowledge.NAME in knowledge else None,
+                [split.photo_sha256(p) for p in identity.photos] if Knowledge.PHOTOS in knowledge else None,
+            ]
+            for identity in identities
+        ]
+    }
+    if Knowledge.PUBLIC_PAIRS in knowledge:
+        says["pairs"] = [[split.photo_sha256(photo), caption] for photo, caption in split.public_pairs]
+    if Knowledge.CANDIDATE_NAMES in knowledge:
+        says["candidates"] = list(split.candidate_names)
+    if Knowledge.AUXILIARY_PEOPLE in knowledge:
+        says["auxiliary"] = load_auxiliary(split.manifest.name, progress).digest
+    return sha256_bytes(json.dumps(says, sort_keys=True).encode())
