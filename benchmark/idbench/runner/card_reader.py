@@ -37,7 +37,7 @@ def main() -> int:
 
 
 def _description(found: RegisteredAttack) -> Description:
-    copy = copy_card(found.card, found.kind.Params)
+    copy = copy_card(found.card, found.kind.Params, names_of(found.card.access))
     return Description(
         facts=found.card.model_dump(mode="json", exclude={"access", "knowledge", "optional_knowledge"}),
         access=copy.access,

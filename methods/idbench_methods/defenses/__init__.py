@@ -1,0 +1,1 @@
+"""Defenses that come with idbench, one small package each."""
