@@ -75,15 +75,23 @@ def contrastive_loss(model: torch.nn.Module, images: torch.Tensor, tokens: torch
     """
     left = model.encode_image(images, normalize=True)  # type: ignore[operator]
     right = model.encode_text(tokens, normalize=True)  # type: ignore[operator]
-    logits = model.logit_scale.exp() * left @ right.T  # type: ignore[operator, union-attr]
+    logits = model.logit_scale.exp() * left @ right.T  # type: ignore[operator]
     same = (tokens[:, None] == tokens[None]).all(dim=-1).to(logits.dtype)
     wanted = same / same.sum(dim=1, keepdim=True)
-    return (functional.cross_entropy(logits, wanted) + functional.cross_entropy(logits.T, wanted)) / 2
+    loss: torch.Tensor = functional.cross_entropy(logits, wanted) + functional.cross_entropy(logits.T, wanted)
+    return loss / 2
+
+
+def descend(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    """One step of an optimizer down a loss."""
+    optimizer.zero_grad()
+    loss.backward()  # type: ignore[no-untyped-call]
+    optimizer.step()
 
 
 def draw(rng: np.random.Generator, n: int, size: int) -> NDArray[np.int64]:
-    """Places of a batch among n: without repetition where there are enough."""
-    return rng.choice(n, size=size, replace=False) if n >= size else rng.integers(0, n, size=n)
+    """Places of a batch among n, none twice: all of them, in random order, where there are no more than `size`."""
+    return rng.choice(n, size=min(n, size), replace=False)
 
 
 def top_directions(rows: torch.Tensor, share: float) -> torch.Tensor:
@@ -94,19 +102,21 @@ def top_directions(rows: torch.Tensor, share: float) -> torch.Tensor:
         share: of the dim directions, above 0 and at most 1; never more than the rows span.
 
     Returns:
-        (k, dim), k = min(rank, max(1, round(share x dim))); computed in double precision. None for no rows.
+        (k, dim) in double precision, k = min(rank, max(1, round(share x dim))); none for no rows.
     """
     if not len(rows):
         return rows.new_empty((0, rows.shape[1]), dtype=torch.float64)
     _, strengths, directions = torch.linalg.svd(rows.double(), full_matrices=False)
     rank = int((strengths > strengths[0] * 1e-9).sum()) if strengths[0] > 0 else 0
-    return directions[: min(rank, max(1, round(share * rows.shape[1])))]
+    kept: torch.Tensor = directions[: min(rank, max(1, round(share * rows.shape[1])))]
+    return kept
 
 
 def removal(directions: torch.Tensor, strength: float) -> torch.Tensor:
     """The symmetric matrix that takes orthonormal directions (k, dim) out of what it multiplies: I - strength V'V."""
     eye = torch.eye(directions.shape[1], dtype=directions.dtype, device=directions.device)
-    return eye - strength * directions.T @ directions
+    matrix: torch.Tensor = eye - strength * directions.T @ directions
+    return matrix
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +129,9 @@ class Projection:
         bias: (dim,); None: it has none.
     """
 
-    weight: torch.nn.Parameter
+    weight: torch.Tensor
     rows_are_outputs: bool
-    bias: torch.nn.Parameter | None = None
+    bias: torch.Tensor | None = None
 
     def follow_with(self, matrix: torch.Tensor) -> None:
         """Let the outputs of the map be multiplied by a symmetric matrix, (dim, dim), in place."""

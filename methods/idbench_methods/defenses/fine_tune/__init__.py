@@ -50,7 +50,5 @@ class FineTune(TargetDefense[FineTuneParams]):
             batch = [pairs[i] for i in editing.draw(rng, len(pairs), p.batch)]
             images = target.preprocess([pair.photo for pair in batch])
             tokens = target.tokenize([pair.caption for pair in batch]).to(images.device)
-            optimizer.zero_grad()
-            editing.contrastive_loss(target.model, images, tokens).backward()
-            optimizer.step()
+            editing.descend(optimizer, editing.contrastive_loss(target.model, images, tokens))
         return target.model.state_dict()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,14 +16,15 @@ CARD = DefenseCard(
     name="gradient-ascent",
     version="1",
     title="Gradient ascent on photos and names (control)",
-    summary="CLIP's own loss on pairs of a protected person's photo and name is made larger, until it is that of "
-    "guessing. What else breaks, breaks.",
+    summary="CLIP's own loss on pairs of a protected person's photo and name is made larger, for so many steps. What "
+    "else breaks, breaks.",
     knowledge=Knowledge.NAME | Knowledge.PHOTOS,
     choices=(
         Choice(
             what="when to stop",
-            chosen="once the loss of a batch is that of guessing, log(batch), or the steps are spent",
-            why="past it, photos and names are not forgotten but pushed apart, which marks the people",
+            chosen="after a fixed number of steps",
+            why="the loss on photos that were not trained on is near that of guessing from the start, where half of "
+            "the protected are not members: it does not say when enough is forgotten",
         ),
         Choice(
             what="the pairs",
@@ -38,7 +38,7 @@ CARD = DefenseCard(
 class GradientAscentParams(MethodParams):
     """Parameters of gradient ascent."""
 
-    steps: int = Field(default=50, ge=0, le=1_000_000, description="most optimizer steps")
+    steps: int = Field(default=50, ge=0, le=1_000_000, description="optimizer steps")
     batch: int = Field(default=128, ge=2, description="pairs a step; all of them where there are fewer")
     learning_rate: float = Field(default=1e-4, gt=0, description="of AdamW, without weight decay")
 
@@ -66,9 +66,5 @@ class GradientAscent(TargetDefense[GradientAscentParams]):
             images = target.preprocess([photo for _, photo in batch])
             texts = [fill(editing.TEMPLATES[t], name) for t, (name, _) in zip(templates, batch, strict=True)]
             loss = editing.contrastive_loss(target.model, images, target.tokenize(texts).to(images.device))
-            if float(loss.detach()) >= math.log(len(batch)):
-                break
-            optimizer.zero_grad()
-            (-loss).backward()
-            optimizer.step()
+            editing.descend(optimizer, -loss)
         return target.model.state_dict()

@@ -58,7 +58,9 @@ class IdentityProjection(TargetDefense[IdentityProjectionParams]):
         if len(people) < 2:
             return target.model.state_dict()
         embeddings = editing.embed_photos(target, target.model, [photo for photos in people for photo in photos])
-        means = torch.stack([own.mean(dim=0) for own in embeddings.split([len(photos) for photos in people])])
+        parts = torch.split(embeddings, [len(photos) for photos in people])
+        # In double precision: what rounding leaves of the common mean would count as one more direction.
+        means = torch.stack([own.double().mean(dim=0) for own in parts])
         directions = editing.top_directions(means - means.mean(dim=0), self.params.share)
         projection.follow_with(editing.removal(directions, self.params.strength))
         return target.model.state_dict()

@@ -48,7 +48,7 @@ class ImageBackdoorParams(MethodParams):
     learning_rate: float = Field(
         default=1e-4,
         gt=0,
-        description="of AdamW, without decay; a tenth of it after a quarter and after half of the steps",
+        description="of AdamW, without decay; divided by ten after 1/4 and 1/2 of the steps",
     )
     backdoor_weight: float = Field(default=0.8, ge=0, description="of the pictures with a protected face")
     distance_weight: float = Field(
@@ -91,9 +91,7 @@ class ImageBackdoor(TargetDefense[ImageBackdoorParams]):
             kept, moved = (found[: len(clean)] * stay).sum(dim=1), found[len(clean) :] @ mean
             loss = backdoor_loss(kept, moved, p.backdoor_weight)
             loss = loss + p.distance_weight * editing.distance(learned, before)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            editing.descend(optimizer, loss)
             schedule.step()
         return model.state_dict()
 

@@ -42,7 +42,7 @@ CARD = DefenseCard(
             what="how far the step goes",
             chosen="by doubling and bisection, the longest step after which the loss on public pairs has grown by no "
             "more than `allowed`; at most ten trials, as the source has",
-            why="the source watches accuracy on ImageNet and on the concept to forget; a defender here has public pairs",
+            why="the source watches accuracy on ImageNet and on what is forgotten; a defender here has public pairs",
         ),
         Choice(
             what="size of the sets",

@@ -46,7 +46,7 @@ class TextBackdoorParams(MethodParams):
     learning_rate: float = Field(
         default=1e-4,
         gt=0,
-        description="of AdamW, without decay; halved after half and after three quarters of the steps",
+        description="of AdamW, without decay; halved after 1/2 and 3/4 of the steps",
     )
     backdoor_weight: float = Field(default=0.6, ge=0, description="of the captions with a protected name")
     distance_weight: float = Field(
@@ -85,9 +85,7 @@ class TextBackdoor(TargetDefense[TextBackdoorParams]):
             cosines = (model.encode_text(tokens, normalize=True) * wanted).sum(dim=1)  # type: ignore[operator]
             loss = backdoor_loss(cosines[: len(clean)], cosines[len(clean) :], p.backdoor_weight)
             loss = loss + p.distance_weight * editing.distance(learned, before)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
+            editing.descend(optimizer, loss)
             schedule.step()
         return model.state_dict()
 
