@@ -59,6 +59,7 @@ def _gather() -> None:
         attest,
         compare,
         data,
+        defend,
         doctor,
         leaderboard,
         listing,
@@ -73,6 +74,7 @@ def _gather() -> None:
 
     for function, name in (
         (run.run, "run"),
+        (defend.defend, "defend"),
         (listing.listing, "list"),
         (show.show, "show"),
         (compare.compare, "compare"),

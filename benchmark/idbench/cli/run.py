@@ -85,8 +85,8 @@ def run(
         raise IdbenchError("--only chooses among the runs of a plan.", hint="Add --plan FILE.")
     if not method:
         raise IdbenchError("No method to run.", hint="Add --method NAME; `bench list` shows what there is.")
-    params = _parse(param)
-    defenses = _defenses(defense or [], defense_preset, _parse(defense_param))
+    params = parse_parameters(param)
+    defenses = _defenses(defense or [], defense_preset, parse_parameters(defense_param))
     with console.bars() as progress:
         seeds_ = range(seed, _last(seed, seeds))
         grid, left_out = _grid(method, split, target, seeds_, corpus, preset, params, defenses, progress)
@@ -240,7 +240,8 @@ def _print_unscored(split: Split, runs: list[Executed], json: bool) -> None:
     console.say("Next: send the records to whoever holds the labels; they type bench score RUN --split FOLDER")
 
 
-def _parse(given: list[str] | None) -> dict[str, object]:
+def parse_parameters(given: list[str] | None) -> dict[str, object]:
+    """Parameters as typed, NAME=VALUE each."""
     values: dict[str, object] = {}
     for item in given or ():
         name, sign, value = item.partition("=")

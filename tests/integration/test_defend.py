@@ -1,0 +1,130 @@
+"""`bench defend` and defenses of answers through the whole way: commands, workers, records, checkpoints."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tests.conftest import Bench, refused
+
+from idbench.results import Run, find_runs
+from idbench.splits import load_split
+
+TINY = ("--split", "avatars-tiny", "--corpus", "avatars-tiny-a", "--target", "avatars-a")
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Path:
+    path = tmp_path / "names.csv"
+    path.write_text("name\n" + "".join(f"{one.name}\n" for one in load_split("avatars-tiny").identities[:5]))
+    return path
+
+
+def defend(bench: Bench, *more: str, target: str = "avatars-a", defense: str = "null-space") -> Any:
+    return bench("defend", target, "--defense", defense, "--split", "avatars-tiny", *more)
+
+
+def test_a_checkpoint_is_written_that_open_clip_loads(bench: Bench, tmp_path: Path, names: Path) -> None:
+    import open_clip
+
+    asked = ("--protect", str(names), "--out", "safe")
+    planned = defend(bench, *asked, "--dry-run")
+    assert "5 people" in planned.stdout, planned.stderr
+    assert not (tmp_path / "safe").exists()
+    done = defend(bench, *asked)
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "safe"
+    model = open_clip.create_model(f"local-dir:{folder}")
+    weights = load_file(folder / "open_clip_model.safetensors")
+    assert all(torch.equal(tensor, weights[name]) for name, tensor in model.state_dict().items())
+    lineage = json.loads((folder / "lineage.json").read_text())
+    assert lineage["target"]["weights"]["base"]["name"] == "avatars-a"
+    assert lineage["defense"]["name"] == "null-space"
+    assert lineage["protected_people"] == 5
+    assert lineage["defense"]["lineage"] in (folder / "README.md").read_text()
+    everything = "".join(path.read_text() for path in folder.iterdir() if path.suffix in (".json", ".md"))
+    assert not any(one.name in everything for one in load_split("avatars-tiny").identities)
+    again = defend(bench, *asked)
+    assert again.returncode == 0, again.stderr
+    attacked = bench(
+        "run", "-m", "cosine", *TINY[:4], "--target", f"file:{folder}/open_clip_model.safetensors?like=avatars-a"
+    )
+    assert attacked.returncode == 0, attacked.stderr
+
+
+def test_what_cannot_be_defended_is_refused_in_one_sentence(bench: Bench, tmp_path: Path, names: Path) -> None:
+    nobody = tmp_path / "nobody.csv"
+    nobody.write_text("name\n")
+    ghost = tmp_path / "ghost.csv"
+    ghost.write_text("name\nNobody Atall\n")
+    taken = tmp_path / "taken"
+    taken.mkdir()
+    (taken / "thesis.txt").write_text("mine")
+    out = ("--out", "safe")
+    listed = ("--protect", str(names))
+    for arguments, says in (
+        (("--protect", str(nobody), *out), "lists nobody"),
+        (("--protect", str(ghost), *out), "nobody in avatars-tiny bears that name"),
+        (("--protect", "missing.csv", *out), "does not exist"),
+        ((*listed, "--out", "taken"), "holds what is not a defended checkpoint"),
+        ((*listed, "--out", "names.csv"), "which this command reads"),
+        ((*listed, "--out", "ghost.csv"), "is a file"),
+        ((*listed, *out, "-p", "share=2"), "share of null-space"),
+    ):
+        assert says in refused(defend(bench, *arguments))
+    assert (taken / "thesis.txt").read_text() == "mine"
+    assert "no checkpoint to write" in refused(defend(bench, *listed, *out, defense="labels-only"))
+    assert "no defense called" in refused(defend(bench, *listed, *out, defense="null-spce"))
+    assert "no target called" in refused(defend(bench, *listed, *out, target="avatars-z"))
+    wrong = tmp_path / "weights.safetensors"
+    wrong.write_bytes(b"nothing")
+    assert "damaged" in refused(defend(bench, *listed, *out, target=f"file:{wrong}?like=avatars-a"))
+    assert not (tmp_path / "safe").exists()
+
+
+def run_of(folder: Path, attack: str) -> Run:
+    return next(run for run in find_runs(folder) if run.record.attack.name == attack and run.record.defense)
+
+
+def test_answers_are_defended_inside_the_view(bench: Bench, tmp_path: Path) -> None:
+    for defense in ("round", "query-budget", "refuse-names"):
+        folder = tmp_path / defense
+        done = bench("run", "-m", "cosine", *TINY, "--defense", defense, "--results", str(folder))
+        assert done.returncode == 0, done.stderr
+    rounded = run_of(tmp_path / "round", "cosine").record.defense
+    assert rounded is not None
+    assert rounded.track == "answers"
+    assert rounded.access == ("LABEL", "SIMILARITY")
+    assert rounded.lineage is None
+    assert rounded.weights_sha256 is None
+    refusing = run_of(tmp_path / "refuse-names", "cosine")
+    scores, defense = refusing.scores(), refusing.record.defense
+    assert defense is not None
+    plain = bench("run", "-m", "cosine", *TINY)
+    assert plain.returncode == 0, plain.stderr
+    before = next(r for r in find_runs(tmp_path / "results") if r.record.attack.name == "cosine").scores()
+    old = dict(zip(before.identities, before.scores, strict=True))
+    moved = {name for name, score in zip(scores.identities, scores.scores, strict=True) if old[name] != score}
+    assert moved == set(defense.protected)
+    # No more was asked than the budget allows, whatever the attack asked for.
+    tight = bench("run", "-m", "cosine", *TINY, "--defense", "query-budget", "--defense-param", "budget=50")
+    assert tight.returncode == 0, tight.stderr
+    assert run_of(tmp_path / "results", "cosine").record.queries.pairs <= 50
+
+
+def test_an_attack_that_is_not_answered_is_left_out_or_refused(bench: Bench, tmp_path: Path) -> None:
+    alone = bench("run", "-m", "cosine", *TINY, "--defense", "labels-only")
+    assert "cosine cannot be carried out behind labels-only, which answers no SIMILARITY" in refused(alone)
+    both = bench("run", "-m", "cosine", "-m", "idia", *TINY, "--defense", "labels-only", "--defense", "none")
+    assert both.returncode == 0, both.stderr
+    found = {
+        (run.record.attack.name, run.record.defense.name if run.record.defense else None)
+        for run in find_runs(tmp_path / "results")
+        if run.record.attack.name in ("cosine", "idia")
+    }
+    assert found == {("cosine", None), ("idia", None), ("idia", "labels-only")}
+    assert "cosine is left out: behind labels-only, which answers no SIMILARITY" in both.stdout
