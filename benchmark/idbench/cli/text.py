@@ -59,6 +59,8 @@ def defended(defense: DefenseRef | None, summary: Summary) -> list[tuple[str, st
     rows = [(f"AUC {of[g.group]}", f"{estimate(g.auc)} ({g.n_members} members)") for g in summary.groups]
     if summary.marks is not None:
         rows.append(("do scores tell who is protected?", f"AUC {estimate(summary.marks)}; 0.5: they do not"))
+    for one in defense.utility:
+        rows.append((one.name, f"{one.before.value:.3f} before, {estimate(one.after)} after"))
     if defense.cost is not None:
         steps = f", {amount(defense.cost.steps)} steps" if defense.cost.steps else ""
         rows.append(("the defense cost", f"{seconds(defense.cost.seconds)}{steps}"))

@@ -25,6 +25,7 @@ from idbench.results.record import (
     Summary,
     TargetRef,
     Timings,
+    UtilityMeasure,
 )
 from idbench.results.scores import ScoreTable, read_columns, read_scores, with_floor
 from idbench.results.store import (
@@ -69,6 +70,7 @@ __all__ = [
     "Summary",
     "TargetRef",
     "Timings",
+    "UtilityMeasure",
     "collect",
     "expected_run_id",
     "find_run",

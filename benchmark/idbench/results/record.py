@@ -102,6 +102,16 @@ class DefenseCost(Closed):
     device: str
 
 
+class UtilityMeasure(Closed):
+    """One thing that a target is good for, before and after a defense, on people whom the defense should spare."""
+
+    name: str
+    people: int = Field(ge=1, description="over whom the intervals are taken")
+    before: Estimate
+    after: Estimate
+    difference: Estimate = Field(description="after minus before, paired by person")
+
+
 class DefenseRef(MethodRef):
     """Which defense the target was put behind. The record's target is the one before the defense."""
 
@@ -112,6 +122,9 @@ class DefenseRef(MethodRef):
     lineage: str | None = Field(description="of the defended weights; None where no weights were changed")
     weights_sha256: str | None = Field(description="of the defended weights; None where no weights were changed")
     cost: DefenseCost | None = Field(description="None where no weights were changed: then the run itself pays")
+    utility: tuple[UtilityMeasure, ...] = Field(
+        default=(), description="before and after; empty where the split has no held-out pictures to measure it on"
+    )
 
 
 class PassedParameters(Closed):

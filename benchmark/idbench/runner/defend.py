@@ -10,7 +10,7 @@ from typing import Any
 from idbench.api import Access, AnswerDefense, Defense, Knowledge, Progress, TargetDefense
 from idbench.errors import IdbenchError, MethodError, TargetError
 from idbench.locking import locked
-from idbench.results import DefenseCost, DefenseRef
+from idbench.results import DefenseCost, DefenseRef, UtilityMeasure
 from idbench.runner.bundle import Folders, write_bundle
 from idbench.runner.folders import folders_of, writable
 from idbench.runner.messages import WEIGHTS
@@ -186,12 +186,13 @@ def _compute(
     return note
 
 
-def defense_ref(applying: Applying, base: TargetSpec) -> DefenseRef:
+def defense_ref(applying: Applying, base: TargetSpec, utility: tuple[UtilityMeasure, ...] = ()) -> DefenseRef:
     """How a record refers to a defense that was applied to a target.
 
     Args:
         applying: the defense.
         base: the target before it, pinned.
+        utility: before and after, where it was measured.
     """
     spec = applying.target(base)
     note = read_defense_note(spec.weights) if isinstance(spec.weights, Defended) else None
@@ -202,7 +203,7 @@ def defense_ref(applying: Applying, base: TargetSpec) -> DefenseRef:
         lineage=spec.lineage,
         weights_sha256=None if note is None else note.sha256,
         cost=None if note is None else DefenseCost(seconds=note.seconds, steps=note.steps, device=note.device),
-    )
+    ).model_copy(update={"utility": utility})
 
 
 def names_of_people(split: Split, people: Sequence[int]) -> list[str]:

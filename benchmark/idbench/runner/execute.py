@@ -20,6 +20,7 @@ from idbench.results import (
     ScoreTable,
     ShadowCosts,
     Timings,
+    UtilityMeasure,
     read_run,
     run_path,
     write_run,
@@ -31,6 +32,7 @@ from idbench.runner.folders import folders_of, writable
 from idbench.runner.messages import SCORES, Result, load_scores
 from idbench.runner.process import LOG, keep_log, run_worker
 from idbench.runner.spec import ResolvedRun, RunSpec
+from idbench.runner.utility import measure
 from idbench.splits.auxiliary import load_auxiliary
 from idbench.storage import make_dir, recover, storage_errors
 from idbench.targets import TargetSpec
@@ -126,7 +128,7 @@ def _run(resolved: ResolvedRun, options: Options, progress: Progress) -> Run:
             table = _table(folder, resolved, cases)
         except IdbenchError as error:
             raise keep_log(error, log, _failed(options, spec.attack.name, spec.run_id)) from error
-        record = _record(resolved, table, result, begin, prepared)
+        record = _record(resolved, table, result, begin, prepared, _utility(resolved, target, options, progress))
         return write_run(options.results, record, table, log.read_text(encoding="utf-8", errors="replace"))
 
 
@@ -144,6 +146,17 @@ def _attacked(resolved: ResolvedRun, options: Options, progress: Progress) -> Ta
         return spec.target
     log = _failed(options, applying.applied.name, spec.run_id)
     return defend(spec.target, applying, options.device, options.time_limit, progress, log)
+
+
+def _utility(
+    resolved: ResolvedRun, target: TargetSpec | None, options: Options, progress: Progress
+) -> tuple[UtilityMeasure, ...]:
+    """What the defense of a run costs those whom it should spare; nothing for an undefended target."""
+    spec, applying = resolved.spec, resolved.applying
+    if applying is None or target is None:
+        return ()
+    log = _failed(options, f"{applying.name}-utility", spec.run_id)
+    return measure(applying, spec.target, target, options.device, options.time_limit, progress, log)
 
 
 def _write(
@@ -196,7 +209,14 @@ def _table(folder: Path, resolved: ResolvedRun, cases: CasePlan) -> ScoreTable:
     )
 
 
-def _record(resolved: ResolvedRun, table: ScoreTable, result: Result, begin: float, prepared: float) -> RunRecord:
+def _record(
+    resolved: ResolvedRun,
+    table: ScoreTable,
+    result: Result,
+    begin: float,
+    prepared: float,
+    utility: tuple[UtilityMeasure, ...],
+) -> RunRecord:
     spec, scored = resolved.spec, ~table.abstained
     return RunRecord(
         schema_version=SCHEMA_VERSION,
@@ -206,7 +226,7 @@ def _record(resolved: ResolvedRun, table: ScoreTable, result: Result, begin: flo
         split=spec.split_ref,
         target=spec.target_ref,
         attack=resolved.registered.reference(resolved.attack),
-        defense=None if resolved.applying is None else defense_ref(resolved.applying, spec.target),
+        defense=None if resolved.applying is None else defense_ref(resolved.applying, spec.target, utility),
         parameters=spec.attack.parameters,
         parameters_passed=spec.attack.passed,
         seed=spec.seed,

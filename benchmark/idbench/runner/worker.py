@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TextIO, cast
 from idbench import plugins
 from idbench.api import Access, AccessViolation, Attack, Context, Reporter, Scores, TargetView
 from idbench.errors import IdbenchError
+from idbench.runner import utility
 from idbench.runner.bundle import Request, read_given, read_request
 from idbench.runner.defense_work import card_of, change_weights, has_answers, is_defense, put_before
 from idbench.runner.messages import (
@@ -98,6 +99,8 @@ def main() -> int:
 
 
 def _do(folder: Path, progress: PipeProgress, at: At) -> Result:
+    if utility.is_asked(folder):
+        return utility.answer_request(folder, progress, partial(setattr, at, "stage"), _peak_memory_mb)
     if is_defense(read_request(folder)):
         return change_weights(folder, progress, partial(setattr, at, "stage"), _peak_memory_mb)
     return run(folder, progress, at)

@@ -5,7 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from idbench.splits.avatars import golden
-from idbench.splits.avatars.world import WorldSpec, build_auxiliary, build_corpus, build_world, world_of
+from idbench.splits.avatars.world import (
+    WorldSpec,
+    build_auxiliary,
+    build_corpus,
+    build_held_out,
+    build_world,
+    world_of,
+)
 from idbench.splits.recipe import CorpusRecipe, SplitRecipe
 
 LEVELS = (1, 5, 10, 25, 50, 75)
@@ -49,7 +56,7 @@ TINY_SPEC = WorldSpec(
 
 
 def recipe_of(spec: WorldSpec, digest: str | None = None) -> SplitRecipe:
-    """The recipe of a world, of its three corpora, and of its auxiliary people (`NAME-aux`).
+    """The recipe of a world, of its three corpora, its auxiliary people (`NAME-aux`) and held-out pictures.
 
     Args:
         spec: sizes and seed.
@@ -67,6 +74,12 @@ def recipe_of(spec: WorldSpec, digest: str | None = None) -> SplitRecipe:
         "people like those of the background, in no other corpus",
         partial(build_auxiliary, spec),
         golden.CORPORA.get(auxiliary),
+    )
+    held_out = f"{spec.name}-held-out"
+    corpora[held_out] = CorpusRecipe(
+        held_out,
+        "pictures of background people that are in no training set, to see what a defense costs them",
+        partial(build_held_out, spec),
     )
     return SplitRecipe(spec.name, 1, spec.title, partial(build_world, spec), digest, corpora)
 

@@ -235,6 +235,26 @@ def build_auxiliary(spec: WorldSpec, path: Path, progress: Progress) -> None:
     )
 
 
+_HELD_OUT_PEOPLE, _HELD_OUT_PICTURES = 500, 2
+
+
+def build_held_out(spec: WorldSpec, path: Path, progress: Progress) -> None:
+    """Render pictures of background people that are in no training set into a corpus folder with owners.
+
+    Their labels are no others', so that nothing of the split or of its corpora depends on them.
+    """
+    people = range(min(spec.n_background, _HELD_OUT_PEOPLE))
+    pairs = [(j, i) for j in people for i in range(_HELD_OUT_PICTURES)]
+    pictures = AvatarPictures(
+        tuple(f"{spec.seed}/background/{j}" for j, _ in pairs),
+        tuple(f"{spec.seed}/background/{j}/held-out/{i}" for j, i in pairs),
+        tuple(world_of(spec).naming.background[j] for j, _ in pairs),
+    )
+    order = list(range(len(pictures)))
+    owners = Owners(np.array([j for j, _ in pairs], dtype=np.int64), tuple(pictures.names[::_HELD_OUT_PICTURES]))
+    _write_pictures(pictures, order, f"{spec.name}-held-out", path, progress, owners=owners)
+
+
 def _write_pictures(
     pictures: AvatarPictures,
     order: Sequence[int],
