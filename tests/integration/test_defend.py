@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -128,3 +131,21 @@ def test_an_attack_that_is_not_answered_is_left_out_or_refused(bench: Bench, tmp
     }
     assert found == {("cosine", None), ("idia", None), ("idia", "labels-only")}
     assert "cosine is left out: behind labels-only, which answers no SIMILARITY" in both.stdout
+
+
+def test_a_new_defense_is_written_installed_and_checked(bench: Bench, tmp_path: Path) -> None:
+    made = bench("method", "new", "my-defense", "--defense")
+    assert "bench run --method cosine --defense my-defense" in made.stdout, made.stderr
+    folder = tmp_path / "installed"
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*command, "--target", str(folder), str(tmp_path / "my-defense")], check=True, capture_output=True)
+    bench.environment["PYTHONPATH"] = os.pathsep.join((bench.environment["PYTHONPATH"], str(folder)))
+    checked = bench("method", "check", "my-defense", "--json")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    states = {one["what"]: one["state"] for one in json.loads(checked.stdout)}
+    assert states == dict.fromkeys(("import", "parameters", "run", "bystanders", "same seed, same scores"), "ok")
+    idle = bench("method", "check", "sample-identity", "--json")
+    assert {one["what"]: one["state"] for one in json.loads(idle.stdout)}["weights"] == "warning"
+    bad = bench("method", "check", "sample-nan-weights", "--json")
+    assert bad.returncode == 1
+    assert "holds NaN" in json.loads(bad.stdout)[-1]["found"]

@@ -6,7 +6,7 @@ import importlib.util
 import keyword
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
@@ -26,8 +26,9 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 def new(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and hyphens, e.g. my-attack.")],
     out: Annotated[Path | None, typer.Option(help="The folder to write; default: ./NAME.")] = None,
+    defense: Annotated[bool, typer.Option("--defense", help="A defense of weights instead of an attack.")] = False,
 ) -> None:
-    """Write a package with a working attack and a test, ready for `pip install -e`."""
+    """Write a package with a working attack or defense and a test, ready for `pip install -e`."""
     from idbench.outputs import check_folder
     from idbench.storage import atomic_dir
 
@@ -38,14 +39,16 @@ def new(
     _check_free(name)
     words = name.split("-")
     values = {"name": name, "package": "_".join(words), "cls": "".join(word.capitalize() for word in words)}
+    kind = _DEFENSE if defense else _ATTACK
+    values |= {key: Template(text).substitute(name=name) for key, text in kind.words.items()}
     with atomic_dir(folder) as temporary:
-        for source, target in _FILES.items():
+        for source, target in (_FILES | {kind.source: "src/$package/__init__.py"}).items():
             path = temporary / Template(target).substitute(values)
             path.parent.mkdir(parents=True, exist_ok=True)
             text = files("idbench.cli").joinpath("skeleton", source).read_text(encoding="utf-8")
             path.write_text(Template(text).substitute(values), encoding="utf-8")
     console.say(f"wrote {folder}")
-    console.say(f"Next: pip install -e {folder} && bench method check {name} && bench run --method {name}")
+    console.say(f"Next: pip install -e {folder} && bench method check {name} && bench run {values['option']}")
 
 
 def _check_free(name: str) -> None:
@@ -63,15 +66,17 @@ def _check_free(name: str) -> None:
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A registered method.")],
+    name: Annotated[str, typer.Argument(help="A registered attack or defense.")],
     time_limit: Annotated[float, typer.Option(min=1.0, help="Seconds for each of three runs.")] = 120.0,
     json: options.Json = False,
 ) -> None:
     """Run a method on a few dozen fictional people and see whether it keeps the contract."""
     from idbench.runner.checking import check_method
-    from idbench.runner.registry import ATTACKS
+    from idbench.runner.registry import ATTACKS, DEFENSES
 
-    ATTACKS.plugin(name)
+    is_defense = name in DEFENSES.names() and name not in ATTACKS.names()
+    if not is_defense:
+        ATTACKS.plugin(name)
     with console.bars() as progress:
         checks = list(check_method(name, time_limit, progress))
     if json:
@@ -81,12 +86,40 @@ def check(
     if any(found.state == "failed" for found in checks):
         raise typer.Exit(1)
     if not json:
-        console.say(f"Next: bench run --method {name}")
+        console.say(f"Next: bench run {_DEFENSE.option(name) if is_defense else _ATTACK.option(name)}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What the packages of attacks and defenses do not have in common.
+
+    Args:
+        source: file of the skeleton.
+        words: for the other files.
+    """
+
+    source: str
+    words: dict[str, str]
+
+    def option(self, name: str) -> str:
+        """What runs it, after `bench run`."""
+        return Template(self.words["option"]).substitute(name=name)
+
+
+_ATTACK = _Kind(
+    "attack.py.txt",
+    {"sentence": "An identity inference attack", "group": "attacks", "option": "--method $name"},
+)
+_DEFENSE = _Kind(
+    "defense.py.txt",
+    {
+        "sentence": "A defense against identity inference",
+        "group": "defenses",
+        "option": "--method cosine --defense $name",
+    },
+)
 _FILES = {
     "pyproject.toml.txt": "pyproject.toml",
     "README.md.txt": "README.md",
-    "attack.py.txt": "src/$package/__init__.py",
     "test.py.txt": "tests/test_$package.py",
 }

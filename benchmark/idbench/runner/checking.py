@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +13,12 @@ from idbench.api import Access, Progress
 from idbench.errors import IdbenchError
 from idbench.results import Run, ScoreTable
 from idbench.runner.execute import Options, execute
-from idbench.runner.grid import make_grid, specs
-from idbench.runner.registry import RegisteredAttack, load_attack
-from idbench.runner.spec import Resolver
+from idbench.runner.grid import make_grid, refused, specs
+from idbench.runner.registry import ATTACKS, DEFENSES, Registered, RegisteredAttack, load_attack
+from idbench.runner.spec import PlannedDefense, Resolver, plan_defense
 from idbench.splits import load_split
+from idbench.targets import Defended
+from idbench.targets.defended import defended_place
 from idbench.workplace import workplace
 
 SPLIT = "avatars-tiny"
@@ -37,10 +41,13 @@ def check_method(name: str, time_limit: float, progress: Progress) -> Iterator[C
     """Check a method on a split of a few dozen fictional people; stops at the first failure that hides the rest.
 
     Args:
-        name: of a registered attack.
+        name: of a registered attack or defense.
         time_limit: seconds for each of three runs.
         progress: told how far the work is.
     """
+    if name in DEFENSES.names() and name not in ATTACKS.names():
+        yield from _check_defense(name, time_limit, progress)
+        return
     try:
         registered = load_attack(name)
     except IdbenchError as error:
@@ -71,7 +78,56 @@ def _scores(name: str, options: Options, progress: Progress) -> tuple[Run, Score
     return run, run.scores()
 
 
-def _documented(registered: RegisteredAttack) -> Check:
+def _check_defense(name: str, time_limit: float, progress: Progress) -> Iterator[Check]:
+    """Check a defense by what an attack finds behind it; the same attack finds the same twice."""
+    try:
+        planned = plan_defense(name)
+    except IdbenchError as error:
+        yield Check("import", "failed", str(error))
+        return
+    registered = planned.registered
+    yield Check("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
+    yield _documented(registered)
+    attack = next((one for one in ("cosine", "idia") if not refused(one, planned)), None)
+    if attack is None:
+        yield Check("run", "warning", "the defense answers neither labels nor similarities")
+        return
+    with workplace() as folder:
+        options = Options(folder, time_limit=time_limit, force=True, secret=0)
+        try:
+            first, scores = _behind(attack, planned, options, progress)
+        except IdbenchError as error:
+            yield Check("run", "failed", str(error))
+            return
+        defense = first.record.defense
+        assert defense is not None
+        took = "" if defense.cost is None else f", {defense.cost.seconds:.1f} s, {defense.cost.steps} steps"
+        yield Check("run", "ok", f"{attack} behind it, {len(defense.protected)} people protected{took}")
+        yield _changed(first)
+        yield _same("same seed, same scores", scores, _behind(attack, planned, options, progress)[1], _ROUNDING)
+
+
+def _behind(attack: str, planned: PlannedDefense, options: Options, progress: Progress) -> tuple[Run, ScoreTable]:
+    """A run of an attack behind a defense that is applied anew."""
+    (spec,) = specs(make_grid(load_split(SPLIT, progress), [attack], TARGET, corpus=CORPUS, defenses=[planned]))
+    resolved = Resolver(progress).resolve(spec)
+    assert resolved.applying is not None
+    weights = resolved.applying.target(spec.target).weights
+    if isinstance(weights, Defended):
+        shutil.rmtree(defended_place(weights).parent, ignore_errors=True)
+    run = execute(resolved, options, progress).run
+    return run, run.scores()
+
+
+def _changed(run: Run) -> Check:
+    defense = run.record.defense
+    if defense is not None and defense.weights_sha256 == run.record.target.sha256:
+        return Check("weights", "warning", "they are as they were: the defense changed nothing")
+    harmed = [one.name for one in (defense.utility if defense else ()) if one.difference.high < 0]
+    return Check("bystanders", "ok", f"worse for them: {', '.join(harmed) or 'nothing that is measured'}")
+
+
+def _documented(registered: Registered[Any]) -> Check:
     fields = registered.kind.Params.model_fields
     bare = [field for field, info in fields.items() if not info.description]
     if bare:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING
 
 from idbench.api import Case, Context, DefenseCard, EditableTarget, Knowledge, MethodParams, TargetDefense
@@ -119,7 +119,7 @@ class Curious(_Bad):
         import sys
         from pathlib import Path
 
-        def tried(ask):
+        def tried(ask: Callable[[], Sized]) -> int | str:
             try:
                 return len(ask())
             except Exception:  # noqa: BLE001
