@@ -93,30 +93,37 @@ def run_of(folder: Path, attack: str) -> Run:
     return next(run for run in find_runs(folder) if run.record.attack.name == attack and run.record.defense)
 
 
-def test_answers_are_defended_inside_the_view(bench: Bench, tmp_path: Path) -> None:
-    for defense in ("round", "query-budget", "refuse-names"):
-        folder = tmp_path / defense
-        done = bench("run", "-m", "cosine", *TINY, "--defense", defense, "--results", str(folder))
-        assert done.returncode == 0, done.stderr
-    rounded = run_of(tmp_path / "round", "cosine").record.defense
-    assert rounded is not None
-    assert rounded.track == "answers"
-    assert rounded.access == ("LABEL", "SIMILARITY")
-    assert rounded.lineage is None
-    assert rounded.weights_sha256 is None
-    refusing = run_of(tmp_path / "refuse-names", "cosine")
+def behind(bench: Bench, folder: Path, defense: str, *more: str) -> Run:
+    done = bench("run", "-m", "cosine", *TINY, "--defense", defense, "--results", str(folder), *more)
+    assert done.returncode == 0, done.stderr
+    return run_of(folder, "cosine")
+
+
+def test_records_of_defended_answers_name_what_is_answered(bench: Bench, tmp_path: Path) -> None:
+    defense = behind(bench, tmp_path / "results", "round").record.defense
+    assert defense is not None
+    assert defense.track == "answers"
+    assert defense.access == ("LABEL", "SIMILARITY")
+    assert defense.lineage is None
+    assert defense.weights_sha256 is None
+
+
+def test_no_more_is_asked_than_a_budget_allows(bench: Bench, tmp_path: Path) -> None:
+    run = behind(bench, tmp_path / "results", "query-budget", "--defense-param", "budget=50")
+    assert 0 < run.record.queries.pairs <= 50
+
+
+def test_refused_names_move_the_protected_and_nobody_else(bench: Bench, tmp_path: Path) -> None:
+    refusing = behind(bench, tmp_path / "results", "refuse-names")
     scores, defense = refusing.scores(), refusing.record.defense
     assert defense is not None
     plain = bench("run", "-m", "cosine", *TINY)
     assert plain.returncode == 0, plain.stderr
-    before = next(r for r in find_runs(tmp_path / "results") if r.record.attack.name == "cosine").scores()
+    runs = [run for run in find_runs(tmp_path / "results") if run.record.attack.name == "cosine"]
+    before = next(run for run in runs if run.record.defense is None).scores()
     old = dict(zip(before.identities, before.scores, strict=True))
     moved = {name for name, score in zip(scores.identities, scores.scores, strict=True) if old[name] != score}
     assert moved == set(defense.protected)
-    # No more was asked than the budget allows, whatever the attack asked for.
-    tight = bench("run", "-m", "cosine", *TINY, "--defense", "query-budget", "--defense-param", "budget=50")
-    assert tight.returncode == 0, tight.stderr
-    assert run_of(tmp_path / "results", "cosine").record.queries.pairs <= 50
 
 
 def test_an_attack_that_is_not_answered_is_left_out_or_refused(bench: Bench, tmp_path: Path) -> None:
