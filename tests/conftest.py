@@ -27,6 +27,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         for name in [name for name in os.environ if name.startswith("BENCH_")]:
             patch.delenv(name)
         patch.setenv("BENCH_CACHE", str(folder))
+        patch.setenv("BENCH_RETRACTIONS", str(folder / "retractions.txt"))
         patch.setenv("HF_HOME", str(folder / "hf"))
         patch.setenv("HF_HUB_OFFLINE", "1")
         yield folder

@@ -43,6 +43,10 @@ class LabelsWithheld(DataError):
     """The labels that are asked for are not in this folder: somebody else holds them."""
 
 
+class HubError(IdbenchError):
+    """The Hugging Face Hub cannot be reached or refuses something."""
+
+
 class TargetError(IdbenchError):
     """A target cannot be found, loaded or verified."""
 

@@ -61,6 +61,7 @@ def _gather() -> None:
         data,
         defend,
         doctor,
+        hub,
         leaderboard,
         listing,
         method,
@@ -85,6 +86,8 @@ def _gather() -> None:
     ):
         app.command(name)(function)
     app.add_typer(method.app, name="method")
+    for command, name in ((hub.publish, "publish"), (hub.verify, "verify"), (hub.retract, "retract")):
+        data.app.command(name)(command)
     data.app.command("search")(search.search)
     data.app.add_typer(search.faces, name="face-classifier")
     app.add_typer(data.app, name="data")

@@ -32,7 +32,9 @@ from idbench.targets import Defended, TargetSpec
 class SplitSpec(Closed):
     """Which split, and where a process finds it."""
 
-    source: str = Field(description="what `load_split` understands: a registered name or the path of a folder")
+    source: str = Field(
+        description="what `load_split` understands: a registered name, a folder, or hub:ORG/NAME@COMMIT"
+    )
     name: str
     version: int
     digest: str = Field(description="of the content that the run was planned with; another content is refused")
@@ -293,6 +295,14 @@ def plan_method(
 def split_spec(split: Split) -> SplitSpec:
     """An open split as plain data. Another machine finds a registered one by its name, others by their folder."""
     manifest, folder = split.manifest, split.folder.resolve()
+    if split.origin is not None:
+        return SplitSpec(
+            source=str(split.origin),
+            name=manifest.name,
+            version=manifest.version,
+            digest=split.digest,
+            commit=split.origin.revision,
+        )
     registered = manifest.name in split_names() and folder.is_relative_to(cache_dir("splits").resolve())
     return SplitSpec(
         source=manifest.name if registered else str(folder),

@@ -12,7 +12,15 @@ from idbench.splits.tables import COLUMNS, table_path
 HUB_SPLIT = "full"
 """The Hub's word for a table's only division; parts are a column, because cases of both are scored together."""
 
-_SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+_SIZES = (
+    (1000, "n<1K"),
+    (10_000, "1K<n<10K"),
+    (100_000, "10K<n<100K"),
+    (1_000_000, "100K<n<1M"),
+    (10_000_000, "1M<n<10M"),
+    (100_000_000, "10M<n<100M"),
+    (1_000_000_000, "100M<n<1B"),
+)
 
 
 def card_prose(name: str) -> str:
@@ -40,7 +48,7 @@ def complete_card(prose: str, manifest: Manifest, folder: Path) -> str:
     parts = prose.split("---\n", 2)
     if len(parts) != 3 or parts[0]:
         raise DataError("A card must begin with a YAML block between two lines '---'.", hint="Repair the card.")
-    lines = [f"size_categories:\n- {_size_category(manifest.rows['photos'])}", "configs:"]
+    lines = [f"size_categories:\n- {size_category(manifest)}", "configs:"]
     for table in manifest.rows:
         lines += [f"- config_name: {table}", "  data_files:"]
         lines += [f"  - split: {HUB_SPLIT}", f"    path: data/{table}.parquet"]
@@ -62,5 +70,7 @@ def plain_prose(card: str) -> str:
     return "---\n" + metadata.split("size_categories:\n", 1)[0] + "---\n" + text
 
 
-def _size_category(rows: int) -> str:
-    return next((name for limit, name in _SIZES if rows < limit), "n>1M")
+def size_category(manifest: Manifest) -> str:
+    """The Hub's bucket for the number of rows, that of the largest table."""
+    rows = max(manifest.rows_here.values())
+    return next((name for limit, name in _SIZES if rows < limit), "1B<n<10B")

@@ -17,6 +17,7 @@ from idbench.errors import DataError
 from idbench.splits.card import HUB_SPLIT
 from idbench.splits.corpora import Corpus
 from idbench.splits.duplicates import near_pairs, signature, signatures
+from idbench.splits.hub_card import card_faults
 from idbench.splits.manifest import Manifest, read_manifest
 from idbench.splits.photos import decode_photo
 from idbench.splits.tables import COLUMNS, REQUIRED, Row, digest_rows, open_table, read_groups, read_rows, table_path
@@ -119,9 +120,6 @@ def _check_identities(split: _Opened) -> Iterator[Finding]:
         yield Finding("error", "identities", f"Identities without a name: {_some(nameless)}.")
     if unseen := [str(row[0]) for row in split.identities if not row[3]]:
         yield Finding("warning", "identities", f"Identities without photos: {_some(unseen)}.")
-    known = {str(row[0]) for row in split.identities}
-    if gone := sorted(set(split.manifest.retracted) - known):
-        yield Finding("warning", "manifest.json", f"Retracted identities that the split does not hold: {_some(gone)}.")
 
 
 def _check_labels(split: _Opened) -> Iterator[Finding]:
@@ -218,6 +216,8 @@ def _check_card(split: _Opened) -> Iterator[Finding]:
         yield Finding(
             "error", "README.md", f"License {data['license']!r}, but the manifest says {split.manifest.license!r}."
         )
+    for fault in card_faults(data, split.manifest):
+        yield Finding("error", "README.md", fault)
     counts = _card_counts(data.get("dataset_info"))
     configs = {str(entry.get("config_name")) for entry in data.get("configs") or [] if isinstance(entry, dict)}
     for table, rows in split.manifest.rows_here.items():

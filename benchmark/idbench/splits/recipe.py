@@ -86,6 +86,7 @@ class SplitRecipe:
         build: writes the complete folder, laid out as the Hugging Face Hub wants it, into an empty folder.
         digest: what `Manifest.digest` must be; None where the build cannot be known beforehand.
         corpora: training sets that can be made from the recipe, by name.
+        fictional: whether nobody in it exists, so that it may be published without a gate.
     """
 
     name: str
@@ -94,6 +95,7 @@ class SplitRecipe:
     build: Callable[[Path, Progress], None]
     digest: str | None = None
     corpora: Mapping[str, CorpusRecipe] = field(default_factory=dict)
+    fictional: bool = False
 
 
 Recipe = SplitRecipe | SourcedRecipe

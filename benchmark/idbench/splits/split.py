@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idbench.errors import DataError, LabelsWithheld, UnknownNameError
+from idbench.hub import HubRef
 from idbench.splits.manifest import Labels, Manifest, Part, read_manifest
 from idbench.splits.retractions import retracted_here
 from idbench.splits.tables import REQUIRED, Row, digest_rows, open_table, read_rows, table_path
@@ -88,13 +89,22 @@ class Split:
     Args:
         folder: the split's folder.
         on_damage: called when a photo turns out to be damaged, before the error is raised.
+        origin: where on the Hub the folder comes from, pinned; None for what was built here.
+        also_retracted: identities that are taken out beside those of the manifest's and the machine's lists.
 
     Raises:
         DataError: a table is missing, damaged, or differs from the manifest.
     """
 
-    def __init__(self, folder: Path, on_damage: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        on_damage: Callable[[], None] | None = None,
+        origin: HubRef | None = None,
+        also_retracted: Collection[str] = (),
+    ) -> None:
         self.folder = folder
+        self.origin = origin
         self.manifest: Manifest = read_manifest(folder)
         self._on_damage = on_damage
         rows = {table: self._verified_rows(table) for table in self.manifest.rows}
@@ -103,7 +113,7 @@ class Split:
                 f"The manifest in {folder} does not list the table {missing[0]!r}.",
                 hint="Fetch or build the split again.",
             )
-        self.retracted: frozenset[str] = self._retractions(rows["identities"])
+        self.retracted: frozenset[str] = self._retractions(rows["identities"], also_retracted)
         gone = {str(row[2]) for row in rows["identities"] if row[0] in self.retracted}
         self.identities: tuple[Identity, ...] = tuple(
             Identity(str(row[0]), row[1], str(row[2]), tuple(row[3] or ()))
@@ -207,8 +217,8 @@ class Split:
             )
         return rows
 
-    def _retractions(self, identities: list[Row]) -> frozenset[str]:
-        listed = set(self.manifest.retracted) | retracted_here(self.manifest.name)
+    def _retractions(self, identities: list[Row], also: Collection[str]) -> frozenset[str]:
+        listed = {*self.manifest.retracted, *retracted_here(self.manifest.name), *also}
         return frozenset(listed & {str(row[0]) for row in identities})
 
     def _members_of(self, rows: list[Row]) -> Mapping[str, NDArray[np.bool_]]:

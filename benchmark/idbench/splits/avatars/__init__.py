@@ -81,7 +81,7 @@ def recipe_of(spec: WorldSpec, digest: str | None = None) -> SplitRecipe:
         "pictures of background people that are in no training set, to see what a defense costs them",
         partial(build_held_out, spec),
     )
-    return SplitRecipe(spec.name, 1, spec.title, partial(build_world, spec), digest, corpora)
+    return SplitRecipe(spec.name, 1, spec.title, partial(build_world, spec), digest, corpora, fictional=True)
 
 
 AVATARS = recipe_of(SPEC, golden.SPLITS.get("avatars"))

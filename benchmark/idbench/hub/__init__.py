@@ -1,0 +1,40 @@
+"""The Hugging Face Hub: what is published there is pinned, verified byte by byte, and can be taken down.
+
+Nothing here knows what a split or a record is: a publication is a folder, a version and whether it is gated.
+"""
+
+from idbench.hub.erasing import Erased, Erasure, erase_history, plan_erasure
+from idbench.hub.fetching import fetched_afresh, latest_file, pinned, snapshot, snapshot_file
+from idbench.hub.publishing import Difference, Proposed, Publication, Published, compare, propose, publish
+from idbench.hub.reference import PREFIX, HubRef, check_repo, is_hub_ref, parse_ref
+from idbench.hub.remote import Head, RemoteFile, read_head
+from idbench.hub.sums import SUMS_FILE, write_sums
+
+__all__ = [
+    "PREFIX",
+    "SUMS_FILE",
+    "Difference",
+    "Erased",
+    "Erasure",
+    "Head",
+    "HubRef",
+    "Proposed",
+    "Publication",
+    "Published",
+    "RemoteFile",
+    "check_repo",
+    "compare",
+    "erase_history",
+    "fetched_afresh",
+    "is_hub_ref",
+    "latest_file",
+    "parse_ref",
+    "pinned",
+    "plan_erasure",
+    "propose",
+    "publish",
+    "read_head",
+    "snapshot",
+    "snapshot_file",
+    "write_sums",
+]
