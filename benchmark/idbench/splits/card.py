@@ -49,12 +49,13 @@ def complete_card(prose: str, manifest: Manifest, folder: Path) -> str:
     if len(parts) != 3 or parts[0]:
         raise DataError("A card must begin with a YAML block between two lines '---'.", hint="Repair the card.")
     lines = [f"size_categories:\n- {size_category(manifest)}", "configs:"]
-    for table in manifest.rows:
+    full = {table: rows for table, rows in manifest.rows_here.items() if rows}  # `datasets` cannot open an empty table
+    for table in full:
         lines += [f"- config_name: {table}", "  data_files:"]
         lines += [f"  - split: {HUB_SPLIT}", f"    path: data/{table}.parquet"]
         lines += ["  default: true"] if table == "identities" else []
     lines.append("dataset_info:")
-    for table, rows in manifest.rows_here.items():
+    for table, rows in full.items():
         n_bytes = table_path(folder, table).stat().st_size
         lines += [f"- config_name: {table}", "  features:"]
         for column, kind in COLUMNS[table].items():

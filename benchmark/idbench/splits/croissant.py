@@ -30,6 +30,7 @@ _CONTEXT: Final[dict[str, Any]] = {
     "data": {"@id": "cr:data", "@type": "@json"},
     "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
     "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
     "examples": {"@id": "cr:examples", "@type": "@json"},
     "extract": "cr:extract",
     "field": "cr:field",
@@ -74,11 +75,10 @@ def write_croissant(folder: Path, manifest: Manifest) -> None:
         "version": f"{manifest.version}.0.0",
         "description": f"{manifest.title}. {manifest.description}",
         "license": _LICENSES.get(manifest.license, manifest.license),
-        "url": "https://github.com/idbench/idbench",
-        "creator": {"@type": "sc:Organization", "name": "The idbench authors"},
+        "citeAs": f"{manifest.title}: the split {manifest.name}, version {manifest.version}, of idbench",
         "isLiveDataset": False,
-        "distribution": [_file(folder, table) for table in manifest.rows_here],
-        "recordSet": [_record_set(table) for table in manifest.rows_here],
+        "distribution": [_file(folder, table) for table, rows in manifest.rows_here.items() if rows],
+        "recordSet": [_record_set(table) for table, rows in manifest.rows_here.items() if rows],
     }
     write_text(folder / CROISSANT_FILE, json.dumps(described, indent=1, ensure_ascii=False) + "\n")
 

@@ -96,7 +96,7 @@ def planned(split: Split, repo: str, progress: Progress, *, private: bool) -> It
                 f"{repo} holds version {remote.version} of {manifest.name}; this is version {manifest.version}.",
                 hint="Publish a newer version, or fetch what is there.",
             )
-        _refuse_faults(folder, gated, progress)
+        _refuse_faults(folder, manifest, gated, progress)
         publication = Publication(folder, f"{manifest.name} version {manifest.version}", f"v{manifest.version}", gated)
         difference = compare(folder, head.files if head else {})
         yield Plan(publication, manifest, head, difference, _already(repo, head, publication, manifest), erased)
@@ -150,7 +150,7 @@ def _refuse_secrets(split: Split, repo: str, gated: bool, private: bool) -> None
         )
 
 
-def _refuse_faults(folder: Path, gated: bool, progress: Progress) -> None:
+def _refuse_faults(folder: Path, manifest: Manifest, gated: bool, progress: Progress) -> None:
     errors = [finding for finding in lint(folder, progress=progress) if finding.severity == "error"]
     if errors:
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
@@ -163,6 +163,7 @@ def _refuse_faults(folder: Path, gated: bool, progress: Progress) -> None:
             "The card shows names before anybody has promised anything.",
             hint="Leave viewer and extra_gated_* out of the card: publishing writes them.",
         )
+    _load_with_datasets(folder, manifest)
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
@@ -295,6 +296,8 @@ def _load_with_datasets(folder: Path, manifest: Manifest) -> None:
     datasets.disable_progress_bars()
     with TemporaryDirectory(prefix="idbench-datasets-", ignore_cleanup_errors=True) as empty:
         for table, rows in manifest.rows_here.items():
+            if rows == 0:
+                continue
             try:
                 loaded = datasets.load_dataset(str(folder), table, split=HUB_SPLIT, cache_dir=empty)
             except IdbenchError:
@@ -303,7 +306,7 @@ def _load_with_datasets(folder: Path, manifest: Manifest) -> None:
                 text = " ".join(str(error).split())[:200]
                 raise DataError(
                     f"datasets.load_dataset cannot load the table {table!r}: {type(error).__name__}: {text}.",
-                    hint="Publish a new version with a card that fits.",
+                    hint="The card must fit the tables.",
                 ) from error
             if len(loaded) != rows:
                 raise DataError(f"The table {table!r} loads with {len(loaded)} rows; the manifest says {rows}.")

@@ -1,0 +1,141 @@
+"""Taking people out: at once on this machine, in what is loaded anywhere else, and for good on the Hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from idbench.splits import load_split
+from tests.conftest import refused
+from tests.hub.conftest import Person, Server
+
+WHO = """
+import sys
+from idbench.splits import load_split
+print(*[identity.id for identity in load_split(sys.argv[1]).identities])
+"""
+
+
+@pytest.fixture
+def one(tiny: Path) -> str:
+    """Who wants out."""
+    return load_split(str(tiny)).identities[3].id
+
+
+def _holders(server: Server, sha256: str) -> bool:
+    return bool(server.ask(f"large/{sha256}"))
+
+
+def test_out_of_a_split_on_this_machine_and_of_its_folder(owner: Person, one: str) -> None:
+    before = owner.python(WHO, "avatars-tiny").split()
+    assert one in before
+    done = owner.bench("data", "retract", one, "--split", "avatars-tiny", "--reason", "asked")
+    assert done.returncode == 0, done.stderr
+    assert owner.python(WHO, "avatars-tiny").split() == [each for each in before if each != one]
+    (line,) = [x for x in (owner.home / "retractions.txt").read_text().splitlines() if x.startswith("avatars-tiny")]
+    assert line.endswith(", asked")
+    assert owner.bench("data", "retract", one, "--split", "avatars-tiny").returncode == 0
+    assert (owner.home / "retractions.txt").read_text().count(one) == 1
+
+    # A builder that has never heard of it makes the person's rows again: the list still holds.
+    assert owner.bench("data", "build", "avatars-tiny", "--out", "again").returncode == 0
+    assert one not in owner.python(WHO, "again").split()
+
+
+def test_the_list_travels_with_a_folder(owner: Person, stranger: Person, one: str) -> None:
+    assert owner.bench("data", "build", "avatars-tiny", "--out", "mine").returncode == 0
+    assert owner.bench("data", "retract", one, "--split", "mine").returncode == 0
+    assert one not in stranger.python(WHO, str(owner.cwd / "mine")).split()
+
+
+def test_a_typing_error_is_not_a_person_who_is_out(owner: Person) -> None:
+    sentence = refused(owner.bench("data", "retract", "nobody", "--split", "avatars-tiny"))
+    assert "has no identity 'nobody'" in sentence
+    assert not (owner.home / "retractions.txt").exists()
+
+
+@pytest.mark.parametrize("reason", ["two\nlines", "x" * 201])
+def test_a_reason_is_one_short_line(owner: Person, one: str, reason: str) -> None:
+    done = owner.bench("data", "retract", one, "--split", "avatars-tiny", "--reason", reason)
+    assert "A reason is one line" in refused(done)
+
+
+def test_off_the_hub_for_good(
+    server: Server, owner: Person, reader: Person, stranger: Person, tiny: Path, tmp_path: Path, one: str
+) -> None:
+    first = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/out")["ref"]
+    before = server.repository("lab/out")
+    old = before["trees"][first.rpartition("@")[2]]
+    code = "import huggingface_hub as h; a = h.HfApi(); a.create_branch('lab/out', branch='draft', repo_type='dataset')"
+    owner.python(code)
+    code = "import huggingface_hub as h; h.HfApi().upload_file(path_or_fileobj=b'x', path_in_repo='idea.txt', "
+    reader.python(code + "repo_id='lab/out', repo_type='dataset', create_pr=True)")
+    stranger.python(WHO, first)  # has a copy from before
+
+    ask = ("data", "retract", one, "--split", "avatars-tiny", "--repo", "lab/out")
+    shown = owner.bench(*ask)
+    assert shown.returncode == 0, shown.stderr
+    text = " ".join(shown.stdout.split())
+    assert "without 1 people who were taken out" in text
+    assert "branches: draft" in text
+    assert "1 pull-request refs" in text
+    assert "repeat the command with --yes" in text
+    assert server.repository("lab/out")["refs"].keys() >= before["refs"].keys()
+    assert _holders(server, old["data/identities.parquet"])
+
+    told = owner.told(*ask, "--yes")
+    commit = told["ref"].rpartition("@")[2]
+    there = server.repository("lab/out")
+    assert there["refs"] == {"refs/heads/main": commit, "refs/tags/v2": commit}
+    assert set(there["trees"]) == {commit}  # one commit, nothing older
+    assert there["pull_requests"] == {"1": "closed"}
+    for path in ("identities", "labels", "photos"):
+        assert not _holders(server, old[f"data/{path}.parquet"]), path
+
+    assert owner.bench("data", "verify", told["ref"]).returncode == 0
+    assert one not in reader.python(WHO, told["ref"]).split()
+    assert "history erased" in refused(reader.bench("data", "verify", first))
+    # The old copy leaves the person out once its machine hears of it, and remembers that without the network.
+    assert one not in stranger.python(WHO, first).split()
+    assert one not in stranger.python(WHO, first, HF_HUB_OFFLINE="1").split()
+
+    # Nobody republishes: neither a machine that never heard of it, nor the command repeated.
+    fresh = Person(server, tmp_path / "fresh", "hf_owner")
+    again = fresh.told("data", "publish", "avatars-tiny", "--repo", "lab/out")
+    assert again["committed"] is False
+    assert again["taken_out"] == [one]
+    assert owner.told(*ask, "--yes")["ref"] == told["ref"]
+    assert server.repository("lab/out") == there
+
+
+def test_no_row_about_them_is_published(server: Server, owner: Person, tiny: Path, one: str, tmp_path: Path) -> None:
+    split = load_split(str(tiny))
+    name = next(identity.name for identity in split.identities if identity.id == one)
+    assert owner.bench("data", "retract", one, "--split", "avatars-tiny").returncode == 0
+    told = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/clean")
+    assert (told["tag"], told["taken_out"]) == ("v2", [one])
+    code = "import sys, huggingface_hub as h; n, _, r = sys.argv[1][4:].partition('@'); "
+    code += "print(h.snapshot_download(n, repo_type='dataset', revision=r))"
+    folder = Path(owner.python(code, told["ref"]))
+    from idbench.splits.tables import read_rows
+
+    for table in split.manifest.rows:
+        cells = [str(cell) for row in read_rows(folder, table) for cell in row]
+        assert cells, table
+        assert not [cell for cell in cells if cell == one or name in cell], table
+    card = (folder / "README.md").read_text()
+    assert card.count("## Taken out of this version") == 1
+    assert "1 people of version 1 were taken out" in card
+
+
+def test_an_erasure_that_broke_off_is_finished(server: Server, owner: Person, one: str) -> None:
+    owner.told("data", "publish", "avatars-tiny", "--repo", "lab/broken")
+    ask = ("data", "retract", one, "--split", "avatars-tiny", "--repo", "lab/broken", "--yes")
+    with server.faults({"method": "POST", "path": "/lab/broken/lfs-files/batch", "status": 500, "message": "Later"}):
+        assert "trouble of its own" in refused(owner.bench(*ask))
+    told = owner.told(*ask)
+    commit = told["ref"].rpartition("@")[2]
+    there = server.repository("lab/broken")
+    assert there["refs"] == {"refs/heads/main": commit, "refs/tags/v2": commit}
+    assert set(there["trees"]) == {commit}
