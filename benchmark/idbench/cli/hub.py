@@ -9,6 +9,7 @@ import typer
 
 from idbench.cli import console, options
 from idbench.errors import IdbenchError
+from idbench.escaping import terminal
 
 if TYPE_CHECKING:
     from idbench.hub import Erasure
@@ -33,12 +34,13 @@ def publish(
     Splits of real people are gated: access must be asked for, and their names are in no preview. A published version
     never changes; people on a list of retractions are left out, which makes a new version.
     """
-    from idbench.hub import check_repo, propose
+    from idbench.hub import check_account, check_repo, propose
     from idbench.hub import publish as send
     from idbench.splits import load_split
     from idbench.splits.publishing import planned
 
     check_repo(repo)
+    check_account()  # before a split is built for nothing
     with console.bars() as progress:
         loaded = load_split(split, progress)
         with planned(loaded, repo, progress, private=private) as plan:
@@ -65,7 +67,7 @@ def publish(
     if not json:
         if published.private:
             console.say("The repository is private: its settings on the Hub make it public.")
-        console.say(f"Next: bench run --method tuni --split {published.ref}")
+        console.command(f"Next: bench run --method tuni --split {published.ref}")
 
 
 def verify(
@@ -136,10 +138,9 @@ def retract(
 
 
 def _check_ids(split: Split, identities: list[str]) -> None:
-    from idbench.splits.retractions import check_known
-    from idbench.splits.tables import read_rows
+    from idbench.splits.retractions import check_known, mentioned
 
-    known = {str(row[0]) for row in read_rows(split.folder, "identities")} | set(split.manifest.retracted)
+    known = mentioned(split.folder, split.manifest) | set(split.manifest.retracted)
     check_known(identities, known, split.manifest.name)
 
 
@@ -156,10 +157,11 @@ def _list(split: Split, given: str, identities: list[str], reason: str) -> None:
 
 def _erase(split: str, repo: str, identities: list[str], *, only_show: bool, json: bool) -> None:
     """Publish the split without its retracted people, and erase what the repository held before."""
-    from idbench.hub import erase_history, plan_erasure
+    from idbench.hub import check_account, erase_history, plan_erasure
     from idbench.hub import publish as send
     from idbench.splits.publishing import planned, reopened
 
+    check_account()
     with console.bars() as progress:
         loaded = reopened(split, identities, progress)
         with planned(loaded, repo, progress, private=False) as plan:
@@ -212,7 +214,8 @@ def _show_erasure(erasure: Erasure, repo: str) -> None:
 
 
 def _tell(json: bool, told: dict[str, Any], sentence: str) -> None:
+    """Say what was done: names of commits are copied, so lines are not wrapped."""
     if json:
         console.write_json(told)
     else:
-        console.say(sentence)
+        console.command(terminal(sentence))

@@ -11,7 +11,9 @@ from idbench.errors import StorageError
 from idbench.storage import is_there
 
 Results = Annotated[Path, typer.Option("--results", envvar="BENCH_RESULTS", help="Folder of the records.")]
-Split = Annotated[str, typer.Option("--split", envvar="BENCH_SPLIT", help="Name or folder of a split.")]
+Split = Annotated[
+    str, typer.Option("--split", envvar="BENCH_SPLIT", help="Name or folder of a split, or hub:ORG/NAME@COMMIT.")
+]
 Json = Annotated[bool, typer.Option("--json", envvar="BENCH_JSON", help="Print JSON instead of a table.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Device = Annotated[str, typer.Option("--device", envvar="BENCH_DEVICE", help="auto, cpu, cuda:0, ...")]

@@ -5,7 +5,16 @@ Nothing here knows what a split or a record is: a publication is a folder, a ver
 
 from idbench.hub.erasing import Erased, Erasure, erase_history, plan_erasure
 from idbench.hub.fetching import fetched_afresh, latest_file, pinned, snapshot, snapshot_file
-from idbench.hub.publishing import Difference, Proposed, Publication, Published, compare, propose, publish
+from idbench.hub.publishing import (
+    Difference,
+    Proposed,
+    Publication,
+    Published,
+    check_account,
+    compare,
+    propose,
+    publish,
+)
 from idbench.hub.reference import PREFIX, HubRef, check_repo, is_hub_ref, parse_ref
 from idbench.hub.remote import Head, RemoteFile, read_head
 from idbench.hub.sums import SUMS_FILE, write_sums
@@ -22,6 +31,7 @@ __all__ = [
     "Publication",
     "Published",
     "RemoteFile",
+    "check_account",
     "check_repo",
     "compare",
     "erase_history",

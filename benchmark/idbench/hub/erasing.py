@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from idbench.errors import HubError
-from idbench.hub.publishing import check_account
 from idbench.hub.reference import KIND, HubRef, client, hub_errors
 from idbench.hub.remote import Head, read_head
 
@@ -77,7 +76,6 @@ def erase_history(repo: str, keep_tag: str) -> Erased:
     Raises:
         HubError: the Hub refuses. A data set with a DOI can never be erased: none is ever made for people.
     """
-    check_account()
     planned, api = plan_erasure(repo, keep_tag), client()
     if planned.commits and _head(repo).tags.get(keep_tag) != _head(repo).commit:
         raise HubError(

@@ -85,14 +85,14 @@ def snapshot_file(ref: HubRef, name: str) -> Path:
 def latest_file(repo: str, name: str) -> Path | None:
     """A small file as it is on the main branch now, or was when the Hub was last reached; None where neither is known.
 
-    A repository that is gone, or that may no longer be read, says nothing.
+    A repository that is gone, that may no longer be read, or that does not answer says nothing.
     """
-    from huggingface_hub.errors import EntryNotFoundError, OfflineModeIsEnabled, RepositoryNotFoundError
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled
 
     with hub_errors(repo):
         try:
             return Path(client().hf_hub_download(repo, name, repo_type=KIND, revision="main"))
-        except (EntryNotFoundError, RepositoryNotFoundError, OfflineModeIsEnabled):
+        except (EntryNotFoundError, HfHubHTTPError, OfflineModeIsEnabled):
             return None
 
 

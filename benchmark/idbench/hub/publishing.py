@@ -116,7 +116,6 @@ def publish(
         DataError: what was read back differs from what was sent.
     """
     api, created = client(), head is None
-    check_account()
     if head is None:
         with hub_errors(repo):
             api.create_repo(repo, repo_type=KIND, private=True)

@@ -130,7 +130,7 @@ def _explain(error: Exception, repo: str) -> HubError | None:
     if _is_transport(error):
         return HubError(
             f"{repo} cannot be reached: {type(error).__name__}.",
-            hint="Check the network, and repeat the command: nothing is half published.",
+            hint="Check the network, and repeat the command: what was finished is kept.",
         )
     return None
 

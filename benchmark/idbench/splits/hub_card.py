@@ -160,8 +160,6 @@ def card_faults(metadata: Mapping[str, Any], manifest: Manifest) -> Iterator[str
     license_id = metadata.get("license")
     if license_id is not None and license_id not in LICENSES:
         yield f"The Hub knows no license {license_id!r}."
-    if license_id == "other" and not metadata.get("license_name"):
-        yield "License 'other' needs a license_name."
     for task in _listed(metadata, "task_categories"):
         if task not in TASKS:
             yield f"The Hub knows no task category {task!r} for such data."

@@ -209,7 +209,8 @@ def _check_card(split: _Opened) -> Iterator[Finding]:
     except Exception as error:  # noqa: BLE001  the YAML parser's errors are its own
         yield Finding("error", "README.md", f"The card's metadata are not YAML: {type(error).__name__}.")
         return
-    for field in ("license", "language", "task_categories", "size_categories", "pretty_name"):
+    named = ("license_name",) if data.get("license") == "other" else ()
+    for field in ("license", *named, "language", "task_categories", "size_categories", "pretty_name"):
         if not data.get(field):
             yield Finding("warning", "README.md", f"The card does not say its {field}.")
     if data.get("license") not in (None, split.manifest.license):

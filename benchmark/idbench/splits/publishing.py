@@ -31,6 +31,7 @@ from idbench.splits.loading import load_split
 from idbench.splits.manifest import MANIFEST_FILE, Manifest, manifest_text, read_manifest
 from idbench.splits.recipe import SplitRecipe
 from idbench.splits.registry import find_recipe, split_names
+from idbench.splits.retractions import mentioned, retracted_here
 from idbench.splits.split import Split
 from idbench.splits.tables import COLUMNS, Row, open_table, read_groups, read_rows, table_path, write_table
 from idbench.storage import copy_files, make_dir, write_text
@@ -87,7 +88,8 @@ def planned(split: Split, repo: str, progress: Progress, *, private: bool) -> It
         )
     gated = not is_fictional(split.manifest)
     _refuse_secrets(split, repo, gated, head.private if head else private)
-    gone = {*split.retracted, *(remote.retracted if remote else ())}
+    gone = {*split.retracted, *split.manifest.retracted, *(remote.retracted if remote else ())}
+    gone |= retracted_here(split.manifest.name) & mentioned(split.folder, split.manifest)
     with TemporaryDirectory(prefix="idbench-publish-", ignore_cleanup_errors=True) as work:
         folder = Path(work)
         manifest, erased = _stage(split, gone, remote, folder, gated)
@@ -151,7 +153,9 @@ def _refuse_secrets(split: Split, repo: str, gated: bool, private: bool) -> None
 
 
 def _refuse_faults(folder: Path, manifest: Manifest, gated: bool, progress: Progress) -> None:
-    errors = [finding for finding in lint(folder, progress=progress) if finding.severity == "error"]
+    # What a card leaves out is a warning while one works on it; what is published is complete.
+    findings = lint(folder, progress=progress)
+    errors = [each for each in findings if each.severity == "error" or each.where == "README.md"]
     if errors:
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
         raise DataError(
@@ -175,8 +179,8 @@ def _stage(
 ) -> tuple[Manifest, tuple[str, ...]]:
     """Write everything that is published into an empty folder; returns its manifest and who is missing from it."""
     held = [row for row in read_rows(split.folder, "identities") if row[0] in gone]
-    erased = tuple(sorted(str(row[0]) for row in held))
-    retracted = tuple(sorted({*split.manifest.retracted, *gone}))
+    erased = tuple(sorted(mentioned(split.folder, split.manifest) & set(gone)))
+    retracted = tuple(sorted(gone))
     manifest = split.manifest.model_copy(update={"retracted": retracted})
     prose = plain_prose((split.folder / "README.md").read_text(encoding="utf-8"))
     if erased:

@@ -11,8 +11,8 @@ from pathlib import Path
 from platformdirs import user_config_path
 
 from idbench.errors import DataError
-from idbench.splits.manifest import MANIFEST_FILE, manifest_text, read_manifest
-from idbench.splits.tables import read_rows
+from idbench.splits.manifest import MANIFEST_FILE, Manifest, manifest_text, read_manifest
+from idbench.splits.tables import plain_columns, read_rows
 from idbench.storage import expanded, is_there, read_bounded, write_text
 
 FILE = "retractions.txt"
@@ -82,11 +82,22 @@ def retract_in_folder(folder: Path, identities: Sequence[str]) -> None:
         StorageError: the manifest cannot be written.
     """
     manifest = read_manifest(folder)
-    check_known(identities, {str(row[0]) for row in read_rows(folder, "identities")} | set(manifest.retracted), folder)
+    check_known(identities, mentioned(folder, manifest) | set(manifest.retracted), folder)
     listed = tuple(sorted({*manifest.retracted, *identities}))
     if listed != manifest.retracted:
         changed = manifest.model_copy(update={"retracted": listed})
         write_text(folder / MANIFEST_FILE, manifest_text(changed))
+
+
+def mentioned(folder: Path, manifest: Manifest) -> set[str]:
+    """Ids of everybody whom a table of a split's folder speaks of, also of those who have no label any more."""
+    found: set[str] = set()
+    for table in manifest.rows:
+        columns = plain_columns(table)
+        if "identity" in columns:
+            place = columns.index("identity")
+            found.update(str(row[place]) for row in read_rows(folder, table))
+    return found
 
 
 def check_known(identities: Sequence[str], known: set[str], where: object) -> None:
