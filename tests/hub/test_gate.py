@@ -9,6 +9,7 @@ import pytest
 
 from idbench.splits.card import complete_card, plain_prose
 from idbench.splits.hub_card import PROMISE, card_faults, card_metadata, gated_card, is_gated
+from idbench.splits.injected.dealing import SALTED
 from idbench.splits.manifest import MANIFEST_FILE, manifest_text, read_manifest
 from idbench.splits.tables import read_rows, write_table
 from tests.conftest import refused
@@ -141,3 +142,15 @@ def test_our_own_cards_have_no_faults(tiny: Path, name: str) -> None:
     from idbench.splits.card import card_prose
 
     assert list(card_faults(card_metadata(card_prose(name)), read_manifest(tiny))) == []
+
+
+def test_secret_labels_are_not_given_away(server: Server, owner: Person, people: Path) -> None:
+    rows = [(*row[:4], f"{SALTED}, drawn", row[5]) for row in read_rows(people, "labels")]
+    count, digest = write_table(people, "labels", [rows])
+    manifest = read_manifest(people)
+    manifest = manifest.model_copy(update={"digests": manifest.digests | {"labels": digest}})
+    assert count == manifest.rows["labels"]
+    (people / MANIFEST_FILE).write_text(manifest_text(manifest))
+    sentence = refused(owner.bench("data", "publish", str(people), "--repo", "lab/secret"))
+    assert "follow from a secret seed, and this folder has all of them" in sentence
+    assert "lab/secret" not in server.ask("state")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from idbench.splits import load_split
+from idbench.splits.manifest import MANIFEST_FILE, Withheld, manifest_text, read_manifest
 from tests.conftest import refused
 from tests.hub.conftest import Person, Server
 
@@ -139,3 +141,14 @@ def test_an_erasure_that_broke_off_is_finished(server: Server, owner: Person, on
     there = server.repository("lab/broken")
     assert there["refs"] == {"refs/heads/main": commit, "refs/tags/v2": commit}
     assert set(there["trees"]) == {commit}
+
+
+def test_a_folder_without_its_labels_cannot_be_cut(owner: Person, tiny: Path, tmp_path: Path, one: str) -> None:
+    """The digest of the complete table binds whoever holds it: it cannot be computed anew from a part."""
+    manifest = read_manifest(tiny)
+    withheld = Withheld(part="test", rows=manifest.rows["labels"], digest=manifest.digests["labels"])
+    folder = Path(shutil.copytree(tiny, tmp_path / "withheld"))
+    (folder / MANIFEST_FILE).write_text(manifest_text(manifest.model_copy(update={"withheld": withheld})))
+    assert owner.bench("data", "retract", one, "--split", str(folder)).returncode == 0
+    sentence = refused(owner.bench("data", "publish", str(folder), "--repo", "lab/cut"))
+    assert "nobody can be taken out of this folder" in sentence
