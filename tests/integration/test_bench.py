@@ -313,4 +313,5 @@ def test_damaged_splits_are_named(bench: Bench, tmp_path: Path) -> None:
     assert "photos" in refused(bench("run", "-m", "blind-photos", "--split", "split", *where, "--seed", "1"))
     lint = bench("data", "lint", "split", "--json")
     assert lint.returncode == 1
-    assert any("photos" in row["where"] + row["message"] for row in json.loads(lint.stdout))
+    assert any("photos" in row["where"] + row["message"] for row in json.loads(lint.stdout)["findings"])
+    assert json.loads(lint.stdout)["verdict"] == "not usable"

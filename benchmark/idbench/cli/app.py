@@ -56,6 +56,7 @@ def _root(
 
 def _gather() -> None:
     from idbench.cli import (
+        assemble,
         attest,
         compare,
         data,
@@ -89,6 +90,9 @@ def _gather() -> None:
     for command, name in ((hub.publish, "publish"), (hub.verify, "verify"), (hub.retract, "retract")):
         data.app.command(name)(command)
     data.app.command("search")(search.search)
+    data.app.command("assemble")(assemble.assemble)
+    data.app.command("new")(assemble.new)
+    data.app.command("subset")(assemble.subset)
     data.app.add_typer(search.faces, name="face-classifier")
     app.add_typer(data.app, name="data")
     app.add_typer(target.app, name="target")

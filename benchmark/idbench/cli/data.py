@@ -12,7 +12,12 @@ from idbench.cli import console, options, text
 from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
-    from idbench.splits import SourcedRecipe, Sources, SplitRecipe
+    from collections.abc import Sequence
+
+    from idbench.api import Progress
+    from idbench.runner.audit import AuditRow, Trio
+    from idbench.splits import SourcedRecipe, Sources, Split, SplitRecipe
+    from idbench.splits.honesty import Honesty
 
 app = typer.Typer(help="Build, check and audit splits.", no_args_is_help=True)
 
@@ -29,7 +34,10 @@ def build(
     faces: Annotated[Path | None, typer.Option(help="A folder with one folder per person, NAME/*.jpg.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the faces from the network instead.")] = False,
     pairs: Annotated[Path | None, typer.Option(help="The background: captions and URLs, TSV or parquet.")] = None,
-    lists: Annotated[Path | None, typer.Option(help="A folder with the authors' lists of members (cc3m-idia).")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(help="A folder with the authors' lists (published splits); default: fetch the pinned ones."),
+    ] = None,
     secret_seed: Annotated[
         Path | None, typer.Option(help="A file with a secret; membership then follows from it and cannot be guessed.")
     ] = None,
@@ -53,13 +61,13 @@ def build(
             f"The labels of {recipe.name} are public: its targets were trained on them, so no secret can change them.",
             hint="Draw a secret split from your own data: bench data build lfw-injected --secret-seed FILE ...",
         )
-    given = {"faces": faces, "pairs": pairs, "lists": lists, "secret-seed": secret_seed, "labels": labels}
-    known = (*recipe.needs, "secret-seed", "labels") if isinstance(recipe, SourcedRecipe) else ()
+    given = {"faces": faces, "pairs": pairs, "source": source, "secret-seed": secret_seed, "labels": labels}
+    known = (*recipe.needs, *recipe.takes, "secret-seed", "labels") if isinstance(recipe, SourcedRecipe) else ()
     _refuse(recipe.name, [option for option, value in given.items() if value and option not in known])
     if labels is not None and isinstance(recipe, SourcedRecipe):
         _check_withheld(recipe, secret_seed, out, labels)
     for folder in filter(None, (out, labels)):
-        check_folder(folder, "split", filter(None, (faces, pairs, lists)))
+        check_folder(folder, "split", filter(None, (faces, pairs, source)))
     if not isinstance(recipe, SourcedRecipe):
         _refuse(recipe.name, ["download"] * download)
         _build_known(recipe, out, dry_run)
@@ -67,7 +75,7 @@ def build(
     if download and faces is not None:
         raise IdbenchError("--faces and --download exclude each other.", hint="Give one of them.")
     seed = None if secret_seed is None else read_secret(secret_seed)
-    _build_sourced(recipe, Sources(faces, pairs, seed, lists), download, Folders(out, labels), dry_run)
+    _build_sourced(recipe, Sources(faces, pairs, seed, source), download, Folders(out, labels), dry_run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,30 +168,80 @@ def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, fold
 
 @app.command()
 def lint(
-    folder: Annotated[Path, typer.Argument(help="A split's folder.")],
+    split: Annotated[str, typer.Argument(help="A registered split, or the folder of one.")],
     corpus: Annotated[
         list[str] | None, typer.Option(help="A training set in which no photo of the split may be; may be repeated.")
     ] = None,
     json: options.Json = False,
 ) -> None:
-    """Check a split's folder: schema, ids, labels, photos, names, digests, and training pictures among the photos."""
+    """Check a split: schema, ids, labels, photos, names, digests, training pictures among photos; with a verdict."""
     from idbench.splits import lint as check
     from idbench.splits import load_corpus
 
-    if not folder.is_dir():
-        raise IdbenchError(f"{folder} is not a folder.", hint="Give one that `bench data build` wrote.")
     with console.bars() as progress:
+        folder = _folder_of(split, progress)
         corpora = [load_corpus(name, progress) for name in corpus or ()]
         findings = check(folder, corpora=corpora, progress=progress)
+        broken = any(f.severity == "error" for f in findings)
+        honesty = None if broken else _examine(folder, progress)
     if json:
-        console.write_json([asdict(f) for f in findings])
-    elif findings:
-        names = list(asdict(findings[0]))
-        console.table(str(folder), names, [[str(v) for v in asdict(f).values()] for f in findings])
+        console.write_json({"findings": [asdict(f) for f in findings], **_verdict_json(honesty)})
     else:
-        console.say(f"{folder}: no findings")
-    if any(f.severity == "error" for f in findings):
+        if findings:
+            names = list(asdict(findings[0]))
+            console.table(split, names, [[str(v) for v in asdict(f).values()] for f in findings])
+        else:
+            console.say(f"{split}: no findings")
+        _say_verdict(honesty)
+    if broken:
         raise typer.Exit(1)
+
+
+def _folder_of(split: str, progress: Progress) -> Path:
+    """The folder that a name or a path means; one that is damaged is still found, to be checked."""
+    from idbench.splits import load_split, split_names
+
+    if split in split_names():
+        return load_split(split, progress).folder
+    folder = Path(split)
+    if not folder.is_dir():
+        raise IdbenchError(
+            f"{split} is not a folder and no registered split.",
+            hint="Give a folder that `bench data build` wrote, or a name that `bench list splits` shows.",
+        )
+    return folder
+
+
+def _examine(folder: Path, progress: Progress) -> Honesty:
+    from idbench.splits import load_split
+    from idbench.splits.honesty import examine
+
+    return examine(load_split(folder, progress), progress)
+
+
+def _verdict_json(honesty: Honesty | None) -> dict[str, object]:
+    if honesty is None:
+        return {"verdict": "not usable", "sentences": [], "corpora": []}
+    corpora = [asdict(one) for one in honesty.corpora]
+    return {"verdict": honesty.verdict, "sentences": list(honesty.sentences), "corpora": corpora}
+
+
+def _say_verdict(honesty: Honesty | None) -> None:
+    if honesty is None:
+        console.say("verdict: not usable before the errors are mended")
+        return
+    console.say(f"verdict: {honesty.verdict}")
+    for sentence in honesty.sentences:
+        console.say(f"- {sentence}")
+
+
+def _show_covariates(honesty: Honesty) -> None:
+    for one in honesty.corpora:
+        console.table(
+            f"what separates {', '.join(one.corpora)}'s members from non-members without any target",
+            ("covariate", "from", "AUC", "p, Holm"),
+            [(c.name, c.kind, f"{c.auc:.3f} [{c.low:.3f}, {c.high:.3f}]", text.p_value(c.p)) for c in one.covariates],
+        )
 
 
 @app.command()
@@ -192,64 +250,86 @@ def audit(
     method: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Attacks; default: all that train no shadow models.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED)] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
     results: options.Results = options.RESULTS,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = options.TIME_LIMIT,
     json: options.Json = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Show each attack on both targets, on B with A's labels, on the control, and paired, all in one table."""
-    from idbench.api import Access
+    """Show what tells members from non-members without a target; and each attack on both targets and the control."""
     from idbench.runner.audit import audit as run_audit
-    from idbench.runner.audit import trio_of
+    from idbench.runner.audit import find_trio
     from idbench.runner.execute import Options
-    from idbench.runner.registry import ATTACKS
     from idbench.splits import load_split
+    from idbench.splits.honesty import examine
 
-    methods = method or [
+    methods = method or _quick_attacks()
+    with console.bars() as progress:
+        loaded = load_split(split, progress)
+        found = find_trio(loaded)
+        if dry_run:
+            console.say("would look at names, photos and selection of the split's people")
+            if found.trio is not None:
+                trio = found.trio
+                console.say(f"would run {', '.join(methods)} on {trio.a.name}, {trio.b.name} and {trio.control.name}")
+            return
+        honesty = examine(loaded, progress)
+        limits = Options(results, device, time_limit)
+        rows = [] if found.trio is None else run_audit(loaded, methods, limits, progress, seed)
+    if json:
+        console.write_json({**_verdict_json(honesty), "missing": found.missing, "methods": _rows_json(rows)})
+    else:
+        _show_covariates(honesty)
+        if found.trio is not None:
+            _show_rows(loaded, found.trio, rows)
+        _say_verdict(honesty)
+        if found.missing:
+            console.say(f"- {found.missing}")
+    if not honesty.usable or any(row.verdict != "honest" for row in rows):
+        raise typer.Exit(1)
+
+
+def _quick_attacks() -> list[str]:
+    from idbench.api import Access
+    from idbench.runner.registry import ATTACKS
+
+    return [
         entry.name
         for entry in ATTACKS.entries()
         if entry.value is not None and Access.TRAIN_SHADOWS not in entry.value.card.access
     ]
-    with console.bars() as progress:
-        loaded = load_split(split, progress)
-        trio = trio_of(loaded)
-        if dry_run:
-            console.say(f"would run {', '.join(methods)} on {trio.a.name}, {trio.b.name} and {trio.control.name}")
-            return
-        rows = run_audit(loaded, methods, Options(results, device, time_limit), progress, seed)
-    if json:
-        console.write_json(
-            [
-                {
-                    name: value.model_dump(mode="json") if hasattr(value, "model_dump") else value
-                    for name in row.__slots__
-                    if (value := getattr(row, name)) is not None
-                }
-                for row in rows
-            ]
-        )
-    else:
-        a, b, control = trio.a.name, trio.b.name, trio.control.name
-        columns = ("method", f"AUC on {a}", f"AUC on {b}", f"{b} with {a}'s labels", f"control {control}")
-        console.table(
-            f"{loaded.manifest.name} v{loaded.manifest.version}: an honest attack is at 0.5 on the control; one that "
-            "works turns around; a blind one is at 0.5 everywhere",
-            (*columns, "paired contrast A-B", "p", "verdict"),
-            [
-                (
-                    row.method + (" (blind)" if row.blind else ""),
-                    text.estimate(row.on_a.auc),
-                    text.estimate(row.on_b.auc),
-                    text.estimate(row.turned),
-                    text.estimate(row.control.auc),
-                    text.estimate(row.contrast),
-                    text.p_value(row.contrast_p),
-                    row.verdict,
-                )
-                for row in rows
-            ],
-        )
-    if any(row.verdict != "honest" for row in rows):
-        raise typer.Exit(1)
+
+
+def _rows_json(rows: Sequence[AuditRow]) -> list[dict[str, object]]:
+    return [
+        {
+            name: value.model_dump(mode="json") if hasattr(value, "model_dump") else value
+            for name in row.__slots__
+            if (value := getattr(row, name)) is not None
+        }
+        for row in rows
+    ]
+
+
+def _show_rows(split: Split, trio: Trio, rows: Sequence[AuditRow]) -> None:
+    a, b, control = trio.a.name, trio.b.name, trio.control.name
+    columns = ("method", f"AUC on {a}", f"AUC on {b}", f"{b} with {a}'s labels", f"control {control}")
+    console.table(
+        f"{split.manifest.name} v{split.manifest.version}: an honest attack is at 0.5 on the control; one that "
+        "works turns around; a blind one is at 0.5 everywhere",
+        (*columns, "paired contrast A-B", "p", "verdict"),
+        [
+            (
+                row.method + (" (blind)" if row.blind else ""),
+                text.estimate(row.on_a.auc),
+                text.estimate(row.on_b.auc),
+                text.estimate(row.turned),
+                text.estimate(row.control.auc),
+                text.estimate(row.contrast),
+                text.p_value(row.contrast_p),
+                row.verdict,
+            )
+            for row in rows
+        ],
+    )

@@ -35,7 +35,7 @@ def show(
         _attack(load_attack(what), json)
     elif what in (defenses := DEFENSES.names()):
         _defense(load_defense(what), json)
-    elif what in (names := split_names()):
+    elif what in (names := split_names()) or _is_split_folder(what):
         _split(what, json)
     elif what in (targets := [t.name for t in list_targets()]) or ":" in what:
         _pairs(what, resolve_target(what).model_dump(mode="json", exclude_none=True), json)
@@ -111,8 +111,17 @@ def _kind(details: dict[str, Any]) -> str:
     return " or ".join(kinds) + bounds
 
 
+def _is_split_folder(what: str) -> bool:
+    from idbench.splits.manifest import MANIFEST_FILE
+
+    return bool(what.strip()) and is_there(Path(what) / MANIFEST_FILE)
+
+
 def _split(name: str, json: bool) -> None:
+    from idbench.errors import LabelsWithheld
     from idbench.splits import load_split
+    from idbench.splits.sources import disagreements
+    from idbench.splits.subsets import subset_names
 
     with console.bars() as progress:
         split = load_split(name, progress)
@@ -129,9 +138,23 @@ def _split(name: str, json: bool) -> None:
         "candidate names": len(split.candidate_names),
     }
     for corpus in split.corpora:
-        labels = split.labels(corpus)
-        facts[f"members of {corpus}"] = int(labels.member.sum())
+        try:
+            facts[f"members of {corpus}"] = int(split.labels(corpus).member.sum())
+        except LabelsWithheld:
+            facts[f"members of {corpus}"] = "withheld"
+    if addresses := split.rows("urls"):
+        facts["addresses of photos"] = len(addresses)
+        facts["identities with addresses"] = len({row[0] for row in addresses})
+    facts["subsets"] = ", ".join(subset_names(split))
+    found = disagreements(split)
+    if json:
+        console.write_json(facts | {"label_sources": found.rows})
+        return
+    if found.people:
+        facts["label sources"] = found.sentence
     _pairs(name, facts, json)
+    if found.people:
+        console.table("what the sources of labels say", ("identity", "corpus", *found.sources, "outcome"), found.table)
 
 
 def _pairs(title: str, facts: dict[str, Any], json: bool) -> None:

@@ -29,7 +29,13 @@ from idbench.metrics.delong import (
 from idbench.metrics.low_fpr import tpr_at_fpr_interval
 from idbench.metrics.multiple import benjamini_hochberg, holm
 from idbench.metrics.pooled import Pooled, PooledRate, pooled, pooled_rate, spread
-from idbench.metrics.power import auc_variance, minimum_detectable_auc, minimum_detectable_difference
+from idbench.metrics.power import (
+    auc_variance,
+    minimum_detectable_auc,
+    minimum_detectable_difference,
+    people_needed_for_auc,
+    people_needed_for_tpr,
+)
 from idbench.metrics.ranking import Ranked, Ranking, RankIntervals, rank_intervals, ranks
 from idbench.metrics.rates import (
     DecisionMetrics,
@@ -109,6 +115,8 @@ __all__ = [
     "newcombe_interval",
     "paired_contrast",
     "partial_auc",
+    "people_needed_for_auc",
+    "people_needed_for_tpr",
     "permutation_test",
     "pooled",
     "pooled_rate",

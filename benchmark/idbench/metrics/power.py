@@ -1,10 +1,10 @@
-"""What a split can detect: the smallest AUC and the smallest difference found with a given power."""
+"""What a split can detect: the smallest AUC and difference found with a given power, and how many people that takes."""
 
 import math
 from collections.abc import Callable
 
 import numpy as np
-from scipy import optimize, special
+from scipy import optimize, special, stats
 
 from idbench.metrics.values import MetricError, checked_count, checked_fraction
 
@@ -116,3 +116,89 @@ def minimum_detectable_difference(
 def _root(excess: Callable[[float], float], base: float) -> float:
     top = float(np.nextafter(1.0, 0.0))
     return 1.0 if excess(top) < 0 else float(optimize.brentq(excess, base, top))
+
+
+def people_needed_for_auc(auc_value: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
+    """How many members, and as many non-members, it takes to tell an AUC from chance.
+
+    Args:
+        auc_value: true AUC, in (0.5, 1).
+        power: probability of finding it, in (0, 1).
+        alpha: two-sided level of the test, in (0, 1).
+
+    Returns:
+        The smallest n with `minimum_detectable_auc(n, n) <= auc_value`.
+
+    Raises:
+        MetricError: values out of range.
+
+    Source: see `minimum_detectable_auc`.
+
+    Example:
+        >>> people_needed_for_auc(0.6)
+        130
+    """
+    value = checked_fraction(auc_value, "auc_value")
+    if value <= 0.5:
+        raise MetricError(f"auc_value must lie above 0.5; got {auc_value!r}.")
+
+    def seen(n: int) -> bool:
+        return minimum_detectable_auc(n, n, power=power, alpha=alpha) <= value
+
+    return _first(seen)
+
+
+def people_needed_for_tpr(tpr: float, fpr: float, *, power: float = 0.8, alpha: float = 0.05) -> int:
+    """How many members, and as many non-members, it takes to tell a true-positive rate at a low rate from chance.
+
+    The threshold is read off the non-members, so that its own false-positive rate varies from sample to sample: under
+    chance the members above it follow a beta-binomial law, which the one-sided test is exact for.
+
+    Args:
+        tpr: true rate of members above the threshold with the false-positive rate `fpr`, in (fpr, 1); around it the
+            ROC curve of normal scores of equal spread through that point is assumed.
+        fpr: in (0, 1).
+        power: probability of finding it, in (0, 1).
+        alpha: one-sided level of the test, in (0, 1).
+
+    Returns:
+        The smallest multiple of ceil(1 / fpr), below which the rate cannot be resolved, that has the power.
+
+    Raises:
+        MetricError: values out of range.
+
+    Example:
+        >>> people_needed_for_tpr(0.05, 0.01)
+        300
+    """
+    high, low = checked_fraction(tpr, "tpr"), checked_fraction(fpr, "fpr")
+    strength, size = checked_fraction(power, "power"), checked_fraction(alpha, "alpha")
+    if high <= low:
+        raise MetricError(f"tpr must lie above fpr; got {tpr!r} at {fpr!r}.")
+    step = math.ceil(1 / low)
+    return step * _first(lambda turns: _power_of_tpr(turns * step, high, low, size) >= strength)
+
+
+def _power_of_tpr(n: int, tpr: float, fpr: float, alpha: float) -> float:
+    """Chance that the test of `people_needed_for_tpr` rejects with n members and n non-members."""
+    spared = math.floor(fpr * n + 1e-9)  # non-members that may lie above the threshold
+    counts = np.arange(n + 1)
+    tails = stats.betabinom.sf(counts - 1, n, spared + 1, n - spared)
+    critical = int(np.argmax(tails <= alpha)) if bool((tails <= alpha).any()) else n + 1
+    grid = (np.arange(400) + 0.5) / 400
+    true_fpr = stats.beta.ppf(grid, spared + 1, n - spared)
+    shift = special.ndtri(tpr) - special.ndtri(fpr)
+    rates = special.ndtr(special.ndtri(true_fpr) + shift)
+    return float(np.mean(stats.binom.sf(critical - 1, n, rates)))
+
+
+def _first(holds: Callable[[int], bool]) -> int:
+    """The smallest number from 1 on for which something holds that goes on holding."""
+    top = 1
+    while not holds(top):
+        top *= 2
+    low = top // 2
+    while top - low > 1:
+        middle = (low + top) // 2
+        low, top = (low, middle) if holds(middle) else (middle, top)
+    return top

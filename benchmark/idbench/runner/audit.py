@@ -53,23 +53,54 @@ class AuditRow:
     verdict: str
 
 
-def trio_of(split: Split) -> Trio:
-    """The split's two targets and its control: those that bear the names of their corpora, else the first that fit.
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What there is to audit a split with.
 
-    Raises:
-        DataError: the split has no such three.
+    Args:
+        trio: None where a target or the control is missing.
+        missing: what an audit without them cannot show, a sentence; empty with them.
     """
+
+    trio: Trio | None
+    missing: str = ""
+
+
+def find_trio(split: Split) -> Found:
+    """The split's two targets and its control: those that bear the names of their corpora, else the first that fit."""
     fitting = targets_of(split)
     trained = sorted((t for t in fitting if not t.control_for), key=lambda t: (t.name != t.corpus, t.name))
     controls = sorted((t for t in fitting if t.control_for), key=lambda t: (t.name != t.corpus, t.name))
     a = trained[0] if trained else None
     b = next((t for t in trained if a is not None and t.corpus != a.corpus), None)
-    if a is None or b is None or not controls:
+    if a is not None and b is not None and controls:
+        return Found(Trio(a, b, controls[0]))
+    targets = "no target" if a is None else f"no second target beside those of {a.corpus}" if b is None else ""
+    lacking = " and ".join(filter(None, (targets, "" if controls else "no control target")))
+    cannot = [
+        "whether an attack turns around where others are the members" if b is None else "",
+        "" if controls else "whether it is at chance on a model that saw none of these people",
+    ]
+    return Found(
+        None,
+        f"there is {lacking} for {split.manifest.name}: this audit cannot show "
+        f"{', nor '.join(filter(None, cannot))}; what an attack finds may be what separates these people anyway",
+    )
+
+
+def trio_of(split: Split) -> Trio:
+    """Like `find_trio`, for whoever needs all three.
+
+    Raises:
+        DataError: the split has no such three.
+    """
+    found = find_trio(split)
+    if found.trio is None:
         raise DataError(
             f"An audit of {split.manifest.name} needs two targets trained on its corpora and a control.",
             hint="`bench list targets` shows what there is; `bench target train` makes more.",
         )
-    return Trio(a, b, controls[0])
+    return found.trio
 
 
 def audit(split: Split, methods: Sequence[str], options: Options, progress: Progress, seed: int = 0) -> list[AuditRow]:

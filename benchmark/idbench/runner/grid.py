@@ -22,6 +22,8 @@ from idbench.runner.spec import (
     Resolver,
     RunSpec,
     SplitSpec,
+    check_photos,
+    people_unseen,
     plan_method,
     split_spec,
 )
@@ -101,9 +103,12 @@ def make_grid(
     Raises:
         UnknownNameError: a method, target, preset, parameter or corpus does not exist.
         MethodError: a parameter does not fit.
+        DataError: a method needs photos, and somebody has none.
         TargetError: the weights cannot be found, or are defended already.
     """
     planned = tuple(plan_method(load_attack(name), preset, params) for name in methods)
+    for method in planned:
+        check_photos(split, method)
     chosen = [(spec, corpus_for(split, spec, corpus)) for spec in choose_targets(split, target)]
     targets = []
     for spec, labels in chosen:  # weights are fetched after everything that may be wrong on paper
@@ -131,6 +136,8 @@ def unable(split: Split, target: str | None, methods: Sequence[str]) -> dict[str
         card = load_attack(name).card
         if Knowledge.AUXILIARY_PEOPLE in card.knowledge and not auxiliary:
             reasons[name] = f"{split.manifest.name} has no auxiliary people"
+        elif Knowledge.PHOTOS in card.knowledge and people_unseen(split):
+            reasons[name] = f"{people_unseen(split)} identities of {split.manifest.name} have no photos"
         elif Access.TRAIN_SHADOWS in card.access and unknown:
             reasons[name] = f"the recipe that {unknown[0]} was trained by is not known"
     return reasons

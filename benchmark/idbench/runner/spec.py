@@ -183,6 +183,7 @@ class Resolver:
         attack = with_parameters(registered, spec.attack.parameters)
         _check_same(method_spec(registered, attack, spec.attack.passed), spec.attack)
         split = self.split(spec.split)
+        check_photos(split, spec.attack)
         applying = None if spec.defense is None else self._applying(spec.defense, split)
         return ResolvedRun(spec, split, registered, attack, applying)
 
@@ -260,6 +261,26 @@ def plan_defense(name: str, preset: str | None = None, overrides: Mapping[str, o
     every = params_dict(made.params)
     passed = PassedParameters(preset=preset, overrides={key: every[key] for key in overrides or ()})
     return PlannedDefense(registered, passed, every)
+
+
+def people_unseen(split: Split) -> int:
+    """How many identities have no photo, as in a split of addresses that nobody fetched yet."""
+    return sum(not identity.photos for identity in split.identities)
+
+
+def check_photos(split: Split, attack: MethodSpec) -> None:
+    """Refuse an attack that needs photos where somebody has none.
+
+    Raises:
+        DataError: so it is.
+    """
+    unseen = people_unseen(split)
+    if unseen and "PHOTOS" in attack.knowledge:
+        raise DataError(
+            f"{attack.name} needs photos, and {unseen} of {len(split.identities)} identities of "
+            f"{split.manifest.name} have none.",
+            hint="Build the split with photos (--faces DIR), or take people who have some: bench data subset.",
+        )
 
 
 def method_spec(registered: RegisteredAttack, attack: Attack[Any], passed: PassedParameters) -> MethodSpec:

@@ -54,7 +54,7 @@ def get_or_build(
     return found
 
 
-_OPTIONS = {"faces": "--faces DIR", "pairs": "--pairs TSV", "lists": "--lists DIR"}
+_OPTIONS = {"faces": "--faces DIR", "pairs": "--pairs TSV", "source": "--source DIR"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +94,8 @@ def open_sourced(recipe: SourcedRecipe) -> Split:
     place = split_place(recipe)
     if not (place / MANIFEST_FILE).is_file():
         raise DataError(
-            f"{recipe.name} is not built on this machine yet: it is made from data of your own.",
+            f"{recipe.name} is not built on this machine yet"
+            + (": it is made from data of your own." if recipe.needs else "."),
             hint=f"Type: {how_to_build(recipe)}",
         )
     try:

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from idbench.api import Progress, Silent
+from idbench.captions import FOLDED
 from idbench.errors import DataError
 from idbench.splits.card import HUB_SPLIT
 from idbench.splits.corpora import Corpus
@@ -20,9 +21,20 @@ from idbench.splits.duplicates import near_pairs, signature, signatures
 from idbench.splits.hub_card import card_faults
 from idbench.splits.manifest import Manifest, read_manifest
 from idbench.splits.photos import decode_photo
-from idbench.splits.tables import COLUMNS, REQUIRED, Row, digest_rows, open_table, read_groups, read_rows, table_path
+from idbench.splits.tables import (
+    COLUMNS,
+    OF_IDENTITIES,
+    REQUIRED,
+    Row,
+    digest_rows,
+    open_table,
+    read_groups,
+    read_rows,
+    table_path,
+)
 
 _SHOWN = 5  # examples that one finding names
+_LOPSIDED = 4  # times as many of one kind as of the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,8 @@ def lint(folder: Path, corpora: Sequence[Corpus] = (), progress: Progress | None
     findings = list(_read_tables(folder, manifest, rows))
     opened = _Opened(folder, manifest, rows)
     checks: tuple[Callable[[_Opened], Iterator[Finding]], ...] = (
-        _check_ids, _check_identities, _check_labels, _check_names, _check_owners, _check_card,
+        _check_ids, _check_identities, _check_labels, _check_balance, _check_names, _check_collisions, _check_owners,
+        _check_optional, _check_card,
     )  # fmt: skip
     for check in checks:
         findings += check(opened)
@@ -153,6 +166,46 @@ def _check_labels(split: _Opened) -> Iterator[Finding]:
     for corpus in sorted(listed):
         if missing := sorted(wanted - labelled[corpus]):
             yield Finding("error", "labels", f"Identities without a label in {corpus}: {_some(missing)}.")
+
+
+def _check_balance(split: _Opened) -> Iterator[Finding]:
+    """Far more of one kind than of the other: accuracy and thresholds then follow the larger one."""
+    tested = {str(row[0]) for row in split.identities if row[1] == "test"}
+    controls = {corpus.name for corpus in split.manifest.corpora if corpus.control}
+    sides: dict[str, Counter[bool]] = defaultdict(Counter)
+    for corpus, identity, member, *_ in split.rows.get("labels", []):
+        if identity in tested and corpus not in controls:
+            sides[corpus][bool(member)] += 1
+    for corpus, side in sides.items():
+        few, many = sorted((side[True], side[False]))
+        if many > _LOPSIDED * few:
+            yield Finding(
+                "warning", "labels", f"{side[True]} members against {side[False]} non-members of {corpus} under test."
+            )
+
+
+def _check_collisions(split: _Opened) -> Iterator[Finding]:
+    """Names that differ in case, accents and the like alone: whoever picks one of them cannot mean the other."""
+    spellings: dict[str, set[str]] = defaultdict(set)
+    for name in (*(str(row[0]) for row in split.rows.get("names", [])), *(str(row[2]) for row in split.identities)):
+        spellings[FOLDED(name)].add(name)
+    own = {str(row[2]) for row in split.identities}
+    twice = sorted(" and ".join(sorted(same)) for same in spellings.values() if len(same) > 1 and same & own)
+    if twice:
+        yield Finding("warning", "names", f"Candidates that spell an identity's name otherwise: {_some(twice)}.")
+
+
+def _check_optional(split: _Opened) -> Iterator[Finding]:
+    known = {str(row[0]) for row in split.identities}
+    for table in OF_IDENTITIES:
+        if table == "label_sources":  # speaks of people, too, whom a later source dropped
+            continue
+        place = list(COLUMNS[table]).index("identity")
+        if unknown := sorted({str(row[place]) for row in split.rows.get(table, [])} - known):
+            yield Finding("error", table, f"Rows about unknown identities: {_some(unknown)}.")
+    web = ("http://", "https://")
+    if bad := sorted({str(row[0]) for row in split.rows.get("urls", []) if not str(row[1]).lower().startswith(web)}):
+        yield Finding("warning", "urls", f"Addresses that are not of the web, of identities {_some(bad)}.")
 
 
 def _check_names(split: _Opened) -> Iterator[Finding]:
@@ -268,7 +321,9 @@ def _check_photos(split: _Opened, corpora: Sequence[Corpus], progress: Progress)
     if len(bad) > _SHOWN:
         yield Finding("error", "photos", f"{len(bad) - _SHOWN} more photos are damaged.")
     if prints:
-        yield from _check_near(ids, owners, np.array(prints, dtype=np.float32), corpora)
+        parts = {str(row[0]): str(row[1]) for row in split.identities}
+        yield from _check_near(_Seen(ids, owners, parts), np.array(prints, dtype=np.float32), corpora)
+        yield from _check_hashes(split, parts)
 
 
 def _good_photo(
@@ -283,24 +338,57 @@ def _good_photo(
     return pixels
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Photos that could be opened, with their owners; parts by identity."""
+
+    ids: list[str]
+    owners: list[str]
+    parts: dict[str, str]
+
+
 def _check_near(
-    ids: list[str],
-    owners: list[str],
-    prints: np.ndarray[tuple[int, ...], np.dtype[np.float32]],
-    corpora: Sequence[Corpus],
+    seen: _Seen, prints: np.ndarray[tuple[int, ...], np.dtype[np.float32]], corpora: Sequence[Corpus]
 ) -> Iterator[Finding]:
+    ids, owners, parts = seen.ids, seen.owners, seen.parts
     same: list[str] = []
     others: list[str] = []
+    across: list[str] = []
     for i, j, _ in near_pairs(prints, prints):
-        (same if owners[i] == owners[j] else others).append(f"{ids[i]} and {ids[j]}")
+        pair = f"{ids[i]} and {ids[j]}"
+        if owners[i] == owners[j]:
+            same.append(pair)
+        elif parts.get(owners[i]) == parts.get(owners[j]):
+            others.append(pair)
+        else:
+            across.append(pair)
     if others:
         yield Finding("error", "photos", f"The same picture shows two identities: {_some(others)}.")
+    if across:
+        yield Finding("error", "photos", f"The same picture shows two identities, one in each part: {_some(across)}.")
     if same:
         yield Finding("warning", "photos", f"The same picture twice for one identity: {_some(same)}.")
     for corpus in corpora:
         found = sorted({ids[i] for i, _, _ in near_pairs(prints, signatures(corpus.images))})
         if found:
             yield Finding("error", "photos", f"Photos that are in the training set {corpus.name}: {_some(found)}.")
+
+
+def _check_hashes(split: _Opened, parts: dict[str, str]) -> Iterator[Finding]:
+    """One file under several ids, byte by byte."""
+    holders: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for photo, identity, sha256 in split.rows.get("photos", []):
+        holders[str(sha256)].append((str(photo), str(identity)))
+    within: list[str] = []
+    across: list[str] = []
+    for held in holders.values():
+        if len(held) > 1:
+            sides = {parts.get(identity) for _, identity in held}
+            (within if len(sides) == 1 else across).append(" and ".join(photo for photo, _ in held))
+    if across:
+        yield Finding("error", "photos", f"The same file in both parts: {_some(across)}.")
+    if within:
+        yield Finding("warning", "photos", f"The same file more than once: {_some(within)}.")
 
 
 def _repeated(table: str, values: Sequence[str], what: str) -> Iterator[Finding]:

@@ -34,13 +34,13 @@ class Sources:
         faces: a folder with one folder per person, `NAME/*.jpg`.
         pairs: the background, a list of captions and URLs.
         seed: the secret from which all chance comes; None: the published seed of the recipe.
-        lists: a folder with somebody else's lists of members and non-members.
+        source: a folder with somebody else's lists of members and non-members.
     """
 
     faces: Path | None = None
     pairs: Path | None = None
     seed: str | None = None
-    lists: Path | None = None
+    source: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,7 @@ class SourcedRecipe:
         fetch: gets the faces from the network and returns their folder; None where nobody may pass them on.
         shards: whether its training sets are WebDataset shards, for open_clip's own trainer.
         plan: says what `build` would do, a sentence for each step, and does nothing; None where there is one step.
+        takes: which of `Sources` it can also make use of.
     """
 
     name: str
@@ -73,6 +74,7 @@ class SourcedRecipe:
     fetch: Callable[[Progress], Path] | None = None
     shards: bool = False
     plan: Callable[[Sources], Sequence[str]] | None = None
+    takes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

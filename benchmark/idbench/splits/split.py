@@ -16,7 +16,7 @@ from idbench.errors import DataError, LabelsWithheld, UnknownNameError
 from idbench.hub import HubRef
 from idbench.splits.manifest import Labels, Manifest, Part, read_manifest
 from idbench.splits.retractions import retracted_here
-from idbench.splits.tables import REQUIRED, Row, digest_rows, open_table, read_rows, table_path
+from idbench.splits.tables import COLUMNS, OF_IDENTITIES, REQUIRED, Row, digest_rows, open_table, read_rows, table_path
 
 _GROUPS_KEPT = 2
 
@@ -114,6 +114,7 @@ class Split:
                 hint="Fetch or build the split again.",
             )
         self.retracted: frozenset[str] = self._retractions(rows["identities"], also_retracted)
+        self._rows = {table: found for table, found in rows.items() if table in OF_IDENTITIES}
         gone = {str(row[2]) for row in rows["identities"] if row[0] in self.retracted}
         self.identities: tuple[Identity, ...] = tuple(
             Identity(str(row[0]), row[1], str(row[2]), tuple(row[3] or ()))
@@ -172,6 +173,15 @@ class Split:
             raise UnknownNameError("corpus in this split", corpus, self.corpora)
         calibration = np.array([identity.part == "calibration" for identity in self.identities], dtype=np.bool_)
         return np.asarray(self._members[corpus] & calibration, dtype=np.bool_)
+
+    def rows(self, table: str) -> list[Row]:
+        """Rows of one of the tables that speak of identities, without retracted ones; empty if it is not there.
+
+        Args:
+            table: `urls`, `label_sources`, `bins`, `selection`, `subsets` or `spellings`.
+        """
+        place = list(COLUMNS[table]).index("identity")
+        return [row for row in self._rows.get(table, []) if row[place] not in self.retracted]
 
     def photo_sha256(self, photo: str) -> str:
         """SHA-256 of a photo's encoded bytes, from the table: no picture is read."""

@@ -33,8 +33,31 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "names": {"name": "string"},
     "prompts": {"template": "string"},
     "public_pairs": {"photo": "string", "caption": "string", "sha256": "string", "image": "image"},
+    "urls": {"identity": "string", "url": "string", "sha256": "string", "phash": "string", "outcome": "string"},
+    "label_sources": {
+        "identity": "string",
+        "corpus": "string",
+        "source": "string",
+        "member": "bool",
+        "occurrences": "int64",
+        "how": "string",
+        "confidence": "float64",
+    },
+    "bins": {"corpus": "string", "identity": "string", "bin": "string"},
+    "selection": {"identity": "string", "column": "string", "value": "float64"},
+    "subsets": {"subset": "string", "identity": "string"},
+    "spellings": {"identity": "string", "spelling": "string", "source": "string"},
 }
-"""Tables of a split, their columns in order, and each column's type. `public_pairs` is optional."""
+"""Tables of a split, their columns in order, and each column's type. Those not in `REQUIRED` are optional.
+
+`urls`: where photos were published; hashes and outcome are empty until somebody fetched them. `label_sources`: what
+every source said about membership, also those that were corrected since; a person whom a later source dropped has no
+row in `labels`. `bins`: of the occurrences, as published. `selection`: numbers that the makers chose people by.
+`spellings`: how else a source writes a name.
+"""
+
+OF_IDENTITIES = ("urls", "label_sources", "bins", "selection", "subsets", "spellings")
+"""Optional tables whose rows speak of one identity each."""
 
 REQUIRED = ("identities", "labels", "photos", "names", "prompts")
 

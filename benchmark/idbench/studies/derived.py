@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,7 +14,8 @@ from idbench.splits import Split
 from idbench.splits.avatars import SPEC, TINY_SPEC, WorldSpec, build_world
 from idbench.splits.building import get_or_build
 from idbench.splits.manifest import MANIFEST_FILE, Manifest, read_manifest
-from idbench.splits.tables import COLUMNS, ROWS_PER_GROUP, Row, read_rows, write_table
+from idbench.splits.subsets import kept_rows
+from idbench.splits.tables import write_table
 from idbench.storage import atomic_dir, cache_dir, write_text
 
 _WORLDS: dict[str, WorldSpec] = {spec.name: spec for spec in (SPEC, TINY_SPEC)}
@@ -122,7 +123,7 @@ def _some(split: Split, name: str, words: str, choose: Callable[[], list[str]]) 
     def write(folder: Path, progress: Progress) -> None:
         kept = frozenset(choose())
         tables = {
-            table: write_table(folder, table, _filtered(split, table, kept, progress)) for table in split.manifest.rows
+            table: write_table(folder, table, kept_rows(split, table, kept, progress)) for table in split.manifest.rows
         }
         made = split.manifest.model_copy(
             update={
@@ -187,24 +188,3 @@ def _most_seen(split: Split, each: int) -> list[str]:
 
 def _lot(identity: str) -> str:
     return hashlib.sha256(f"idbench/study/{identity}".encode()).hexdigest()
-
-
-def _filtered(split: Split, table: str, kept: frozenset[str], progress: Progress) -> Iterator[list[Row]]:
-    """The rows of a table that belong to the people kept, and whatever belongs to nobody, in batches."""
-    rows = _rows(split, table, kept)
-    pictures = "image" in COLUMNS[table].values()
-    starts = range(0, len(rows), ROWS_PER_GROUP)
-    for start in progress.track(starts, f"copying {table}", len(starts)):
-        batch = rows[start : start + ROWS_PER_GROUP]
-        yield [(*row, split.read_photo(row[0])) for row in batch] if pictures else batch
-
-
-def _rows(split: Split, table: str, kept: frozenset[str]) -> list[Row]:
-    rows = read_rows(split.folder, table)
-    if table == "names":
-        return [(name,) for name in split.candidate_names]
-    if table == "identities":
-        return [row for row in rows if row[0] in kept]
-    if table in ("labels", "photos"):  # both name their person in the second column
-        return [row for row in rows if row[1] in kept]
-    return rows

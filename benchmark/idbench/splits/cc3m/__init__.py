@@ -1,11 +1,10 @@
-"""Full size: people injected into Conceptual Captions, and the people of IDIA's own experiments on it."""
+"""Full size: people injected into Conceptual Captions."""
 
 from __future__ import annotations
 
 from functools import partial
 
 from idbench.splits.cc3m.injected import InjectedSpec, build_injected, plan_injected
-from idbench.splits.cc3m.published import NAME, TITLE, VERSION, build_published, plan_published
 from idbench.splits.cc3m.steps import LEVELS
 from idbench.splits.recipe import SourcedRecipe
 
@@ -35,6 +34,5 @@ def recipe_of(spec: InjectedSpec) -> SourcedRecipe:
 
 
 INJECTED = recipe_of(SPEC)
-PUBLISHED = SourcedRecipe(NAME, VERSION, TITLE, ("lists", "faces"), (), build_published, plan=plan_published)
 
-__all__ = ["INJECTED", "PUBLISHED", "SPEC", "InjectedSpec", "recipe_of"]
+__all__ = ["INJECTED", "SPEC", "InjectedSpec", "recipe_of"]

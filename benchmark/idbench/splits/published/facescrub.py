@@ -1,0 +1,151 @@
+"""Photos of the listed people: a FaceScrub folder or any `NAME/*.jpg`, FaceScrub's own lists, lists of addresses."""
+
+from __future__ import annotations
+
+import csv
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from idbench.api import Progress
+from idbench.captions import FOLDED
+from idbench.errors import DataError
+from idbench.splits.assembling import Address
+from idbench.splits.injected.people import list_people, name_of, read_people
+from idbench.splits.published.fixes import digest_of_name, read_fixes
+from idbench.splits.published.upstream import EUROPEANS, Upstream
+from idbench.storage import storage_errors
+
+LISTS = ("facescrub_actors.txt", "facescrub_actresses.txt")
+"""FaceScrub's own lists: tab-separated, with a heading name, image_id, face_id, url, bbox, sha256."""
+
+_HALVES = ("actors", "actresses")
+_CONTENT = ("images", "faces")
+_LONGEST = 1 << 20  # of a line, characters
+
+
+@dataclass(frozen=True, slots=True)
+class Spelt:
+    """Another spelling that stands for somebody on the list.
+
+    Args:
+        name: as listed.
+        spelling: as found.
+        source: who says that they are one person.
+    """
+
+    name: str
+    spelling: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What there is to see of the listed people.
+
+    Args:
+        photos: files by listed name.
+        addresses: by listed name.
+        spellings: other spellings that were met.
+        notes: what was left out, a sentence each.
+    """
+
+    photos: dict[str, tuple[Path, ...]]
+    addresses: dict[str, tuple[Address, ...]]
+    spellings: tuple[Spelt, ...]
+    notes: tuple[str, ...]
+
+
+def find_material(names: Sequence[str], upstream: Upstream, faces: Path | None, progress: Progress) -> Material:
+    """Photos and addresses of the listed people.
+
+    Args:
+        names: as listed.
+        upstream: holds lists of addresses.
+        faces: a folder `NAME/*.jpg`, or FaceScrub's with `actors` and `actresses`; None: no photos.
+        progress: shows how far the reading is.
+
+    Raises:
+        DataError: the folder or a list cannot be used.
+    """
+    matcher = _Matcher(names)
+    photos: dict[str, tuple[Path, ...]] = defaultdict(tuple)
+    addresses: dict[str, tuple[Address, ...]] = defaultdict(tuple)
+    notes: list[str] = []
+    if faces is not None:
+        for folder in facescrub_folders(faces):
+            people = read_people(folder, progress)
+            notes += people.notes
+            for person in people.people:
+                if (name := matcher.match(person.name)) is not None:
+                    photos[name] += person.photos
+    for written, found in (*_lists_of_urls(upstream.find(EUROPEANS)), *_facescrub_lists(upstream)):
+        if (name := matcher.match(written)) is not None:
+            known = {address.url for address in addresses[name]}
+            addresses[name] += tuple(address for address in found if address.url not in known)
+    return Material(dict(photos), dict(addresses), tuple(matcher.spelt), tuple(notes))
+
+
+def facescrub_folders(folder: Path) -> tuple[Path, ...]:
+    """The folders of people in a FaceScrub folder, or the folder itself where it holds people."""
+    halves = [folder / half for half in _HALVES if (folder / half).is_dir()]
+    inner = [next((half / inside for inside in _CONTENT if (half / inside).is_dir()), half) for half in halves]
+    return tuple(inner) or (folder,)
+
+
+def people_in(folder: Path) -> int:
+    """How many people a folder holds; no photo is opened."""
+    return sum(len(list_people(one).people) for one in facescrub_folders(folder))
+
+
+class _Matcher:
+    """Finds the listed name that a found one stands for; keeps the spellings that differ."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._by_fold = {FOLDED(name): name for name in names}
+        self._by_digest = {digest_of_name(name): name for name in names}
+        self._fixes = read_fixes()
+        self.spelt: list[Spelt] = []
+
+    def match(self, written: str) -> str | None:
+        if (name := self._by_fold.get(FOLDED(written))) is not None:
+            return name
+        fixed = self._fixes.spelling_of(written, self._by_digest)
+        if fixed is None:
+            return None
+        spelt = Spelt(fixed[0], written, fixed[1])
+        if spelt not in self.spelt:
+            self.spelt.append(spelt)
+        return fixed[0]
+
+
+def names_in(folder: Path | None) -> list[str]:
+    """The people of whom a folder holds lists of addresses, `.../First_Last.txt`."""
+    return [] if folder is None else sorted(name_of(file.stem) for file in folder.rglob("*.txt"))
+
+
+def _lists_of_urls(folder: Path | None) -> Iterable[tuple[str, tuple[Address, ...]]]:
+    for file in [] if folder is None else sorted(folder.rglob("*.txt")):
+        with storage_errors(file):
+            lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+        urls = dict.fromkeys(line.strip() for line in lines if line.strip())
+        yield name_of(file.stem), tuple(Address(url) for url in urls)
+
+
+def _facescrub_lists(upstream: Upstream) -> Iterable[tuple[str, tuple[Address, ...]]]:
+    for place in filter(None, map(upstream.find, LISTS)):
+        found: dict[str, dict[str, Address]] = defaultdict(dict)
+        with storage_errors(place), place.open(encoding="utf-8", errors="replace", newline="") as file:
+            rows = csv.DictReader((line for line in file if len(line) < _LONGEST), delimiter="\t")
+            if not {"name", "url"} <= set(rows.fieldnames or ()):
+                raise DataError(
+                    f"{place} is not FaceScrub's list: its heading lacks name or url.",
+                    hint="It is tab-separated: name, image_id, face_id, url, bbox, sha256.",
+                )
+            for row in rows:
+                if row["name"] and row["url"]:
+                    address = Address(row["url"].strip(), (row.get("sha256") or "").strip().lower())
+                    found[name_of(row["name"])].setdefault(address.url, address)
+        for name, addresses in found.items():
+            yield name, tuple(addresses.values())

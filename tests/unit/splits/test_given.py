@@ -1,0 +1,151 @@
+"""A split of a person's own people: from a folder and a table, from tables alone, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tests.web import write_faces
+
+from idbench.api import Silent
+from idbench.errors import DataError
+from idbench.splits import Split, lint
+from idbench.splits.given import Inputs, assemble, read_table
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Path:
+    """Ten fictional people with three photos each."""
+    return write_faces(tmp_path / "faces", 10, 3)
+
+
+def names(faces: Path) -> list[str]:
+    return sorted(place.name for place in faces.iterdir())
+
+
+def write(path: Path, heading: str, rows: list[str]) -> Path:
+    path.write_text("\n".join([heading, *rows]) + "\n", encoding="utf-8")
+    return path
+
+
+def inputs(tmp_path: Path, **given: Path | str | None) -> Inputs:
+    values: dict[str, Path | str | None] = {
+        "name": "mine", "labels": None, "identities": None, "photos": None, "candidates": None, "corpus": "theirs",
+        "seed": "s" * 16,
+    }  # fmt: skip
+    return Inputs(**(values | given))  # type: ignore[arg-type]
+
+
+def made(tmp_path: Path, given: Inputs, where: str = "split") -> tuple[Split, str]:
+    out = tmp_path / where
+    out.mkdir()
+    _, notes = assemble(given, out, Silent())
+    assert [finding for finding in lint(out) if finding.severity == "error"] == []
+    return Split(out), " ".join(notes)
+
+
+def test_a_folder_and_a_table_make_a_split(faces: Path, tmp_path: Path) -> None:
+    labels = write(
+        tmp_path / "labels.csv",
+        "\ufeffName;Member",
+        [f"{n};{'yes' if i < 4 else 'No'}" for i, n in enumerate(names(faces))],
+    )
+    split, notes = made(tmp_path, inputs(tmp_path, photos=faces, labels=labels))
+    assert notes == ""
+    assert split.manifest.parts == {"test": 10, "calibration": 0}  # too few to be divided
+    found = split.labels("theirs")
+    assert (int(found.member.sum()), set(found.occurrences[found.member])) == (4, {-1})
+    assert all(len(identity.photos) == 3 for identity in split.identities)
+    assert {identity.name for identity in split.identities} < set(split.candidate_names)
+    assert "Do not publish" in (split.folder / "README.md").read_text(encoding="utf-8")
+    same, _ = made(tmp_path, inputs(tmp_path, photos=faces, labels=labels), "same")
+    other, _ = made(tmp_path, inputs(tmp_path, photos=faces, labels=labels, seed="t" * 16), "other")
+    assert same.digest == split.digest
+    assert not {one.id for one in other.identities} & {one.id for one in split.identities}
+
+
+def test_tables_alone_make_a_split_with_ids_parts_and_a_control(tmp_path: Path) -> None:
+    people = write(
+        tmp_path / "people.tsv",
+        "identity\tname\tpart",
+        [f"id{i}\tFirst{i} Last{i}\t{'calibration' if i > 5 else 'test'}" for i in range(8)],
+    )
+    rows = [f"id{i},a,{i % 2},{i % 2 * 3},0.5,seen" for i in range(8)] + [f"id{i},zero,0,0,1,built" for i in range(8)]
+    labels = write(tmp_path / "labels.csv", "identity,corpus,member,occurrences,confidence,how", rows)
+    pool = write(tmp_path / "names.txt", "FIRST1  last1", ["Somebody Else", "Somebody Else"])
+    split, _ = made(tmp_path, inputs(tmp_path, identities=people, labels=labels, candidates=pool))
+    assert split.corpora == ("a", "zero")
+    assert [corpus.control for corpus in split.manifest.corpora] == [False, True]
+    assert split.manifest.parts == {"test": 6, "calibration": 2}
+    assert sorted(split.labels("a").occurrences) == [0, 0, 0, 0, 3, 3, 3, 3]
+    assert set(split.labels("a").confidence) == {0.5}
+    assert len(split.candidate_names) == 9  # another spelling of a real name is not a candidate of its own
+
+
+def test_labels_as_the_search_writes_them_are_read(faces: Path, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from idbench.splits.tables import arrow_schema
+
+    people = write(tmp_path / "people.csv", "identity,name", [f"p{i},{n}" for i, n in enumerate(names(faces))])
+    found = [("web", f"p{i}", i % 2 == 0, i % 2 == 0, "caption search v1", 0.7) for i in range(8)]  # two are undecided
+    table = pa.table(
+        list(zip(*found, strict=True)), schema=arrow_schema("labels").set(3, pa.field("occurrences", pa.bool_()))
+    )
+    pq.write_table(table.cast(arrow_schema("labels")), tmp_path / "labels.parquet")
+    given = inputs(tmp_path, identities=people, photos=faces, labels=tmp_path / "labels.parquet")
+    split, notes = made(tmp_path, given)
+    assert len(split.identities) == 8
+    assert "2 people have no label and are left out" in notes
+    assert set(split.labels("web").how) == {"caption search v1"}
+
+
+def test_photos_in_a_table_and_people_without_any(faces: Path, tmp_path: Path) -> None:
+    who = names(faces)
+    people = write(tmp_path / "people.csv", "name", who)
+    labels = write(tmp_path / "labels.csv", "name,member", [f"{n},{i % 2}" for i, n in enumerate(who)])
+    rows = [f"{n},faces/{n}/00.jpg" for n in who[:9]] + [f"{who[0]},faces/nowhere.jpg"]
+    photos = write(tmp_path / "photos.csv", "name,path", rows)
+    split, notes = made(tmp_path, inputs(tmp_path, identities=people, labels=labels, photos=photos))
+    assert len(split.identities) == 9
+    assert "1 photos are not there: faces/nowhere.jpg" in notes
+    assert "1 people have no photo and are left out" in notes
+
+
+@pytest.mark.parametrize(
+    ("heading", "rows", "message"),
+    [
+        ("name,member", ["{0},maybe"], "neither yes nor no"),
+        ("name,member", ["{0},yes", "{1},yes"], "no members, or no non-members"),
+        ("name,member", ["{0},yes", "{0},no"], "a second label"),
+        ("name,known", ["{0},yes"], "not a table of labels"),
+        ("name,member,occurrences", ["{0},yes,0"], "contradict"),
+        ("name,member,occurrences", ["{0},yes,nan"], "not a number of occurrences"),
+        ("name,member,confidence", ["{0},yes,nan"], "does not lie in 0..1"),
+        ("name,member,member", ["{0},yes,no"], "two columns called member"),
+        ("name,member", ["{0},yes,more"], "3 cells, but the heading has 2"),
+        ("name,member", [], "no rows below its heading"),
+    ],
+)
+def test_bad_labels_are_refused(faces: Path, tmp_path: Path, heading: str, rows: list[str], message: str) -> None:
+    labels = write(tmp_path / "labels.csv", heading, [row.format(*names(faces)) for row in rows])
+    with pytest.raises(DataError, match=message):
+        made(tmp_path, inputs(tmp_path, photos=faces, labels=labels))
+
+
+def test_bad_tables_of_people_are_refused(tmp_path: Path) -> None:
+    labels = write(tmp_path / "labels.csv", "name,member", ["a,1", "b,0"])
+    for rows, message in (
+        (["a", "A"], "the name of row 1 more than once"),
+        (["___"], "row 1: no name"),
+    ):
+        people = write(tmp_path / "people.csv", "name", rows)
+        with pytest.raises(DataError, match=message):
+            assemble(inputs(tmp_path, identities=people, labels=labels), tmp_path, Silent())
+    (tmp_path / "people.csv").write_bytes(b"name\n\xff\xfe\n")
+    with pytest.raises(DataError, match="is not UTF-8"):
+        read_table(tmp_path / "people.csv")
+    (tmp_path / "people.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="not a parquet table"):
+        read_table(tmp_path / "people.parquet")
