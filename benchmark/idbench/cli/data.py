@@ -167,6 +167,34 @@ def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, fold
 
 
 @app.command()
+def fetch(
+    split: Annotated[str, typer.Argument(help="A registered split with addresses of photos, or its folder.")],
+    out: Annotated[Path, typer.Option(help="Folder for the photos, NAME/*.jpg; fetched before, it is completed.")],
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try what failed before, too.")] = False,
+    json: options.Json = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Fetch a split's photos from their addresses, with img2dataset; availability.csv says what came of each."""
+    from idbench.splits import load_split
+    from idbench.splits.cc3m.steps import from_environment
+    from idbench.splits.published.photos import fetch_photos, outcomes
+
+    settings = from_environment()
+    with console.bars() as progress:
+        loaded = load_split(split, progress)
+        if dry_run:
+            console.say(f"would fetch up to {len(loaded.rows('urls'))} photos into {out}")
+            return
+        rows = fetch_photos(loaded, out, settings, progress, again=retry_failed)
+    found = outcomes(rows)
+    if json:
+        console.write_json({"addresses": len(rows), "outcomes": dict(found)})
+        return
+    console.table(str(out), ("outcome", "addresses"), [(what, str(n)) for what, n in found.most_common()])
+    console.say(f"Next: bench data build {loaded.manifest.name} --faces {out}")
+
+
+@app.command()
 def lint(
     split: Annotated[str, typer.Argument(help="A registered split, or the folder of one.")],
     corpus: Annotated[
@@ -250,7 +278,7 @@ def audit(
     method: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Attacks; default: all that train no shadow models.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED)] = 0,
     results: options.Results = options.RESULTS,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = options.TIME_LIMIT,

@@ -34,11 +34,15 @@ class Address:
 
     Args:
         url: as the list has it.
-        sha256: of the file, as the list has it; empty where it says nothing.
+        sha256: of the stored photo, once it was fetched; before, of the published file, where the list has it.
+        phash: of the stored photo; empty before.
+        outcome: what came of fetching it; empty before.
     """
 
     url: str
     sha256: str = ""
+    phash: str = ""
+    outcome: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +165,7 @@ def write_assembly(out: Path, about: About, assembly: Assembly, progress: Progre
         "prompts": [[(template,) for template in assembly.prompts]],
     }
     more: dict[str, Sequence[Row]] = {
-        "urls": [(p.id, one.url, one.sha256, "", "") for p in people for one in p.urls],
+        "urls": [(p.id, one.url, one.sha256, one.phash, one.outcome) for p in people for one in p.urls],
         "label_sources": [claim.source_row for claim in assembly.claims],
         "bins": assembly.bins,
         "selection": assembly.selection,

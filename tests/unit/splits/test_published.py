@@ -22,7 +22,7 @@ from idbench.errors import DataError
 from idbench.splits import Split, find_recipe, lint
 from idbench.splits.avatars.names import FIRST_NAMES, LAST_NAMES
 from idbench.splits.honesty import examine
-from idbench.splits.published import cc3m_idia, facescrub, laion, upstream
+from idbench.splits.published import cc3m_idia, facescrub, laion, photos, upstream
 from idbench.splits.published.candidates import draw_candidates
 from idbench.splits.published.fixes import Fixes, Spelling, digest_of_name
 from idbench.splits.published.lists import FILES, read_lists
@@ -264,6 +264,20 @@ def test_facescrubs_own_lists_give_addresses_with_hashes(counted: Path, tmp_path
     (counted / "facescrub_actors.txt").write_text("a\tb\n1\t2\n")
     with pytest.raises(DataError, match="is not FaceScrub's list"):
         built(laion.build_facescrub, Sources(source=counted), tmp_path / "again")
+
+
+def test_what_was_fetched_is_written_down_beside_the_addresses(counted: Path, tmp_path: Path) -> None:
+    faces = write_faces(tmp_path / "faces", 10, 3)
+    row = photos.Availability("any", "https://photos.invalid/0/1.jpg", photos.FETCHED, "a" * 64, "b" * 16)
+    photos.write_table(
+        faces / photos.TABLE, [row, photos.Availability("any", "https://photos.invalid/1/0.jpg", "dead")]
+    )
+    split, _ = built(laion.build_facescrub, Sources(source=counted, faces=faces), tmp_path / "split")
+    found = {row[1]: row[2:] for row in split.rows("urls") if row[4]}
+    assert found == {
+        "https://photos.invalid/0/1.jpg": ("a" * 64, "b" * 16, "fetched"),
+        "https://photos.invalid/1/0.jpg": ("", "", "dead"),
+    }
 
 
 def test_two_generations_of_labels_are_compared(counted: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from idbench.errors import DataError
 from idbench.splits.assembling import Address
 from idbench.splits.injected.people import list_people, name_of, read_people
 from idbench.splits.published.fixes import digest_of_name, read_fixes
+from idbench.splits.published.photos import TABLE, read_table
 from idbench.splits.published.upstream import EUROPEANS, Upstream
 from idbench.storage import storage_errors
 
@@ -84,7 +85,21 @@ def find_material(names: Sequence[str], upstream: Upstream, faces: Path | None, 
         if (name := matcher.match(written)) is not None:
             known = {address.url for address in addresses[name]}
             addresses[name] += tuple(address for address in found if address.url not in known)
+    if faces is not None and (faces / TABLE).is_file():
+        addresses = _with_outcomes(addresses, faces / TABLE)
     return Material(dict(photos), dict(addresses), tuple(matcher.spelt), tuple(notes))
+
+
+def _with_outcomes(addresses: dict[str, tuple[Address, ...]], table: Path) -> dict[str, tuple[Address, ...]]:
+    """The addresses with what came of fetching them, where the photos were fetched with `bench data fetch`."""
+    tried = {row.url: row for row in read_table(table) if row.outcome}
+    return {
+        name: tuple(
+            Address(one.url, row.sha256 or one.sha256, row.phash, row.outcome) if (row := tried.get(one.url)) else one
+            for one in own
+        )
+        for name, own in addresses.items()
+    }
 
 
 def facescrub_folders(folder: Path) -> tuple[Path, ...]:

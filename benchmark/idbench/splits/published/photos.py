@@ -1,0 +1,215 @@
+"""Fetches the photos of a split from their addresses into a folder `NAME/*.jpg`, and says of each what came of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import shutil
+import tarfile
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from idbench.api import Progress
+from idbench.errors import DataError
+from idbench.splits.cc3m.fetch import fetch_pictures, kind_of, shard_file
+from idbench.splits.cc3m.steps import Settings
+from idbench.splits.photos import decode_photo
+from idbench.splits.split import Split
+from idbench.storage import make_dir, sha256_bytes, storage_errors, write_bytes, write_text
+
+TABLE: Final = "availability.csv"
+FETCHED: Final = "fetched"
+PLACEHOLDER: Final = "one picture for several people"
+_COLUMNS: Final = ("identity", "url", "outcome", "sha256", "phash")
+_WORK: Final = ".work"
+
+
+@dataclass(frozen=True, slots=True)
+class Availability:
+    """What came of one address.
+
+    Args:
+        identity: whose photo it is.
+        url: as in the split.
+        outcome: `fetched`, the kind of failure, or empty where it was not tried yet.
+        sha256: of the stored photo; empty where there is none.
+        phash: 16 hexadecimal digits, see `perceptual_hash`.
+    """
+
+    identity: str
+    url: str
+    outcome: str = ""
+    sha256: str = ""
+    phash: str = ""
+
+
+def perceptual_hash(data: bytes, what: str) -> str:
+    """Which of 8 x 8 cells of a picture are brighter than its mean, 16 hexadecimal digits.
+
+    Raises:
+        DataError: not a picture that can be opened.
+    """
+    from PIL import Image
+
+    gray = Image.fromarray(decode_photo(data, what)).convert("L").resize((8, 8), Image.Resampling.BOX)
+    cells = np.asarray(gray, dtype=np.float64)
+    return np.packbits(cells > cells.mean()).tobytes().hex()
+
+
+def fetch_photos(
+    split: Split, out: Path, settings: Settings, progress: Progress, *, again: bool = False
+) -> tuple[Availability, ...]:
+    """Fetch the photos that were not tried yet; what a killed call had fetched is kept.
+
+    Args:
+        split: has a table `urls`.
+        out: folder of the photos; `availability.csv` in it says what was tried before.
+        settings: picture size, processes, connections and so on.
+        progress: told how far the fetching is.
+        again: try what failed before, too.
+
+    Raises:
+        DataError: the split has no addresses, or the folder holds the photos of another one.
+        IdbenchError: img2dataset is not installed, or failed.
+        StorageError: no space or no permission.
+    """
+    rows = _known(split, out)
+    wanted = [row for row in rows if not row.outcome or (again and row.outcome != FETCHED)]
+    if wanted:
+        tried = _fetch(_hosts_in_turn(wanted), _names(split), make_dir(out), settings, progress)
+        rows = _without_placeholders([tried.get((row.identity, row.url), row) for row in rows], split, out)
+        write_table(out / TABLE, rows)
+        shutil.rmtree(out / _WORK, ignore_errors=True)
+    return tuple(rows)
+
+
+def write_table(path: Path, rows: Sequence[Availability]) -> None:
+    """Write the table of what came of each address."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(_COLUMNS)
+    writer.writerows([[row.identity, row.url, row.outcome, row.sha256, row.phash] for row in rows])
+    write_text(path, text.getvalue())
+
+
+def read_table(path: Path) -> list[Availability]:
+    """The table that `write_table` wrote.
+
+    Raises:
+        DataError: it is another file.
+    """
+    with storage_errors(path), path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    if not rows or tuple(rows[0]) != _COLUMNS or any(len(row) != len(_COLUMNS) for row in rows):
+        raise DataError(f"{path} is not a table of what was fetched.", hint="Choose another folder.")
+    return [Availability(*row) for row in rows[1:]]
+
+
+def outcomes(rows: Sequence[Availability]) -> Counter[str]:
+    """How many addresses had each outcome."""
+    return Counter(row.outcome for row in rows)
+
+
+def photo_file(out: Path, name: str, url: str) -> Path:
+    """Where the photo of an address lies."""
+    return out / name.replace(" ", "_").replace("/", "_") / f"{sha256_bytes(url.encode())[:16]}.jpg"
+
+
+def _known(split: Split, out: Path) -> list[Availability]:
+    listed = list(dict.fromkeys((str(row[0]), str(row[1])) for row in split.rows("urls")))
+    if not listed:
+        raise DataError(
+            f"{split.manifest.name} has no addresses of photos.", hint="Give a folder of photos when you build it."
+        )
+    if not (out / TABLE).exists():
+        return [Availability(*one) for one in listed]
+    before = {(row.identity, row.url): row for row in read_table(out / TABLE)}
+    if not before.keys() & set(listed):
+        raise DataError(f"{out} holds photos of another split.", hint="Choose another folder.")
+    return [before.get(one, Availability(*one)) for one in listed]
+
+
+def _names(split: Split) -> dict[str, str]:
+    return {one.id: one.name for one in split.identities}
+
+
+def _hosts_in_turn(rows: Sequence[Availability]) -> list[Availability]:
+    """The addresses so that each host gets a rest: one of every host, then the next of every host."""
+    seen: Counter[str] = Counter()
+    turns = []
+    for row in rows:
+        host = urlsplit(row.url).netloc.lower() if "//" in row.url else row.url
+        turns.append((seen[host], row))
+        seen[host] += 1
+    return [row for _, row in sorted(turns, key=lambda turn: turn[0])]
+
+
+def _fetch(
+    wanted: Sequence[Availability], names: dict[str, str], out: Path, settings: Settings, progress: Progress
+) -> dict[tuple[str, str], Availability]:
+    """Fetch, store the photos, and say what came of each address."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    work = make_dir(out / _WORK)
+    pairs = work / "pairs.parquet"
+    if not pairs.exists():  # else a killed call goes on
+        with storage_errors(pairs):
+            pq.write_table(pa.table({"url": [r.url for r in wanted], "caption": [r.identity for r in wanted]}), pairs)
+    count = pq.read_metadata(pairs).num_rows
+    fetch_pictures(pairs, count, work / "fetched", settings, progress)
+    found = {}
+    for row, data in _results(work / "fetched"):
+        found[row.identity, row.url] = row if data is None else _store(row, data, names[row.identity], out)
+    return found
+
+
+def _results(fetched: Path) -> Iterator[tuple[Availability, bytes | None]]:
+    """What img2dataset says of each address, with the picture where there is one."""
+    import pyarrow.parquet as pq
+
+    for table in sorted(fetched.glob("*.parquet")):
+        rows = pq.read_table(table, columns=["key", "url", "caption", "status", "error_message"]).to_pylist()
+        pictures = _pictures(shard_file(fetched, int(table.stem)))
+        for row in rows:
+            one = Availability(str(row["caption"]), str(row["url"]))
+            data = pictures.get(str(row["key"])) if row["status"] == "success" else None
+            yield (one, data) if data else (replace(one, outcome=kind_of(str(row["error_message"] or ""))), None)
+
+
+def _pictures(shard: Path) -> dict[str, bytes]:
+    with storage_errors(shard), tarfile.open(shard) as tar:
+        files = {member.name: tar.extractfile(member) for member in tar if member.name.endswith(".jpg")}
+        return {name.removesuffix(".jpg"): file.read() for name, file in files.items() if file is not None}
+
+
+def _store(row: Availability, data: bytes, name: str, out: Path) -> Availability:
+    try:
+        phash = perceptual_hash(data, row.url)
+    except DataError:
+        return replace(row, outcome=kind_of("cannot be decoded"))
+    write_bytes(photo_file(out, name, row.url), data)
+    return replace(row, outcome=FETCHED, sha256=sha256_bytes(data), phash=phash)
+
+
+def _without_placeholders(rows: Sequence[Availability], split: Split, out: Path) -> list[Availability]:
+    """Remove what several people have in common: a site's logo, or its picture for a photo that is gone."""
+    names = _names(split)
+    holders: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        if row.outcome == FETCHED:
+            holders[row.sha256].add(row.identity)
+    kept = []
+    for row in rows:
+        if row.outcome == FETCHED and len(holders[row.sha256]) > 1:
+            photo_file(out, names[row.identity], row.url).unlink(missing_ok=True)
+            kept.append(replace(row, outcome=PLACEHOLDER))
+        else:
+            kept.append(row)
+    return kept
