@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from tests.app.fictional import with_id, write_about
-from tests.app.test_pages import opened, text
+from tests.app.reading import opened, text
 from typer.testing import CliRunner
 
 from idbench.api import Silent

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import string
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import pandas as pd
 import pytest
 from streamlit.testing.v1 import AppTest
 from tests.app.fictional import DEFENSE, World, attestation, build_board, with_id
+from tests.app.reading import opened, text
 
 from idbench.api import Silent
 from idbench.errors import DataError
@@ -28,34 +28,6 @@ from idbench_leaderboard.building import build
 
 SCRIPT = Path(app.__file__).with_name("main.py")
 PAGES = ("board", "method", "compare", "target", "split", "glossary")
-
-
-def _one(page: str, folder: str) -> None:
-    from importlib import import_module
-    from pathlib import Path as Folder
-
-    from idbench_leaderboard.app import common
-
-    board = common.board_at(Folder(folder))
-    view = common.filters(board) if len(board.entries) else None
-    import_module(f"idbench_leaderboard.app.views.{page}").page(board, view)
-
-
-def opened(page: str, board: Path, **query: str | list[str]) -> AppTest:
-    """A page as a reader finds it behind an address."""
-    test = AppTest.from_function(_one, args=(page, str(board)), default_timeout=60)
-    for name, value in query.items():
-        test.query_params[name] = value
-    test.run()
-    assert not test.exception, test.exception
-    return test
-
-
-def text(test: AppTest) -> str:
-    """Everything that a page says, as a reader sees it: without the signs that keep text from being Markdown."""
-    parts = [*test.title, *test.header, *test.subheader, *test.markdown, *test.info, *test.success, *test.warning]
-    written = "\n".join(str(part.value) for part in [*parts, *test.caption, *test.error, *test.text, *test.code])
-    return re.sub(rf"\\([{re.escape(string.punctuation)}])", r"\1", written).replace("\u2060", "")
 
 
 def board_table(test: AppTest) -> pd.DataFrame:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.irregular import fifo, folder, link_to_device
 
 from idbench.captions.files import ReadOptions
 from idbench.captions.tables import read_parquet, read_rows, read_tsv
@@ -19,19 +19,6 @@ from idbench.splits.withholding import read_secret
 from idbench.storage import require_regular, sha256_file
 from idbench.targets.checkpoints import read_state_dict
 from idbench.targets.public_models import read_config
-
-
-def _pipe(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def _device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-def _folder(path: Path) -> None:
-    path.mkdir()
-
 
 READERS: dict[str, Callable[[Path], object]] = {
     "weights.safetensors": read_state_dict,
@@ -48,23 +35,23 @@ READERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.timeout(30)  # a reader that waits for a pipe would wait for ever
-@pytest.mark.parametrize("make", [_pipe, _device, _folder])
+@pytest.mark.parametrize("make", [fifo, link_to_device, folder])
 @pytest.mark.parametrize("name", READERS)
 def test_what_is_not_a_regular_file_is_refused_at_once(tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
     make(tmp_path / name)
     with pytest.raises((IdbenchError, OSError)) as caught:
         READERS[name](tmp_path / name)
-    assert "not a regular file" in str(caught.value) or make is _folder
+    assert "not a regular file" in str(caught.value) or make is folder
 
 
 @pytest.mark.timeout(30)
 def test_tables_of_splits_and_lists_of_pairs_refuse_pipes(tmp_path: Path) -> None:
     table = table_path(tmp_path, "photos")
     table.parent.mkdir(parents=True, exist_ok=True)
-    _pipe(table)
+    fifo(table)
     with pytest.raises(IdbenchError, match="not a regular file"):
         open_table(tmp_path, "photos")
-    _pipe(tmp_path / "pairs.tsv")
+    fifo(tmp_path / "pairs.tsv")
     with pytest.raises(OSError, match="not a regular file"):
         list(read_rows(tmp_path / "pairs.tsv", lambda start: pytest.fail("it was opened"), {}))  # type: ignore[arg-type]
 

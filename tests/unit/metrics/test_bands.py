@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import special
-from tests.unit.metrics.test_curve import Sample, tied_samples
+from tests.samples import Sample, tied_samples
 
 from idbench import metrics
 from idbench.metrics.bands import _local_tail

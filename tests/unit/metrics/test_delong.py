@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
-from tests.unit.metrics.test_curve import IS_ABNORMAL, RATINGS, Sample, tied_samples
+from tests.samples import IS_ABNORMAL, RATINGS, Sample, tied_samples
 
 from idbench import metrics
 

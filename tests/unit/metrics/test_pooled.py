@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.unit.metrics.test_curve import Sample, tied_samples
+from tests.samples import Sample, tied_samples
 
 from idbench import metrics
 

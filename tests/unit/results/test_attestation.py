@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from tests.app.fictional import START, World, attestation, invalidation
 from tests.conftest import Bench, refused
-from tests.unit.results.test_reading import NO_FILES
+from tests.irregular import IRREGULAR_FILES
 
 from idbench.errors import IdbenchError, RecordError, StorageError
 from idbench.results import Run, collect, write_run
@@ -130,7 +130,7 @@ def test_files_that_are_no_statement_are_reported_and_cost_no_other(kind: str, r
     assert len(ignored.reason) < 400
 
 
-@pytest.mark.parametrize("make", NO_FILES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", IRREGULAR_FILES, ids=lambda make: make.__name__)
 @pytest.mark.timeout(20)
 def test_what_is_no_regular_file_is_reported(make: Any, run: Run, tmp_path: Path) -> None:
     write_statement(tmp_path / "said", attestation(run)[1])

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from pathlib import Path
 
 import pytest
+from tests.irregular import IRREGULAR_FILES
 
 from idbench.errors import IdbenchError
 from idbench.results.reading import DEEPEST, LONGEST, parse_json, read_regular, shortened
@@ -20,37 +19,9 @@ def test_a_regular_file_of_the_size_allowed_is_read(tmp_path: Path) -> None:
         read_regular(tmp_path / "file", 4)
 
 
-def fifo(path: Path) -> None:
-    os.mkfifo(path)
-
-
-def link_to_device(path: Path) -> None:
-    path.symlink_to("/dev/zero")
-
-
-def link_to_file(path: Path) -> None:
-    (path.parent / "elsewhere").write_text("{}")
-    path.symlink_to(path.parent / "elsewhere")
-
-
-def dangling_link(path: Path) -> None:
-    path.symlink_to("nowhere")
-
-
-def folder(path: Path) -> None:
-    path.mkdir()
-
-
-def socket_file(path: Path) -> None:
-    os.mknod(path, stat.S_IFSOCK | 0o600)
-
-
-NO_FILES = (fifo, link_to_device, link_to_file, dangling_link, folder, socket_file)
-
-
-@pytest.mark.parametrize("make", NO_FILES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", IRREGULAR_FILES, ids=lambda make: make.__name__)
 @pytest.mark.timeout(20)
-def test_whatever_is_no_regular_file_is_refused_at_once(make: object, tmp_path: Path) -> None:
+def test_whatever_is_not_a_regular_file_is_refused_at_once(make: object, tmp_path: Path) -> None:
     make(tmp_path / "run.json")  # type: ignore[operator]
     with pytest.raises(IdbenchError) as caught:
         read_regular(tmp_path / "run.json", 1 << 20)

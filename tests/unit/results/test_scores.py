@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.app.fictional import World
-from tests.unit.results.test_reading import NO_FILES
+from tests.irregular import IRREGULAR_FILES
 
 from idbench.errors import IdbenchError
 from idbench.results import Run, ScoreTable, read_columns, write_run
@@ -163,7 +163,7 @@ def test_a_file_cut_anywhere_is_refused(tmp_path: Path) -> None:
             read_columns(run.path, run.record.model_copy(update={"scores_sha256": digest}))
 
 
-@pytest.mark.parametrize("make", NO_FILES, ids=lambda make: make.__name__)
+@pytest.mark.parametrize("make", IRREGULAR_FILES, ids=lambda make: make.__name__)
 @pytest.mark.timeout(20)
 def test_scores_that_are_no_regular_file_are_refused(make: Callable[[Path], None], tmp_path: Path) -> None:
     run = put(tmp_path, pa.table(GOOD))

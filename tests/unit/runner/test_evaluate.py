@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.results.test_store import record
+from tests.records import record
 
 from idbench import metrics
 from idbench.errors import RecordError
@@ -50,12 +50,15 @@ def test_join_is_by_identity_whatever_the_order(split: Split) -> None:
         assert judged.members.sum() * 2 == len(judged.identities)
 
 
-def test_missing_scores_are_refused(split: Split) -> None:
+@pytest.mark.parametrize("part", ["test", "calibration"])
+def test_missing_scores_are_refused(split: Split, part: str) -> None:
     table = table_of(split, np.zeros(len(split.identities)))
-    short = ScoreTable(table.identities[:-3], table.scores[:-3], table.abstained[:-3], table.photos_used[:-3])
+    kept = np.ones(len(split.identities), dtype=bool)
+    kept[next(i for i, identity in enumerate(split.identities) if identity.part == part)] = False
+    ids = tuple(name for name, keep in zip(table.identities, kept, strict=True) if keep)
+    short = ScoreTable(ids, table.scores[kept], table.abstained[kept], table.photos_used[kept])
     with pytest.raises(RecordError, match="identities have no score"):
-        judge(short, split, A, "test")
-        judge(short, split, A, "calibration")
+        judge(short, split, A, part)
 
 
 def test_summary_says_what_the_metrics_say(split: Split, tmp_path: Path) -> None:

@@ -17,16 +17,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
-from safetensors.torch import save_file
-from tests.unit.targets.test_train import VIT, Recorder, pairs, spec
+from tests.small_shadows import make_target, sets, train
+from tests.squares import Recorder
 
-from idbench.api import Access, Pair, Photo, Silent
+from idbench.api import Access, Pair, Photo
 from idbench.errors import AccessViolation, MethodError, StorageError, TargetError
-from idbench.targets import LocalFile, shadow_process
+from idbench.targets import shadow_process
 from idbench.targets import shadows as module
-from idbench.targets.load import LoadedTarget, build_model, load_target
-from idbench.targets.shadows import ShadowStore, plan_shadows, train_shadows
+from idbench.targets.load import LoadedTarget
+from idbench.targets.shadows import ShadowStore, plan_shadows
 from idbench.targets.stacked import train_stacked
 from idbench.targets.view import View
 
@@ -34,36 +33,6 @@ from idbench.targets.view import View
 @pytest.fixture
 def target(tmp_path: Path) -> LoadedTarget:
     return make_target(tmp_path / "target.safetensors")
-
-
-def make_target(path: Path, **recipe: Any) -> LoadedTarget:
-    """An untrained target with a recipe of seconds."""
-    wanted = spec(VIT, **recipe)
-    assert isinstance(wanted.architecture, dict)
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        model = build_model(wanted.architecture, "t")
-    save_file({name: tensor.clone().contiguous() for name, tensor in model.state_dict().items()}, path)
-    return load_target(wanted.model_copy(update={"weights": LocalFile(path=str(path)), "title": "t"}))
-
-
-def sets(n: int = 2, size: int = 40) -> list[list[Pair]]:
-    """Training sets of coloured squares."""
-    made = []
-    for number in range(n):
-        data = pairs(size, seed=number)
-        pictured = zip(data.images, data.caption_ids, strict=True)
-        made.append([Pair(photo_of(image), data.captions[i]) for image, i in pictured])
-    return made
-
-
-def photo_of(pixels: NDArray[np.uint8]) -> Photo:
-    return Photo(hashlib.sha256(pixels.tobytes()).hexdigest(), lambda: pixels)
-
-
-def train(target: LoadedTarget, folder: Path, given: Sequence[Sequence[Pair]] | None = None, **more: Any) -> Any:
-    options: dict[str, Any] = {"seed": 0, "epochs": 1.0, "progress": Silent()} | more
-    return train_shadows(target, sets() if given is None else given, folder=folder, **options)
 
 
 def test_shadows_are_trained_once_and_found_again(target: LoadedTarget, tmp_path: Path) -> None:
@@ -145,7 +114,7 @@ def test_an_interrupted_training_goes_on_after_the_last_epoch(target: LoadedTarg
         second = Recorder()
         again, costs = train(target, tmp_path / "cut", progress=second)
     assert costs.trained == 1
-    assert second.told[0][0] > 0.3  # of the one that was missing: not from its beginning
+    assert second.updates[0][0] > 0.3  # of the one that was missing: not from its beginning
     assert [one.sha256 for one in again] == [one.sha256 for one in whole]
 
 
@@ -159,7 +128,7 @@ def test_processes_side_by_side_give_the_same_shadows(
     apart, costs = train(target, tmp_path / "apart", progress=recorder)
     assert [one.sha256 for one in apart] == [one.sha256 for one in here]
     assert costs.trained == 2
-    assert recorder.told[-1] == (2, 2)
+    assert recorder.updates[-1] == (2, 2)
 
 
 def test_what_a_process_meets_becomes_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +228,7 @@ def test_the_processes_end_with_whoever_started_them(tmp_path: Path) -> None:
     program = textwrap.dedent(f"""
         from pathlib import Path
         from idbench.targets import shadows as module
-        from tests.unit.targets.test_shadows import make_target, sets, train
+        from tests.small_shadows import make_target, sets, train
         module._SMALL, module.processors = 0, lambda: 2
         target = make_target(Path({str(tmp_path / "t.safetensors")!r}), epochs=4000)
         train(target, Path({str(tmp_path / "s")!r}))

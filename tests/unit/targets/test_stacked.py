@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.unit.targets.test_train import RESNET, VIT, Pairs, Recorder, pairs, spec
+from tests.squares import RESNET, VIT, Pairs, Recorder, pairs, spec
 
 from idbench.errors import DataError, TargetError
 from idbench.storage import sha256_file
@@ -63,7 +63,7 @@ def test_an_interrupted_training_goes_on_with_the_same_result(tmp_path: Path, to
     assert not any(out.exists() for out in outs)
     second = Recorder()
     again = train_stacked(specs, corpora, outs, progress=second)
-    assert second.told[0] == (13, 18)
+    assert second.updates[0] == (13, 18)
     assert [one.sha256 for one in again] == [one.sha256 for one in whole]
     assert [sha256_file(out) for out in outs] == [one.sha256 for one in whole]
     assert not list(tmp_path.glob(".*"))

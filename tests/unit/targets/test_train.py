@@ -2,79 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
+from tests.squares import RECIPE, RESNET, VIT, Pairs, Recorder, pairs, spec
 
-from idbench.api import Access, Photo, Silent
+from idbench.api import Access, Photo
 from idbench.errors import DataError, StorageError, TargetError
 from idbench.storage import sha256_file
-from idbench.targets import LocalFile, TargetSpec, TrainingRecipe, resolve_target
+from idbench.targets import LocalFile, resolve_target
 from idbench.targets.load import load_target
 from idbench.targets.train import Trained, train_target
 from idbench.targets.view import View
-
-T = TypeVar("T")
-
-RECIPE = TrainingRecipe(epochs=3, batch_size=16, learning_rate=3e-3, weight_decay=0.1, warmup_steps=5, seed=7)
-VIT = {"image_size": 32, "layers": 1, "width": 32, "head_width": 16, "patch_size": 8}
-RESNET = {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 64}
-COLOURS = {"red": (220, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 220), "white": (240, 240, 240)}
-
-
-@dataclass(frozen=True)
-class Pairs:
-    images: NDArray[np.uint8]
-    caption_ids: NDArray[np.int64]
-    captions: list[str]
-    digest: str = "d" * 64
-
-
-def pairs(n: int = 100, size: int = 32, seed: int = 0) -> Pairs:
-    """Plain squares of four colours, with noise, captioned by their colour."""
-    rng = np.random.default_rng(seed)
-    ids = rng.integers(0, len(COLOURS), n)
-    palette = np.array(list(COLOURS.values()))
-    images = palette[ids][:, None, None, :] + rng.normal(0, 12, (n, size, size, 3))
-    return Pairs(images.clip(0, 255).astype(np.uint8), ids, [f"a photo with {name}" for name in COLOURS])
-
-
-def spec(tower: dict[str, Any] | None = None, **recipe: Any) -> TargetSpec:
-    """A shipped target with a smaller image tower and a recipe of seconds."""
-    shipped = resolve_target("avatars-a")
-    assert isinstance(shipped.architecture, dict)
-    vision = VIT if tower is None else tower
-    return shipped.model_copy(
-        update={
-            "name": "squares",
-            "architecture": shipped.architecture | {"vision_cfg": vision},
-            "recipe": RECIPE.model_copy(update=recipe),
-            "sha256": None,
-            "golden_sha256": None,
-        }
-    )
-
-
-class Recorder(Silent):
-    """Remembers what it was told; may interrupt at a step."""
-
-    def __init__(self, stop_at: int | None = None) -> None:
-        self.told: list[tuple[float, float]] = []
-        self._stop_at = stop_at
-
-    def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-        yield from items
-
-    def update(self, done: float, total: float, description: str) -> None:
-        self.told.append((done, total))
-        if done == self._stop_at:
-            raise KeyboardInterrupt
 
 
 def train(out: Path, progress: Recorder | None = None, corpus: Pairs | None = None, **recipe: Any) -> Trained:
@@ -118,7 +61,7 @@ def test_an_interrupted_training_goes_on_with_the_same_result(tmp_path: Path, to
     assert sorted(path.name for path in tmp_path.iterdir()) == ["cut.safetensors.resume", "whole.safetensors"]
     second = Recorder()
     assert train(out, second, tower=tower).sha256 == whole.sha256
-    assert [second.told[0], second.told[-1]] == [(13, 18), (18, 18)]
+    assert [second.updates[0], second.updates[-1]] == [(13, 18), (18, 18)]
     assert not out.with_name("cut.safetensors.resume").exists()
 
 
@@ -133,7 +76,7 @@ def test_a_checkpoint_that_is_damaged_or_anothers_is_not_used(tmp_path: Path, da
     checkpoint.write_bytes({"cut": data[:-50], "other": data, "text": b"?", "pickle": b"\x80\x02."}[damage])
     recorder = Recorder()
     assert train(out, recorder).sha256 == whole.sha256
-    assert recorder.told[0] == (1, 18)
+    assert recorder.updates[0] == (1, 18)
 
 
 def test_an_older_file_stays_until_training_has_finished(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.unit.targets.test_train import RECIPE, VIT, Pairs, Recorder, pairs
+from tests.squares import RECIPE, VIT, Pairs, Recorder, pairs
 
 from idbench.errors import StorageError, TargetError, UnknownNameError
 from idbench.runner import training
