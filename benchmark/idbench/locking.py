@@ -10,7 +10,7 @@ from filelock import FileLock, Timeout
 
 from idbench.api.method import Progress
 
-_TELL = 2.0  # seconds between two words to whoever waits
+NOTICE_EVERY = 2.0  # seconds between two words to whoever waits
 
 
 @contextmanager
@@ -25,7 +25,7 @@ def locked(path: Path, progress: Progress, what: str) -> Iterator[None]:
     lock = FileLock(path)
     while not lock.is_locked:
         try:
-            lock.acquire(timeout=_TELL)
+            lock.acquire(timeout=NOTICE_EVERY)
         except Timeout:
             progress.update(0, 1, f"waiting for another process that works on {what}")
     try:

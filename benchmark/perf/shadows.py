@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 
 from idbench.storage import sha256_bytes
 from idbench.targets import TargetSpec, resolve_target
-from idbench.targets.shadows import ShadowData
+from idbench.targets.shadow_store import ShadowData
 from idbench.targets.stacked import train_stacked
 from idbench.targets.train import Trained, train_target, trainable
 

@@ -19,7 +19,6 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import idbench
 from idbench.api import Progress
 from idbench.errors import DataError
 from idbench.outputs import made_folder
@@ -30,6 +29,7 @@ from idbench.results.labels import CorpusLabels, KnownTarget, People, SplitLabel
 from idbench.results.repetition import Agreement, Candidate
 from idbench.results.rows import BoardKey, EntryKey, board_keys, entry_key
 from idbench.storage import sha256_file
+from idbench.version import __version__
 from idbench_leaderboard.cards import cards_of
 from idbench_leaderboard.inputs import About
 from idbench_leaderboard.labelling import labelled
@@ -272,7 +272,7 @@ def _manifest(
     given = len(found.runs) + len(found.rejected)
     return {
         "board_version": BOARD_VERSION,
-        "idbench": idbench.__version__,
+        "idbench": __version__,
         "commit": commit,
         "python": platform.python_version(),
         "packages": {name: version(name) for name in ("numpy", "scipy", "pandas", "pyarrow")},

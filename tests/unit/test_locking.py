@@ -38,7 +38,7 @@ class Told(Reporter):
 
 
 def test_who_waits_for_another_process_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(locking, "_TELL", 0.05)
+    monkeypatch.setattr(locking, "NOTICE_EVERY", 0.05)
     path = tmp_path / ".lock"
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

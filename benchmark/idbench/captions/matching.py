@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ahocorasick_rs import BytesAhoCorasick
     from numpy.typing import NDArray
 
-_DFA_LIMIT = 1_000_000
+DFA_LIMIT = 1_000_000
 """Bytes of all names together up to which the automaton is the fast kind, with 90 to 130 bytes of memory for each of
 them; longer lists get the one that takes twice the time and an eighth of the memory."""
 
@@ -216,7 +216,7 @@ class Matcher:
         from ahocorasick_rs import BytesAhoCorasick, Implementation
 
         contents = [pattern.content for pattern in self._patterns]
-        fast = sum(map(len, contents)) <= _DFA_LIMIT
+        fast = sum(map(len, contents)) <= DFA_LIMIT
         return BytesAhoCorasick(contents, implementation=Implementation.DFA if fast else None)
 
     def __reduce__(self) -> tuple[object, ...]:

@@ -14,7 +14,7 @@ from idbench.captions.batches import CAPTION_NAMES, ROWS, Batch, ReadOptions, as
 from idbench.errors import DataError
 from idbench.storage import require_regular
 
-_BLOCK = 4 << 20
+BLOCK = 4 << 20
 """Bytes that are parsed at once; no line may be longer."""
 
 _LINE_LIMIT = 1 << 20
@@ -64,7 +64,7 @@ def _parse(source: Any, layout: _Layout) -> Iterator[Any]:
     yield from csv.open_csv(
         source,
         read_options=csv.ReadOptions(
-            column_names=list(layout.columns), skip_rows=int(layout.header), block_size=_BLOCK, use_threads=False
+            column_names=list(layout.columns), skip_rows=int(layout.header), block_size=BLOCK, use_threads=False
         ),
         parse_options=csv.ParseOptions(delimiter="\t", quote_char=False),
         convert_options=csv.ConvertOptions(

@@ -17,10 +17,10 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-import idbench
 from idbench.cli import console
 from idbench.errors import IdbenchError
 from idbench.storage import explain
+from idbench.version import __version__
 
 _HELP = "idbench: can a method tell whether a person was in a CLIP model's training data?"
 _BUG = 70  # sysexits.h: internal software error
@@ -38,7 +38,7 @@ app = typer.Typer(
 
 def _version(value: bool) -> None:
     if value:
-        console.say(f"idbench {idbench.__version__}")
+        console.say(f"idbench {__version__}")
         raise typer.Exit
 
 

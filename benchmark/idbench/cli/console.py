@@ -18,7 +18,7 @@ from idbench.errors import IdbenchError
 from idbench.escaping import terminal, terminal_json
 
 _BARS = 20  # that are remembered; whoever reports under more descriptions starts old ones anew
-_LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
+LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
 
 out = Console(highlight=False, soft_wrap=False)
 err = Console(stderr=True, highlight=False)
@@ -43,7 +43,7 @@ class Bars(Reporter):
             self._tasks[text] = self._progress.add_task(text, total=total)
         self._progress.update(self._tasks[text], completed=done, total=total, visible=True)
         now = time.monotonic()
-        if not err.is_terminal and now - self._last > _LINE_EVERY:
+        if not err.is_terminal and now - self._last > LINE_EVERY:
             self._last = now
             err.print(f"{text}: {done / total:.0%}" if total else text, markup=False)
 

@@ -124,7 +124,7 @@ def _tail_band(values: FloatArray, cuts: FloatArray, level: float, seed: int) ->
 def tail_bounds(n: int, level: float, seed: int) -> tuple[FloatArray, FloatArray]:
     """Bounds (n + 1,), (n + 1,) for P(score > cut) where 0..n of n scores lie above the cut, for all cuts at once."""
     ranks = _support(n)
-    local = _local_tail(n, level, seed)
+    local = local_tail(n, level, seed)
     # U_(i), the tail probability at the i-th highest score, lies between these two with confidence 1 - 2 * local.
     lower = special.betaincinv(ranks, n - ranks + 1, local)
     upper = special.betaincinv(ranks, n - ranks + 1, 1 - local)
@@ -145,7 +145,7 @@ def _support(n: int) -> IntArray:
 
 
 @lru_cache(maxsize=256)
-def _local_tail(n: int, level: float, seed: int) -> float:
+def local_tail(n: int, level: float, seed: int) -> float:
     """The tail probability at each order statistic for which all hold at once with confidence `level`."""
     generator = np.random.default_rng(seed)
     ranks = _support(n)

@@ -29,12 +29,12 @@ from typing import Annotated, Any, ClassVar, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 
-import idbench
 from idbench.api import Access, Attack, Knowledge, MethodCard, MethodParams, Scores
 from idbench.errors import IdbenchError, MethodError, PluginError
 from idbench.plugins import Plugin
 from idbench.runner.process import end, worker_environment
 from idbench.storage import cache_dir, read_regular, sha256_bytes, write_text
+from idbench.version import __version__
 from idbench.workplace import workplace
 
 QUESTION, ANSWER = "question.json", "answer.json"
@@ -266,7 +266,7 @@ def _key(plugin: Plugin, question: str) -> str | None:
             return None
         digest.update(f"{path.relative_to(top.parent).as_posix()}\0{len(data)}\0".encode() + data)
     says = [digest.hexdigest(), plugin.name, plugin.value, plugin.distribution, question]
-    says += [idbench.__version__, platform.python_version(), str(_own_code())]
+    says += [__version__, platform.python_version(), str(_own_code())]
     return sha256_bytes(json.dumps(says).encode())[:32]
 
 

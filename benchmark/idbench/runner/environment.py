@@ -9,7 +9,6 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import idbench
 from idbench.results import Environment
 
 _PACKAGES = ("idbench", "torch", "open_clip_torch", "numpy", "scipy", "scikit-learn", "pandas", "pyod", "datasets")
@@ -41,7 +40,7 @@ def _version(package: str) -> str | None:
 @cache
 def _checkout() -> tuple[str | None, bool | None]:
     """Commit and state of the checkout that idbench is imported from; (None, None) if it is not one."""
-    root = Path(idbench.__file__).resolve().parents[2]
+    root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return None, None
     commit = _git(root, "rev-parse", "HEAD")

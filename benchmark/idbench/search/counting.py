@@ -24,7 +24,7 @@ from idbench.programs import processors
 
 _LONGEST = 500
 """Characters of a caption that are kept as evidence."""
-_SMALL = 1_000_000_000
+ONE_PROCESS_UP_TO = 1_000_000_000
 """Bytes of all files below which one process is taken to be as fast as several, which take a second to start: it was
 faster with 0.4 GB of parquet and 0.7 GB of TSV, and slower where accents were folded (docs/search.md)."""
 
@@ -130,7 +130,7 @@ def fitting_processes(shards: Sequence[Path]) -> int:
     One process has threads too, but what it does in Python, like folding accents, only one of them does at a time.
     """
     with suppress(OSError):  # a file that is gone is the reader's to report
-        if sum(path.stat().st_size for path in shards) < _SMALL:
+        if sum(path.stat().st_size for path in shards) < ONE_PROCESS_UP_TO:
             return 1
     return min(len(shards), processors())
 

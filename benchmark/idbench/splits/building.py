@@ -139,8 +139,8 @@ def build_sourced(recipe: SourcedRecipe, sources: Sources, progress: Progress) -
             # The split goes away first and comes back last: whatever is found in between asks to build again.
             shutil.rmtree(place, ignore_errors=True)
             for corpus in recipe.corpora:
-                _move(corpora / corpus, corpus_place(recipe, corpus))
-            _move(split, place)
+                move_into_place(corpora / corpus, corpus_place(recipe, corpus))
+            move_into_place(split, place)
     return Sourced(open_sourced(recipe), notes)
 
 
@@ -150,7 +150,7 @@ def copy_split(split: Split, folder: Path) -> None:
         copy_files(split.folder, new)
 
 
-def _move(built: Path, place: Path) -> None:
+def move_into_place(built: Path, place: Path) -> None:
     if built.is_dir():
         make_dir(place.parent)
         shutil.rmtree(place, ignore_errors=True)

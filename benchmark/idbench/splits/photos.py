@@ -72,7 +72,7 @@ def decode_photo(data: bytes, what: str) -> NDArray[np.uint8]:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     heic = is_heic(data)
-    if heic and not _reads_heic():
+    if heic and not reads_heic():
         raise DataError(f"Photo {what} is HEIC, which needs pillow-heif.", hint="Run: pip install 'idbench[heic]'")
     try:
         with Image.open(io.BytesIO(data)) as image:
@@ -92,7 +92,7 @@ def is_heic(data: bytes) -> bool:
 
 
 @cache
-def _reads_heic() -> bool:
+def reads_heic() -> bool:
     """Let Pillow read HEIC, if the package for it is installed."""
     try:
         from pillow_heif import register_heif_opener

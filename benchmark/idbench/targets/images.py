@@ -23,10 +23,10 @@ from idbench.targets.load import LoadedTarget
 from idbench.targets.memory import Batches, Table, batch_for
 
 _PHOTOS_AT_ONCE = {"cpu": 256, "cuda": 1024}
-_SAVE_AT_ONCE = 1024
+SAVE_AT_ONCE = 1024
 """New embeddings that make a file of their own, for methods that ask for a few photos at a time."""
 
-_SAMPLES = 48
+SAMPLES = 48
 """Embeddings from disk that are computed again. If one in ten is wrong, 99 of 100 readers notice."""
 
 _ROUNDING = 1e-3
@@ -98,11 +98,11 @@ class PhotoEncoder:
         self.preprocess = Preprocessor(target)
         self._target = target
         self._progress = progress
-        self._shards = _Shards(folder / _key(target), target.info.embedding_dim)
+        self.shards = EmbeddingShards(folder / _key(target), target.info.embedding_dim)
         other = None if kept is None or kept == folder else kept
-        self._kept = None if other is None else _Shards(other / _key(target), target.info.embedding_dim)
+        self._kept = None if other is None else EmbeddingShards(other / _key(target), target.info.embedding_dim)
         self._doubted: set[str] = set()
-        self._samples = _SAMPLES
+        self._samples = SAMPLES
         self._rows: dict[str, int] | None = None
         self._table = Table(target.info.embedding_dim, torch.device("cpu"))
         self._asked: set[str] = set()
@@ -130,9 +130,9 @@ class PhotoEncoder:
     def _places(self) -> dict[str, int]:
         if self._rows is None:
             self._rows = {}
-            for shards in (self._kept, self._shards):
+            for shards in (self._kept, self.shards):
                 if shards is not None:
-                    digests, embeddings = shards.read(remove=shards is self._shards)
+                    digests, embeddings = shards.read(remove=shards is self.shards)
                     first = len(self._table)
                     self._table.append(torch.from_numpy(embeddings))
                     self._rows.update({digest: first + i for i, digest in enumerate(digests)})
@@ -154,7 +154,7 @@ class PhotoEncoder:
         for digest in self._doubted:
             del rows[digest]
         self._doubted = set()
-        self._shards.clear()
+        self.shards.clear()
         self._progress.update(1, 1, "kept embeddings are not this target's and are made anew")
 
     def _add(self, photos: list[Photo]) -> None:
@@ -164,7 +164,7 @@ class PhotoEncoder:
         self._table.append(fresh)
         rows.update({photo.digest: first + i for i, photo in enumerate(photos)})
         self._unsaved += [photo.digest for photo in photos]
-        if len(self._unsaved) >= _SAVE_AT_ONCE:
+        if len(self._unsaved) >= SAVE_AT_ONCE:
             self.save()
 
     def _encode(self, photos: list[Photo], description: str = "") -> torch.Tensor:
@@ -184,7 +184,7 @@ class PhotoEncoder:
         """Keep on disk what was encoded since the last time."""
         if self._unsaved:
             rows = self._places()
-            self._shards.write(self._unsaved, self._table[[rows[digest] for digest in self._unsaved]].numpy())
+            self.shards.write(self._unsaved, self._table[[rows[digest] for digest in self._unsaved]].numpy())
             self._unsaved = []
 
 
@@ -208,7 +208,7 @@ def _key(target: LoadedTarget) -> str:
     return sha256_bytes(json.dumps(says, sort_keys=True).encode())[:32]
 
 
-class _Shards:
+class EmbeddingShards:
     """Embeddings on disk: one safetensors file for each time that something new was encoded.
 
     Files are never changed, so that several runs may write at once; each is named by its content, so that a damaged

@@ -27,12 +27,12 @@ from idbench import errors
 from idbench.api.method import Progress, Reporter
 from idbench.errors import IdbenchError, TargetError
 from idbench.storage import explain, storage_errors
-from idbench.targets.shadows import Shadow, ShadowData, ShadowStore
+from idbench.targets.shadow_store import Shadow, ShadowData, ShadowStore
 from idbench.targets.spec import TargetSpec
 from idbench.targets.train import train_target
 
 _POLL = 0.2  # seconds between looks at the processes
-_TELL = 0.5  # seconds between two notes of a process about its progress
+NOTE_EVERY = 0.5  # seconds between two notes of a process about its progress
 _PICTURES, _TRAININGS = "pictures.npy", "trainings.json"
 _FOUND, _SPEECHLESS = 64, 74
 """Exit statuses of a process: the shadow was there already; it failed, and could not write why."""
@@ -55,7 +55,7 @@ class _Steps(Reporter):
     def update(self, done: float, total: float, description: str) -> None:
         """Tell the share that is done, not more often than somebody looks."""
         now = time.monotonic()
-        if done < total and now - self._told < _TELL:
+        if done < total and now - self._told < NOTE_EVERY:
             return
         self._told = now
         with suppress(OSError):  # a note that cannot be written costs nothing but the note
@@ -125,7 +125,7 @@ def train_side_by_side(shadows: Sequence[Shadow], store: ShadowStore, at_once: i
                     running[number] = _start(folder, number)
                 time.sleep(_POLL)
                 for number in [n for n, process in running.items() if process.poll() is not None]:
-                    if _check(folder, number, running.pop(number)):
+                    if check_outcome(folder, number, running.pop(number)):
                         fresh.add(shadows[number].key)
                     done += 1
                 _report(progress, done + sum(_number(folder / f"{n}.progress") for n in running), len(shadows))
@@ -158,7 +158,7 @@ def _write(folder: Path, shadows: Sequence[Shadow], store: ShadowStore) -> None:
     (folder / _TRAININGS).write_text(json.dumps(trainings), encoding="utf-8")
 
 
-def _read(folder: Path, number: int) -> tuple[Shadow, ShadowStore]:
+def read_training(folder: Path, number: int) -> tuple[Shadow, ShadowStore]:
     training = json.loads((folder / _TRAININGS).read_text(encoding="utf-8"))[number]
     places, caption_ids = np.load(folder / f"{number}.npy", allow_pickle=False)
     pictures = np.load(folder / _PICTURES, mmap_mode="r", allow_pickle=False)
@@ -180,7 +180,7 @@ def _start(folder: Path, number: int) -> subprocess.Popen[bytes]:
         )
 
 
-def _check(folder: Path, number: int, process: subprocess.Popen[bytes]) -> bool:
+def check_outcome(folder: Path, number: int, process: subprocess.Popen[bytes]) -> bool:
     """Whether the process trained its shadow, and did not find it; raises what it met, if it failed."""
     if process.stdin is not None:
         process.stdin.close()
@@ -218,7 +218,7 @@ def _number(path: Path) -> float:
         return 0.0
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """End when standard input does: the parent holds the other end for as long as it lives."""
     while os.read(0, 1024):
         pass
@@ -228,9 +228,9 @@ def _die_with_parent() -> None:
 def main() -> int:
     """Train one shadow of a folder; the exit status is 0 if it was trained, and `_FOUND` if somebody else had."""
     folder, number = Path(sys.argv[1]), int(sys.argv[2])
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    threading.Thread(target=die_with_parent, daemon=True).start()
     try:
-        shadow, store = _read(folder, number)
+        shadow, store = read_training(folder, number)
         with storage_errors(store.folder):
             trained = train_one(shadow, store, lambda share: _note(folder / f"{number}.progress", share))
     except IdbenchError as error:

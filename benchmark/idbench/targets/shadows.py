@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
-from filelock import FileLock
 from numpy.typing import NDArray
 
 from idbench.api.cases import Pair, Photo
 from idbench.api.method import Progress
 from idbench.errors import MethodError, TargetError
 from idbench.programs import processors
-from idbench.storage import atomic_path, make_dir, sha256_bytes, sha256_file, storage_errors, write_text
+from idbench.storage import make_dir, sha256_bytes, storage_errors
 from idbench.targets.checkpoints import read_state_dict
 from idbench.targets.images import Preprocessor
 from idbench.targets.load import LoadedTarget, build_model
-from idbench.targets.spec import LocalFile, TargetSpec, TrainingRecipe
+from idbench.targets.shadow_process import train_here, train_side_by_side
+from idbench.targets.shadow_store import Shadow, ShadowData, ShadowNote, ShadowStore
+from idbench.targets.spec import LocalFile, TrainingRecipe
 from idbench.targets.stacked import train_stacked
-from idbench.targets.train import Trained, trainable
+from idbench.targets.train import trainable
 
-_SMALL = 20_000
+HERE_UP_TO = 20_000
 """Pictures that all trainings together look at, up to which starting processes costs more than it saves."""
 
 _AT_ONCE = 256
@@ -86,97 +86,6 @@ class Pictures:
     digests: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class ShadowData:
-    """What one shadow is trained on; a `TrainingData` of `idbench.targets.train`.
-
-    Args:
-        pictures: of all shadows, uint8 (any, h, w, 3), possibly mapped from disk.
-        places: of this shadow's own among them, (n,).
-        caption_ids: (n,).
-        captions: the distinct captions.
-        digest: over pictures and captions.
-    """
-
-    pictures: NDArray[np.uint8]
-    places: NDArray[np.int64]
-    caption_ids: NDArray[np.int64]
-    captions: list[str]
-    digest: str
-
-    @property
-    def images(self) -> NDArray[np.uint8]:
-        """Pictures (n, h, w, 3), copied."""
-        return self.pictures[self.places]
-
-
-@dataclass(frozen=True, slots=True)
-class ShadowNote:
-    """What is kept beside a trained shadow: SHA-256 of its weights, optimizer steps, last loss, seconds of training."""
-
-    sha256: str
-    steps: int
-    loss: float
-    seconds: float
-
-
-@dataclass(frozen=True, slots=True)
-class Shadow:
-    """One shadow to be: how it is trained and on what, and the key that follows from both."""
-
-    spec: TargetSpec
-    data: ShadowData
-    key: str
-
-    @property
-    def recipe(self) -> TrainingRecipe:
-        """With the shadow's own seed and batch."""
-        assert self.spec.recipe is not None
-        return self.spec.recipe
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps of a pass over the data."""
-        return len(self.data.places) // self.recipe.batch_size
-
-
-class ShadowStore:
-    """A folder of trained shadows: `KEY.safetensors` with `KEY.json`, which is written last."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def weights(self, key: str) -> Path:
-        """Where the weights are or go."""
-        return self.folder / f"{key}.safetensors"
-
-    def lock(self, key: str) -> FileLock:
-        """Held by whoever trains this shadow."""
-        make_dir(self.folder)
-        return FileLock(self.folder / f".{key}.lock")
-
-    def find(self, key: str) -> ShadowNote | None:
-        """What is known of a finished shadow; None if there is none, or if its files are damaged."""
-        try:
-            kept = ShadowNote(**json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8")))
-            return kept if self.weights(key).is_file() and sha256_file(self.weights(key)) == kept.sha256 else None
-        except (OSError, ValueError, TypeError):
-            return None
-
-    def keep(self, key: str, trained: Trained, seconds: float) -> None:
-        """Say that the weights are complete."""
-        about = {"sha256": trained.sha256, "steps": trained.steps, "loss": trained.loss, "seconds": seconds}
-        write_text(self.folder / f"{key}.json", json.dumps(about) + "\n")
-
-    def take(self, key: str, other: ShadowStore) -> None:
-        """Copy a finished shadow from another store, from which is only read; nothing if it has none."""
-        if self.find(key) is None and (found := other.find(key)) is not None:
-            make_dir(self.folder)
-            with atomic_path(self.weights(key)) as copy:
-                shutil.copyfile(other.weights(key), copy)
-            write_text(self.folder / f"{key}.json", json.dumps(asdict(found)) + "\n")
-
-
 def train_shadows(
     target: LoadedTarget,
     sets: Sequence[Sequence[Pair]],
@@ -208,7 +117,7 @@ def train_shadows(
         for shadow in shadows:
             store.take(shadow.key, ShadowStore(kept_in))
     missing = [shadow for shadow in shadows if store.find(shadow.key) is None]
-    fresh = _train(target, missing, store, progress) if missing else set()
+    fresh = train_missing(target, missing, store, progress) if missing else set()
     kept = [_found(store, shadow) for shadow in shadows]
     loaded = [_load(target, store, shadow, one) for shadow, one in zip(shadows, kept, strict=True)]
     costs = ShadowCosts(
@@ -331,25 +240,23 @@ def _plan(target: LoadedTarget, data: ShadowData, recipe: TrainingRecipe) -> Sha
     return Shadow(spec, data, key)
 
 
-def _train(target: LoadedTarget, shadows: Sequence[Shadow], store: ShadowStore, progress: Progress) -> set[str]:
+def train_missing(target: LoadedTarget, shadows: Sequence[Shadow], store: ShadowStore, progress: Progress) -> set[str]:
     """Train what is missing: together on a GPU, side by side on processors, here where it is little.
 
     Returns:
         keys of what was trained, and not made by another process meanwhile.
     """
-    from idbench.targets.shadow_process import train_here, train_side_by_side
-
     make_dir(store.folder)
     work = sum(len(shadow.data.places) * shadow.recipe.epochs for shadow in shadows)
     with storage_errors(store.folder):
         if target.device.type != "cpu":
-            return _train_together(shadows, store, str(target.device), progress)
-        if work <= _SMALL or len(shadows) == 1 or processors() == 1:
+            return train_together(shadows, store, str(target.device), progress)
+        if work <= HERE_UP_TO or len(shadows) == 1 or processors() == 1:
             return train_here(shadows, store, progress)
         return train_side_by_side(shadows, store, processors(), progress)
 
 
-def _train_together(shadows: Sequence[Shadow], store: ShadowStore, device: str, progress: Progress) -> set[str]:
+def train_together(shadows: Sequence[Shadow], store: ShadowStore, device: str, progress: Progress) -> set[str]:
     """Stack the shadows that take equally many steps; whoever wants the same ones waits."""
     groups: defaultdict[tuple[int, int], list[Shadow]] = defaultdict(list)
     for shadow in shadows:

@@ -152,7 +152,7 @@ def test_agrees_with_one_name_after_the_other(
     sought = gather((name, name) for name in dict.fromkeys(names))
     with pytest.MonkeyPatch.context() as patch:
         if not fast:
-            patch.setattr(matching, "_DFA_LIMIT", 0)
+            patch.setattr(matching, "DFA_LIMIT", 0)
         hits = Matcher(sought, Rules(folding, boundaries)).find(pa.array(captions))
     expected = {
         (place, person)

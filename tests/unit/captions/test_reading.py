@@ -58,7 +58,7 @@ def test_batches_follow_each_other(tmp_path: Path, write: Writer, monkeypatch: p
     for module in (batches, webdataset):
         monkeypatch.setattr(module, "ROWS", 10)
     monkeypatch.setattr("idbench.captions.tables.ROWS", 10)
-    monkeypatch.setattr("idbench.captions.tables._BLOCK", 200)
+    monkeypatch.setattr("idbench.captions.tables.BLOCK", 200)
     path = write(tmp_path, [f"caption {i}" for i in range(25)])
     parts = list(read_shard(path, ReadOptions()))
     assert len(parts) > 1

@@ -19,7 +19,7 @@ HOSTILE = "[/red][bold]\x1b]0;owned\x07\x1b[2J\x9b31m\u202egnp"
 def err(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> io.StringIO:
     file = io.StringIO()
     monkeypatch.setattr(console, "err", Console(file=file, force_terminal=request.param, width=200, color_system=None))
-    monkeypatch.setattr(console, "_LINE_EVERY", 0.0)
+    monkeypatch.setattr(console, "LINE_EVERY", 0.0)
     return file
 
 

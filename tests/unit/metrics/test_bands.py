@@ -8,7 +8,7 @@ from scipy import special
 from tests.samples import Sample, tied_samples
 
 from idbench import metrics
-from idbench.metrics.bands import _local_tail
+from idbench.metrics.bands import local_tail
 
 MEMBERS = np.arange(400) < 150
 SCORES = np.random.default_rng(5).normal(size=400) + 1.5 * MEMBERS
@@ -86,7 +86,7 @@ def test_band_estimate_agrees_with_tpr_at_fpr() -> None:
 
 @pytest.mark.parametrize("n", [8, 60, 250])
 def test_local_tail_holds_all_order_statistics_at_once(n: int) -> None:
-    local = _local_tail(n, 0.9, 0)
+    local = local_tail(n, 0.9, 0)
     ranks = np.arange(1, n + 1)
     draws = np.sort(np.random.default_rng(99).random((2000, n)), axis=1)
     tails = special.betainc(ranks, n - ranks + 1, draws)

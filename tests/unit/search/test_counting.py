@@ -86,7 +86,7 @@ def test_as_many_processes_as_are_worth_their_start(tmp_path: Path, monkeypatch:
     shards = [write_parquet(tmp_path, CAPTIONS, f"{i}.parquet") for i in range(4)]
     monkeypatch.setattr(counting, "processors", lambda: 3)
     assert fitting_processes(shards) == 1
-    monkeypatch.setattr(counting, "_SMALL", 2 * shards[0].stat().st_size)
+    monkeypatch.setattr(counting, "ONE_PROCESS_UP_TO", 2 * shards[0].stat().st_size)
     assert [fitting_processes(shards[:n]) for n in (1, 2, 3, 4)] == [1, 2, 3, 3]
 
 

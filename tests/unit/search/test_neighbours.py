@@ -60,7 +60,7 @@ def stored(index: Path) -> NDArray[np.float32]:
 def test_exact_search_is_what_sorting_all_cosines_gives(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = stored(index)
     for block in (7, 65_536):
-        monkeypatch.setattr(folder, "_BLOCK", block)
+        monkeypatch.setattr(folder, "BLOCK", block)
         for query, line in zip(queries(), EmbeddingFolder(index).nearest(queries(), 9), strict=True):
             assert query.embedding is not None
             cosines = rows @ query.embedding / np.linalg.norm(rows, axis=1)
@@ -233,7 +233,7 @@ def test_a_service_answers_as_the_index_behind_it(server: Server, index: Path) -
 
 
 def test_a_busy_service_is_asked_again(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("idbench.search.neighbours.web._PAUSE", 0.01)
+    monkeypatch.setattr("idbench.search.neighbours.web.PAUSE", 0.01)
     server.failures = 2
     assert len(Service(server.url, "toy").nearest(queries(1), 4)[0]) == 4
     server.failures = 5
@@ -261,7 +261,7 @@ def test_a_service_that_talks_nonsense(server: Server, answer: bytes) -> None:
 
 
 def test_a_dead_service(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("idbench.search.neighbours.web._PAUSE", 0.01)
+    monkeypatch.setattr("idbench.search.neighbours.web.PAUSE", 0.01)
     server.close()
     with pytest.raises(WebError, match="does not answer"):
         Service(server.url, "toy").nearest(queries(1), 4)

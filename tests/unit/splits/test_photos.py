@@ -156,7 +156,7 @@ def test_heic_is_read_where_its_package_is() -> None:
 
 
 def test_heic_without_its_package_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(photos, "_reads_heic", lambda: False)
+    monkeypatch.setattr(photos, "reads_heic", lambda: False)
     with pytest.raises(DataError, match="Photo x is HEIC, which needs pillow-heif") as caught:
         decode_photo(b"\0\0\0\x18ftypheic" + bytes(100), "x")
     assert "idbench[heic]" in caught.value.hint

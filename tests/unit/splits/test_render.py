@@ -40,7 +40,7 @@ def test_pictures_are_equal_to_the_golden_ones() -> None:
 def test_a_picture_does_not_depend_on_its_batch(batch: int, monkeypatch: pytest.MonkeyPatch) -> None:
     who, what = labels(90)
     expected = render.render(who, what)
-    monkeypatch.setattr(render, "_BATCH", batch)
+    monkeypatch.setattr(render, "BATCH", batch)
     assert np.array_equal(render.render(who, what), expected)
     assert np.array_equal(render.render(who[40:41], what[40:41])[0], expected[40])
 
@@ -95,8 +95,8 @@ def test_no_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
 
         return call
 
-    monkeypatch.setattr(render, "_col", widened)
-    monkeypatch.setattr(render, "_AXIS", render._AXIS.astype(np.int64))
+    monkeypatch.setattr(render, "column", widened)
+    monkeypatch.setattr(render, "AXIS", render.AXIS.astype(np.int64))
     monkeypatch.setattr(render, "looks_of", wide(looks_of))
     monkeypatch.setattr(render, "scenes_of", wide(scenes_of))
     assert np.array_equal(render.render(who, what), narrow)

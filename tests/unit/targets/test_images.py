@@ -99,7 +99,7 @@ def test_each_distinct_photo_is_encoded_once(
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> int:
     """How many embeddings from disk are computed again: fewer than the tests have photos."""
-    monkeypatch.setattr("idbench.targets.images._SAMPLES", 2)
+    monkeypatch.setattr("idbench.targets.images.SAMPLES", 2)
     return 2
 
 
@@ -133,7 +133,7 @@ def test_forged_embeddings_are_noticed_and_made_anew(
     digests = [photo.digest for photo in batch]
     forged = honest.copy()
     forged[::2] *= -1
-    encoder._shards.write(digests, forged)
+    encoder.shards.write(digests, forged)
     own = tmp_path / ("kept" if writable else "own")
     reader = PhotoEncoder(small, own, Silent(), tmp_path / "kept")
     np.testing.assert_allclose(reader.embed(batch), honest, atol=1e-6)
@@ -197,7 +197,7 @@ def test_a_disk_that_refuses_does_not_stop_the_run(small: LoadedTarget, photos: 
 def test_photos_asked_for_one_by_one_make_few_files(
     small: LoadedTarget, photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("idbench.targets.images._SAVE_AT_ONCE", 8)
+    monkeypatch.setattr("idbench.targets.images.SAVE_AT_ONCE", 8)
     encoder = PhotoEncoder(small, tmp_path, Silent())
     for photo in photos(20):
         encoder.embed([photo])

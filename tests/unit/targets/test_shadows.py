@@ -25,7 +25,8 @@ from idbench.errors import AccessViolation, MethodError, StorageError, TargetErr
 from idbench.targets import shadow_process
 from idbench.targets import shadows as module
 from idbench.targets.load import LoadedTarget
-from idbench.targets.shadows import ShadowStore, plan_shadows
+from idbench.targets.shadow_store import ShadowStore
+from idbench.targets.shadows import plan_shadows
 from idbench.targets.stacked import train_stacked
 from idbench.targets.view import View
 
@@ -106,7 +107,7 @@ def test_an_interrupted_training_goes_on_after_the_last_epoch(target: LoadedTarg
 
     # Every step is told, so that the interruption comes in the middle of the second training.
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("idbench.targets.shadow_process._TELL", 0.0)
+        patch.setattr("idbench.targets.shadow_process.NOTE_EVERY", 0.0)
         with pytest.raises(KeyboardInterrupt):
             train(target, tmp_path / "cut", progress=Interrupt())
         assert len(list((tmp_path / "cut").glob("*.json"))) == 1
@@ -122,7 +123,7 @@ def test_processes_side_by_side_give_the_same_shadows(
     target: LoadedTarget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     here, _ = train(target, tmp_path / "here")
-    monkeypatch.setattr(module, "_SMALL", 0)
+    monkeypatch.setattr(module, "HERE_UP_TO", 0)
     monkeypatch.setattr(module, "processors", lambda: 2)
     recorder = Recorder()
     apart, costs = train(target, tmp_path / "apart", progress=recorder)
@@ -133,7 +134,7 @@ def test_processes_side_by_side_give_the_same_shadows(
 
 def test_what_a_process_meets_becomes_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     wild = make_target(tmp_path / "wild.safetensors", learning_rate=1e30, warmup_steps=0)
-    monkeypatch.setattr(module, "_SMALL", 0)
+    monkeypatch.setattr(module, "HERE_UP_TO", 0)
     monkeypatch.setattr(module, "processors", lambda: 2)
     with pytest.raises(TargetError, match="diverged at step"):
         train(wild, tmp_path / "s")
@@ -148,15 +149,15 @@ def test_a_process_that_cannot_even_write_why_it_failed_is_understood(
         raise StorageError("No space left on the disk that holds the store.")
 
     monkeypatch.setattr(shadow_process, "train_one", refused)
-    monkeypatch.setattr(shadow_process, "_die_with_parent", lambda: None)
-    monkeypatch.setattr(shadow_process, "_read", lambda folder, number: (None, ShadowStore(tmp_path)))
+    monkeypatch.setattr(shadow_process, "die_with_parent", lambda: None)
+    monkeypatch.setattr(shadow_process, "read_training", lambda folder, number: (None, ShadowStore(tmp_path)))
     monkeypatch.setattr(sys, "argv", ["shadow_process", str(tmp_path), "0"])
     (tmp_path / "0.failure").mkdir()  # nothing can be written there
     status = shadow_process.main()
     process = subprocess.Popen([sys.executable, "-S", "-c", f"raise SystemExit({status})"])
     process.wait()
     with pytest.raises(StorageError, match="No space left"):
-        shadow_process._check(tmp_path, 0, process)
+        shadow_process.check_outcome(tmp_path, 0, process)
 
 
 def test_a_device_too_small_for_all_trains_them_in_smaller_stacks(
@@ -172,7 +173,7 @@ def test_a_device_too_small_for_all_trains_them_in_smaller_stacks(
         return train_stacked(specs, *rest)
 
     monkeypatch.setattr(module, "train_stacked", stacked)
-    monkeypatch.setattr(module, "_train", lambda t, s, store, p: module._train_together(s, store, "cpu", p))
+    monkeypatch.setattr(module, "train_missing", lambda t, s, store, p: module.train_together(s, store, "cpu", p))
     loaded, costs = train(target, tmp_path / "s", sets(3))
     assert tried == [3, 1, 2]
     assert (len(loaded), costs.trained) == (3, 3)
@@ -189,9 +190,9 @@ def test_stacked_on_another_device_gives_the_same_behaviour(
     here, _ = train(target, tmp_path / "here", given)
 
     def together(target: LoadedTarget, shadows: Any, store: ShadowStore, progress: Any) -> set[str]:
-        return module._train_together(shadows, store, "cpu", progress)
+        return module.train_together(shadows, store, "cpu", progress)
 
-    monkeypatch.setattr(module, "_train", together)
+    monkeypatch.setattr(module, "train_missing", together)
     stacked, costs = train(target, tmp_path / "stacked", given)
     assert costs.trained == 3
     photos = [pair.photo for pair in given[0][:8]]
@@ -229,7 +230,7 @@ def test_the_processes_end_with_whoever_started_them(tmp_path: Path) -> None:
         from pathlib import Path
         from idbench.targets import shadows as module
         from tests.small_shadows import make_target, sets, train
-        module._SMALL, module.processors = 0, lambda: 2
+        module.HERE_UP_TO, module.processors = 0, lambda: 2
         target = make_target(Path({str(tmp_path / "t.safetensors")!r}), epochs=4000)
         train(target, Path({str(tmp_path / "s")!r}))
     """)

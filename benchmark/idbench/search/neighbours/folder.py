@@ -14,7 +14,7 @@ from idbench.search.neighbours.metadata import Metadata
 from idbench.search.neighbours.source import Neighbour, Query
 from idbench.storage import require_regular
 
-_BLOCK = 65_536
+BLOCK = 65_536
 """Embeddings that are compared at once."""
 
 Nearest = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -58,8 +58,8 @@ class EmbeddingFolder:
         cosines = np.empty((len(wanted), 0), dtype=np.float32)
         start = 0
         for part in map(_open, self._parts):
-            for low in range(0, len(part), _BLOCK):
-                block = _normalized(np.asarray(part[low : low + _BLOCK], dtype=np.float32))
+            for low in range(0, len(part), BLOCK):
+                block = _normalized(np.asarray(part[low : low + BLOCK], dtype=np.float32))
                 here = np.arange(start + low, start + low + len(block))
                 rows = np.concatenate([rows, np.broadcast_to(here, (len(wanted), len(here)))], axis=1)
                 cosines = np.concatenate([cosines, wanted @ block.T], axis=1)

@@ -14,7 +14,7 @@ from idbench.errors import IdbenchError
 from idbench.search.neighbours.source import Neighbour
 from idbench.storage import storage_errors
 
-_PAUSE = 0.5  # seconds before the second attempt; doubled before each further one
+PAUSE = 0.5  # seconds before the second attempt; doubled before each further one
 _BUSY = (429, 500, 502, 503, 504)
 
 
@@ -54,7 +54,7 @@ def request(url: str, data: bytes | None = None, *, limit: int, timeout: float =
             if len(body) > limit:
                 raise WebError(f"{url} answered with more than {limit >> 20} MiB.", hint="Check the address.")
             return body
-        time.sleep(_PAUSE * 2 ** (attempt - 1))
+        time.sleep(PAUSE * 2 ** (attempt - 1))
     raise AssertionError("unreachable")
 
 

@@ -21,8 +21,8 @@ SIZE = 32
 _SPAN = 2048  # units across a picture
 _PITCH = _SPAN // SIZE
 _EDGE = 256 // _PITCH  # coverage per unit of distance: 0..256 over one pixel
-_BATCH = 64  # planes of a batch stay in the processor's cache
-_AXIS = (np.arange(SIZE, dtype=np.int32) * _PITCH) + _PITCH // 2 - _SPAN // 2
+BATCH = 64  # planes of a batch stay in the processor's cache
+AXIS = (np.arange(SIZE, dtype=np.int32) * _PITCH) + _PITCH // 2 - _SPAN // 2
 _DARK = np.array([20, 16, 18], dtype=np.int32)
 _WHITE = np.array([246, 244, 240], dtype=np.int32)
 
@@ -53,8 +53,8 @@ def render(people: Sequence[str], pictures: Sequence[str]) -> NDArray[np.uint8]:
         uint8 (n, SIZE, SIZE, 3), RGB.
     """
     out = np.empty((len(people), SIZE, SIZE, 3), dtype=np.uint8)
-    for start in range(0, len(people), _BATCH):
-        stop = start + _BATCH
+    for start in range(0, len(people), BATCH):
+        stop = start + BATCH
         out[start:stop] = _render_batch(people[start:stop], pictures[start:stop])
     return out
 
@@ -81,7 +81,7 @@ def _render_batch(people: Sequence[str], pictures: Sequence[str]) -> NDArray[np.
 # -- shapes -----------------------------------------------------------------------------------------------------------
 
 
-def _col(values: IntArray | int) -> IntArray:
+def column(values: IntArray | int) -> IntArray:
     """One value per picture, ready to meet planes: (n,) -> (n, 1, 1)."""
     return np.asarray(values, dtype=np.int32).reshape(-1, 1, 1)
 
@@ -95,7 +95,7 @@ def _squircle(
     u: IntArray, v: IntArray, half_width: IntArray | int, half_height: IntArray | int, square: IntArray | None
 ) -> IntArray:
     """Coverage in 0..256 of an ellipse whose corners fill as `square` goes from 0 to 256."""
-    a, b = _col(half_width), _col(half_height)
+    a, b = column(half_width), column(half_height)
     x = (u * ((1 << 20) // a)) >> 12
     y = (v * ((1 << 20) // b)) >> 12
     np.clip(x, -4096, 4096, out=x)
@@ -110,7 +110,7 @@ def _squircle(
         np.minimum(x, 512, out=x)
         np.minimum(y, 512, out=y)
         x *= y
-        x *= _col(square)
+        x *= column(square)
         x >>= 8
         inside -= x
         np.maximum(inside, box, out=inside)
@@ -138,7 +138,7 @@ def _wave(x: IntArray, period: int) -> IntArray:
 def _paint(canvas: IntArray, coverage: IntArray, colour: IntArray, opacity: IntArray | int = 256) -> None:
     """Lay a colour, (n, 3) or (3,) or planes (n, 3, h, w), over the canvas (n, 3, h, w) in place."""
     if not isinstance(opacity, int):
-        coverage = (coverage * _col(opacity)) >> 8
+        coverage = (coverage * column(opacity)) >> 8
     elif opacity != 256:
         coverage = (coverage * opacity) >> 8
     planes = colour if colour.ndim == 4 else np.broadcast_to(colour, (len(canvas), 3))[:, :, None, None]
@@ -161,20 +161,20 @@ def _pose(looks: Looks, scenes: Scenes) -> Sitter:
     # Rational points of the circle: cos = (1 - t²)/(1 + t²), sin = 2t/(1 + t²), with t = turn / 1024.
     t = scenes.turn.astype(np.int64)
     norm = (1 << 20) + t * t
-    cos = _col((((1 << 20) - t * t) * scenes.zoom // norm).astype(np.int32))
-    sin = _col((2048 * t * scenes.zoom // norm).astype(np.int32))
-    x = _AXIS[None, None, :] - _col(scenes.shift_x)
-    y = _AXIS[None, :, None] - _col(scenes.shift_y)
+    cos = column((((1 << 20) - t * t) * scenes.zoom // norm).astype(np.int32))
+    sin = column((2048 * t * scenes.zoom // norm).astype(np.int32))
+    x = AXIS[None, None, :] - column(scenes.shift_x)
+    y = AXIS[None, :, None] - column(scenes.shift_y)
     u = (x * cos + y * sin) >> 12
     v = (y * cos - x * sin) >> 12
     return Sitter(np.empty((n, 3, SIZE, SIZE), dtype=np.int32), u, v, looks, scenes)
 
 
 def _paint_backdrop(s: Sitter) -> None:
-    x = np.broadcast_to(_AXIS[None, None, :] + _col(s.scenes.phase), s.u.shape)
-    y = np.broadcast_to(_AXIS[None, :, None] + _col(s.scenes.phase >> 1), s.u.shape)
-    pattern = _col(s.scenes.pattern)
-    shade = np.where(pattern == 1, np.clip((_AXIS[None, :, None] - _col(s.scenes.phase >> 2)) >> 1, -36, 36), 0)
+    x = np.broadcast_to(AXIS[None, None, :] + column(s.scenes.phase), s.u.shape)
+    y = np.broadcast_to(AXIS[None, :, None] + column(s.scenes.phase >> 1), s.u.shape)
+    pattern = column(s.scenes.pattern)
+    shade = np.where(pattern == 1, np.clip((AXIS[None, :, None] - column(s.scenes.phase >> 2)) >> 1, -36, 36), 0)
     shade = np.where(pattern == 2, _wave(x + y, 512) >> 3, shade)
     shade = np.where(pattern == 3, (_wave(x, 1024) * _wave(y, 1024)) >> 10, shade)
     shade = np.where(pattern == 4, np.clip(_wave(x, 1024), -40, 40), shade)
@@ -189,13 +189,13 @@ def _paint_body(s: Sitter) -> None:
         plane = canvas[long]
         width = s.looks.face_width[long] + 70 + volume
         cover = _squircle(
-            u[long], v[long] - _col(length // 3), width, s.looks.face_height[long] + length // 2, length >> 2
+            u[long], v[long] - column(length // 3), width, s.looks.face_height[long] + length // 2, length >> 2
         )
         _paint(plane, cover, _tinted(s.looks.hair[long], 200))
         canvas[long] = plane
     low = np.s_[:, _LOWER]
     bottom = canvas[:, :, _LOWER]
-    chin = _col(s.looks.face_height)
+    chin = column(s.looks.face_height)
     _paint(bottom, _squircle(u[low], v[low] - chin - 420, 860, 430, np.full(len(u), 200)), s.scenes.cloth)
     _paint(bottom, _ellipse(u[low], v[low] - chin, (s.looks.face_width * 3) >> 3, 260), _tinted(s.looks.skin, 205))
 
@@ -203,21 +203,21 @@ def _paint_body(s: Sitter) -> None:
 def _paint_head(s: Sitter) -> IntArray:
     looks = s.looks
     ear = _ellipse(
-        np.abs(s.u + _col(s.scenes.yaw // 4)) - _col(looks.face_width), s.v - 20, looks.ears, looks.ears + 60
+        np.abs(s.u + column(s.scenes.yaw // 4)) - column(looks.face_width), s.v - 20, looks.ears, looks.ears + 60
     )
     _paint(s.canvas, ear, _tinted(looks.skin, 215))
     # The jaw narrows below the eyes: widths shrink with depth, which is the same as stretching u.
     below = np.clip(s.v, 0, 1024)
-    u = s.u + ((((s.u * _col(looks.jaw)) >> 8) * below) >> 10)
+    u = s.u + ((((s.u * column(looks.jaw)) >> 8) * below) >> 10)
     head = _squircle(u, s.v, looks.face_width, looks.face_height, np.clip(looks.square, 0, 256))
-    shade = (s.u * _col(s.scenes.light_x) + s.v * _col(s.scenes.light_y)) >> 10
+    shade = (s.u * column(s.scenes.light_x) + s.v * column(s.scenes.light_y)) >> 10
     _paint(s.canvas, head, looks.skin[:, :, None, None] + shade[:, None])
     return head
 
 
 def _paint_skin_marks(s: Sitter) -> None:
     looks = s.looks
-    u, v = s.u[:, _EYES] - _col(s.scenes.yaw), s.v[:, _EYES] - _col(s.scenes.nod)
+    u, v = s.u[:, _EYES] - column(s.scenes.yaw), s.v[:, _EYES] - column(s.scenes.nod)
     canvas = s.canvas[:, :, _EYES]
     side = np.abs(u)
     _paint(canvas, _ellipse(side - 300, v - 200, 140, 100), np.array([220, 90, 90], dtype=np.int32), looks.blush)
@@ -232,7 +232,7 @@ def _paint_skin_marks(s: Sitter) -> None:
     some = np.flatnonzero(looks.mole)
     if some.size:
         size = looks.mole[some]
-        dot = _ellipse(u[some] - _col(looks.mole_x[some]), v[some] - _col(looks.mole_y[some]), size, size)
+        dot = _ellipse(u[some] - column(looks.mole_x[some]), v[some] - column(looks.mole_y[some]), size, size)
         plane = canvas[some]
         _paint(plane, dot, _tinted(looks.skin[some], 84), 230)
         canvas[some] = plane
@@ -240,10 +240,10 @@ def _paint_skin_marks(s: Sitter) -> None:
 
 def _paint_beard(s: Sitter, head: IntArray) -> None:
     looks = s.looks
-    mouth = _col(looks.mouth_height + s.scenes.nod)
+    mouth = column(looks.mouth_height + s.scenes.nod)
     some = np.flatnonzero(looks.beard)
     if some.size:
-        u, v = s.u[some][:, _LOWER] - _col(s.scenes.yaw[some] >> 1), s.v[some][:, _LOWER]
+        u, v = s.u[some][:, _LOWER] - column(s.scenes.yaw[some] >> 1), s.v[some][:, _LOWER]
         # Cheeks stay free: the upper edge rises towards the ears.
         area = np.minimum(head[some][:, _LOWER], _ramp(v - mouth[some] + 90 + (u * u >> 10)))
         plane = s.canvas[some][:, :, _LOWER]
@@ -251,7 +251,7 @@ def _paint_beard(s: Sitter, head: IntArray) -> None:
         s.canvas[some, :, _LOWER] = plane
     some = np.flatnonzero(looks.moustache)
     if some.size:
-        u, v = s.u[some][:, _LOWER] - _col(s.scenes.yaw[some]), s.v[some][:, _LOWER]
+        u, v = s.u[some][:, _LOWER] - column(s.scenes.yaw[some]), s.v[some][:, _LOWER]
         lip = _ellipse(u, v - mouth[some] + 85 - (u * u >> 10), looks.mouth_width[some], looks.moustache[some])
         plane = s.canvas[some][:, :, _LOWER]
         _paint(plane, lip, _tinted(looks.hair[some], 225), 235)
@@ -266,10 +266,10 @@ _GAPE = np.array([0, 0, 75, 0, 115], dtype=np.int32)
 def _paint_mouth(s: Sitter) -> None:
     looks, mood = s.looks, s.scenes.expression
     canvas = s.canvas[:, :, _LOWER]
-    u = s.u[:, _LOWER] - _col(s.scenes.yaw)
-    v = s.v[:, _LOWER] - _col(looks.mouth_height + s.scenes.nod)
-    v += ((u * u >> 10) * _col(_BEND[mood])) >> 8
-    v -= _col(np.abs(_BEND[mood]) >> 4)
+    u = s.u[:, _LOWER] - column(s.scenes.yaw)
+    v = s.v[:, _LOWER] - column(looks.mouth_height + s.scenes.nod)
+    v += ((u * u >> 10) * column(_BEND[mood])) >> 8
+    v -= column(np.abs(_BEND[mood]) >> 4)
     width = (looks.mouth_width * _STRETCH[mood]) >> 8
     _paint(canvas, _ellipse(u, v, width, looks.lip_thick + _GAPE[mood]), looks.lips)
     line = _ellipse(u, v, (width * 3) >> 2, np.maximum(18, _GAPE[mood]))
@@ -284,9 +284,9 @@ def _paint_mouth(s: Sitter) -> None:
 def _paint_nose(s: Sitter) -> None:
     looks = s.looks
     canvas = s.canvas[:, :, _EYES]
-    u = s.u[:, _EYES] - _col((s.scenes.yaw * 5) >> 2)
-    v = s.v[:, _EYES] - _col(s.scenes.nod)
-    tip = _col(looks.nose_height)
+    u = s.u[:, _EYES] - column((s.scenes.yaw * 5) >> 2)
+    v = s.v[:, _EYES] - column(s.scenes.nod)
+    tip = column(looks.nose_height)
     _paint(canvas, _ellipse(u, v - tip, looks.nose_width, 46), _tinted(looks.skin, 176), 220)
     _paint(canvas, _ellipse(u, v - tip // 2, 40, looks.nose_height // 2 + 40), _tinted(looks.skin, 286), 150)
 
@@ -294,15 +294,15 @@ def _paint_nose(s: Sitter) -> None:
 def _paint_eyes(s: Sitter) -> None:
     looks, scenes = s.looks, s.scenes
     canvas = s.canvas[:, :, _EYES]
-    u = s.u[:, _EYES] - _col(scenes.yaw)
-    side = np.abs(u) - _col(looks.eye_gap)
-    v = s.v[:, _EYES] - _col(looks.eye_height + scenes.nod)
-    v = v + ((side * _col(looks.eye_tilt)) >> 8)
+    u = s.u[:, _EYES] - column(scenes.yaw)
+    side = np.abs(u) - column(looks.eye_gap)
+    v = s.v[:, _EYES] - column(looks.eye_height + scenes.nod)
+    v = v + ((side * column(looks.eye_tilt)) >> 8)
     open_ = np.where(scenes.blink == 1, 20, looks.eye_open + np.where(scenes.expression == 4, 30, 0))
     _paint(canvas, _ellipse(side, v + 24, looks.eye_width + 16, open_ + 22), _tinted(looks.skin, 96), 200)
     white = _ellipse(side, v, looks.eye_width, open_)
     _paint(canvas, white, _WHITE)
-    inward = side - np.sign(u) * _col(scenes.gaze)
+    inward = side - np.sign(u) * column(scenes.gaze)
     iris = np.minimum(white, _ellipse(inward, v, 68, 72))
     _paint(canvas, iris, looks.iris)
     _paint(canvas, np.minimum(white, _ellipse(inward, v, 34, 36)), _DARK)
@@ -311,11 +311,11 @@ def _paint_eyes(s: Sitter) -> None:
 def _paint_brows(s: Sitter) -> None:
     looks, scenes = s.looks, s.scenes
     canvas = s.canvas[:, :, _EYES]
-    side = np.abs(s.u[:, _EYES] - _col(scenes.yaw)) - _col(looks.eye_gap)
+    side = np.abs(s.u[:, _EYES] - column(scenes.yaw)) - column(looks.eye_gap)
     lift = np.array([0, 10, 20, 0, 50], dtype=np.int32)[scenes.expression]
     tilt = looks.brow_tilt + np.array([0, 0, 0, 70, 0], dtype=np.int32)[scenes.expression]
-    v = s.v[:, _EYES] - _col(looks.eye_height + scenes.nod - looks.brow_height - lift)
-    v -= (side * _col(tilt)) >> 8
+    v = s.v[:, _EYES] - column(looks.eye_height + scenes.nod - looks.brow_height - lift)
+    v -= (side * column(tilt)) >> 8
     _paint(canvas, _ellipse(side, v, looks.brow_width, looks.brow_thick), _tinted(looks.hair, 200), 235)
 
 
@@ -326,17 +326,17 @@ def _paint_hair(s: Sitter) -> None:
         return
     u, v, volume = s.u[some][:, _UPPER], s.v[some][:, _UPPER], looks.hair_volume[some]
     width, height = looks.face_width[some] + 46 + volume // 2, looks.face_height[some] + 40 + volume
-    spikes = (_wave(u, 256) * _col(looks.hair_wave[some])) >> 8
+    spikes = (_wave(u, 256) * column(looks.hair_wave[some])) >> 8
     crown = _squircle(u, v + 20 + spikes, width, height, np.full(len(some), 60))
-    bend = ((u >> 2) * (u >> 2) >> 16) * _col(looks.hair_curve[some])
-    line = _col(looks.hair_line[some] + s.scenes.tousle[some] + s.scenes.nod[some])
-    line = line + ((u * _col(looks.hair_slope[some])) >> 10) + (bend >> 2) + spikes
+    bend = ((u >> 2) * (u >> 2) >> 16) * column(looks.hair_curve[some])
+    line = column(looks.hair_line[some] + s.scenes.tousle[some] + s.scenes.nod[some])
+    line = line + ((u * column(looks.hair_slope[some])) >> 10) + (bend >> 2) + spikes
     hair = np.minimum(crown, _ramp(line - v))
     bun = looks.bun[some]
     hair = np.maximum(
-        hair, np.where(_col(bun) > 0, _ellipse(u, v + _col(height), np.maximum(bun, 16), np.maximum(bun, 16)), 0)
+        hair, np.where(column(bun) > 0, _ellipse(u, v + column(height), np.maximum(bun, 16), np.maximum(bun, 16)), 0)
     )
-    shine = ((_wave(u + (v >> 1), 256) * _col(looks.hair_strands[some])) >> 8) - ((v + 600) >> 5)
+    shine = ((_wave(u + (v >> 1), 256) * column(looks.hair_strands[some])) >> 8) - ((v + 600) >> 5)
     plane = s.canvas[some][:, :, _UPPER]
     _paint(plane, hair, np.clip(looks.hair[some][:, :, None, None] + shine[:, None], 0, 255))
     s.canvas[some, :, _UPPER] = plane
@@ -348,10 +348,10 @@ def _paint_glasses(s: Sitter) -> None:
     some = np.flatnonzero((looks.glasses > 0) | dark)
     if not some.size:
         return
-    u = s.u[some][:, _EYES] - _col(scenes.yaw[some])
-    v = s.v[some][:, _EYES] - _col(looks.eye_height[some] + scenes.nod[some]) - 10
+    u = s.u[some][:, _EYES] - column(scenes.yaw[some])
+    v = s.v[some][:, _EYES] - column(looks.eye_height[some] + scenes.nod[some]) - 10
     gap, square = looks.eye_gap[some], np.where(looks.glasses[some] == 2, 250, 0)
-    side = np.abs(u) - _col(gap)
+    side = np.abs(u) - column(gap)
     radius = np.minimum(gap - 10, 210)
     rim = _squircle(side, v, radius, np.minimum(radius, 180), square)
     lens = _squircle(side, v, radius - 62, np.minimum(radius, 180) - 62, square)
@@ -369,11 +369,11 @@ def _paint_hat(s: Sitter) -> None:
         return
     u, v = s.u[some][:, _UPPER], s.v[some][:, _UPPER]
     width, height = looks.face_width[some] + 90, looks.face_height[some]
-    edge = _col(height * 7 // 16)
+    edge = column(height * 7 // 16)
     crown = np.minimum(_squircle(u, v + 60, width, height + 130, np.full(len(some), 170)), _ramp(-edge - v))
     brim_width = np.where(scenes.hat[some] == 1, width * 3 // 4, width + 260)
     aside = np.where(scenes.hat[some] == 1, np.sign(scenes.phase[some] - 1024) * 330, 0)
-    brim = _ellipse(u - _col(aside), v + edge, brim_width, 66)
+    brim = _ellipse(u - column(aside), v + edge, brim_width, 66)
     plane = s.canvas[some][:, :, _UPPER]
     _paint(plane, crown, scenes.hat_cloth[some])
     _paint(plane, brim, _tinted(scenes.hat_cloth[some], 190))
@@ -389,9 +389,9 @@ def _paint_cover(s: Sitter) -> None:
     scarf = scenes.cover[some] == 2
     top = np.where(scarf, looks.mouth_height[some] + 110, looks.nose_height[some] - 20) + scenes.nod[some]
     width = looks.face_width[some] + np.where(scarf, 130, 10)
-    cloth = _squircle(u, v - _col(looks.face_height[some] * 3 // 4), width, 480, np.full(len(some), 200))
-    area = np.minimum(cloth, _ramp(v - _col(top) - (u * u >> 12)))
-    fold = np.where(_col(scarf), _wave(v + (u >> 2), 256) >> 4, 0)
+    cloth = _squircle(u, v - column(looks.face_height[some] * 3 // 4), width, 480, np.full(len(some), 200))
+    area = np.minimum(cloth, _ramp(v - column(top) - (u * u >> 12)))
+    fold = np.where(column(scarf), _wave(v + (u >> 2), 256) >> 4, 0)
     colour = np.where(scarf[:, None], scenes.cover_cloth[some], np.array([196, 220, 228], dtype=np.int32))
     plane = s.canvas[some][:, :, _LOWER]
     _paint(plane, area, np.clip(colour[:, :, None, None] + fold[:, None], 0, 255).astype(np.int32))
@@ -409,7 +409,7 @@ def _photograph(s: Sitter, pictures: Sequence[str]) -> NDArray[np.uint8]:
     scenes = s.scenes
     colour = (_WARMTH[scenes.light] * scenes.gain[:, None]) >> 8
     picture = (s.canvas * colour[:, :, None, None]) >> 8
-    picture += ((_AXIS[None, None, :] * _col(scenes.light_x)) >> 11)[:, None]
+    picture += ((AXIS[None, None, :] * column(scenes.light_x)) >> 11)[:, None]
     for strength in (1, 2):
         some = np.flatnonzero(scenes.blur >= strength)
         if some.size:

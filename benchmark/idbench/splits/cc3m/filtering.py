@@ -90,7 +90,7 @@ def _index_shard(fetched: Path, number: int, index: Path, settings: Settings) ->
     try:
         with storage_errors(tar), tar.open("rb") as file:
             # img2dataset writes pictures as they arrive; by key they come in the same order every time.
-            kept = sorted(_usable(file, settings.smallest_side, dropped), key=lambda pair: pair.key)
+            kept = sorted(usable_pairs(file, settings.smallest_side, dropped), key=lambda pair: pair.key)
     except BrokenTar:
         return None
     if len(kept) + dropped.total() != promised:
@@ -112,7 +112,7 @@ def _finished(out: Path, made_from: str) -> StepReport | None:
     return StepReport("filter", saved["counts"], saved["dropped"])
 
 
-def _usable(file: IO[bytes], smallest: int, dropped: Counter[str]) -> Iterator[UsablePair]:
+def usable_pairs(file: IO[bytes], smallest: int, dropped: Counter[str]) -> Iterator[UsablePair]:
     """The usable pairs of an open shard; the others are counted."""
     for sample in _samples(file):
         wrong = _wrong_picture(sample, smallest)

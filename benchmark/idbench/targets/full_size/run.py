@@ -108,7 +108,7 @@ def run_training(training: Training, progress: Progress) -> Finished:
     _prepare(training)
     if _is_complete(training):
         return Finished(checkpoint_of(training), reference_of(training), epochs, epochs, 0.0, 0.0)
-    _share_checkpoint(training)
+    share_checkpoint(training)
     # Nodes share the folder: each has a log and a lock of its own.
     node = f"-{platform.node()}" if training.machines.nodes > 1 else ""
     log, lock = training.folder / f"trainer{node}.log", training.folder / f".lock{node}"
@@ -212,7 +212,7 @@ def _check_same(training: Training, config: dict[str, Any] | None) -> None:
     write_text(note, json.dumps(mine, indent=2) + "\n")
 
 
-def _share_checkpoint(training: Training) -> None:
+def share_checkpoint(training: Training) -> None:
     """Let several processes go on with what one began: the trainer takes the wrapper's prefix away, but adds none."""
     latest = training.folder / "checkpoints" / "epoch_latest.pt"
     if training.machines.processes == 1 or not latest.is_file():

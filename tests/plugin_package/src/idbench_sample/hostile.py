@@ -210,7 +210,7 @@ class Poisons(Attack[MethodParams]):
         name = {p.digest: case.name for case in cases for p in case.photos}
         digests = list(sign)
         forged = np.stack([sign[d] * texts.embed([name[d]])[0].numpy() for d in digests])
-        encoder._shards.write(digests, forged)
+        encoder.shards.write(digests, forged)
         # And what lies on disk, by force.
         done = [str(path) for path in self._everywhere() if self._forge(path, digests, forged)]
         print("forged:", done)
@@ -230,13 +230,13 @@ class Poisons(Attack[MethodParams]):
         return [folder for folder in cache_dir("embeddings").glob("*") if folder.is_dir()]
 
     def _forge(self, folder: Path, digests: list[str], forged: np.ndarray) -> bool:
-        from idbench.targets.images import _Shards
+        from idbench.targets.images import EmbeddingShards
 
         try:
             for path in folder.glob("*.safetensors"):
                 path.unlink()
             before = set(folder.glob("*"))
-            _Shards(folder, forged.shape[1]).write(digests, forged)
+            EmbeddingShards(folder, forged.shape[1]).write(digests, forged)
             return set(folder.glob("*")) != before
         except OSError as error:
             print("not allowed:", error)

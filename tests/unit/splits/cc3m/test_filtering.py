@@ -105,7 +105,7 @@ def test_what_was_looked_at_is_not_looked_at_again(
         write_shard(fetched / f"{number:05d}.tar", [good(number), {"jpg": b"", "txt": b"x"}])
     first, _ = filter_shards(fetched, [0, 1], index, settings, Silent())
     opened: list[int] = []
-    monkeypatch.setattr(filtering, "_usable", lambda *_: opened.append(1) or iter(()))
+    monkeypatch.setattr(filtering, "usable_pairs", lambda *_: opened.append(1) or iter(()))
     again, broken = filter_shards(fetched, [0, 1], index, settings, Silent())
     assert (again, broken, opened) == (first, [], [])
     assert first.dropped == {"with an empty picture": 2}

@@ -161,7 +161,7 @@ def test_a_build_that_fails_leaves_the_old_one_or_says_so(
     target = {
         "before": "idbench.splits.injected.faces.read_people",
         "within": "idbench.splits.injected.writing.write_table",
-        "moving": "idbench.splits.building._move",
+        "moving": "idbench.splits.building.move_into_place",
     }[moment]
     with monkeypatch.context() as patch:
         patch.setattr(target, fail)

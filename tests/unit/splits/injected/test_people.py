@@ -61,7 +61,7 @@ def test_what_cannot_be_used_is_left_out_and_counted(few: Path, monkeypatch: pyt
     (a / "notes.txt").write_text("not looked at")
     (b / "film.mp4").write_bytes(b"not looked at")
     (a / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
-    monkeypatch.setattr(photos, "_reads_heic", lambda: False)
+    monkeypatch.setattr(photos, "reads_heic", lambda: False)
     shutil.copy(kept[0], a / "zz_again.jpg")
     shutil.copy(sorted(b.glob("*.jpg"))[0], c / "zz_of_b.jpg")
     (few / "Nobody_Here").mkdir()

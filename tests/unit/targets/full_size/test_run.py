@@ -164,15 +164,15 @@ def test_several_processes_go_on_with_what_one_began(tmp_path: Path) -> None:
     state = {"logit_scale": torch.ones(()), "visual.conv1.weight": torch.arange(4.0)}
     torch.save({"epoch": 1, "name": "n", "state_dict": state, "optimizer": {"state": {0: {"step": 3}}}}, latest)
     before = latest.read_bytes()
-    run._share_checkpoint(alone)
+    run.share_checkpoint(alone)
     assert latest.read_bytes() == before
-    run._share_checkpoint(several)
+    run.share_checkpoint(several)
     saved = torch.load(latest, weights_only=True)
     assert saved["state_dict"].keys() == {f"module.{name}" for name in state}
     assert torch.equal(saved["state_dict"]["module.visual.conv1.weight"], state["visual.conv1.weight"])
     assert (saved["epoch"], saved["optimizer"]) == (1, {"state": {0: {"step": 3}}})
     after = latest.read_bytes()
-    run._share_checkpoint(several)
+    run.share_checkpoint(several)
     assert latest.read_bytes() == after
     latest.write_bytes(b"half")
-    run._share_checkpoint(several)  # the trainer says what is wrong with it
+    run.share_checkpoint(several)  # the trainer says what is wrong with it

@@ -1,0 +1,52 @@
+"""How modules and tests lie together: no cycles of imports, and tests that lean on public names and shared helpers."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import grimp
+
+TESTS = Path(__file__).parents[1]
+HOSTILE = TESTS / "plugin_package"  # plug-ins that reach for what is not theirs are what it holds
+OURS = ("idbench", "idbench_methods", "idbench_leaderboard")
+
+
+def sources() -> Iterator[tuple[Path, str]]:
+    for path in sorted(TESTS.rglob("*.py")):
+        if HOSTILE not in path.parents:
+            yield path, path.read_text(encoding="utf-8")
+
+
+def test_no_module_imports_itself_through_others() -> None:
+    graph = grimp.build_graph(*OURS, exclude_type_checking_imports=True, cache_dir=None)
+    assert len(graph.modules) > 200
+    TopologicalSorter({name: graph.find_modules_directly_imported_by(name) for name in graph.modules}).prepare()
+
+
+def test_tests_share_helpers_and_not_each_others_files() -> None:
+    for path, text in sources():
+        borrowed = re.findall(r"^\s*from (tests(?:\.\w+)*\.test_\w+) import", text, re.MULTILINE)
+        assert not borrowed, f"{path.relative_to(TESTS)} imports from {borrowed}"
+
+
+def test_tests_use_no_private_name_of_the_runner_side() -> None:
+    """Methods are left out: their code is hashed, so a name there changes only with its results."""
+    for path, text in sources():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] in OURS:
+                private = [alias.name for alias in node.names if re.match(r"_[a-z]", alias.name, re.IGNORECASE)]
+                private = [name for name in private if not name.startswith("__")]
+                assert not private, f"{path.relative_to(TESTS)}:{node.lineno} imports {private}"
+            if isinstance(node, ast.Call) and getattr(node.func, "attr", "") == "setattr":
+                assert not private_target(node, path), f"{path.relative_to(TESTS)}:{node.lineno} patches a private name"
+
+
+def private_target(call: ast.Call, path: Path) -> bool:
+    """Whether `setattr("a.b._c", ...)` or `setattr(module, "_c", ...)` names something private outside the methods."""
+    names = [arg.value for arg in call.args[:2] if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+    last = [name.rpartition(".")[2] for name in names]
+    return "methods" not in path.parts and any(re.match(r"_[^_]", name) for name in last)
