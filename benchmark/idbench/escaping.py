@@ -17,7 +17,7 @@ from urllib.parse import quote, urlsplit
 _JOINER: Final = "\u2060"
 """WORD JOINER: has no width, and keeps what stands on its two sides from being read as one."""
 
-# Direction overrides make a text read otherwise than it is written; separators end a line in some programs.
+# Direction overrides make a text read differently from how it is written; separators end a line in some programs.
 _CONTROLS: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )

@@ -1,4 +1,4 @@
-"""Locks between processes that make the same thing: the second waits, and whoever sits before it is told so."""
+"""Locks between processes that make the same thing: the second waits, and its user sees why."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from filelock import FileLock, Timeout
 
 from idbench.api.method import Progress
 
-NOTICE_EVERY = 2.0  # seconds between two words to whoever waits
+NOTICE_EVERY = 2.0  # seconds between two notices to the user who waits
 
 
 @contextmanager
 def locked(path: Path, progress: Progress, what: str) -> Iterator[None]:
-    """Hold a lock file for as long as the block lasts, once nobody else does.
+    """Hold a lock file for as long as the block lasts, once no other process does.
 
     Args:
         path: the lock file; its folder exists.
-        progress: told now and then while another process holds it.
-        what: is made under the lock, e.g. "split 'avatars'".
+        progress: receives a notice now and then while another process holds it.
+        what: what is made under the lock, e.g. "split 'avatars'".
     """
     lock = FileLock(path)
     while not lock.is_locked:

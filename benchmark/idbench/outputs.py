@@ -23,7 +23,7 @@ def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bo
     """Refuse a folder that cannot be written without destroying what this program did not make.
 
     A folder may be written where nothing is, where an empty folder is, or where the marker says that the same kind of
-    output lies there and nothing else was put beside it.
+    output lies there and nothing else was put next to it.
 
     Args:
         out: the folder to write; what is in it would be replaced as a whole.
@@ -124,8 +124,8 @@ def _refuse_overlap(out: Path, place: Path, inputs: Iterable[Path]) -> None:
 
 
 def _refuse_surroundings(out: Path, place: Path) -> None:
-    """Home, the present folder and whatever holds them are never replaced, not even when empty."""
-    for what, path in (("your home folder", Path.home()), ("the present folder", Path.cwd())):
+    """Home, the current folder and whatever holds them are never replaced, not even when empty."""
+    for what, path in (("your home folder", Path.home()), ("the current folder", Path.cwd())):
         if path.resolve().is_relative_to(place):
             raise StorageError(f"{out} is or holds {what}.", hint="Name a new folder, e.g. board.")
     if is_there(place) and place.is_mount():

@@ -179,7 +179,7 @@ class MethodRegistry(Registry[type[M]]):
 
 
 class Named(Protocol):
-    """Whatever has a name."""
+    """Anything with a name."""
 
     @property
     def name(self) -> str:

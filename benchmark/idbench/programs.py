@@ -60,7 +60,7 @@ def run_program(
                 pass_fds=[descriptor],
             )
         except FileNotFoundError as error:
-            raise IdbenchError(f"{command[0]} cannot be started: it is not there.", hint="Install it.") from error
+            raise IdbenchError(f"{command[0]} cannot be started: it was not found.", hint="Install it.") from error
         try:
             while True:
                 with suppress(subprocess.TimeoutExpired):
@@ -71,7 +71,7 @@ def run_program(
 
 
 def last_error(log: Path, start: int) -> str:
-    """The last line of a program's output that looks like an exception, else its last line at all.
+    """The last line of a program's output that looks like an exception; without one, its last line.
 
     Args:
         log: its output.
@@ -80,8 +80,8 @@ def last_error(log: Path, start: int) -> str:
     with storage_errors(log), log.open("rb") as file:
         file.seek(max(start, log.stat().st_size - _TAIL))
         lines = [line.strip() for line in file.read().decode(errors="replace").splitlines()]
-    said = [line for line in lines if _EXCEPTION.match(line)] or [line for line in lines if line] or ["no output"]
-    return said[-1][:300].rstrip(".")
+    output = [line for line in lines if _EXCEPTION.match(line)] or [line for line in lines if line] or ["no output"]
+    return output[-1][:300].rstrip(".")
 
 
 def failure(what: str, status: int, log: Path, start: int, hint: str) -> IdbenchError:
@@ -110,8 +110,8 @@ def disk_full(log: Path, start: int) -> StorageError | None:
     """
     with storage_errors(log), log.open("rb") as file:
         file.seek(max(start, log.stat().st_size - _TAIL))
-        said = file.read().decode(errors="replace").lower()
-    if any(phrase in said for phrase in _DISK_FULL):
+        output = file.read().decode(errors="replace").lower()
+    if any(phrase in output for phrase in _DISK_FULL):
         return explain(OSError(28, "No space left on device"), log.parent)
     return None
 
@@ -134,8 +134,8 @@ def _locked(path: Path) -> Iterator[int]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise IdbenchError(
-                f"Another process is still at work in {path.parent}.",
-                hint="Wait for it, or end it (it goes on when the `bench` that started it is killed).",
+                f"Another process is still working in {path.parent}.",
+                hint="Wait for it, or end it (it survives the `bench` that started it).",
             ) from error
         yield descriptor
     finally:

@@ -1,4 +1,4 @@
-"""Where files go and how they get there: cache folders, atomic writes, hashes, and what a disk's refusal means."""
+"""Where files go and how they get there: cache folders, atomic writes, hashes, and what the system's errors mean."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def expanded(path: Path) -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Whether something exists under a path that a person typed; a name that cannot exist does not."""
+    """Whether something exists under a path that a user gave; a name that cannot exist does not."""
     try:
         return path.exists()
     except (OSError, ValueError):
@@ -51,7 +51,7 @@ def is_there(path: Path) -> bool:
 
 @contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn the operating system's refusals about `path` into a `StorageError` that says what to do."""
+    """Turn the operating system's errors about `path` into a `StorageError` that says what to do."""
     try:
         yield
     except OSError as error:
@@ -60,7 +60,7 @@ def storage_errors(path: Path) -> Iterator[None]:
 
 def explain(error: OSError, path: Path) -> StorageError:
     """The `StorageError` that tells a person what `error` about `path` means."""
-    # numpy tells of a disk that takes only a part of an array without the system's number for it.
+    # numpy reports a partly written array without the system's error number.
     partly = error.errno is None and " requested and " in str(error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT) or partly:
         return StorageError(
@@ -105,9 +105,9 @@ def check_writable(folder: Path, option: str) -> None:
 
 
 def check_space(folder: Path, size: int, option: str) -> None:
-    """Find out before hours of work, not after them, whether so many bytes can be written into a folder.
+    """Find out before hours of work, not after them, whether that many bytes can be written into a folder.
 
-    The bytes are really claimed for a moment: what a disk says of its free space knows nothing of quotas.
+    The bytes are really claimed for a moment: the free space that a disk reports ignores quotas.
 
     Args:
         folder: made if missing.
@@ -202,7 +202,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
         StorageError: it cannot be read, is larger, or is not a regular file (opening a pipe would wait for ever).
     """
     with storage_errors(path):
-        # Without O_NONBLOCK, opening a pipe that nobody writes to never returns.
+        # Without O_NONBLOCK, opening a pipe without a writer never returns.
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
@@ -258,7 +258,7 @@ def read_regular(path: Path, limit: int) -> bytes:
 
 
 def copy_files(source: Path, target: Path) -> None:
-    """Copy whatever is in a folder into another one that exists. `shutil.copytree` hides why a disk refuses."""
+    """Copy whatever is in a folder into another one that exists. `shutil.copytree` hides the underlying error."""
     for place in sorted(source.rglob("*")):
         copy = target / place.relative_to(source)
         with storage_errors(copy):

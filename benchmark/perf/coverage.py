@@ -1,7 +1,7 @@
 """Measures what `idbench.metrics` promises: coverage of its intervals and size of its tests. Writes docs/coverage.md.
 
     nice python benchmark/perf/coverage.py                   all tables, some twenty minutes of one core
-    python benchmark/perf/coverage.py tpr ranks              these tables anew, the others as measured before
+    python benchmark/perf/coverage.py tpr ranks              these tables again, the others as measured before
     python benchmark/perf/coverage.py tpr --share 0.1        a quick look: printed, nothing written
     python benchmark/perf/coverage.py --render               the page again from docs/coverage.json
 

@@ -91,8 +91,8 @@ def measure(runs: int, folder: Path) -> None:
 def attested(found: Collected) -> Statements:
     """Half of the methods were replayed."""
     chosen = (run for run in found.runs if run.record.parameters["strength"] % 2 == 0)
-    said = (Attestation(subject=subject_of(run), level=Level.REPLAYED, at=START, by="nobody") for run in chosen)
-    return Statements(tuple(("", each) for each in said))
+    attestations = (Attestation(subject=subject_of(run), level=Level.REPLAYED, at=START, by="nobody") for run in chosen)
+    return Statements(tuple(("", each) for each in attestations))
 
 
 def open_pages(board: Path) -> None:

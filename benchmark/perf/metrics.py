@@ -1,4 +1,4 @@
-"""Speed of `idbench.metrics` beside a plain loop over scikit-learn, in the same run on the same data.
+"""Speed of `idbench.metrics` against a plain loop over scikit-learn, in the same run on the same data.
 
 python benchmark/perf/metrics.py             one core, a minute or two
 python benchmark/perf/metrics.py --loop 20   more draws of the plain loop, for a steadier figure

@@ -1,4 +1,4 @@
-"""How many bytes a grid of runs writes and how long it takes, beside another checkout of idbench.
+"""How many bytes a grid of runs writes and how long it takes, compared with another checkout of idbench.
 
     python benchmark/perf/photo_store.py --split lfw-injected --baseline ../idbench-before
 

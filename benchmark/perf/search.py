@@ -43,13 +43,13 @@ from idbench.search import CountOptions, count_names
 SYLLABLES = ("ka", "lo", "mi", "ren", "tas", "vo", "el", "dun", "ip", "sha", "or", "quen", "bel", "ty")
 COMMON = "a photo of the at premiere in new york red carpet during event actor stock image with blue house for"
 ACCENTED = 10
-"""One caption of so many holds letters outside of ASCII."""
+"""One caption in this many holds letters outside of ASCII."""
 TYPOGRAPHIC = 4
-"""One caption of so many holds curly quotes and a dash, as captions of the web do."""
+"""One caption in this many holds curly quotes and a dash, as captions of the web do."""
 SAMPLE = 20_000
 """Captions for the slow baselines; their times are scaled up."""
 TAR_SHARE = 20
-"""One caption of so many goes into the tar shard: each is a sample with a picture of 20 kB."""
+"""One caption in this many goes into the tar shard: each is a sample with a picture of 20 kB."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ def report_grep(folder: Path, texts: list[str], sought: list[Sought], repeats: i
 
 
 def from_disk(shards: list[Path], work: Callable[[], object]) -> float:
-    """Seconds on the clock, after the system was told to drop what it holds of the files in memory."""
+    """Seconds on the clock, after the system has dropped the files from its cache."""
     for path in shards:
         with path.open("rb") as file:
             os.fsync(file.fileno())
@@ -204,18 +204,18 @@ def read_bytes(shards: list[Path]) -> None:
 
 
 def write_corpus(folder: Path, texts: list[str], shards: int) -> dict[str, list[Path]]:
-    """Corpora as people keep them, of several files, each caption beside an address of usual length (88 characters)."""
+    """Corpora as people keep them, of several files, each caption with an address of usual length (88 characters)."""
     rng = np.random.default_rng(1)
     digits = [rng.bytes(32).hex() for _ in texts]
     addresses = [f"https://images.example/{one[:10]}/{one[10:50]}/{i:09d}.jpg" for i, one in enumerate(digits)]
     corpora: dict[str, list[Path]] = {"parquet": [], "tsv": []}
     for shard in range(shards):
-        mine, beside = texts[shard::shards], addresses[shard::shards]
+        mine, urls = texts[shard::shards], addresses[shard::shards]
         corpora["parquet"].append(folder / f"{shard:03d}.parquet")
-        pq.write_table(pa.table({"url": beside, "caption": mine}), corpora["parquet"][-1])
+        pq.write_table(pa.table({"url": urls, "caption": mine}), corpora["parquet"][-1])
         corpora["tsv"].append(folder / f"{shard:03d}.tsv")
         with corpora["tsv"][-1].open("w", encoding="utf-8") as file:
-            file.writelines(f"{text}\t{address}\n" for text, address in zip(mine, beside, strict=True))
+            file.writelines(f"{text}\t{address}\n" for text, address in zip(mine, urls, strict=True))
     return corpora
 
 

@@ -70,7 +70,7 @@ class Board:
         """Open a board; tables are read when first looked at.
 
         Raises:
-            DataError: it is no board, of another version, or incomplete.
+            DataError: it is not a board, is of another version, or incomplete.
         """
         self.path = path
         self.manifest = read_manifest(path)
@@ -89,7 +89,7 @@ class Board:
             raise self._damaged(file, error) from error
 
     def _check(self, file: str) -> None:
-        """Refuse a file that is not the one that the manifest speaks of; looked at once, when first read."""
+        """Reject a file that is not the one in the manifest; checked once, when it is first read."""
         if file in self._checked:
             return
         if not (self.path / file).is_file() or sha256_file(self.path / file) != self.manifest["files"].get(file):
@@ -177,7 +177,7 @@ class Board:
         return self._pools.loc[self._pools["entry"].isin(list(entries)), "part"]
 
     def asked(self, view: View) -> str:
-        """What `bench run` is told to ask the same people about the same models: `--split ... --target ...`."""
+        """The options of `bench run` for the same people and the same models: `--split ... --target ...`."""
         rows = self._of(view.split, view.version)
         own = rows[rows["target_label"] == view.target]
         behind = rows[rows["entry"].isin(self._parts(own["entry"]))]
@@ -258,7 +258,7 @@ class Board:
         return rows.merge(best[[*key, *columns]].rename(columns=columns), on=key, how="left")
 
     def controls(self, view: View) -> pd.DataFrame:
-        """Rows of controls that stand in for the view's corpus: of all tracks, as the other filters leave them."""
+        """Rows of controls that stand in for the view's corpus: of all tracks, after the other filters."""
         entries = self._of(view.split, view.version)
         keep = entries["control"] & (entries["corpus"] == view.corpus)
         return entries[keep & _kept(entries, replace(view, track=ALL))].sort_values("label", ignore_index=True)
@@ -312,24 +312,24 @@ class Board:
     def method_info(self, row: Mapping[str, Any] | pd.Series[Any]) -> MethodInfo | None:
         """The card of the method that ran for a row; None if its records carry none, as those of schema 1 do."""
         key = [str(row[name]) for name in ("method", "method_version", "code_sha256")]
-        for told in self.about["methods"]:
-            if [told["name"], told["version"], told["code_sha256"]] == key:
-                choices = tuple(Choice(**choice) for choice in told["choices"])
-                parameters = tuple(Parameter(**parameter) for parameter in told["parameters"])
-                presets = tuple(Preset(**preset) for preset in told["presets"])
-                return MethodInfo(**{**told, "choices": choices, "parameters": parameters, "presets": presets})
+        for card in self.about["methods"]:
+            if [card["name"], card["version"], card["code_sha256"]] == key:
+                choices = tuple(Choice(**choice) for choice in card["choices"])
+                parameters = tuple(Parameter(**parameter) for parameter in card["parameters"])
+                presets = tuple(Preset(**preset) for preset in card["presets"])
+                return MethodInfo(**{**card, "choices": choices, "parameters": parameters, "presets": presets})
         return None
 
     def target_info(self, name: str) -> TargetInfo | None:
         """What the target's specification says."""
-        return next((TargetInfo(**told) for told in self.about["targets"] if told["name"] == name), None)
+        return next((TargetInfo(**card) for card in self.about["targets"] if card["name"] == name), None)
 
     def split_card(self, name: str, version: int) -> SplitCard | None:
-        """What the split says of itself, with its sample photos."""
-        for told in self.about["splits"]:
-            if (told["name"], told["version"]) == (name, version):
-                checks = tuple(Check(**check) for check in told["checks"])
-                return SplitCard(**{**told, "checks": checks, "samples": self._samples(name, version)})
+        """The split's card, with its sample photos."""
+        for card in self.about["splits"]:
+            if (card["name"], card["version"]) == (name, version):
+                checks = tuple(Check(**check) for check in card["checks"])
+                return SplitCard(**{**card, "checks": checks, "samples": self._samples(name, version)})
         return None
 
     def _samples(self, name: str, version: int) -> tuple[SamplePhoto, ...]:
@@ -366,7 +366,7 @@ def complete(board: Board, wanted: View) -> View:
 
 
 def _kept(rows: pd.DataFrame, view: View) -> pd.Series[bool]:
-    """Which rows pass the filters of a view that are no place: track, trust, settings, defense."""
+    """Which rows pass the filters of a view other than its place: track, trust, settings, defense."""
     keep = rows["defense"] == view.defense
     if view.track != ALL:
         keep &= rows["track"].isin([view.track, BLIND])

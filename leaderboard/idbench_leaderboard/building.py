@@ -94,10 +94,10 @@ def build(
         found: records to consider, from `collect`.
         labels: one per split and version; a record of any other version is rejected.
         out: the folder, replaced atomically when everything is done.
-        progress: tells a person how far it is.
-        targets: registered targets; a record that says otherwise of one is rejected.
+        progress: receives progress reports.
+        targets: registered targets; a record that contradicts one is rejected.
         statements: attestations and invalidations, from folders where no submitter writes.
-        about: what splits and targets say of themselves; what methods say comes from the records.
+        about: cards of splits and targets; the cards of methods come from the records.
         commit: of the checkout that builds; None when installed.
         threads: that measure boards at the same time; None: as many as processors. The result is the same.
         force: replace whatever lies in `out`, and write a board even if no record counts.
@@ -220,15 +220,15 @@ def _frame(rows: Sequence[Any], kind: type[Any]) -> pd.DataFrame:
 def _write(folder: Path, tables: Mapping[str, pd.DataFrame], about: About) -> None:
     for name, frame in tables.items():
         _write_table(folder / f"{name}.parquet", name, frame)
-    told = asdict(about)
+    content = asdict(about)
     samples = [
         {"split": card["name"], "split_version": card["version"], **sample}
-        for card in told["splits"]
+        for card in content["splits"]
         for sample in card.pop("samples")
     ]
     columns = ["split", "split_version", "data", "caption"]
     _write_table(folder / SAMPLES, "samples", pd.DataFrame(samples, columns=columns))
-    (folder / ABOUT).write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    (folder / ABOUT).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _write_table(path: Path, name: str, frame: pd.DataFrame) -> None:
@@ -309,7 +309,7 @@ def _moved(agreement: Agreement) -> dict[str, float]:
 
 
 def _inputs_hash(found: Collected, admitted: Admission, labels: Sequence[SplitLabels]) -> str:
-    """Over the records, how far each may be believed, and the labels."""
+    """Over the records, how far each may be trusted, and the labels."""
     digest = hashlib.sha256()
     for line in sorted(run.sha256 for run in found.runs):
         digest.update(line.encode())

@@ -1,4 +1,4 @@
-"""The cards of methods, as the records carry them: what a page says of a method is what ran, not what is installed."""
+"""The cards of methods, as the records carry them: what a page shows of a method is what ran, not what is installed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from idbench_leaderboard.inputs import Choice, MethodInfo, Parameter, Preset
 def cards_of(candidates: Iterable[Candidate]) -> tuple[MethodInfo, ...]:
     """The cards of the methods that ran, one for each name, version and code.
 
-    Records with the same code may differ in a card that somebody typed: the most trusted record's is shown, the first
+    Records with the same code may differ in an edited card: the most trusted record's is shown, the first
     of several.
     """
     found: dict[tuple[str, str, str], tuple[int, MethodInfo]] = {}

@@ -318,7 +318,7 @@ def heat(frame: pd.DataFrame, column: str) -> Chart:
         scale=alt.Scale(domain=[0.5, 1.0], scheme="viridis", clamp=True),
         legend=alt.Legend(orient="bottom", gradientLength=200),
     )
-    # On a phone the cells may be narrower than a number: the colour then speaks alone, the table below says the rest.
+    # On a phone the cells may be narrower than a number: then only colour shows; the table below has the numbers.
     size = alt.ExprRef("clamp(bandwidth('x') / 2.6, 7, 12)")
     shown = alt.ExprRef("bandwidth('x') < 19 ? 0 : 1")
     return alt.layer(
@@ -332,7 +332,7 @@ def heat(frame: pd.DataFrame, column: str) -> Chart:
 
 
 def controls(frame: pd.DataFrame) -> Chart:
-    """AUC on the target beside AUC on the control; columns `label`, `where`, `auc`, `auc_low`, `auc_high`."""
+    """AUC on the target next to AUC on the control; columns `label`, `where`, `auc`, `auc_low`, `auc_high`."""
     order = list(dict.fromkeys(frame["label"]))
     where = list(dict.fromkeys(frame["where"]))
     colour = alt.Color(

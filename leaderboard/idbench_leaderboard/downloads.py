@@ -65,7 +65,7 @@ def bibtex(title: str, manifest: dict[str, Any], methods: Sequence[MethodInfo]) 
     Args:
         title: what the board shows.
         manifest: of the built board.
-        methods: what their cards say.
+        methods: their cards.
     """
     version, board = escaping.latex(manifest["idbench"]), escaping.latex(manifest["inputs_sha256"][:16])
     entries = [

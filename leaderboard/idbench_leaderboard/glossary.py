@@ -19,7 +19,7 @@ WORDS: Final[Mapping[str, str]] = {
     "Control target": "A model trained on the background alone, without any of these people. Every attack should be at"
     " chance on it.",
     "Attack": "A method that gives each person a score; higher means more likely a member.",
-    "Blind attack": "An attack that never queries the model: what it finds lies in the data, not in the model.",
+    "Blind attack": "An attack that never queries the model: what it finds is in the data, not in the model.",
     "Defense": "A method that turns a target into another one that gives less away.",
     "Track": "What an attack asks and knows decides whom it competes with.",
     "ROC": "The true-positive rate (share of members identified) at each false-positive rate (share of non-members"

@@ -1,4 +1,4 @@
-"""What splits, methods and targets say of themselves, as pages show it."""
+"""The cards of splits, methods and targets, as pages show them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class SamplePhoto:
-    """An encoded photo that the Split page may show; of a fictional person, or of nobody at all."""
+    """An encoded photo that the Split page may show; of a fictional person, or of no person at all."""
 
     data: bytes
     caption: str
@@ -25,7 +25,7 @@ class SamplePhoto:
 
 @dataclass(frozen=True, slots=True)
 class SplitCard:
-    """What a split says of itself; `card` is its data card in Markdown."""
+    """The card of a split; `card` is its data card in Markdown."""
 
     name: str
     version: int
@@ -68,7 +68,7 @@ class Preset:
 
 @dataclass(frozen=True, slots=True)
 class MethodInfo:
-    """What the card of a method says that ran; records carry it, so that it speaks of the code behind the scores."""
+    """The card of the method that ran; records carry it, so that it describes the code behind the scores."""
 
     name: str
     version: str
@@ -97,7 +97,7 @@ class TargetInfo:
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """All that cards say; everything may be missing, the board is complete without it."""
+    """All cards; any may be missing, the board is complete without them."""
 
     splits: tuple[SplitCard, ...] = ()
     methods: tuple[MethodInfo, ...] = ()

@@ -1,7 +1,7 @@
 """Labels of a split as one small file, for boards that are built where the split itself cannot be opened.
 
 A split of real people is built by each user from data of their own: its photos and names are in no repository. Its
-labels speak of opaque ids and may be, so that anybody can build the board of its records and get the same numbers.
+labels contain only opaque ids and may be, so that anybody can build the board of its records and get the same numbers.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class LabelFile(_Closed):
     """The labels of one version of a split, without names and photos.
 
     Raises:
-        ValidationError: an id occurs twice, or a member is nobody's id.
+        ValidationError: an id occurs twice, or a member's id is not in the list.
     """
 
     labels_version: Literal[1] = 1
@@ -60,7 +60,7 @@ class LabelFile(_Closed):
     title: str
     description: str
     license: str
-    fictional: bool = Field(description="whether a program drew every photo, so that they show nobody")
+    fictional: bool = Field(description="whether a program drew every photo, so that they show no real person")
     public: bool = Field(description="whether a board may show single people by id")
     checks: tuple[CheckEntry, ...]
     retracted: tuple[str, ...] = Field(description="left out of everything below")
@@ -84,7 +84,7 @@ class LabelFile(_Closed):
 
 
 def label_file(labels: SplitLabels, card: SplitCard) -> LabelFile:
-    """What a file says of an opened split; retracted identities are left out already.
+    """The label file of an opened split; retracted identities are already left out.
 
     Args:
         labels: of the split.
@@ -121,7 +121,7 @@ def write_label_file(path: Path, labels: LabelFile) -> None:
     """Write the file, as a whole or not at all.
 
     Raises:
-        StorageError: the disk refused.
+        StorageError: no space, no permission, or the folder does not exist.
     """
     write_text(path, labels.model_dump_json(indent=1) + "\n")
 
@@ -143,9 +143,9 @@ def read_label_file(path: Path) -> LabelFile:
     except ValidationError as error:
         first = error.errors()[0]
         where = shortened(".".join(str(part) for part in first["loc"])) or "the file"
-        raise DataError(f"{path} is no label file: {where}: {shortened(first['msg'], 200)}.", hint=_HINT) from error
+        raise DataError(f"{path} is not a label file: {where}: {shortened(first['msg'], 200)}.", hint=_HINT) from error
     except ValueError as error:
-        raise DataError(f"{path} is no label file: it {error}.", hint=_HINT) from error
+        raise DataError(f"{path} is not a label file: it {error}.", hint=_HINT) from error
 
 
 def find_label_files(path: Path) -> Iterator[Path]:
@@ -191,7 +191,7 @@ def _corpus(entry: CorpusEntry, identities: tuple[str, ...]) -> CorpusLabels:
 
 
 def card_in(file: LabelFile) -> SplitCard:
-    """What a file says of its split, for the page of the split."""
+    """The card of a label file's split, for the page of the split."""
     return SplitCard(
         name=file.name,
         version=file.version,

@@ -24,7 +24,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of the board in a folder.
 
     Raises:
-        DataError: it is no board, of another version, damaged or incomplete.
+        DataError: it is not a board, is of another version, damaged or incomplete.
     """
     file = path / MANIFEST
     if not file.exists():

@@ -39,7 +39,7 @@ def _engine() -> Environment:
 
 
 def _shown(value: Any) -> Any:
-    """Control characters are shown: a direction override would turn around what stands beside a name."""
+    """Control characters are shown: a direction override would reverse the text next to a name."""
     return terminal(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 

@@ -22,7 +22,7 @@ class Plan:
 def plan(boards: Sequence[Work]) -> Plan:
     """Pool the targets of each corpus; controls stay alone, for chance is what they must show.
 
-    A row of a pool is a mean over targets, so all its rows must speak of the same ones. A target joins if at least
+    A row of a pool is a mean over targets, so all its rows must have the same ones. A target joins if at least
     half of the methods that were run on several targets were run on it; a method joins if it was run on all of these.
     """
     groups: dict[tuple[str, int, str, str], list[Work]] = defaultdict(list)
@@ -60,7 +60,7 @@ def _chosen(group: Sequence[Work]) -> tuple[list[Work], frozenset[EntryKey]]:
 
 
 def _one_per_name(group: Sequence[Work]) -> list[Work]:
-    """Of a target that was trained again, the weights that more rows speak of: two of a kind are not two targets."""
+    """Of a target that was trained again, the weights that more rows have: two trainings are not two targets."""
     best: dict[str, Work] = {}
     for each in group:
         known = best.get(each.board.target)

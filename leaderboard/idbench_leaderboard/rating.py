@@ -369,7 +369,7 @@ class Pool:
     """Sums what the targets of one corpus contribute to each row; a row counts once every target has contributed."""
 
     def __init__(self, board: BoardKey, targets: int, known: Known) -> None:
-        """Pool so many targets as one board."""
+        """Pool several targets as one board."""
         self.board, self._targets, self._known = board, targets, known
         self._sums: dict[EntryKey, Averages] = {}
         self._rows: dict[EntryKey, list[EntryRow]] = {}

@@ -44,7 +44,7 @@ class EntryRow:
     usual: bool
     label: str
     verification: str
-    """The least trusted record's: self-reported, replayed or reproduced; said by maintainers, never by a record."""
+    """The least trusted record's: self-reported, replayed or reproduced; stated by maintainers, never by a record."""
     verified: bool
     """Whether somebody checked all of the records."""
     engine: int

@@ -97,7 +97,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A cell of the board: what it says, what it is sorted by, and where it leads."""
+    """A cell of the board: its text, what it is sorted by, and where it links to."""
 
     text: str
     key: str
@@ -117,7 +117,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """What a page says of a method."""
+    """What a page shows of a method."""
 
     anchor: str
     label: str
@@ -179,7 +179,7 @@ def _pages(board: Board, view: View, default: View | None) -> Iterable[Page]:
 
 
 def _slug(view: View) -> str:
-    """A file name for a view; names that it does not hold whole are told apart by their hash."""
+    """A file name for a view; names that do not fit whole are made distinct by a hash."""
     parts = [view.split, f"v{view.version}", view.target, view.corpus, *([view.defense] if view.defense else [])]
     whole = "-".join(parts)
     slug = re.sub(r"[^a-z0-9]+", "-", whole.lower()).strip("-")[:_LONGEST]
@@ -300,7 +300,7 @@ def _sections(board: Board, rows: pd.DataFrame, view: View) -> Iterator[Section]
         design = words.control_design(board.architectures(view), board.controls(view)["architecture"])
         missed = words.left_out(control["label"], rows, "they were not run on the control")
         notes: tuple[Prose, ...] = tuple(note for note in ((design,) if design else (), missed) if note)
-        text = "AUC on the target beside AUC on a control, which was trained without any of these people."
+        text = "AUC on the target next to AUC on a control, which was trained without any of these people."
         figure = _figure(charts.controls(control), "Target and control", text, control, notes)
         yield Section("control", "Target and control", figure)
     text = "AUC against the number of queries to the model, on a log axis. Cheap and accurate is top left."

@@ -125,7 +125,7 @@ def papers(board_: Board, rows: pd.DataFrame) -> list[MethodInfo]:
 
 
 def facts(row: pd.Series[Any]) -> dict[str, str]:
-    """What a row's records say about how it came about."""
+    """How a row came about, according to its records."""
     pairs_ = [
         ("Version", row["method_version"]),
         ("Track", row["track"]),
@@ -154,8 +154,8 @@ def facts(row: pd.Series[Any]) -> dict[str, str]:
 def reason(rows: pd.DataFrame, name: str) -> str:
     """Why a rate cannot be estimated for some rows, as their records say."""
     reasons = rows[f"{name}_reason"].dropna() if f"{name}_reason" in rows else rows["label"].iloc[:0]
-    told = [text for text in reasons if text]
-    return told[0] if told else "there is no value in the records"
+    given = [text for text in reasons if text]
+    return given[0] if given else "there is no value in the records"
 
 
 def split_facts(board_: Board, name: str, version: int) -> dict[str, str]:
@@ -226,10 +226,10 @@ def by_photos(board_: Board, view: View, row: pd.Series[Any]) -> pd.DataFrame:
 
 
 def photo_count(parameters: str) -> str | None:
-    """The parameter that says how many photos of a person an attack is given; None if there is no such one.
+    """The parameter for how many photos of a person an attack is given; None if there is none.
 
     Args:
-        parameters: of a row, JSON. Other parameters may speak of photos too, such as whose features of them to use.
+        parameters: of a row, JSON. Other parameters may concern photos too, such as which of their features to use.
     """
     values: dict[str, Any] = json.loads(parameters)
     return next((name for name, value in sorted(values.items()) if "photo" in name and _count_or_all(value)), None)
@@ -415,7 +415,7 @@ _RATES: Final = {"tpr_10": 0.1, "tpr_1": 0.01, "tpr_01": 0.001}
 def _cube(found: list[list[NDArray[np.float64]]]) -> NDArray[np.float64]:
     """Ranks (methods, rows, n) in which every target of a method has the same number of rows.
 
-    A method with one seed stands beside one with three by its seed three times: a mean over copies is the seed's own
+    A single seed counts three times against a method with three: a mean over copies is the seed's own
     value, so that every method takes part with the mean over all its seeds, the number that the board shows.
     """
     seeds = [len(rows) for targets in found for rows in targets]
@@ -436,11 +436,11 @@ def _rates_shown(picked: pd.DataFrame, places: dict[tuple[str, str], str] | None
         at = f"{100 * fpr:g} % FPR"
         reasons = picked[f"{name}_reason"]
         if picked[name].isna().all():
-            told = {"At": at, "Method": "all", "TPR": f"not estimable: {reasons.iloc[0]}"}
-            result.append(told if places is None else {**told, "Rank interval": "–"})
+            cells = {"At": at, "Method": "all", "TPR": f"not estimable: {reasons.iloc[0]}"}
+            result.append(cells if places is None else {**cells, "Rank interval": "–"})
             continue
         for _, row in picked.sort_values(name, ascending=False, kind="stable").iterrows():
             shown = words.percent_span(row[name], row[f"{name}_low"], row[f"{name}_high"])
-            told = {"At": at, "Method": str(row["label"]), "TPR": shown}
-            result.append(told if places is None else {**told, "Rank interval": places[name, row["label"]]})
+            cells = {"At": at, "Method": str(row["label"]), "TPR": shown}
+            result.append(cells if places is None else {**cells, "Rank interval": places[name, row["label"]]})
     return pd.DataFrame(result)

@@ -61,14 +61,14 @@ COLUMNS: Final[Mapping[str, str]] = {
     "AUC on control [95 % CI]": "AUC of the same attack on a model trained without any of these people, not always of "
     "the target's architecture. It should not differ from 0.5.",
     "Queries": "Texts and photos encoded, gradients and training steps, for all people together, per seed.",
-    "Seconds": "Fitting and scoring, per seed, on the machine of the record; shadow models count as if trained anew.",
+    "Seconds": "Fitting and scoring, per seed, on the machine of the record; cached shadow models count in full.",
     "Steps": "Optimizer steps of shadow models.",
     "Training s": "Of the seconds, those that trained shadow models.",
     "Targets": "Models that the row is a mean over.",
     "Spread": "Standard deviation over the models of the AUC, each the mean over its seeds.",
     "Seeds": "Independent repetitions that the numbers average over.",
-    "Checked": "self-reported: nobody but whoever ran it has looked; replayed: maintainers ran it again and got the "
-    "same scores; reproduced: it did as well on people drawn anew. A record cannot say this of itself.",
+    "Checked": "self-reported: checked only by the person who ran it; replayed: maintainers ran it again and got the "
+    "same scores; reproduced: it did as well on newly drawn people. A record cannot claim this itself.",
 }
 FIRST_COLUMNS: Final = (
     "Rank",
@@ -195,7 +195,7 @@ def top(rows: pd.DataFrame, column: str) -> pd.Series[Any]:
 
 
 def finding(rows: pd.DataFrame) -> Prose:
-    """What a board says, in two or three sentences."""
+    """The result of a board, in two or three sentences."""
     if rows.empty:
         return ("Nothing to show with these filters.",)
     asking = rows[rows["track"] != "blind"]
@@ -254,7 +254,7 @@ def reach(rows: pd.DataFrame) -> float:
 
 
 def control_design(targets: Iterable[str], controls: Iterable[str]) -> str:
-    """That targets have another architecture than the controls beside them; empty if they are alike.
+    """A note that targets and their controls differ in architecture; empty if they do not.
 
     Args:
         targets: architecture of each model that is attacked.

@@ -178,7 +178,7 @@ def test_files_that_contradict_themselves_are_refused(
     data = json.loads(labels.read_text(encoding="utf-8"))
     change(data)
     (tmp_path / "labels.json").write_text(json.dumps(data), encoding="utf-8")
-    with pytest.raises(DataError, match="is no label file") as caught:
+    with pytest.raises(DataError, match="is not a label file") as caught:
         read_label_file(tmp_path / "labels.json")
     assert words in caught.value.message
     assert "bench leaderboard labels" in caught.value.hint
@@ -188,7 +188,7 @@ def test_missing_empty_and_contradicting_files_are_refused(labels: Path, tmp_pat
     with pytest.raises(StorageError, match="does not exist"):
         read_label_file(tmp_path / "nowhere.json")
     (tmp_path / "labels.json").write_bytes(b"")
-    with pytest.raises(DataError, match="is no label file"):
+    with pytest.raises(DataError, match="is not a label file"):
         read_label_file(tmp_path / "labels.json")
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"no labels\.json below"):

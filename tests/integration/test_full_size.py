@@ -148,7 +148,7 @@ def test_a_killed_training_goes_on_and_its_checkpoint_can_be_attacked(place: Pla
     done = place.type(*place.train(corpus))
     assert done.returncode == 0, done.stdout + done.stderr
     assert printed.stdout.splitlines()[0] == done.stdout.splitlines()[0]  # what was printed is what is run
-    resumed = re.search(r"went on after epoch (\d)", done.stdout)
+    resumed = re.search(r"resumed after epoch (\d)", done.stdout)
     assert resumed is not None
     assert 1 <= int(resumed[1]) < EPOCHS
     reference = re.search(r"--target '(file:[^']+)'", done.stdout)
@@ -186,9 +186,9 @@ def test_what_a_person_may_type_wrong_is_one_sentence(place: Place) -> None:
         "lacks caption and url": (*build, "--pairs", "short.tsv", "--faces", "people"),
         "There is no file": (*build, "--pairs", "none.tsv", "--faces", "people"),
         "There is no folder": (*build, "--pairs", "pairs.tsv", "--faces", "nobody"),
-        "Which architecture shall be trained?": ("target", "train", "cc3m-injected"),
+        "No architecture to train.": ("target", "train", "cc3m-injected"),
         "There is no open_clip architecture called 'RN51'": ("target", "train", "cc3m-injected-a", "--arch", "RN51"),
-        "means nothing here": ("target", "train", "avatars-a", "--arch", "RN50"),
+        "does not apply": ("target", "train", "avatars-a", "--arch", "RN50"),
     }
     for said, arguments in wrong.items():
         assert said in refused(place.type(*arguments))

@@ -78,7 +78,7 @@ def test_labels(bench: Bench, corpus: Path, names: Path, tmp_path: Path) -> None
 def test_bad_input(bench: Bench, corpus: Path, names: Path, tmp_path: Path) -> None:
     listed = ("--names", str(names))
     assert "There is nothing to search" in refused(bench("data", "search", *listed))
-    assert "not said who to search for" in refused(bench("data", "search", str(corpus)))
+    assert "no people to search for" in refused(bench("data", "search", str(corpus)))
     assert "does not exist" in refused(bench("data", "search", "nowhere", *listed))
     assert "does not exist" in refused(bench("data", "search", str(corpus), "--names", "nobody.txt"))
     assert "no split called" in refused(bench("data", "search", str(corpus), "--split", "avatar"))

@@ -126,7 +126,7 @@ def test_home_and_the_present_folder_are_never_replaced(
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.chdir(work)
     for out in (Path("~"), home, Path(), Path(".."), work, work.parent, tmp_path, Path("/")):
-        with pytest.raises(StorageError, match=r"home folder|present folder|mounted"):
+        with pytest.raises(StorageError, match=r"home folder|current folder|mounted"):
             make(out, force=force)
     assert names(tmp_path) == ["home", "work"]
 

@@ -75,7 +75,7 @@ def test_a_program_whose_bench_was_killed_keeps_its_folder(tmp_path: Path) -> No
     bench.wait()
     orphan = int(ready.read_text())
     try:
-        with pytest.raises(IdbenchError, match="still at work"):
+        with pytest.raises(IdbenchError, match="still working"):
             run(tmp_path, "print('too early')")
     finally:
         os.kill(orphan, 9)

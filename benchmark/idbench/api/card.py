@@ -13,7 +13,7 @@ _NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
 
 
 class MethodParams(BaseModel):
-    """Parameters of a method: immutable, unknown names refused, NaN and infinity too.
+    """Parameters of a method: immutable; unknown names, NaN and infinity are rejected.
 
     Every field states its meaning, unit and range through `Field(..., description=...)`.
     """
@@ -32,7 +32,7 @@ class Choice(BaseModel):
 
 
 class Card(BaseModel):
-    """What every method says about itself. Unknown keys are refused; unknown facts are None."""
+    """The card of every method. Unknown keys are rejected; unknown facts are None."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 

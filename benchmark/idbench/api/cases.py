@@ -29,7 +29,7 @@ class Photo:
         self._load = load
 
     def pixels(self) -> NDArray[np.uint8]:
-        """Pixels in 0..255, uint8 (height, width, 3), RGB. Decoded anew each time, so that memory stays small."""
+        """Pixels in 0..255, uint8 (height, width, 3), RGB. Decoded each time, so that memory stays small."""
         return self._load()
 
     def __eq__(self, other: object) -> bool:
@@ -46,7 +46,7 @@ class Case:
     """What a method is given of one identity: a person whom an attack scores, or whom a defense protects.
 
     Args:
-        id: drawn anew for each run; it says nothing about the person.
+        id: drawn afresh for each run; unrelated to the person.
         name: None if the method's card does not declare Knowledge.NAME.
         photos: None if the method's card does not declare Knowledge.PHOTOS.
     """
@@ -156,7 +156,7 @@ class Scores:
             None: it never abstains.
         decisions: the method's own yes or no, bool array (n,), where the source defines one.
         photos_used: int array (n,): photos that went into each score. None: all that the case has.
-        details: named float arrays (n,), kept in the record for whoever wants to look inside.
+        details: named float arrays (n,), kept in the record for inspection.
     """
 
     values: NDArray[np.float64]

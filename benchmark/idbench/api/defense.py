@@ -9,7 +9,7 @@ it:
 - on the weights: `TargetDefense.defend(target, protected, context) -> state dict`.
 - at query time: `AnswerDefense.defend(target, protected, context) -> target`, both of them a `TargetView`. What is
   returned answers in the target's place, inside the view that checks access and counts queries. It answers every kind
-  of query itself or refuses it, so that nothing that an attack derives (a label from similarities, a similarity from
+  of query itself or rejects it, so that nothing that an attack derives (a label from similarities, a similarity from
   embeddings) goes past it.
 
 `protected` are the people to protect: cases, as attacks get them, holding what the defense's card declares. A defense
@@ -57,7 +57,7 @@ class TargetDefense(Defense[P]):
 
         Returns:
             the model's state dict after the defense, e.g. `target.model.state_dict()`: the same names, shapes and
-            types as before, all values finite. Anything else is refused and nothing is kept.
+            types as before, all values finite. Anything else is rejected and nothing is kept.
         """
 
 

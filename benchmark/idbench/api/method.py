@@ -212,7 +212,7 @@ def _check_declarations(kind: type[Method[Any]]) -> None:
 
 
 class Attack(Method[P]):
-    """A method that scores cases; higher = more likely a member. It runs in a process that holds nobody's label."""
+    """A method that scores cases; higher = more likely a member. It runs in a process that holds no labels."""
 
     card: ClassVar[MethodCard]
     _card_type = MethodCard

@@ -1,4 +1,4 @@
-"""What a method says of itself so that its curves can be drawn: plain data, registered under `idbench.studies`.
+"""What a method declares so that its curves can be drawn: plain data, registered under `idbench.studies`.
 
 `bench study NAME` finds a declaration by its name, plans the runs that it asks for, and measures and draws them; it
 knows nothing of the method beyond what stands here.

@@ -44,7 +44,7 @@ class Knowledge(Flag):
 
 
 class Track(StrEnum):
-    """The board on which a method competes; derived by `track_of`, never typed in."""
+    """The board on which a method competes; derived by `track_of`, never entered by hand."""
 
     BLIND = "blind"
     TEXT_ONLY = "text-only"

@@ -1,4 +1,4 @@
-"""Captions of corpora and the names in them: reads them from every kind of file, and says who is named where."""
+"""Captions of corpora and the names in them: reads them from every kind of file, and finds who is named where."""
 
 from idbench.captions.batches import Batch, DamagedShard, ReadOptions
 from idbench.captions.files import CorpusFiles, find_shards, read_shard

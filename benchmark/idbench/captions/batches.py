@@ -30,7 +30,7 @@ class ReadOptions:
             the extension of the member (`txt`) or the key within the `json` member. None: guessed.
         header: whether TSV files begin with the columns' names. None: they do if the first line holds such a name.
         replace_invalid: read bytes that are not UTF-8 as U+FFFD and count the captions that have some, instead of
-            refusing the file.
+            rejecting the file.
     """
 
     column: str | None = None
@@ -60,9 +60,9 @@ class DamagedShard(DataError):
 
 
 def damaged(path: Path, reason: str) -> DamagedShard:
-    """The error for a damaged file: it is named, and how to go on without it."""
+    """The error for a damaged file: its name, and how to continue without it."""
     return DamagedShard(
-        f"{path} is damaged: {reason.rstrip('.')}.", hint="Fetch it again, or pass --skip-damaged to go on without it."
+        f"{path} is damaged: {reason.rstrip('.')}.", hint="Fetch it again, or leave it out with --skip-damaged."
     )
 
 

@@ -29,12 +29,12 @@ class CorpusFiles:
 
     Args:
         shards: in the order of the arguments, sorted within each folder or pattern.
-        beside: parquet files left out because a tar file of the same name lies beside them: img2dataset writes both,
+        next_to_tar: parquet files left out for a tar file of the same name next to them: img2dataset writes both,
             and the parquet lists pictures that could not be fetched too.
     """
 
     shards: tuple[Path, ...]
-    beside: tuple[Path, ...]
+    next_to_tar: tuple[Path, ...]
 
 
 def find_shards(places: Sequence[str]) -> CorpusFiles:
@@ -47,17 +47,17 @@ def find_shards(places: Sequence[str]) -> CorpusFiles:
         DataError: nothing there, a file of another kind, or a file given twice.
     """
     shards: list[Path] = []
-    beside: list[Path] = []
+    next_to_tar: list[Path] = []
     for place in places:
         found, left_out = _below(place)
         shards += found
-        beside += left_out
+        next_to_tar += left_out
     seen: set[Path] = set()
     for shard in shards:
         if shard.resolve() in seen:
             raise DataError(f"{shard} is given twice.", hint="Its captions would count twice: give it once.")
         seen.add(shard.resolve())
-    return CorpusFiles(tuple(shards), tuple(beside))
+    return CorpusFiles(tuple(shards), tuple(next_to_tar))
 
 
 def read_shard(path: Path, options: ReadOptions) -> Iterator[Batch]:
@@ -89,8 +89,8 @@ def _below(place: str) -> tuple[list[Path], list[Path]]:
         what = "holds no captions" if path.is_dir() else "does not exist"
         raise DataError(f"{place} {what}.", hint=_KINDS)
     tars = {file.parent / _stem(file) for file in shards if _READERS[_kind(file)] is read_webdataset}
-    beside = [file for file in shards if _kind(file) == ".parquet" and file.parent / _stem(file) in tars]
-    return [file for file in shards if file not in set(beside)], beside
+    next_to_tar = [file for file in shards if _kind(file) == ".parquet" and file.parent / _stem(file) in tars]
+    return [file for file in shards if file not in set(next_to_tar)], next_to_tar
 
 
 def _files(path: Path) -> Iterator[Path]:

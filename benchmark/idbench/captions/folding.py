@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Diacritical marks of the Latin, Greek and Cyrillic scripts, Hebrew points and Arabic vowel signs: what people leave
-# out. Marks of other scripts are vowels that nobody leaves out, not accents: they stay.
+# out. Marks of other scripts are vowels that are never left out, not accents: they stay.
 _MARKS = re.compile(
     "[\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0640\u064b-\u065f\u0670"
     "\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+"
@@ -305,7 +305,7 @@ _LAST_LETTERS, _LAST_IDEOGRAPHS = 0x20000, 0x40000
 
 
 def _plain_words(bounds: NDArray[np.int32], content: NDArray[np.uint8], case: bool) -> pa.Array:
-    """Captions in ASCII with one blank between words; the bytes of others are left for whoever replaces them."""
+    """Captions in ASCII with one blank between words; the bytes of others are left for the caller to replace."""
     import pyarrow as pa
 
     mapped = np.frombuffer(content.tobytes().translate(_ascii_words(case)), np.uint8)

@@ -220,7 +220,7 @@ class Matcher:
         return BytesAhoCorasick(contents, implementation=Implementation.DFA if fast else None)
 
     def __reduce__(self) -> tuple[object, ...]:
-        # Worker processes build the automaton anew: faster than sending it.
+        # Worker processes rebuild the automaton: faster than sending it.
         return _rebuilt, (self._patterns, self._rules)
 
 

@@ -16,7 +16,7 @@ from idbench.storage import storage_errors
 _LARGEST = 64 << 20
 """Bytes that a list of names may have: a million people with room to spare."""
 _LONGEST = 120
-"""Characters of the longest name that is believed to be one."""
+"""Longest text, in characters, that is accepted as a name."""
 _MOST_WORDS = 12
 _FIRST_IDEOGRAPH = 0x2E80
 """From here on one character may be a name."""
@@ -85,7 +85,7 @@ def gather(entries: Iterable[tuple[str, str]]) -> list[Sought]:
     for identity, name in entries:
         spellings.setdefault(identity, []).append(name)
     if not spellings:
-        raise DataError("There is nobody to search for.", hint="Give a list of names or a split with identities.")
+        raise DataError("There are no people to search for.", hint="Give a list of names or a split with identities.")
     return [Sought(identity, names[0], tuple(dict.fromkeys(names))) for identity, names in spellings.items()]
 
 
@@ -168,7 +168,7 @@ def _lines(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
 
 
 def _check(path: Path, number: int, identity: str, name: str) -> None:
-    """Refuse what cannot be a name: it would be searched for, not be found, and count as somebody's absence."""
+    """Refuse what cannot be a name: the search would not find it and would report the person absent."""
     if not (identity and name):
         what = "name" if not name else "identity"
         raise DataError(f"{path}, row {number} holds no {what}.", hint=f"Remove the row, or write the {what}.")

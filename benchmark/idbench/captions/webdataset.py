@@ -16,7 +16,7 @@ from idbench.errors import DataError
 from idbench.storage import require_regular
 
 _TEXT_LIMIT = 1 << 20
-"""Bytes of the longest text member that is believed to hold a caption."""
+"""Longest text member, in bytes, that is accepted as a caption."""
 
 _BUFFER = 1 << 16
 _TEXT = "txt"

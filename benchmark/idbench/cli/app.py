@@ -108,7 +108,7 @@ def run() -> int:
     closed = _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A file's name need not be text: it is shown escaped, where it would end the command.
+            # A file name need not be valid text: it is shown escaped rather than ending the command.
             stream.reconfigure(errors="backslashreplace")
     try:
         _gather()
@@ -124,7 +124,7 @@ def run() -> int:
     except (KeyboardInterrupt, typer.Abort):
         status = _INTERRUPTED
     except BrokenPipeError:
-        # The reader of our output has gone (`bench list | head`): nothing to say, and nobody to say it to.
+        # The reader of our output has gone (`bench list | head`): leave quietly.
         _drop_output()
         status = 0
     except OSError as error:
@@ -140,7 +140,7 @@ def run() -> int:
 
 
 def _open_closed_streams() -> bool:
-    """Put something harmless in the place of closed standard streams: the next file opened would become them.
+    """Replace closed standard streams by the null device: otherwise the next file opened would take their place.
 
     Returns:
         whether standard output was closed.
@@ -153,7 +153,7 @@ def _open_closed_streams() -> bool:
 
 
 def _drop_output() -> None:
-    """Send what is still buffered for standard output nowhere, so that the interpreter's end does not fail over it."""
+    """Discard what is still buffered for standard output, so that the interpreter does not fail on it at exit."""
     with suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
@@ -163,15 +163,15 @@ def _misuse(error: TyperException) -> int:
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     if not message:  # the help was shown, since nothing was asked for
         return error.exit_code
-    console.complain(IdbenchError(message, hint="`bench --help` and `bench VERB --help` show what there is."))
+    console.complain(IdbenchError(message, hint="See `bench --help` and `bench VERB --help`."))
     return error.exit_code
 
 
 def _end_orderly_when_terminated() -> threading.Event:
-    """Let SIGTERM leave through the ordinary way out, so that workers are ended and temporary files removed.
+    """Make SIGTERM exit the ordinary way, so that workers are ended and temporary files removed.
 
     Returns:
-        set once the signal came: it ends the program as an interrupt does, with another exit status.
+        an event, set once the signal has come: the program ends as after an interrupt, with another exit status.
     """
     came = threading.Event()
 
@@ -184,7 +184,7 @@ def _end_orderly_when_terminated() -> threading.Event:
 
 
 def _bug(error: Exception) -> int:
-    """Say that it is our fault, and keep the details in a file for the report."""
+    """Report a bug of idbench's own, and keep the details in a file for the bug report."""
     from idbench.storage import cache_dir, write_text
 
     path = cache_dir("crashes", f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.txt")

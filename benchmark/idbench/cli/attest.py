@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from idbench.results.attestation import Statement, Subject
 
 Runs = Annotated[list[str], typer.Argument(help="Runs: their paths, or the beginnings of their ids.")]
-By = Annotated[str, typer.Option("--by", envvar="BENCH_BY", help="The maintainer who says so.")]
+By = Annotated[str, typer.Option("--by", envvar="BENCH_BY", help="Name of the maintainer.")]
 To = Annotated[
     Path, typer.Option("--to", envvar="BENCH_ATTESTATIONS", help="Folder of the attestations, apart from the results.")
 ]
@@ -26,7 +26,7 @@ def attest(
     runs: Runs,
     level: Annotated[
         Literal["replayed", "reproduced"],
-        typer.Option(help="replayed: run again, same scores. reproduced: did as well on people drawn anew."),
+        typer.Option(help="replayed: run again, same scores. reproduced: did as well on newly drawn people."),
     ],
     by: By,
     to: To,
@@ -53,7 +53,7 @@ def invalidate(
     json: options.Json = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Take a record off the board, with a trace: it stays where it is and nothing in it is edited."""
+    """Take a record off the board and keep the reason; the record stays where it is, unedited."""
     from idbench.results.attestation import Invalidation
 
     def say(subject: Subject) -> Statement:
@@ -67,7 +67,7 @@ def _now() -> datetime:
 
 
 def _made(kind: type[Statement], **values: Any) -> Statement:
-    """A statement from what was typed.
+    """A statement from the options of the command line.
 
     Raises:
         IdbenchError: a text is missing, too long or cannot be stored.
@@ -80,14 +80,14 @@ def _made(kind: type[Statement], **values: Any) -> Statement:
     except (ValidationError, ValueError) as error:
         wrong = error.errors()[0] if isinstance(error, ValidationError) else None
         what = f"--{wrong['loc'][0]}: {wrong['msg']}" if wrong else "a text cannot be stored as UTF-8"
-        raise IdbenchError(f"This cannot be said of a record: {what}.", hint="Give another text.") from error
+        raise IdbenchError(f"The statement is not valid: {what}.", hint="Give another text.") from error
     return made
 
 
 def _state(
     references: list[str], results: Path, to: Path, say: Callable[[Subject], Statement], *, json: bool, dry_run: bool
 ) -> None:
-    """Say the same of some records; none is written unless all can be."""
+    """Write the same statement about several records: all of them or none."""
     from idbench.results import find_run
     from idbench.results.attestation import check_apart, statement_path, subject_of, write_statement
 
@@ -96,7 +96,7 @@ def _state(
     for reference in references:
         run = find_run(results, reference)
         check_apart(to, [run.path])
-        run.scores()  # what is said of scores is said of those that belong to the record
+        run.scores()  # a statement about scores holds for those that belong to the record
         statements.append(say(subject_of(run)))
     paths = [statement_path(to, each) if dry_run else write_statement(to, each) for each in statements]
     if json:

@@ -1,4 +1,4 @@
-"""Gathers what a board needs beside the records: labels, registered targets, and the cards of splits and targets."""
+"""Gathers what a board needs besides the records: labels, registered targets, and the cards of splits and targets."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 _SAMPLES = 12
 _SUBSETS = 12
-"""Up to so many retractions of one version every order of taking out is recognised; beyond, a new version is due."""
+"""Up to this many retractions of one version, every order is recognised; beyond that, publish a new version."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a board is built from beside the records: one of each per version of a split."""
+    """What a board is built from besides the records: one of each per version of a split."""
 
     labels: tuple[SplitLabels, ...]
     cards: tuple[SplitCard, ...]
@@ -39,38 +39,38 @@ def gather(
     public: Container[str],
     progress: Progress,
 ) -> Told:
-    """Labels and cards of the splits that records speak of.
+    """Labels and cards of the splits that the records refer to.
 
-    Of one version of a split, a folder that was given comes before a label file, and a label file before a registered
-    split. A split that is nowhere is left out: the build rejects its records and says why.
+    For one version of a split, a given folder takes precedence over a label file, and a label file over a registered
+    split. A split that cannot be found is left out: the build rejects its records and says why.
 
     Args:
         runs: the records.
         folders: of splits that were given.
         files: label files that were given, or folders that hold some.
-        public: names of splits whose labels anybody may see; drawn people's always are.
-        progress: tells a person how far it is.
+        public: names of splits whose labels anybody may see; those of drawn people always are public.
+        progress: receives progress reports.
 
     Raises:
-        DataError: a folder is no split, or a file is no label file, or says otherwise than the registered split.
+        DataError: a folder is not a split, a file is not a label file, or a file contradicts the registered split.
     """
     from idbench.splits import load_split
 
     opened = [load_split(str(folder), progress) for folder in folders]
-    told = {(s.manifest.name, s.manifest.version): _told_by_split(s, public, progress) for s in opened}
+    described = {(s.manifest.name, s.manifest.version): _labels_and_card(s, public, progress) for s in opened}
     for path, file in _label_files(files):
         found = _told_by_file(file, public)
         _compare_with_registered(path, found[0], progress)
-        told.setdefault((file.name, file.version), found)
-    missing = {(run.record.split.name, run.record.split.version) for run in runs} - set(told)
+        described.setdefault((file.name, file.version), found)
+    missing = {(run.record.split.name, run.record.split.version) for run in runs} - set(described)
     for split in _registered(sorted({name for name, _ in missing}), progress):
-        told.setdefault((split.manifest.name, split.manifest.version), _told_by_split(split, public, progress))
-    labels, cards = zip(*told.values(), strict=True) if told else ((), ())
+        described.setdefault((split.manifest.name, split.manifest.version), _labels_and_card(split, public, progress))
+    labels, cards = zip(*described.values(), strict=True) if described else ((), ())
     return Told(labels, cards)
 
 
 def check_public(public: Iterable[str], runs: Sequence[Run]) -> None:
-    """Refuse `--public` with a name that no record speaks of: a typing error would leave people hidden or shown.
+    """Reject `--public` with a name that no record refers to: a typo would leave people hidden or exposed.
 
     Raises:
         UnknownNameError: no record is of such a split.
@@ -105,7 +105,7 @@ def _registered(names: Sequence[str], progress: Progress) -> Iterator[Split]:
             try:
                 yield load_split(name, progress)
             except IdbenchError:
-                continue  # made from a person's own data, and not here: its records are rejected with a reason
+                continue  # made from the user's own data, elsewhere: its records are rejected with a reason
 
 
 def _label_files(paths: Iterable[Path]) -> list[tuple[Path, LabelFile]]:
@@ -117,13 +117,13 @@ def _label_files(paths: Iterable[Path]) -> list[tuple[Path, LabelFile]]:
         labels = labels_in(file, frozenset(file.retracted), frozenset())
         if seen.setdefault((file.name, file.version), labels).difference(labels):
             raise DataError(
-                f"Two label files speak of {file.name} v{file.version} and differ.",
+                f"Two label files for {file.name} v{file.version} differ.",
                 hint="A version of a split never changes: keep the file that belongs to it.",
             )
     return files
 
 
-def _told_by_split(split: Split, public: Container[str], progress: Progress) -> tuple[SplitLabels, SplitCard]:
+def _labels_and_card(split: Split, public: Container[str], progress: Progress) -> tuple[SplitLabels, SplitCard]:
     shown = fictional(split) or split.manifest.name in public
     return labels_of(split, public=shown), split_card(split, progress)
 
@@ -161,30 +161,30 @@ def labels_of(split: Split, *, public: bool) -> SplitLabels:
 
 
 def _digests(digest: str, retracted: Sequence[str]) -> frozenset[str]:
-    """Digests that records may carry which were made when fewer identities were retracted, in whatever order."""
+    """Digests of records made when fewer identities were retracted, in whatever order."""
     sizes = range(1, len(retracted) + 1) if len(retracted) <= _SUBSETS else (len(retracted),)
     lists = [kept for size in sizes for kept in combinations(retracted, size)]
     return frozenset(hashlib.sha256("\n".join([digest, *kept]).encode()).hexdigest() for kept in lists)
 
 
 def fictional(split: Split) -> bool:
-    """Whether a program drew every photo of the split, so that they show nobody."""
+    """Whether a program drew every photo of the split, so that they show no real person."""
     return split.manifest.source.startswith("rendered by ")
 
 
 def about(cards: Sequence[SplitCard], runs: Sequence[Run]) -> About:
-    """What the splits and targets say of themselves that the records mention and that are known here."""
+    """The cards of the splits and targets that the records mention and that are known here."""
     from idbench_leaderboard.inputs import About
 
     targets = sorted({run.record.target.name for run in runs})
     return About(
         splits=tuple(cards),
-        targets=tuple(told for name in targets if (told := _target_info(name))),
+        targets=tuple(described for name in targets if (described := _target_info(name))),
     )
 
 
 def split_card(split: Split, progress: Progress) -> SplitCard:
-    """What an open split says of itself, with the audit of its files."""
+    """The card of an open split, with the audit of its files."""
     from idbench_leaderboard.inputs import SplitCard
 
     manifest = split.manifest
@@ -261,6 +261,6 @@ def _target_info(name: str) -> TargetInfo | None:
     spec = next((spec for spec in list_targets() if spec.name == name), None)
     if spec is None:
         return None
-    told = spec.recipe.model_dump() if spec.recipe else {}
-    recipe = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in told.items())
+    described = spec.recipe.model_dump() if spec.recipe else {}
+    recipe = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in described.items())
     return TargetInfo(spec.name, spec.version, spec.title, spec.license, recipe)

@@ -17,7 +17,7 @@ from idbench.api import Reporter
 from idbench.errors import IdbenchError
 from idbench.escaping import terminal, terminal_json
 
-_BARS = 20  # that are remembered; whoever reports under more descriptions starts old ones anew
+_BARS = 20  # remembered at once; with more descriptions than that, the oldest bars start again
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
 
 out = Console(highlight=False, soft_wrap=False)
@@ -96,7 +96,7 @@ def say(text: str) -> None:
 
 
 def command(text: str) -> None:
-    """Print a line that a person may copy: never wrapped."""
+    """Print a line that may be copied into a shell: never wrapped."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 

@@ -115,7 +115,7 @@ def _build_known(recipe: SplitRecipe, out: Path | None, dry_run: bool) -> None:
     from idbench.storage import atomic_dir
 
     if out is None:
-        raise IdbenchError(f"Where shall {recipe.name} be written?", hint="Name a new folder with --out DIR.")
+        raise IdbenchError(f"There is no folder to write {recipe.name} to.", hint="Name a new folder with --out DIR.")
     if dry_run:
         console.say(f"would build {recipe.name} version {recipe.version} ({recipe.title}) in {out}")
         return

@@ -10,7 +10,7 @@ from idbench.splits import SourcedRecipe
 
 
 def train_full_size(recipe: SourcedRecipe, word: str, wanted: Wanted, dry_run: bool) -> None:
-    """Train what a word means, one training after the other; with `dry_run`, print the commands only."""
+    """Train what a reference stands for, one training after the other; with `dry_run`, only print the commands."""
     from idbench.targets.full_size.command import command_of, shown
     from idbench.targets.full_size.run import run_training
 
@@ -24,7 +24,7 @@ def train_full_size(recipe: SourcedRecipe, word: str, wanted: Wanted, dry_run: b
             console.say(f"{training.name} is trained already: {done.checkpoint}")
         else:
             if done.resumed:
-                console.say(f"went on after epoch {done.resumed}, where an earlier training had stopped")
+                console.say(f"resumed after epoch {done.resumed}, where an earlier training had stopped")
             console.say(
                 f"{done.epochs} epochs in {done.checkpoint}, {text.seconds(done.seconds)} with start-up, "
                 f"{done.pairs_per_second:,.0f} pairs a second without"

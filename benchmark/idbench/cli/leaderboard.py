@@ -66,15 +66,15 @@ def build(
         statements = read_statements(attestations or [], results)
         found = collect(results)
         board_inputs.check_public(public or [], found.runs)
-        told = board_inputs.gather(found.runs, split or [], labels or [], public or [], progress)
+        gathered = board_inputs.gather(found.runs, split or [], labels or [], public or [], progress)
         built = build_board(
             found,
-            told.labels,
+            gathered.labels,
             out,
             progress,
             targets=board_inputs.known_targets(),
             statements=statements,
-            about=board_inputs.about(told.cards, found.runs),
+            about=board_inputs.about(gathered.cards, found.runs),
             commit=environment("cpu").commit,
             force=force,
         )
@@ -110,12 +110,12 @@ def _print(built: Built) -> None:
 def labels(
     split: Annotated[str, typer.Argument(help="A registered split, or its folder.", envvar="BENCH_SPLIT")],
     out: Annotated[Path, typer.Option(help="The file to write, e.g. leaderboard/reference/NAME-v1/labels.json.")],
-    public: Annotated[bool, typer.Option(help="A board may show single people, by their opaque ids.")] = False,
+    public: Annotated[bool, typer.Option(help="A board may show individual people, by their opaque ids.")] = False,
     force: options.Overwrite = False,
 ) -> None:
     """Write who is a member, by opaque id, so that a board can be built where the split cannot be opened.
 
-    No name and no photo is in the file. Hand it on only where membership may be known.
+    No name and no photo is in the file. Share it only where membership may be known.
     """
     from idbench.cli import board_inputs
     from idbench.outputs import check_file
@@ -146,7 +146,7 @@ def serve(
     from idbench_leaderboard.server import command
 
     path = _folder(board)
-    read_manifest(path)  # a folder that is no board is refused here, in one sentence
+    read_manifest(path)  # a folder that is not a board is rejected here, in one sentence
     _free(address, port)
     host = {"0.0.0.0": "localhost", "::": "localhost"}.get(address, address)  # noqa: S104
     console.say(f"idbench leaderboard at http://{f'[{host}]' if ':' in host else host}:{port}")

@@ -17,7 +17,7 @@ _KINDS = ("methods", "defenses", "splits", "targets", "runs", "studies")
 
 def listing(
     kind: Annotated[
-        str, typer.Argument(help="methods, defenses, splits, targets, runs or studies; nothing: the first four.")
+        str, typer.Argument(help="methods, defenses, splits, targets, runs or studies; default: the first four.")
     ] = "",
     results: options.Results = options.RESULTS,
     json: options.Json = False,

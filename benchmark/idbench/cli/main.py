@@ -27,9 +27,9 @@ def main() -> None:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
-    """End while modules are still being imported: nothing was begun, so nothing is to be cleared up.
+    """End while modules are still being imported: nothing has begun, so there is nothing to clean up.
 
-    Not through an exception: it would rise inside of an import, where others catch and reword it.
+    Not by an exception: it would be raised inside an import, where other code may catch and reword it.
     """
     with suppress(OSError):
         os.write(2, b"interrupted: nothing was begun; repeat the command.\n")

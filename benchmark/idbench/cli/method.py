@@ -59,7 +59,7 @@ def _check_free(name: str) -> None:
     if name in (*ATTACKS.names(), *DEFENSES.names()):
         raise IdbenchError(f"There is a method {name!r} already.", hint="Choose another name.")
     if keyword.iskeyword(package) or keyword.issoftkeyword(package):
-        raise IdbenchError(f"{package!r} is a word of the Python language.", hint="Choose another name.")
+        raise IdbenchError(f"{package!r} is a Python keyword.", hint="Choose another name.")
     if package in sys.stdlib_module_names or importlib.util.find_spec(package) is not None:
         raise IdbenchError(f"{package!r} is an installed Python package already.", hint="Choose another name.")
 

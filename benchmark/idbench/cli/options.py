@@ -30,10 +30,10 @@ MAX_SEED = 2**63 - 1  # as in records; spelled out, for the command line starts 
 
 
 def check_results(results: Path) -> None:
-    """Refuse a folder of records that does not exist, unless it is the usual one, which the first run makes.
+    """Reject a results folder that does not exist, unless it is the default, which the first run creates.
 
     Raises:
-        StorageError: a person named a folder that is not there.
+        StorageError: the folder that was named does not exist.
     """
     if results != RESULTS and not is_there(results):
         raise StorageError(f"{results} does not exist.", hint="Give the folder that holds the results (--results).")

@@ -20,7 +20,7 @@ from idbench.storage import write_bytes
 _INK: Final = "#444444"
 _WIDTH, _HEIGHT = 400, 300
 _MOST_STEPS: Final = 2000
-"""Steps of a drawn curve; beyond, a pixel would hold several."""
+"""Steps of a drawn curve; with more, several would share a pixel."""
 
 
 def plot_run(run: Run, path: Path) -> list[Path]:

@@ -57,7 +57,7 @@ def run(
     force: options.Force = False,
     write_plan: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write the runs down instead, for --plan, here or on other machines."),
+        typer.Option(metavar="FILE", help="Write the runs to a plan instead, for --plan here or on other machines."),
     ] = None,
     plan: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Carry out the runs of a written plan, instead of --method.")
@@ -146,7 +146,7 @@ def _grid(
 
     usable = [entry.name for entry in ATTACKS.entries() if entry.value is not None] if "all" in method else []
     methods = list(dict.fromkeys(name for given in method for name in (usable if given == "all" else [given])))
-    for name in methods:  # a mistyped word is reported at once, not after a split was built
+    for name in methods:  # a typo is reported at once, not after a split was built
         make_method(load_attack(name), preset, params)
     loaded = load_split(split, progress)
     # `all` means all that can run here; for a method that was named, an error says why it cannot.
@@ -204,7 +204,7 @@ def _run_plan(plan: Path, only: list[str], wanted: Options, json: bool, dry_run:
 def _show(
     split: Split, outcomes: list[Outcome], unscored: list[Executed], failure: IdbenchError | None, json: bool
 ) -> None:
-    """Print what was finished, whatever failed beside it."""
+    """Print what was finished, even if other runs failed."""
     if failure is not None and not (unscored or outcomes):
         raise failure
     if split.manifest.withheld is not None:
@@ -229,7 +229,7 @@ def _collect(found: Iterable[T]) -> tuple[list[T], IdbenchError | None]:
 
 
 def _print_unscored(split: Split, runs: list[Executed], json: bool) -> None:
-    """Say where the scores are; what they are worth is for the holder of the labels to say."""
+    """Say where the scores are; only the holder of the labels can compute metrics."""
     paths = [done.run.path.as_posix() for done in runs]
     if json:
         console.write_json([{"record": path, "withheld": True} for path in paths])
@@ -237,7 +237,7 @@ def _print_unscored(split: Split, runs: list[Executed], json: bool) -> None:
     console.say(f"The test labels of {split.manifest.name} are withheld: scores were written, no metrics.")
     for path in paths:
         console.say(f"record in {path}")
-    console.say("Next: send the records to whoever holds the labels; they type bench score RUN --split FOLDER")
+    console.say("Next: send the records to the holder of the labels, who runs: bench score RUN --split FOLDER")
 
 
 def parse_parameters(given: list[str] | None) -> dict[str, object]:
@@ -329,9 +329,7 @@ def _print_pooled(split: Split, outcomes: list[Outcome]) -> None:
         ],
         right=("targets", "seeds", "sd over targets"),
     )
-    console.say(
-        "pooled: mean over targets and seeds, without controls; intervals for other people asked of these targets"
-    )
+    console.say("pooled: mean over targets and seeds, without controls; intervals over people, for these targets")
 
 
 def _print(split: Split, outcomes: list[Outcome]) -> None:

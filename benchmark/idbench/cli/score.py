@@ -16,7 +16,7 @@ def score(
     results: options.Results = options.RESULTS,
     json: options.Json = False,
 ) -> None:
-    """Recompute a run's metrics from scores and labels; nothing in the record is believed."""
+    """Recompute a run's metrics from scores and labels; metrics in the record are ignored."""
     from idbench.results import find_run
     from idbench.runner.scoring import score_run
     from idbench.splits import load_split

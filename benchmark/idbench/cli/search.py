@@ -157,8 +157,8 @@ def search(
         console.write_json(_as_json(reports, captions, assumptions))
     else:
         _show(reports, captions)
-        if found is not None and found.beside:
-            console.say(f"{len(found.beside)} parquet files lie beside tar files of the same name and were not read")
+        if found is not None and found.next_to_tar:
+            console.say(f"{len(found.next_to_tar)} parquet files next to tar files of the same name were not read")
     if labels:  # last, so that a full disk does not take the report away
         written = write_labels(labels, corpus_name or "", reports, captions, assumptions)
         if not json:
@@ -181,7 +181,7 @@ def train(
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Train a face classifier on a folder of people; an interrupted training goes on where it stopped."""
+    """Train a face classifier on a folder of people; an interrupted training continues where it stopped."""
     from idbench.runner.opening import choose_device
     from idbench.search.faces.training import FaceRecipe, train_classifier
     from idbench.splits.injected.people import list_people
@@ -213,7 +213,7 @@ def train(
     console.say(f"{len(spec.people)} people, {trained.photos} photos, {text.seconds(trained.seconds)}, in {out}")
     if trained.left_out:
         console.say(f"{len(trained.left_out)} pictures are damaged or show no face, e.g. {trained.left_out[0]}")
-    console.say(f"named right: {spec.accuracy:.1%} of {spec.held_out} held-out photos")
+    console.say(f"named correctly: {spec.accuracy:.1%} of {spec.held_out} held-out photos")
 
 
 def _check(
@@ -224,7 +224,7 @@ def _check(
     corpus_name: str | None,
     contradiction: bool,
 ) -> None:
-    """Refuse what does not fit together before any work is done."""
+    """Reject contradictory options before any work is done."""
     problems = (
         (not corpus and not near.index and not near.service, "There is nothing to search.",
          "Give files with captions, --index FOLDER, or --service URL."),
@@ -264,7 +264,7 @@ def _check_labels(labels: Path, people: _People) -> None:
     nameless = next((one for one in people.sought if people.split is None and one.identity in one.spellings), None)
     if nameless is not None:
         raise IdbenchError(
-            f"{nameless.name!r} has no id, and a table of labels tells of ids, not of names.",
+            f"{nameless.name!r} has no id, and the labels table lists people by id, not by name.",
             hint="Write an opaque id and a tab before each name of the list.",
         )
     if labels.is_dir():
@@ -276,7 +276,7 @@ def _people(names: Path | None, split: str | None, photos: Path | None, progress
     from idbench.captions import gather, read_names
 
     if (names is None) == (split is None):
-        raise IdbenchError("It is not said who to search for.", hint="Give either --names FILE or --split NAME.")
+        raise IdbenchError("There are no people to search for.", hint="Give either --names FILE or --split NAME.")
     if names is not None:
         return _People(read_names(names), None, photos)
     from idbench.splits import load_split
@@ -287,7 +287,7 @@ def _people(names: Path | None, split: str | None, photos: Path | None, progress
 
 
 def _near(people: _People, how: _Nearness, rules: Any, progress: Progress) -> dict[str, Near]:
-    """What neighbours show, by identity; people without photos are not asked about."""
+    """What neighbours show, by identity; people without photos are skipped."""
     from idbench.captions import Matcher
     from idbench.runner.opening import choose_device
     from idbench.search.clip import Clip, ClipNamer
@@ -309,7 +309,7 @@ def _near(people: _People, how: _Nearness, rules: Any, progress: Progress) -> di
     known = {answer for one in people.sought for answer in _answers(one)}
     if look.face is not None and not known & look.face.people:
         raise IdbenchError(
-            f"{how.face_classifier} knows nobody of those who are searched.", hint="Train it on their photos."
+            f"{how.face_classifier} knows none of the people searched for.", hint="Train it on their photos."
         )
     matcher = Matcher(people.sought, rules)
     place = {one.identity: index for index, one in enumerate(people.sought)}
@@ -322,7 +322,7 @@ def _near(people: _People, how: _Nearness, rules: Any, progress: Progress) -> di
     if clip is not None:
         clip.close()
     if not found:
-        raise IdbenchError("Nobody has photos to search with.", hint="Give --photos FOLDER or a split with photos.")
+        raise IdbenchError("There are no photos to search with.", hint="Give --photos FOLDER or a split with photos.")
     return found
 
 
@@ -336,7 +336,7 @@ def _source(how: _Nearness) -> NeighbourSource:
 
 
 def _portraits(people: _People, clip: Clip | None) -> Iterator[Portraits]:
-    """Photos as queries, person by person; who has none is left out."""
+    """Photos as queries, person by person; people without photos are left out."""
     from idbench.search.neighbours import Query
     from idbench.search.neighbours.recognition import Portraits
 
@@ -348,7 +348,7 @@ def _portraits(people: _People, clip: Clip | None) -> Iterator[Portraits]:
 
 
 def _answers(one: Sought) -> frozenset[str]:
-    """How a judge may call a person: by the identity or a name, as they stand or as folders stand for them."""
+    """Labels that a judge may give a person: the identity or a name, as written or as folder names write them."""
     from idbench.splits.injected.people import name_of
 
     words = (one.identity, *one.spellings)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="A study; nothing: list them.")] = "",
+    name: Annotated[str, typer.Argument(help="A study; default: list them.")] = "",
     split: options.Split = "avatars",
     out: Annotated[
         Path | None, typer.Option("--out", help="Folder for table and figure; default: studies/NAME-SPLIT.")
@@ -43,7 +43,7 @@ def study(
     if not name:
         show_studies(json)
         return
-    wanted = STUDIES.load(name)  # a mistyped word is told at once, not after a split was built
+    wanted = STUDIES.load(name)  # a typo is reported at once, not after a split was built
     with console.bars() as progress:
         loaded = load_split(split, progress)
         setting = Setting(loaded, choose_audited(loaded, targets), tuple(range(seeds)), results, device, time_limit)

@@ -35,7 +35,7 @@ def train(
         ),
     ] = None,
     threads: Annotated[
-        int, typer.Option(min=1, help="More than one is faster, but rounds otherwise than the shipped weights did.")
+        int, typer.Option(min=1, help="More than one is faster, but rounds differently from the shipped weights.")
     ] = 1,
     device: Annotated[str, typer.Option("--device", envvar="BENCH_DEVICE", help="cpu, cuda, auto, ...")] = "cpu",
     force: options.Force = False,
@@ -43,11 +43,11 @@ def train(
         str | None, typer.Option(help="Full size (cc3m-injected): RN50, ViT-B-32, ..., or a model configuration.json.")
     ] = None,
     gpus: Annotated[int | None, typer.Option(help="Full size: GPUs on each node; default: all that are here.")] = None,
-    nodes: Annotated[int, typer.Option(min=1, help="Full size: nodes; the same command is typed on each.")] = 1,
+    nodes: Annotated[int, typer.Option(min=1, help="Full size: nodes; run the same command on each.")] = 1,
     rendezvous: Annotated[str | None, typer.Option(help="Full size: HOST:PORT of one node.")] = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Train targets from their corpora; an interrupted training goes on where it stopped, a finished one is kept."""
+    """Train targets from their corpora; an interrupted training continues where it stopped, a finished one is kept."""
     from idbench.runner.full_size import Wanted, full_size_recipe
     from idbench.runner.training import HowToTrain, targets_to_train, train_one
 
@@ -57,14 +57,14 @@ def train(
 
         if force:
             raise TargetError(
-                "A full-size training is not thrown away.", hint="Remove its folder, or name another: --out."
+                "--force does not discard a full-size training.", hint="Remove its folder, or name another: --out."
             )
         for option in ("device", "threads"):
             source = context.get_parameter_source(option)
             if source is not None and source.name == "COMMANDLINE":
                 raise TargetError(
-                    f"--{option} means nothing to open_clip's trainer, which trains {name}.",
-                    hint="Say --gpus N; 0 is the processor.",
+                    f"--{option} does not apply to open_clip's trainer, which trains {name}.",
+                    hint="Use --gpus N; 0 means the CPU.",
                 )
         train_full_size(full_size, name, Wanted(arch, gpus, nodes, rendezvous, out, tuple(context.args)), dry_run)
         return
@@ -90,12 +90,12 @@ def train(
 def _refuse_full_size(name: str, given: list[str]) -> None:
     if given:
         raise TargetError(
-            f"{name} is not trained by open_clip's trainer: {given[0]} means nothing here.", hint="Leave it out."
+            f"{name} is not trained by open_clip's trainer: {given[0]} does not apply.", hint="Leave it out."
         )
 
 
 def _place(spec: TargetSpec) -> Path | None:
-    """Where shipped targets go that somebody trains again; None for those that belong in the cache."""
+    """Where a shipped target goes when it is trained again; None for targets that belong in the cache."""
     return None if isinstance(spec.weights, TrainedHere) else Path(f"{spec.name}.safetensors")
 
 
@@ -109,7 +109,7 @@ def _report(trained: TrainedTarget) -> None:
         console.say(f"{spec.name} is trained already: loss {note.loss:.3f}, SHA-256 {note.sha256}")
         return
     if trained.resumed:
-        console.say(f"went on after epoch {trained.resumed}, where an earlier training had stopped")
+        console.say(f"resumed after epoch {trained.resumed}, where an earlier training had stopped")
     console.say(
         f"weights in {trained.path}, SHA-256 {note.sha256}, {text.seconds(note.seconds)} "
         f"({text.seconds(note.cpu_seconds)} of processor), loss {note.loss:.3f}"
@@ -118,7 +118,7 @@ def _report(trained: TrainedTarget) -> None:
         console.say(
             "identical to the shipped weights"
             if note.sha256 == spec.sha256
-            else "not the shipped bits: other processors and numbers of threads round otherwise"
+            else "not bit for bit the shipped weights: other processors and numbers of threads round differently"
         )
 
 
@@ -150,7 +150,7 @@ def verify(
 
 
 def _verified(words: list[str]) -> list[dict[str, Any]]:
-    """One row for each target that the words mean; a word that means none is a row, too."""
+    """One row for each target that the references stand for; a reference that stands for none gets a row, too."""
     from idbench.targets import targets_meant
     from idbench.targets.verify import verify_target
 
@@ -172,7 +172,7 @@ def _verified(words: list[str]) -> list[dict[str, Any]]:
 
 
 def _in_words(report: Verified) -> str:
-    """What was found of a target that is as it should be."""
+    """What was found about a target that passes."""
     pinned = f"SHA-256 {report.sha256[:16]}...{', as published' if report.pinned else ''}"
     computes = f"{report.preprocessing}; {'QuickGELU' if report.quick_gelu else 'GELU'}"
     if report.largest_difference is None:

@@ -35,7 +35,7 @@ class Known:
 
     Attributes:
         members: (n,), at least two of each class.
-        strata: (n,) numbers, such as how often a member occurs in the corpus; what stands at non-members is ignored.
+        strata: (n,) numbers, such as how often a member occurs in the corpus; values at non-members are ignored.
     """
 
     members: BoolArray
@@ -79,7 +79,7 @@ class Averages:
 
     Attributes:
         inside: share of the non-members below each member, a tie counting one half, (E, m).
-        outside: share of the members above each non-member, likewise, (E, k).
+        outside: share of the members above each non-member, averaged in the same way, (E, k).
         middle: mid-ranks of all, (E, n).
         by_stratum: as `outside`, with the members of one stratum each, (E, strata, k).
         hits: at each rate's threshold, is the member found? (E, F, m).

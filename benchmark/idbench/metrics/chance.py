@@ -1,4 +1,4 @@
-"""Tests against chance: how unusual an AUC is among all labellings of the same scores, for one row and for many."""
+"""Tests against chance: how unusual an AUC is among all relabellings of the same scores, for one row and for many."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -78,7 +78,7 @@ def permutation_test(
 def chance_ps(
     ranks: FloatArray, members: npt.NDArray[np.bool_], draws: int = DRAWS, seed: int = 0
 ) -> tuple[FloatArray, FloatArray]:
-    """p-values of "the labels say nothing of the ranks" for many rows, by permuting the labels.
+    """p-values of "the labels are independent of the ranks" for many rows, by permuting the labels.
 
     The AUC is linear in the mid-ranks, and so is a mean of AUCs over rows with the same members in the mean of their
     mid-ranks. All rows are judged by the same labellings, drawn from the sizes of the classes and the seed alone, so
@@ -156,7 +156,7 @@ def _labellings(n: int, small: int, draws: int, seed: int) -> npt.NDArray[np.int
 
 @lru_cache(maxsize=64)  # rows without ties have the same ranks
 def _exact_rank_sums(ranks: bytes, m: int) -> tuple[IntArray, FloatArray]:
-    """Every possible sum of m of the doubled ranks with its chance, counted one identity after the other."""
+    """Every possible sum of m of the doubled ranks with its probability, counted one identity after another."""
     twice_ranks = np.frombuffer(ranks, dtype=np.int64)
     small = min(m, twice_ranks.size - m)
     offset = int(twice_ranks.min())

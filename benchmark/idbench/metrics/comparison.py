@@ -191,16 +191,16 @@ def _p(result: Comparison) -> str:
 
 
 def _rate_clause(result: Comparison) -> str:
-    """The lowest false-positive rate that says something else than the AUC, after Holm's correction."""
-    said = np.sign(result.auc.difference) if result.auc.p < result.alpha else 0.0
+    """The lowest false-positive rate whose difference contradicts the AUC's, after Holm's correction."""
+    sign = np.sign(result.auc.difference) if result.auc.p < result.alpha else 0.0
     for rate, p in sorted(
         ((r, p) for r, p in zip(result.tpr, result.p_holm[1:], strict=True) if isinstance(r, TprDifference)),
         key=lambda entry: entry[0].fpr,
     ):
-        heard = np.sign(rate.difference)
-        if p is not None and p < result.alpha and heard != said:
-            winner = result.name_a if heard > 0 else result.name_b
-            low, high = sorted((heard * rate.interval.low, heard * rate.interval.high))
+        other_sign = np.sign(rate.difference)
+        if p is not None and p < result.alpha and other_sign != sign:
+            winner = result.name_a if other_sign > 0 else result.name_b
+            low, high = sorted((other_sign * rate.interval.low, other_sign * rate.interval.high))
             return (
                 f"; at {100 * rate.fpr:g} % FPR {winner} finds {abs(rate.difference):.3f} more of the members "
                 f"[{_three(low)}, {_three(high)}]"

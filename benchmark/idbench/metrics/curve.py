@@ -223,7 +223,7 @@ def tpr_at_fpr(scores: npt.ArrayLike, members: npt.ArrayLike, fpr: float) -> Rat
 
     Returns:
         `RateAtFpr`; or `NotEstimable` if not even one false positive is allowed, floor(fpr * n_nonmembers) < 1.
-        A value of 0 with `attained_fpr` 0 and threshold +inf is a measured zero: so many non-members share
+        A value of 0 with `attained_fpr` 0 and threshold +inf is a measured zero: too many non-members share
         the highest score that no threshold keeps the rate.
 
     Raises:

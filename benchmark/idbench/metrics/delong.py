@@ -210,7 +210,7 @@ def delong_interval(scores: npt.ArrayLike, members: npt.ArrayLike, level: float 
 
     Returns:
         `Interval`. Where the estimated variance is 0 (perfect separation, or all scores equal) nothing is known of
-        it, and the interval is `newcombe_interval`'s, said so in `method`.
+        it, and the interval is `newcombe_interval`'s, as `method` then states.
 
     Raises:
         MetricError: see `delong_covariance`; or `level` outside (0, 1).
@@ -243,7 +243,7 @@ def delong_interval_logit(scores: npt.ArrayLike, members: npt.ArrayLike, level: 
         level: confidence, in (0, 1).
 
     Returns:
-        `Interval`. Where the estimated variance is 0 the interval is `newcombe_interval`'s, said so in `method`.
+        `Interval`. Where the estimated variance is 0 the interval is `newcombe_interval`'s, as `method` then states.
 
     Raises:
         MetricError: see `delong_interval`.
@@ -287,7 +287,7 @@ def auc_interval(scores: npt.ArrayLike, members: npt.ArrayLike, level: float = 0
     identities are out of order: DeLong's variance rests on these, and with few of them it is too small too often.
 
     Valid at 95 % for every size and shape measured (0.92 at least, with eight people in each class, heavy tails and AUC
-    0.99; 0.93 or more elsewhere); too wide at AUC 0.99, and where the many are also the more spread out.
+    0.99; 0.93 or more elsewhere); too wide at AUC 0.99, and where the larger class is also the more spread out.
 
     Args:
         scores: (n,) finite; higher means more likely a member. An abstention is given the lowest score by the caller.
@@ -358,7 +358,7 @@ def matched_intervals(
     Args:
         values: AUCs, (k,).
         variances: DeLong's, (k,); `LEAST_VARIANCE` at most where unknown.
-        sizes: members that each speaks of, (k,) or one number, and the non-members of all.
+        sizes: members behind each, (k,) or one number, and the non-members of all.
         level: confidence.
 
     Returns:
@@ -371,7 +371,7 @@ def matched_intervals(
     ratio = variances * m * n / (inside * (1 - inside) * _newcombe_inflation(inside, m + n))
     misplaced = smaller * np.minimum(values, 1 - values)
     shrunk = np.power(ratio, misplaced / (misplaced + 5), where=(ratio > 0) & (ratio < 1), out=np.ones_like(ratio))
-    # Without a variance the scores say nothing of the spread: Newcombe's interval stands in, a ratio of 1.
+    # Without a variance the scores do not show the spread: Newcombe's interval stands in, with a ratio of 1.
     ratio = np.where(variances <= LEAST_VARIANCE, 1.0, np.where(ratio < 1, shrunk, ratio))
     share = special.ndtri((1 + level) / 2) ** 2 * ratio / (m * n)
     both = np.concatenate([values, 1 - values])
@@ -384,7 +384,7 @@ def newcombe_interval(auc_value: float, n_members: int, n_nonmembers: int, level
     """Score-type interval of an AUC from the AUC and the class sizes alone; holds near 0 and 1 and in small samples.
 
     Valid where members and non-members are spread alike with light tails; up to nine points short for heavy tails and
-    for unequal spread, in large samples too, as it does not see the scores: use `auc_interval` where they are at hand.
+    for unequal spread, in large samples too, as it does not see the scores: use `auc_interval` if there are scores.
 
     Args:
         auc_value: the AUC, in [0, 1].
@@ -533,7 +533,7 @@ def _of_differences(covariance: FloatArray) -> FloatArray:
 
 
 def degrees_of_freedom(parts: FloatArray, sizes: Sequence[int]) -> FloatArray:
-    """Degrees of freedom (...) of a sum of variances (k, ...) that were estimated from so many identities each.
+    """Degrees of freedom (...) of a sum of variances (k, ...) that were estimated from that many identities each.
 
     Source: Satterthwaite, Biometrics Bulletin 2 (1946); Welch, Biometrika 34 (1947).
     """

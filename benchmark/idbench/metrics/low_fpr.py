@@ -24,7 +24,7 @@ from idbench.metrics.values import (
 _STEPS: Final = 60
 _EXACT: Final = 1e-12
 _DEVIATIONS: Final = 9
-"""Binomial chances beyond so many standard deviations add nothing to a sum of floats."""
+"""Binomial probabilities beyond this many standard deviations add nothing to a sum of floats."""
 _LIKELY: Final = 1e-12
 """Numbers of non-members with a smaller chance to lie above the threshold are left out."""
 _SPENT: Final = 0.2
@@ -129,7 +129,7 @@ def steps_of(sample: Sample) -> Steps:
 
 
 def tied_last(falling: npt.NDArray[np.generic]) -> IntArray:
-    """For non-members in falling order (R, n): how many share a score, told at the last of them; 0 elsewhere."""
+    """For non-members in falling order (R, n): how many share a score, given at the last of them; 0 elsewhere."""
     place = np.arange(falling.shape[1])
     apart = falling[:, 1:] != falling[:, :-1]
     edge = np.ones((len(falling), 1), dtype=np.bool_)
@@ -238,8 +238,8 @@ def narrowed(
 ) -> tuple[FloatArray, FloatArray]:
     """Ends of the intervals of means over readings, from the means of the readings' ends.
 
-    If all readings err alike, a mean is as uncertain as each of them; if each errs by itself, much less so. A share
-    `common` of the readings' variance, averaged as if they all erred alike, is in their mean. Half the width shrinks
+    If all readings share one error, a mean is as uncertain as each of them; if errors are independent, less. A share
+    `common` of the readings' variance, averaged as if they shared one, is in their mean. Half the width shrinks
     with the root of the share, and what makes the interval lopsided, a third moment over a variance, with the share.
     On which side of a step the rate lies is the same question in all readings: this part does not shrink.
 

@@ -70,17 +70,17 @@ def pooled(
     """AUC and TPR at low false-positive rates, averaged over readings of the same people.
 
     A person is one draw from the population with all readings: scores of one person on several targets are not
-    independent, and counting them as so many people would make intervals too narrow. The variance of the mean AUC is
+    independent, and counting them as different people would make intervals too narrow. The variance of the mean AUC is
     DeLong's for the readings' mean placements. The interval of the mean TPR is the mean of the readings' own intervals
     (`tpr_at_fpr_interval`), narrowed as far as the readings err independently of each other; where tied non-members
     leave open on which side of a step a rate lies, it is not narrowed. For one reading both are the intervals of
     `auc_estimate` and `tpr_at_fpr_interval`.
 
     Args:
-        scores: (R, n); higher means more likely a member. Finite for whoever is a member or a non-member; an
+        scores: (R, n); higher means more likely a member. Finite for members and non-members; an
             abstention is given the lowest score by the caller.
         members: (n,), or (R, n) where membership differs by reading; at least two in each.
-        nonmembers: likewise; None: all who are not members. Whoever is neither is left out of the reading.
+        nonmembers: (R, n), true for non-members; None: all who are not members. Those who are neither do not count.
         fprs: false-positive rates in (0, 1).
         level: confidence, in (0, 1).
 
@@ -154,7 +154,7 @@ def rates_of_mean(
 
 @dataclass(frozen=True, slots=True)
 class _Sums:
-    """What each of n people adds to the mean AUC, (n,), and to each mean TPR, (F, n); means of what readings say."""
+    """What each of n people adds to the mean AUC, (n,), and to each mean TPR, (F, n); means over the readings."""
 
     aucs: FloatArray
     area: FloatArray
@@ -215,7 +215,7 @@ def pooled_rate(hits: npt.ArrayLike, counted: npt.ArrayLike, *, level: float = 0
         `PooledRate` whose `fpr` is None.
 
     Raises:
-        MetricError: shapes that do not fit together, or a reading that counts nobody.
+        MetricError: shapes that do not fit together, or a reading without anybody who counts.
 
     Source: Clopper and Pearson, Biometrika 26 (1934); see `pooled`.
 
@@ -229,7 +229,7 @@ def pooled_rate(hits: npt.ArrayLike, counted: npt.ArrayLike, *, level: float = 0
     confidence = checked_fraction(level, "level")
     totals = own.sum(axis=1)
     if not totals.all():
-        raise MetricError("every reading must count somebody.")
+        raise MetricError("every reading needs somebody who counts.")
     called = called & own
     found = [clopper_pearson(int(k), int(n), confidence) for k, n in zip(called.sum(axis=1), totals, strict=True)]
     shares = called.sum(axis=1) / totals
@@ -253,12 +253,12 @@ def _checked(
     inside = _in_each(checked_flags(members), matrix.shape, "members")
     outside = ~inside if nonmembers is None else _in_each(checked_flags(nonmembers), matrix.shape, "nonmembers")
     if (inside & outside).any():
-        raise MetricError("nobody can be a member and a non-member of one reading.")
+        raise MetricError("one identity cannot be both a member and a non-member of one reading.")
     fewest = min(int(inside.sum(axis=1).min()), int(outside.sum(axis=1).min()))
     if fewest < 2:
         raise MetricError(f"every reading needs at least two members and two non-members; one class holds {fewest}.")
     if not np.isfinite(matrix[inside | outside]).all():
-        raise MetricError("scores must be finite for whoever counts; give an abstention the lowest score instead.")
+        raise MetricError("scores of members and non-members must be finite; give an abstention the lowest score.")
     return matrix, inside, outside
 
 

@@ -219,7 +219,7 @@ def _checked_cube(scores: npt.ArrayLike, names: Sequence[str]) -> FloatArray:
 
 
 def _interval(rows: FloatArray, flags: BoolArray, fpr: float | None, level: float) -> Interval:
-    """The interval shown beside an estimate: that of the single row, or of the mean over several."""
+    """The interval shown next to an estimate: that of the single row, or of the mean over several."""
     if fpr is None:
         return (
             auc_interval(rows[0], flags[0], level) if len(rows) == 1 else pooled(rows, flags, level=level).auc.interval

@@ -69,7 +69,7 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
         `Interval` in [0, 1]; starts at 0 for k = 0 and ends at 1 for k = n.
 
     Raises:
-        MetricError: counts that are no counts, or `level` outside (0, 1).
+        MetricError: values that are not counts, or `level` outside (0, 1).
 
     Source: Clopper and Pearson, Biometrika 26 (1934).
 
@@ -93,7 +93,7 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
         `Interval` in [0, 1].
 
     Raises:
-        MetricError: counts that are no counts, or `level` outside (0, 1).
+        MetricError: values that are not counts, or `level` outside (0, 1).
 
     Source: Wilson, JASA 22 (1927); Brown, Cai and DasGupta, Statistical Science 16 (2001), on its coverage.
 
@@ -192,7 +192,7 @@ def precision_at_prior(tpr: float, fpr: float, prior: float) -> float | None:
         prior: share of members among the people that the attack will be used on, in (0, 1).
 
     Returns:
-        Precision in [0, 1]; None if nobody is called a member (both rates are 0): there is nothing to be right about.
+        Precision in [0, 1]; None if nobody is called a member (both rates are 0): precision is then undefined.
 
     Raises:
         MetricError: a rate outside [0, 1] or a prior outside (0, 1).

@@ -218,7 +218,7 @@ def bootstrap(
 
     Rows are seeds, photo draws or targets of the same identities: an identity is drawn with all its rows (cluster
     bootstrap), each row's statistics are computed on the same draw, and then averaged over the rows. The interval
-    speaks of new identities and of these very rows; `row_spread` tells how much the rows differ.
+    covers new identities and is conditional on these rows; `row_spread` shows how much the rows differ.
 
     Valid within about two points for the AUC from 100 people in each class up to AUC 0.9, and for the TPR from ten
     allowed false positives on; below that the percentile intervals are too narrow (for eight people far too narrow).

@@ -77,7 +77,7 @@ class PairedContrast:
         mean_difference: mean contrast of A's people minus that of B's, each target's scores first brought to mean 0
             and standard deviation 1, in standard deviations.
         mean_interval: Welch interval of the mean difference.
-        p: two-sided p-value of "the contrast says nothing", by permuting which corpus holds whom.
+        p: two-sided p-value of "the contrast is unrelated to membership", by permuting which corpus holds whom.
         p_greater: the same, one-sided: A's people have the larger contrast.
         n_a: people in A's corpus.
         n_b: people in B's corpus.
@@ -200,7 +200,7 @@ def mcnemar(decisions_a: npt.ArrayLike, decisions_b: npt.ArrayLike, members: npt
         `McNemar`; with no disagreement both p-values are 1.
 
     Raises:
-        MetricError: flags that are no flags, or lengths that differ.
+        MetricError: values that are not flags, or lengths that differ.
 
     Source: McNemar, Psychometrika 12 (1947); Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13 (2013),
     for the mid-p version.

@@ -19,7 +19,7 @@ class Standing:
     Args:
         order: people from the lowest score to the highest, (R, n).
         low: how many people score below each person, (R, n), in the order of the people.
-        high: how many score below or level, the person included, (R, n).
+        high: how many score below or the same, the person included, (R, n).
     """
 
     order: NDArray[np.int64]
@@ -41,13 +41,13 @@ class Standing:
         return Standing(self.order, self.low[:, whom], self.high[:, whom])
 
     def counted(self, flags: Flags) -> tuple[Counts, Counts]:
-        """How many of the people flagged (n,) score below each person, and below or level: (R, n), (R, n)."""
+        """How many of the people flagged (n,) score below each person, and below or the same: (R, n), (R, n)."""
         sums = np.zeros((len(self.order), flags.size + 1), dtype=np.int32)
         np.cumsum(flags[self.order], axis=1, dtype=np.int32, out=sums[:, 1:])
         return np.take_along_axis(sums, self.low, axis=1), np.take_along_axis(sums, self.high, axis=1)
 
     def twice_below(self, flags: Flags) -> Counts:
-        """Twice the number of the people flagged below each person who is not; those level count once, (R, n)."""
+        """Twice the number of the people flagged below each person who is not; ties count once, (R, n)."""
         sums = np.zeros((len(self.order), flags.size + 1), dtype=np.int32)
         np.cumsum(flags[self.order], axis=1, dtype=np.int32, out=sums[:, 1:])
         below = np.take_along_axis(sums, self.low, axis=1)

@@ -125,7 +125,7 @@ def by_stratum(
     Args:
         scores: (n,) finite; higher means more likely a member. An abstention is given the lowest score by the caller.
         members: (n,) true for members; both classes must be present, at least two non-members.
-        strata: (n,) label per identity, numbers (occurrences) or text; what stands at non-members is ignored.
+        strata: (n,) label per identity, numbers (occurrences) or text; values at non-members are ignored.
         fprs: false-positive rates in (0, 1).
         level: confidence of the intervals, in (0, 1).
         draws: permutations of the trend test.

@@ -1,7 +1,7 @@
 """Decides which records count, and says why the others do not: for boards, for submissions and for whoever checks them.
 
-What a record says of itself is computed again from what cannot be typed: its run id, its track, its counts. What it
-says of its split and its target is compared with the registered ones. Scores are counted by `aligning.Reader`.
+Derived claims of a record are computed again: its run id, its track, its counts. What it
+says about its split and its target is compared with the registered ones. Scores are counted by `aligning.Reader`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Admission:
     Args:
         kept: these, one for each row and seed.
         rejected: the others, with reasons; repetitions of records that count are not among them.
-        ignored: what maintainers said of records that are not here, or of other bytes.
+        ignored: maintainers' statements about records that are not here, or about other bytes.
     """
 
     kept: tuple[Candidate, ...]
@@ -48,7 +48,7 @@ def admit(
     targets: Sequence[KnownTarget] = (),
     statements: Statements | None = None,
 ) -> Admission:
-    """Which records may count by what they say; of records of one run, one.
+    """Which records may count, judging by their content; of several records of one run, one.
 
     Args:
         candidates: readable records; of equal ones, the first counts.
@@ -56,14 +56,14 @@ def admit(
         targets: that are registered.
         statements: what the maintainers say.
     """
-    said = statements or Statements()
+    stated = statements or Statements()
     known = list(candidates)
     kept: list[Candidate] = []
     rejected: list[Rejected] = []
     invalid: list[Candidate] = []
     for candidate in known:
         try:
-            note = said.invalidation(candidate.run)
+            note = stated.invalidation(candidate.run)
             reason = objection(candidate.record, labels, targets)
         except Exception as error:  # noqa: BLE001  a record that makes our own code fail costs itself only
             note, reason = None, unexpected(error)
@@ -74,14 +74,14 @@ def admit(
         elif reason:
             rejected.append(candidate.rejected(reason))
         else:
-            kept.append(replace(candidate, level=said.level(candidate.run)))
+            kept.append(replace(candidate, level=stated.level(candidate.run)))
     settled, aside = _one_of_each_run(kept, invalid, labels)
     unique, older = _one_of_each_row(settled, labels)
-    return Admission(unique, (*rejected, *aside, *older), (*said.ignored, *said.unfit(each.run for each in known)))
+    return Admission(unique, (*rejected, *aside, *older), (*stated.ignored, *stated.unfit(each.run for each in known)))
 
 
 def objection(record: RunRecord, labels: Mapping[SplitKey, SplitLabels], targets: Sequence[KnownTarget] = ()) -> str:
-    """Why a record cannot count by what it says of itself; empty if it can."""
+    """Why a record's own content keeps it from counting; empty if nothing does."""
     checks = (
         _of_the_split(record, labels),
         _of_the_id(record),
@@ -116,7 +116,7 @@ def _of_the_split(record: RunRecord, labels: Mapping[SplitKey, SplitLabels]) -> 
 
 def _of_the_id(record: RunRecord) -> str:
     if record.schema_version == 1 and record.defense is not None:
-        return "it speaks of a defense, and records of schema 1 have none"
+        return "it names a defense, and records of schema 1 have none"
     expected = expected_run_id(record)
     if expected == record.run_id:
         return ""
@@ -144,7 +144,7 @@ def _of_the_method(record: RunRecord) -> str:
 
 
 def _of_the_card(record: RunRecord) -> str:
-    """What of the card that ran contradicts the record beside it."""
+    """What in the card that ran contradicts the rest of the record."""
     method, card = record.attack, record.attack.card
     if card is None:
         return ""
@@ -161,19 +161,19 @@ def _of_the_card(record: RunRecord) -> str:
 
 
 def _of_the_target(record: RunRecord, targets: Sequence[KnownTarget]) -> str:
-    said = record.target
-    known = next((target for target in targets if target.name == said.name), None)
+    claimed = record.target
+    known = next((target for target in targets if target.name == claimed.name), None)
     if known is None:
-        owner = next((target.name for target in targets if target.sha256 == said.sha256), None)
+        owner = next((target.name for target in targets if target.sha256 == claimed.sha256), None)
         return f"its target has the weights of {owner} under another name" if owner else ""
-    if said.version != known.version:
-        return f"target {known.name} has version {known.version}, and it says {shortened(said.version)}"
-    if known.sha256 is not None and said.sha256 != known.sha256:
+    if claimed.version != known.version:
+        return f"target {known.name} has version {known.version}, and it says {shortened(claimed.version)}"
+    if known.sha256 is not None and claimed.sha256 != known.sha256:
         return f"its weights of {known.name} are not the registered ones ({known.sha256[:12]})"
-    if said.design not in (None, known.design):
+    if claimed.design not in (None, known.design):
         return f"its {known.name} has another architecture, preprocessing or recipe than the registered one"
-    if (said.corpus, said.control_for) != (known.corpus, known.control_for):
-        return f"target {known.name} {_trained(known)}, and it says that it {_trained(said)}"
+    if (claimed.corpus, claimed.control_for) != (known.corpus, known.control_for):
+        return f"target {known.name} {_trained(known)}, and it says that it {_trained(claimed)}"
     return ""
 
 

@@ -64,7 +64,7 @@ class Reader:
         self._order: Order | None = None
 
     def read(self, run: Run, where: str) -> Scored | Rejected:
-        """The scores of a record, or why they cannot be used; a record must speak of everybody in the test part.
+        """The scores of a record, or why they cannot be used; a record must have scores for everybody in the test part.
 
         Args:
             run: the record.
@@ -129,7 +129,7 @@ def _order(identities: pa.ChunkedArray, people: People) -> Order:
         return Order(identities, nobody, None, "an identity occurs twice in its scores")
     strangers = place.keys() - people.others - {*people.test, *people.calibration}
     if strangers:
-        return Order(identities, nobody, None, f"{len(strangers)} of its scores are of nobody in the split")
+        return Order(identities, nobody, None, f"{len(strangers)} of its scores belong to nobody in the split")
     missing = sum(identity not in place for identity in people.test)
     if missing:
         problem = f"{missing} of {len(people.test)} people of the test part have no score"

@@ -1,6 +1,6 @@
-"""What maintainers say of records: attestations and invalidations, files of their own, bound to hashes.
+"""Maintainers' statements about records: attestations and invalidations, in files of their own, bound to hashes.
 
-A record says what was measured. How far it may be believed is said by others, in files that lie where no submitter can
+A record says what was measured. How far it may be trusted is stated by others, in files that lie where no submitter can
 write; whatever lies among the results themselves counts for nothing.
 """
 
@@ -26,10 +26,10 @@ Line = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Level(StrEnum):
-    """How far a record may be believed, rising."""
+    """How far a record may be trusted, rising."""
 
     SELF_REPORTED = "self-reported"
-    """Nobody but whoever ran it has looked: the absence of an attestation."""
+    """Checked only by the person who ran it: the absence of an attestation."""
     REPLAYED = "replayed"
     """Maintainers ran the method again on the same people, and its scores came out the same."""
     REPRODUCED = "reproduced"
@@ -78,7 +78,7 @@ _STATEMENT: Final[TypeAdapter[Statement]] = TypeAdapter(Annotated[Statement, Fie
 
 @dataclass(frozen=True, slots=True)
 class Ignored:
-    """A file among the attestations that counts for nothing, and why."""
+    """A file among the attestations that is ignored, and why."""
 
     where: str
     reason: str
@@ -86,7 +86,7 @@ class Ignored:
 
 @dataclass(frozen=True)
 class Statements:
-    """What the maintainers said, and which of their files could not be read.
+    """The maintainers' statements, and which of their files could not be read.
 
     Args:
         found: statements with the names of their files.
@@ -100,28 +100,28 @@ class Statements:
     def _levels(self) -> dict[Subject, Level]:
         """The highest level of each record that was attested."""
         levels: dict[Subject, Level] = {}
-        for _, said in self.found:
-            if isinstance(said, Attestation):
-                known = levels.get(said.subject, Level.SELF_REPORTED)
-                levels[said.subject] = max(known, Level(said.level), key=lambda level: level.rank)
+        for _, statement in self.found:
+            if isinstance(statement, Attestation):
+                known = levels.get(statement.subject, Level.SELF_REPORTED)
+                levels[statement.subject] = max(known, Level(statement.level), key=lambda level: level.rank)
         return levels
 
     @cached_property
     def _invalidations(self) -> dict[str, Invalidation]:
         """The newest invalidation of each file of scores."""
-        said = sorted((s for _, s in self.found if isinstance(s, Invalidation)), key=lambda each: each.at)
-        return {each.subject.scores_sha256: each for each in said}
+        invalidations = sorted((s for _, s in self.found if isinstance(s, Invalidation)), key=lambda each: each.at)
+        return {each.subject.scores_sha256: each for each in invalidations}
 
     def level(self, run: Run) -> Level:
-        """How far a record may be believed: the highest level that was attested for exactly these bytes."""
+        """How far a record may be trusted: the highest level attested for exactly these bytes."""
         return self._levels.get(subject_of(run), Level.SELF_REPORTED) if self._levels else Level.SELF_REPORTED
 
     def invalidation(self, run: Run) -> Invalidation | None:
-        """Why a record does not count; the same scores under a record that was typed anew do not count either."""
+        """Why a record does not count; the same scores under a rewritten record do not count either."""
         return self._invalidations.get(run.record.scores_sha256)
 
     def unfit(self, runs: Iterable[Run]) -> tuple[Ignored, ...]:
-        """Statements that speak of none of the records, with the reason."""
+        """Statements that fit none of the records, with the reason."""
         known: dict[str, set[tuple[str, str]]] = {}
         for run in runs:
             known.setdefault(run.record.run_id, set()).add((run.sha256, run.record.scores_sha256))
@@ -140,7 +140,7 @@ def _misfit(statement: Statement, known: set[tuple[str, str]]) -> str:
         return ""
     if known:
         return f"the hashes of its {statement.kind} are those of no record here of the run {subject.run_id}"
-    return f"its {statement.kind} speaks of the run {subject.run_id}, which is not here"
+    return f"its {statement.kind} is about the run {subject.run_id}, which is not here"
 
 
 def subject_of(run: Run) -> Subject:
@@ -149,13 +149,13 @@ def subject_of(run: Run) -> Subject:
 
 
 def statement_path(folder: Path, statement: Statement) -> Path:
-    """Where a statement belongs: one file each, so that nothing said is ever overwritten."""
+    """Where a statement belongs: one file each, so that no statement is ever overwritten."""
     digest = sha256_bytes(_text(statement).encode())
     return folder / f"{statement.subject.run_id}-{statement.kind}-{digest[:12]}.json"
 
 
 def write_statement(folder: Path, statement: Statement) -> Path:
-    """Write what a maintainer says, as a whole or not at all.
+    """Write a maintainer's statement, as a whole or not at all.
 
     Raises:
         StorageError: the folder cannot be made or written to.
@@ -170,7 +170,7 @@ def _text(statement: Statement) -> str:
 
 
 def read_statements(folders: Sequence[Path], results: Sequence[Path]) -> Statements:
-    """What the maintainers said; a file that cannot be read is reported and costs nothing else.
+    """The maintainers' statements; a file that cannot be read is reported, and the others still count.
 
     Args:
         folders: with the files of `bench attest` and `bench invalidate`; folders inside them are not looked at.
@@ -207,7 +207,7 @@ def check_apart(folder: Path, results: Sequence[Path]) -> None:
         if here == there or there in here.parents or here in there.parents:
             raise RecordError(
                 f"The attestations in {folder} would lie among the results in {root}, where submitters write.",
-                hint="Keep them in a folder of their own, beside the results.",
+                hint="Keep them in a folder of their own, next to the results.",
             )
 
 

@@ -1,4 +1,4 @@
-"""The one formula for run ids: what makes a run the run that it is, for whoever plans runs or checks records."""
+"""The one formula for run ids: what makes a run that run, for planning runs and for checking records."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def run_id(
 
 
 def expected_run_id(record: RunRecord) -> str:
-    """The id that a record must carry for what it says of itself.
+    """The id that follows from a record's content.
 
     A record of schema 1 does not say whose calibration labels a method was given. They were those of the target's own
     corpus, or of the first corpus that a control target stands in for.

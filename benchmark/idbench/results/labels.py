@@ -34,7 +34,7 @@ class SplitLabels:
         test: whether the identity is in the test part, bool (n,); the rest is the calibration part.
         corpora: labels by corpus.
         retracted: ids on the retraction list; their scores are dropped before anything is computed.
-        accepts: digests that records of this version may carry beside `digest`: the same content with some of the
+        accepts: digests that records of this version may carry besides `digest`: the same content with some of the
             retractions already in force.
         public: whether anybody may see who is a member. If not, the board holds sums only, no row per identity.
     """
@@ -95,15 +95,15 @@ def people_of(labels: SplitLabels) -> People:
 
 @dataclass(frozen=True, slots=True)
 class KnownTarget:
-    """A registered target, as far as a record speaks of it.
+    """A registered target, as far as records describe it.
 
     Args:
         name: as registered.
         version: of the target.
-        sha256: of the pinned weights; None where everybody trains the target anew.
+        sha256: of the pinned weights; None where everybody trains the target themselves.
         corpus: what it was trained on; None if unknown.
         control_for: corpora that it stands in for.
-        design: SHA-256 over what decides its answers beside the weights.
+        design: SHA-256 over what decides its answers besides the weights.
     """
 
     name: str

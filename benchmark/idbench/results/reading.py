@@ -1,4 +1,4 @@
-"""Reads files that strangers wrote: regular files of bounded size, and JSON that can hurt nobody who uses it."""
+"""Reads untrusted files: regular files of bounded size, and JSON that is safe to use."""
 
 from __future__ import annotations
 
@@ -128,6 +128,6 @@ def _check_texts(value: Any) -> None:
 
 
 def shortened(text: str, length: int = 60) -> str:
-    """A text that strangers wrote, for the inside of a message: bounded, and fit to be encoded."""
+    """A text from an untrusted file, for the inside of a message: bounded, and fit to be encoded."""
     shown = text.encode("utf-8", "backslashreplace").decode()
     return shown if len(shown) <= length else shown[: length - 1] + "…"

@@ -13,7 +13,7 @@ MAX_SEED: Final = 2**63 - 1
 
 
 class Closed(BaseModel):
-    """A frozen model that refuses unknown keys; what is unknown is None and never left out."""
+    """A frozen model that rejects unknown keys; unknown values are None and never left out."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -38,7 +38,7 @@ class TargetRef(Closed):
     control_for: tuple[str, ...] = Field(description="corpora that a control target stands in for; else empty")
     design: str | None = Field(
         default=None,
-        description="SHA-256 over what decides its answers beside the weights; None before schema 2",
+        description="SHA-256 over what decides its answers besides the weights; None before schema 2",
     )
 
 
@@ -234,9 +234,9 @@ class RunRecord(Closed):
 
 
 def current(data: Any) -> Any:
-    """What `run.json` says, without what a record of schema 1 claimed of itself: how far it may be believed.
+    """The content of `run.json`, without the claim of schema-1 records about how far they may be trusted.
 
-    That is said by maintainers alone, in files of their own (`idbench.results.attestation`).
+    Only maintainers state that, in files of their own (`idbench.results.attestation`).
     """
     if not isinstance(data, dict) or data.get("schema_version", 1) != 1:
         return data

@@ -3,12 +3,12 @@
 The same run on another machine gives other scores by rounding. Mostly that is little: the scores of `cosine` move by
 1e-6 of their standard deviation. Where a method follows gradients for many steps, rounding grows: with one thread in
 place of two, a score of TUNI moves by up to 0.66 standard deviations and a person by up to 0.20 of all ranks, while the
-ranks of all correlate at 0.998. With RMIA, whose shadow models are trained anew, it is 0.49, 0.15 and 0.994. Another
+ranks of all correlate at 0.998. With RMIA, whose shadow models are retrained, it is 0.49, 0.15 and 0.994. Another
 seed, which is another run, leaves correlations of up to 0.25 to TUNI, 0.91 to LiRA and 0.976 to RMIA.
 
 So two tables of scores are of one run if their ranks correlate at 0.98 or better, or if no score moved by more than
-1e-4 standard deviations, which is rounding even where near-ties make ranks jump; and if what moved knows nothing of the
-labels: noise lifts members no more often than others, while scores that somebody improved do. The last is Welch's test
+1e-4 standard deviations, which is rounding even where near-ties make ranks jump; and if the change is independent of
+the labels: noise lifts members no more often than others, improved scores do. The last is Welch's test
 on the differences of ranks, |z| at most 4, for each corpus that the run is scored against.
 """
 
@@ -64,7 +64,7 @@ def agreement(
 
     Args:
         first: scores to rank by, abstentions below all others, (n,), finite.
-        second: likewise, about the same people in the same order.
+        second: those of the other, for the same people in the same order.
         abstained: who got no score in the first and in the second, (n,) each.
         members: who is in each corpus that the run is scored against, (n,) each.
     """
@@ -131,7 +131,7 @@ class Candidate:
     Args:
         run: record and folder.
         where: the name of the folder that readers are shown.
-        level: how far it may be believed.
+        level: how far it may be trusted.
         repetitions: records of the same run that agree with it.
     """
 
@@ -159,10 +159,10 @@ class Settled:
 
 
 def settle(group: Sequence[Candidate], withdrawn: Sequence[Candidate], labels: SplitLabels) -> Settled:
-    """Decide which record of a run counts: the most trusted, of those the first. Dates are typed, and decide nothing.
+    """Decide which record of a run counts: the most trusted, of those the first. Dates can be forged and do not count.
 
-    Records that nobody attested and that contradict each other exclude all of them. A record that repeats an
-    invalidated one goes with it, for other bytes do not make wrong scores right, unless somebody attested it.
+    Unattested records that contradict each other exclude all of them. A record that repeats an
+    invalidated one goes with it, for other bytes do not make wrong scores right, unless it was attested.
 
     Args:
         group: records of one run.

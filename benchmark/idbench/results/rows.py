@@ -102,7 +102,7 @@ def board_keys(record: RunRecord, labels: SplitLabels) -> list[BoardKey]:
 
 
 def entry_key(board: BoardKey, record: RunRecord, level: Level) -> EntryKey:
-    """The row that a record belongs to; records that nobody checked never share one with those that somebody did."""
+    """The row that a record belongs to; unchecked records never share one with checked ones."""
     return EntryKey(
         board=board,
         method=record.attack.name,

@@ -65,7 +65,7 @@ class ScoreTable:
 
 
 def with_floor(scores: NDArray[np.float64], abstained: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Scores with a number below all others in the place of every abstention, (n,)."""
+    """Scores with a number below all others in place of every abstention, (n,)."""
     given = scores[~abstained & np.isfinite(scores)]
     if not given.size:
         return np.where(abstained, 0.0, scores)

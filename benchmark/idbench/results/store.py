@@ -121,7 +121,7 @@ def write_run(root: Path, record: RunRecord, table: ScoreTable, log: str = "") -
 
 
 def write_summary(run: Run, summary: Summary) -> None:
-    """Write the derived metrics beside the record."""
+    """Write the derived metrics next to the record."""
     write_text(run.path / METRICS, summary.model_dump_json(indent=2) + "\n")
 
 
@@ -130,7 +130,7 @@ def read_run(path: Path) -> Run:
 
     Raises:
         StorageError: it is not there or cannot be read.
-        RecordError: it is no regular file, or damaged, or of another schema.
+        RecordError: it is not a regular file, is damaged, or is of another schema.
     """
     folder = path.parent if path.name == RECORD else path
     if not folder.exists():
@@ -162,7 +162,7 @@ def collect(roots: Iterable[Path]) -> Collected:
                 names.append(name)
             except IdbenchError as error:
                 rejected.append(Rejected(name, "", error.message.replace(str(folder), name)))
-            except Exception as error:  # noqa: BLE001  a stranger's file must not keep the others from being read
+            except Exception as error:  # noqa: BLE001  one bad file must not keep the others from being read
                 rejected.append(Rejected(name, "", unexpected(error)))
     return Collected(tuple(runs), tuple(rejected), tuple(names))
 
@@ -217,7 +217,7 @@ def find_run(root: Path, reference: str) -> Run:
         for each in found.rejected:
             if Path(each.where).name.rpartition("-")[2].startswith(reference):
                 raise RecordError(f"{root / each.where}: {each.reason}", hint="Run it again with --force.")
-        raise RecordError(f"There is no run {reference!r} in {root}.", hint="`bench list runs` shows what there is.")
+        raise RecordError(f"There is no run {reference!r} in {root}.", hint="See `bench list runs`.")
     ids = ", ".join(run.record.run_id for run in matches[:5])
     raise RecordError(f"{reference!r} may be any of {len(matches)} runs: {ids}.", hint="Give more of the run's id.")
 
@@ -239,7 +239,7 @@ def _read_model(path: Path, model: type[M], change: Callable[[Any], Any] = lambd
         first = error.errors()[0]
         where = shortened(".".join(str(part) for part in first["loc"]))
         reason = f"{where}: {shortened(first['msg'], 200)}"
-        raise RecordError(f"{path} is no valid record: {reason}.", hint="Run it again.") from error
+        raise RecordError(f"{path} is not a valid record: {reason}.", hint="Run it again.") from error
     except ValueError as error:
         raise RecordError(f"{path} {error}.", hint="Run it again with --force.") from error
 

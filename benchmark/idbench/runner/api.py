@@ -29,7 +29,7 @@ def run(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Outcome:
-    """Run one attack on one target and say what its scores are worth. `bench run` is thin over this.
+    """Run one attack on one target and compute its metrics; `bench run` is a thin layer over this.
 
     Args:
         method: name of a registered attack, e.g. `tuni`.
@@ -45,7 +45,7 @@ def run(
         device: `auto`, `cpu`, `cuda:0`, ...
         time_limit: seconds for the attack; None for no limit.
         force: run even if there is a record.
-        progress: told how far the work is.
+        progress: receives progress reports.
 
     Returns:
         the run with its summary; read from the record if the same run was done before.

@@ -35,10 +35,10 @@ class AuditRow:
         blind: whether it never asks the target.
         on_a: target A with A's labels.
         on_b: target B with B's labels.
-        turned: AUC on target B with A's labels; an attack that works is below 0.5.
+        turned: AUC on target B with swapped labels (A's); an attack that works is below 0.5.
         control: the control target with A's labels; chance is expected.
         contrast: AUC of score_A - score_B per identity, against whose corpus holds the person.
-        contrast_p: of "the contrast says nothing".
+        contrast_p: p-value of "the contrast is unrelated to membership".
         verdict: `honest`, or what is wrong.
     """
 
@@ -98,7 +98,7 @@ def trio_of(split: Split) -> Trio:
     if found.trio is None:
         raise DataError(
             f"An audit of {split.manifest.name} needs two targets trained on its corpora and a control.",
-            hint="`bench list targets` shows what there is; `bench target train` makes more.",
+            hint="`bench list targets` lists them; `bench target train` makes more.",
         )
     return found.trio
 
@@ -110,7 +110,7 @@ def audit(split: Split, methods: Sequence[str], options: Options, progress: Prog
         split: a split with two targets and a control.
         methods: names of attacks.
         options: where records are, device, limits.
-        progress: told how far the work is.
+        progress: receives progress reports.
         seed: of the runs.
 
     Raises:
@@ -136,7 +136,7 @@ def audit(split: Split, methods: Sequence[str], options: Options, progress: Prog
 
 def _row(split: Split, a: Outcome, b: Outcome, control: Outcome) -> AuditRow:
     corpus = a.summary.corpus
-    # A blind attack that learns from calibration labels is given B's on target B: its turned score is 1 - A's.
+    # A blind attack that learns from calibration labels gets B's on target B: with swapped labels its AUC is 1 - A's.
     turned = summarize(b.run, split, corpus)
     contrast = contrast_of(split, a.run, b.run, corpus)
     blind = not a.run.record.attack.access

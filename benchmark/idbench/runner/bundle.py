@@ -1,9 +1,9 @@
 """What a worker is given: cases without labels, written by the parent and read by the worker.
 
 The folder holds `request.json` and `photos.npz`: where each photo begins in which file of pixels, its size, its digest.
-The pixels themselves lie in stores that all runs share (`idbench.runner.pixels`); a worker is told of those alone whose
+The pixels themselves lie in stores that all runs share (`idbench.runner.pixels`); a worker gets only those whose
 photos its method may know. Case ids and the order of the cases come from a secret of the run, which the parent draws
-and keeps to itself: nobody who knows the split can compute them.
+and keeps to itself: knowing the split is not enough to compute them.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class Folders:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the worker shall do. Plain JSON.
+    """What the worker is to do, as plain JSON.
 
     Args:
         attack: where the class of the attack or defense is, `package.module:Class`.
@@ -115,7 +115,7 @@ def plan_cases(split: Split, secret: int | None = None) -> CasePlan:
 
     Args:
         split: whose identities become cases.
-        secret: non-negative, below 2**128; None draws one that nobody will ever know.
+        secret: non-negative, below 2**128; None draws one that is never stored.
     """
     rng = np.random.default_rng(np.random.SeedSequence(secrets.randbits(128) if secret is None else secret))
     n = len(split.identities)
@@ -156,7 +156,7 @@ def write_bundle(
         folders: for what outlives the run.
         target: the target's specification as JSON text; None for a blind attack.
         auxiliary: a corpus with owners, from `load_auxiliary`; only where the attack may know AUXILIARY_PEOPLE.
-        progress: told when another process decodes the same photos.
+        progress: receives a notice when another process decodes the same photos.
 
     Raises:
         DataError: a photo is empty or damaged.
@@ -286,7 +286,7 @@ def _read_photos(folder: Path, files: Sequence[str]) -> list[Photo]:
 
 @dataclass(frozen=True, slots=True)
 class _Pixels:
-    """Reads one photo from a file of many, and sees that it is the one that the parent meant."""
+    """Reads one photo from a file of many, and checks that it is the one that the parent chose."""
 
     blob: NDArray[np.uint8]
     offset: int

@@ -1,7 +1,7 @@
-"""The process that imports a method to ask what it says of itself; started by `idbench.runner.cards`.
+"""The process that imports a method to read its card; started by `idbench.runner.cards`.
 
 Started as `python -P -m idbench.runner.card_reader FOLDER NAME PLUGIN DISTRIBUTION`. FOLDER holds the question, a JSON
-text: null for the card and the parameters, an object for the parameters of a run. The answer goes beside it.
+text: null for the card and the parameters, an object for the parameters of a run. The answer is written next to it.
 """
 
 from __future__ import annotations

@@ -1,12 +1,12 @@
-"""What a stranger's method says of itself, as plain data: asked once, in a process of its own, and kept.
+"""The card of a third-party method, as plain data: read once, in a process of its own, and kept.
 
 Importing a plug-in runs its code, and code that runs in the process which writes records can change what they hold. So
 the parent asks a short-lived process, `idbench.runner.card_reader`, for the card and the parameters, and for the
 parameters of a run with the knowledge that they need. Answers are closed schemas of bounded size. They are kept below
 the cache by the hash of the plug-in's code, so that each is given once and is the same for everybody. In the parent a
-*stand-in* takes the place of the class: it has the card and the parameters, and no code of the stranger's.
+*stand-in* takes the place of the class: it has the card and the parameters, and none of the third party's code.
 
-idbench's own methods are imported where they are needed: whoever can change them can change everything else too.
+idbench's own methods are imported where they are needed: anybody who can change them can change everything else too.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Setting(_Answer):
 
 
 def describe_all(plugins: Sequence[Plugin]) -> list[Description | PluginError]:
-    """What several methods say of themselves, asked side by side; an error in place of what one cannot say."""
+    """The cards of several methods, read side by side; an error in place of a card that cannot be read."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return list(pool.map(_description_or_error, plugins))
 
@@ -127,7 +127,7 @@ def _description_or_error(plugin: Plugin) -> Description | PluginError:
 
 
 def describe(plugin: Plugin) -> Description:
-    """What a method says of itself.
+    """The card of a method, as plain data.
 
     Raises:
         PluginError: it cannot be imported or is not a method; the message says why.
@@ -143,7 +143,7 @@ def describe(plugin: Plugin) -> Description:
 
 
 def stand_in(plugin: Plugin, found: Description) -> type[Attack[Any]]:
-    """A class with a stranger's card and parameters, and none of the stranger's code; it cannot score.
+    """A class with a third-party method's card and parameters, and none of its code; it cannot score.
 
     Raises:
         PluginError: the parameters have names that no class can have.
@@ -179,7 +179,7 @@ def _stand_in(plugin: Plugin, description: str) -> type[Attack[Any]]:
 
 
 class StandInParams(MethodParams):
-    """Parameters that nobody checked here; the process that knows them does that."""
+    """Parameters that are not checked here; the process that knows them does that."""
 
     described: ClassVar[Description]
 
@@ -213,7 +213,7 @@ def settle(plugin: Plugin, values: Mapping[str, object]) -> Setting:
 
 
 def locate(module: str) -> Path | None:
-    """The file of a module, found without importing anything; None where that cannot be said."""
+    """The file of a module, found without importing anything; None where it cannot be determined."""
     top, *rest = module.split(".")
     try:
         spec = importlib.util.find_spec(top)
@@ -265,9 +265,9 @@ def _key(plugin: Plugin, question: str) -> str | None:
         except OSError:
             return None
         digest.update(f"{path.relative_to(top.parent).as_posix()}\0{len(data)}\0".encode() + data)
-    says = [digest.hexdigest(), plugin.name, plugin.value, plugin.distribution, question]
-    says += [__version__, platform.python_version(), str(_own_code())]
-    return sha256_bytes(json.dumps(says).encode())[:32]
+    parts = [digest.hexdigest(), plugin.name, plugin.value, plugin.distribution, question]
+    parts += [__version__, platform.python_version(), str(_own_code())]
+    return sha256_bytes(json.dumps(parts).encode())[:32]
 
 
 def _own_code() -> int:
@@ -319,7 +319,7 @@ def _read(data: bytes, kind: type[A], plugin: Plugin) -> A | Refusal:
             return wanted.model_validate_json(data)
         except ValueError:
             continue
-    raise MethodError(f"{plugin.value} says nothing of itself that can be read.", hint="Use idbench.api.MethodCard.")
+    raise MethodError(f"{plugin.value} has no readable card.", hint="Use idbench.api.MethodCard.")
 
 
 def _flags(kind: type[F], names: Names) -> F:

@@ -43,7 +43,7 @@ def check_method(name: str, time_limit: float, progress: Progress) -> Iterator[C
     Args:
         name: of a registered attack or defense.
         time_limit: seconds for each of three runs.
-        progress: told how far the work is.
+        progress: receives progress reports.
     """
     if name in DEFENSES.names() and name not in ATTACKS.names():
         yield from _check_defense(name, time_limit, progress)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 _ENGINE: Final = frozenset({"idbench", "idbench_leaderboard"})
-"""What `ENGINE_VERSION` stands for is not hashed again: an edit of the command line would rename every run."""
+"""Covered by `ENGINE_VERSION` and so not hashed again: an edit of the command line would rename every run."""
 
 _IGNORED: Final = frozenset({"__pycache__"})
 
@@ -109,7 +109,7 @@ class Source:
 
 
 def _installed_names(name: str) -> frozenset[str]:
-    """Top-level names that an installed distribution put beside its metadata; none for an editable one."""
+    """Top-level names that an installed distribution put next to its metadata; none for an editable one."""
     try:
         files = distribution(name).files or []
     except PackageNotFoundError:

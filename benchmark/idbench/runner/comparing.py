@@ -1,4 +1,4 @@
-"""Compares two methods on the same people: which runs are meant, and what follows from their scores."""
+"""Compares two methods on the same people: which runs are compared, and what follows from their scores."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def compare_runs(
 
 
 def _name_of(word: str) -> str:
-    """The name under which records know the target that a word means: its own, where no target is called so here."""
+    """The name in records of the target that a reference stands for; the reference itself where there is none."""
     try:
         return target_meant(word).name
     except UnknownNameError:

@@ -1,8 +1,8 @@
-"""Takes from a process, by the kernel's word, the right to write elsewhere than where it was told (Linux: Landlock).
+"""Takes from a process the right to write outside the folders given, enforced by the kernel (Linux: Landlock).
 
-A process that runs a stranger's code gives up, before it imports that code, to write, create, rename or remove files
+A process that runs third-party code gives up, before it imports that code, to write, create, rename or remove files
 outside of a few folders, to trace processes outside of its own family, and, with Linux 6.12, to signal them. It cannot
-take that back, nor can what it starts. Kernels without Landlock (before 5.13, or other systems) refuse the request, and
+take that back, nor can what it starts. Kernels without Landlock (before 5.13, or other systems) reject the request, and
 then nothing is taken: docs/trust.md says what follows. Reading is not restricted.
 
 Numbers and structures are those of linux/landlock.h.
@@ -89,7 +89,7 @@ def _allow(ruleset: int, path: Path, rights: int) -> None:
 
 
 def _abi() -> int:
-    """Version of Landlock that the kernel speaks; 0 or less without."""
+    """Version of Landlock that the kernel supports; 0 or less without it."""
     if sys.platform != "linux" or platform.python_implementation() != "CPython":
         return 0
     try:

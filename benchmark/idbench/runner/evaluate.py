@@ -30,7 +30,7 @@ RATES = (0.10, 0.01, 0.001)
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Scores beside labels, one row per identity of one part, in the order of the ids.
+    """Scores with labels, one row per identity of one part, in the order of the ids.
 
     Args:
         identities: opaque ids, (n,).

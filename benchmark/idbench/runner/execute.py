@@ -48,7 +48,7 @@ class Options:
         device: `auto`, `cpu`, `cuda:0`, ...
         time_limit: seconds for one run; None for no limit.
         force: run even if there is a record.
-        secret: that case ids and order are drawn from; None, as ever: a new one for each run, which nobody learns.
+        secret: that case ids and order are drawn from; None, the usual: a new one for each run, which is never stored.
             `bench method check` gives one, to see what a method does in the same order and in another.
     """
 

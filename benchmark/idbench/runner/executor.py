@@ -35,7 +35,7 @@ class Failed:
 
 
 class Executor(Protocol):
-    """Carries tasks out and hands on each result as soon as it is there, in whatever order they finish.
+    """Carries tasks out and yields each result as soon as it is finished, in whatever order.
 
     An implementation yields exactly one result for each task. It may carry tasks out side by side and on several
     machines: records appear by atomic rename in one results folder, and a lock there keeps a run from being done twice.
@@ -47,7 +47,7 @@ class Executor(Protocol):
         Args:
             tasks: may be long; taken one by one.
             options: how; the same for every task. Its `force` is not read: tasks have their own.
-            progress: told how far the work is.
+            progress: receives progress reports.
 
         Raises:
             StorageError: the results folder cannot be written, which every other run would meet too.

@@ -53,8 +53,8 @@ def folders_of(method: Code) -> Folders:
     embeddings, shadows = cache_dir("embeddings"), cache_dir("shadows")
     kept = Folders(str(_cache(method)), str(embeddings), str(embeddings), str(shadows), str(shadows))
     if not is_own(method.plugin, method.distribution):
-        says = "\0".join((method.distribution, method.plugin, method.code_sha256))
-        own = cache_dir("strangers", sha256_bytes(says.encode())[:32])
+        identifying = "\0".join((method.distribution, method.plugin, method.code_sha256))
+        own = cache_dir("strangers", sha256_bytes(identifying.encode())[:32])
         kept = Folders(kept.cache, str(own / "embeddings"), str(embeddings), str(own / "shadows"), str(shadows))
     for place in (kept.cache, kept.embeddings, kept.shadows):
         make_dir(Path(place))
@@ -65,7 +65,7 @@ def folders_of(method: Code) -> Folders:
 
 
 def writable(folders: Folders) -> list[Path]:
-    """The folders in which a method's process may write, beside its bundle.
+    """The folders in which a method's process may write, besides its bundle.
 
     Those of the libraries that fetch targets and tokenizers are among them.
     """
@@ -79,5 +79,5 @@ def _libraries() -> list[Path]:
 
 def _cache(method: Code) -> Path:
     """A folder for what a method itself keeps, not to be found by another version of its code."""
-    version = re.sub(r"[^A-Za-z0-9._+-]", "_", method.version).lstrip(".")[:64]  # a stranger's text, and no path
+    version = re.sub(r"[^A-Za-z0-9._+-]", "_", method.version).lstrip(".")[:64]  # third-party text, and not a path
     return cache_dir("methods", method.name, f"{version}-{method.code_sha256[:16]}")

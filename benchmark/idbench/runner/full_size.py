@@ -1,4 +1,4 @@
-"""Which shards a word means, and how each becomes a training: where splits and full-size targets meet."""
+"""Which shards a reference stands for, and how each becomes a training: where splits and full-size targets meet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from idbench.targets.full_size.outcome import outcome_of
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a person says about a full-size training.
+    """The options of a full-size training.
 
     Args:
         architecture: a name that open_clip knows, or the path of a model configuration (JSON).
@@ -49,7 +49,7 @@ def full_size_recipe(word: str) -> SourcedRecipe | None:
 
 
 def full_size_trainings(recipe: SourcedRecipe, word: str, wanted: Wanted) -> list[Training]:
-    """The trainings that a word means: of one training set, or of all of a split, the control last.
+    """The trainings that a reference stands for: of one training set, or of all of a split, the control last.
 
     Raises:
         UnknownNameError: open_clip knows no such architecture.
@@ -58,7 +58,7 @@ def full_size_trainings(recipe: SourcedRecipe, word: str, wanted: Wanted) -> lis
     """
     if wanted.architecture is None:
         raise TargetError(
-            "Which architecture shall be trained?",
+            "No architecture to train.",
             hint=f"Add --arch {', '.join(ARCHITECTURES[:-1])} or {ARCHITECTURES[-1]}, or another one of open_clip's, "
             "or the path of a model configuration (JSON).",
         )

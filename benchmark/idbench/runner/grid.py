@@ -34,7 +34,7 @@ from idbench.targets.fetch import pin_target
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """A finished run with what it is worth.
+    """A finished run with its metrics.
 
     Args:
         run: record and folder.
@@ -87,7 +87,7 @@ def make_grid(
     defenses: Sequence[PlannedDefense | None] = (None,),
     progress: Progress | None = None,
 ) -> Grid:
-    """Resolve what a person typed; everything that can be wrong is found here, before anything runs.
+    """Resolve the options; everything that can be wrong is found here, before anything runs.
 
     Args:
         split: the identities.
@@ -124,7 +124,7 @@ def unable(split: Split, target: str | None, methods: Sequence[str]) -> dict[str
 
     Args:
         split: the identities.
-        target: as typed, see `choose_targets`.
+        target: a reference, see `choose_targets`.
         methods: names of attacks.
     """
     if not methods:
@@ -187,7 +187,7 @@ def run_grid(grid: Grid, options: Options, progress: Progress, executor: Executo
     Args:
         grid: from `make_grid`.
         options: where the records are, device, limits.
-        progress: told how far the work is.
+        progress: receives progress reports.
         executor: what carries the runs out; None for this machine, one after the other.
 
     Raises:
@@ -202,7 +202,7 @@ def run_grid(grid: Grid, options: Options, progress: Progress, executor: Executo
 def run_unscored(
     grid: Grid, options: Options, progress: Progress, executor: Executor | None = None
 ) -> Iterator[Executed]:
-    """Carry out a grid on a split whose test labels are withheld: whoever holds the labels scores the records.
+    """Carry out a grid on a split whose test labels are withheld: the holder of the labels scores the records.
 
     Arguments and errors are those of `run_grid`.
     """
@@ -229,7 +229,7 @@ def run_specs(
 
 
 def judged(done: Executed, split: Split, blind: Sequence[Run]) -> Outcome:
-    """What a finished run is worth against the labels that its spec names; written beside the record.
+    """The metrics of a finished run against the labels that its spec names; written next to the record.
 
     Args:
         done: the run.

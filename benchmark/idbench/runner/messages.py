@@ -1,6 +1,6 @@
-"""What a worker tells its parent: progress, scores, a result or a failure. The parent believes nothing unchecked.
+"""What a worker tells its parent: progress, scores, a result or a failure. The parent checks everything it receives.
 
-Whatever a worker writes may have been written by a stranger's code, so it is read as such: regular files of bounded
+Whatever a worker writes may have been written by third-party code, so it is read as such: regular files of bounded
 size, closed schemas, exact types.
 """
 
@@ -125,7 +125,7 @@ def _load(path: Path, kind: type[M]) -> M:
 
 
 def progress_line(done: float, total: float, description: str) -> str:
-    """A line that says how far the work is."""
+    """A line that reports progress."""
     return json.dumps({"done": done, "total": total, "description": description[:_DETAIL_NAME]}) + "\n"
 
 
@@ -164,7 +164,7 @@ def save_scores(path: Path, scores: Scores, photos: list[int]) -> None:
 
 
 def load_scores(path: Path, n_cases: int) -> Scores:
-    """Read what `save_scores` wrote, and check it again: whoever wrote it may have passed by the first check.
+    """Read what `save_scores` wrote, and check it again: a method may have bypassed the first check.
 
     Args:
         path: the file.

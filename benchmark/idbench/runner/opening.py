@@ -39,7 +39,7 @@ def open_view(spec: str, device: str, access: Access, folders: Folders, progress
         device: `auto` for the best there is, or a torch device.
         access: from the attack's card.
         folders: for embeddings and shadow models.
-        progress: told when many texts or photos are encoded.
+        progress: receives reports when many texts or photos are encoded.
     """
     name = choose_device(device)
     view = View(

@@ -113,9 +113,9 @@ def _store(kind: str, data: str, digest: str, pictures: Callable[[], Pictures], 
         kind: of the set.
         data: digest of the whole data.
         digest: of what is left of it after retractions; stores of the same data with other retractions are removed, so
-            that nobody who was taken out stays in one.
+            so that no retracted identity stays in one.
         pictures: decodes them, with their ids.
-        progress: told when another process makes the store.
+        progress: receives a notice when another process makes the store.
     """
     folder, name = sha256_bytes(f"{kind}:{data}".encode())[:32], sha256_bytes(f"{kind}:{digest}".encode())[:32]
     path = cache_dir("pixels", folder, f"{name}.bin")

@@ -21,7 +21,7 @@ class Pooled:
         defense: what the targets were put behind; None for nothing.
         targets: those that were pooled; controls are left out, for chance is what they must show.
         seeds: runs of each target.
-        auc: mean over targets, each the mean over its seeds; the interval speaks of new identities and of these very
+        auc: mean over targets, each the mean over its seeds; the interval covers new identities for these very
             targets.
         tpr: the same at each of `RATES`.
         spread: standard deviation over the targets of the mean AUC over seeds.
@@ -40,7 +40,7 @@ def pool(split: Split, outcomes: Sequence[Outcome]) -> list[Pooled]:
     """Pool the outcomes of each method over its targets, controls left out.
 
     An identity counts once, with all its scores, one for each target and seed (`metrics.pooled`): scores of one person
-    on several targets are not independent, and counting them as so many people would make the interval too narrow.
+    on several targets are not independent, and counting them as different people would make the interval too narrow.
     Membership may differ from target to target.
 
     Methods with fewer than two targets are left out, and so are those of `unpooled`.

@@ -55,7 +55,7 @@ def run_worker(
         folder: from `write_bundle`; the worker may write there.
         log: the file for what the worker prints, its first megabytes and its last; not below `folder`.
         method: the attack's name, for messages.
-        progress: told what the worker reports.
+        progress: receives the worker's reports.
         time_limit: seconds; None for no limit.
         writable: folders in which the worker may write too; all others are closed to it where the system can do that.
 
@@ -118,7 +118,7 @@ def worker_environment(temporary: Path) -> dict[str, str]:
 
 
 class _Messages:
-    """The last message of a worker. Earlier ones that nobody looked at are forgotten, so that none can pile up."""
+    """The last message of a worker. Earlier, unread ones are dropped, so that none can pile up."""
 
     def __init__(self, stream: IO[bytes]) -> None:
         self._latest: deque[bytes] = deque(maxlen=1)
@@ -135,7 +135,7 @@ class _Messages:
         for block in _blocks(self._stream):
             *whole, line = (line + block).split(b"\n")
             self._latest.extend(one for one in whole[-1:] if len(one) <= _LONGEST_LINE)
-            line = line[: _LONGEST_LINE + 1]  # what is longer is no message, and need not be remembered
+            line = line[: _LONGEST_LINE + 1]  # anything longer is not a message and need not be kept
 
 
 def _keep_log(stream: IO[bytes], path: Path) -> None:

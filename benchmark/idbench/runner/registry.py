@@ -25,15 +25,15 @@ class AttackRegistry(MethodRegistry[Attack[Any]]):
     """All attacks. Those of other distributions come as stand-ins: their code does not run in this process."""
 
     def checked(self, plugin: Plugin) -> type[Attack[Any]]:
-        """An attack of idbench's own by its class, a stranger's by a stand-in; raises the `PluginError` of `load`."""
+        """An attack of idbench's own by its class, any other by a stand-in; raises the `PluginError` of `load`."""
         return stand_in(plugin, describe(plugin)) if _strange(plugin) else self.imported(plugin)
 
     def imported(self, plugin: Plugin) -> type[Attack[Any]]:
-        """The class itself, a stranger's too: for processes in which strangers' code may run."""
+        """The class itself, a third party's too: for processes in which third-party code may run."""
         return super().checked(plugin)
 
     def entries(self) -> list[Entry[type[Attack[Any]]]]:
-        """Every registered name, sorted; strangers are asked side by side."""
+        """Every registered name, sorted; third-party methods are read side by side."""
         plugins = self.plugins()
         strange = [plugin for plugin in plugins if _strange(plugin)]
         described = dict(zip((plugin.name for plugin in strange), describe_all(strange), strict=True))
@@ -200,7 +200,7 @@ def make_method(
     Args:
         registered: from `load_attack` or `load_defense`.
         preset: a name from the card's presets.
-        overrides: values, or texts as typed on the command line (JSON is understood).
+        overrides: values, or texts as given on the command line (JSON is understood).
 
     Raises:
         UnknownNameError: no such preset or parameter.
@@ -257,7 +257,7 @@ def with_parameters(registered: Registered[M], values: Mapping[str, object]) -> 
 
 
 def _hash_of(plugin: Plugin, kind: type[Attack[Any]]) -> str:
-    """Hash of a method's code; a stranger's is computed from its files, for asked itself it could say anything."""
+    """Hash of a method's code; a third-party method's comes from its files, since its code could answer anything."""
     brought_by = plugin.distribution.partition(" ")[0]
     if not _strange(plugin):
         return code_hash(kind, brought_by)
@@ -310,7 +310,7 @@ def _copy_parameters(params: type[MethodParams]) -> tuple[ParameterCopy, ...]:
 
 
 def _as_meant(params: type[MethodParams], values: Mapping[str, object]) -> dict[str, object]:
-    """Values as the parameters take them: what was typed as `{}` is an empty object for one and a text for another."""
+    """Values as the parameters take them: the text `{}` is an empty object for one and a text for another."""
     if issubclass(params, StandInParams):
         texts = {one.name for one in params.described.fields if one.type in ("str", "<class 'str'>")}
         return {name: value if name in texts else _parsed(value) for name, value in values.items()}

@@ -14,19 +14,19 @@ def own_corpus(run: Run, split: Split) -> str:
     """The corpus whose labels a run is scored against by itself.
 
     Raises:
-        RecordError: the split knows nothing of the target's training data.
+        RecordError: the split has no labels for the target's training data.
     """
     target = run.record.target
     for corpus in (*target.control_for, target.corpus):
         if corpus in split.corpora:
             return str(corpus)
     raise RecordError(
-        f"{split.manifest.name} has no labels for {target.name}.", hint="Say whose labels count with --corpus."
+        f"{split.manifest.name} has no labels for {target.name}.", hint="Choose the labels with --corpus."
     )
 
 
 def score_run(run: Run, split: Split, corpus: str | None, results: Path) -> Summary:
-    """Compute a run's metrics; against its own corpus they are written beside the record.
+    """Compute a run's metrics; against its own corpus they are written next to the record.
 
     Args:
         run: any run of the split.

@@ -25,8 +25,8 @@ def choose_targets(split: Split, pattern: str | None) -> list[TargetSpec]:
             patterns choose among the targets of the split.
 
     Raises:
-        UnknownNameError: nothing fits a word.
-        TargetError: a word cannot be understood.
+        UnknownNameError: a reference matches nothing.
+        TargetError: a reference cannot be understood.
         DataError: the split has no target of its own and none was given.
     """
     fitting = targets_of(split)
@@ -79,7 +79,7 @@ def corpus_for(split: Split, target: TargetSpec, wanted: str | None = None) -> s
 
     Raises:
         UnknownNameError: the split has no labels for the wanted corpus.
-        DataError: the split knows nothing of the target's training data.
+        DataError: the split has no labels for the target's training data.
     """
     corpora: Sequence[str] = split.corpora
     if wanted is not None:

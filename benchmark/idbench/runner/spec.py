@@ -37,7 +37,7 @@ class SplitSpec(Closed):
     )
     name: str
     version: int
-    digest: str = Field(description="of the content that the run was planned with; another content is refused")
+    digest: str = Field(description="of the content that the run was planned with; other content is rejected")
     commit: str | None = Field(default=None, description="of the data set repository; None for an embedded split")
 
 
@@ -139,10 +139,10 @@ class ResolvedRun:
 
 @dataclass(frozen=True, slots=True)
 class Resolver:
-    """Finds what specs mean in this process; a split is opened once, however many specs speak of it.
+    """Finds what specs stand for in this process; a split is opened once, however many specs name it.
 
     Args:
-        progress: told how far a split is that must be built first.
+        progress: receives reports while a split is built first.
         opened: splits that are open already, by source.
     """
 
@@ -150,7 +150,7 @@ class Resolver:
     opened: dict[str, Split] = field(default_factory=dict)
 
     def split(self, spec: SplitSpec) -> Split:
-        """The split that a spec speaks of.
+        """The split that a spec names.
 
         Raises:
             DataError: there is none here, or what is here has other content.

@@ -1,4 +1,4 @@
-"""Trains targets on this machine: which ones a word means, where their weights go, and what is finished already."""
+"""Trains targets on this machine: those that a reference stands for, where weights go, and what is finished."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from idbench.targets.trained import TrainingNote, read_note, spec_sha256, weight
 
 @dataclass(frozen=True, slots=True)
 class HowToTrain:
-    """What a training may be told beside its recipe.
+    """Options of a training besides its recipe.
 
     Args:
         threads: of the processor; more than one is faster, but rounds otherwise.
@@ -53,7 +53,7 @@ def targets_to_train(words: str) -> list[TargetSpec]:
 
     Raises:
         UnknownNameError: nothing is registered under a name.
-        TargetError: what a word names cannot be trained here.
+        TargetError: what a reference names cannot be trained here.
     """
     trainable = [spec for spec in list_targets() if spec.recipe is not None and spec.corpus is not None]
     chosen: list[TargetSpec] = []
@@ -87,12 +87,12 @@ def _bytes_of(spec: TargetSpec) -> int:
 
 
 def train_one(spec: TargetSpec, how: HowToTrain, progress: Progress, out: Path | None = None) -> TrainedTarget:
-    """Train a target, or find that it is trained; an interrupted training goes on where it stopped.
+    """Train a target, or find that it is trained; an interrupted training continues where it stopped.
 
     Args:
         spec: with recipe and corpus.
         how: threads, device, force.
-        progress: told after every step.
+        progress: receives a report after every step.
         out: file for the weights; None: the cache, where `bench run` finds those of targets that are trained here.
 
     Raises:

@@ -63,7 +63,7 @@ class PipeProgress(Reporter):
 
 
 class NoTarget:
-    """Stands where the target would be when a blind attack runs: whatever it is asked, it refuses."""
+    """Takes the target's place when a blind attack runs: it rejects every query."""
 
     def __getattr__(self, name: str) -> object:
         raise AccessViolation(

@@ -1,4 +1,4 @@
-"""Is the person already there? Names in a corpus's captions, and faces among the neighbours of a person's photos."""
+"""Is a person already in a corpus? Names in its captions, and faces among the neighbours of a person's photos."""
 
 from idbench.search.counting import CaptionSearch, CountOptions, Damage, Quote, Tally, count_names, fitting_processes
 

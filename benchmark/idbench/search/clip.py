@@ -24,7 +24,7 @@ class Clip:
     Args:
         ref: as on the command line, e.g. `open_clip:ViT-L-14/openai`.
         device: auto, cpu, cuda:0, ...
-        progress: told about encoding.
+        progress: receives reports on encoding.
 
     Raises:
         TargetError, UnknownNameError: it cannot be found or loaded.
@@ -67,7 +67,7 @@ class ClipNamer:
 
     Args:
         clip: the model.
-        names: among which it chooses, at least two: everybody who is searched, better many more.
+        names: names to choose among, at least two: all the people searched for, preferably many more.
 
     Raises:
         DataError: fewer than two names: every picture would show the only one.

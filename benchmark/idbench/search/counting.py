@@ -57,7 +57,7 @@ class Tally:
     quotes: list[Quote] = field(default_factory=list)
 
     def add(self, other: Tally, most: int) -> None:
-        """Take in what a later shard gave, keeping at most so many quotes."""
+        """Add the counts of a later shard, keeping at most `quotes` quotes."""
         self.occurrences += other.occurrences
         self.longer += other.longer
         self.quotes += other.quotes[: max(0, most - len(self.quotes))]
@@ -160,7 +160,7 @@ def count_names(
         shards: the files of the corpus, from `find_shards`.
         rules: what counts as an occurrence; None: whole words, with case, accents and writing folded.
         options: how to go through the files; None: one after the other, stopping at a damaged one.
-        progress: told about the share that is done.
+        progress: receives the share that is done.
 
     Raises:
         DamagedShard: a file cannot be read to its end, unless those are skipped.
@@ -236,7 +236,7 @@ def _together(matcher: Matcher, shards: Sequence[Path], options: CountOptions, p
         ) from error
     except BaseException:
         for child in set(multiprocessing.active_children()) - before:
-            child.terminate()  # a shard may take minutes, and nobody waits for it any more
+            child.terminate()  # a shard may take minutes, and its result is no longer needed
         raise
     finally:
         pool.shutdown(wait=True, cancel_futures=True)

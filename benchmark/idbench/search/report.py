@@ -1,4 +1,4 @@
-"""What the search says about each person: evidence, a verdict, how far to believe it, and the `labels` table."""
+"""What the search finds about each person: evidence, a verdict, its confidence, and the `labels` table."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Verdict = Literal["member", "mentioned", "non-member", "undecided"]
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """What the confidence rests on: chances from 0 to 1 that whoever searches has to judge. None was measured here.
+    """What the confidence rests on: probabilities from 0 to 1 that the user has to judge. None was measured here.
 
     Args:
         namesake: that all captions with the name mean somebody else of that name.
@@ -48,7 +48,7 @@ class PersonReport:
         longer: those of them in which it is part of a longer name that was searched too.
         quotes: some of the captions, with their places.
         shares_name_with: other identities whose names cannot be told apart from this one.
-        near: what the neighbours of the person's photos show; None if nobody looked.
+        near: what the neighbours of the person's photos show; None if neighbours were not searched.
         verdict: member (named in captions and recognized among the neighbours), mentioned (named in captions alone),
             non-member or undecided.
         confidence: that the verdict is right, 0 to 1; None if undecided. A degree of belief under `Assumptions`.
@@ -178,7 +178,7 @@ def write_labels(
         captions, assumptions: what they rest on; both go into the column `how`.
 
     Raises:
-        DataError: nobody is decided.
+        DataError: there is no decided person.
         StorageError: the file cannot be written.
     """
     import pyarrow as pa
@@ -197,7 +197,7 @@ def write_labels(
         if person.verdict != "undecided"
     ]
     if not rows:
-        raise DataError("Everybody is undecided: there are no labels to write.", hint="Search the corpus's captions.")
+        raise DataError("Nobody was decided: there are no labels to write.", hint="Search the corpus's captions.")
     columns = {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS["labels"])}
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pydict(columns, schema=arrow_schema("labels")), temporary, compression="zstd")

@@ -30,7 +30,7 @@ def get_or_build(
         read: opens the folder; None where it is missing, damaged, or not what it should be.
         build: writes the folder atomically.
         what: names it in errors, e.g. "split 'avatars'".
-        progress: told while another process builds it.
+        progress: receives a notice while another process builds it.
 
     Raises:
         DataError: what was built is not what it should be.
@@ -42,7 +42,7 @@ def get_or_build(
     make_dir(path.parent)
     with storage_errors(path.parent), locked(path.parent / f".{path.name}.lock", progress, what):
         recover(path)
-        found = read(path)  # somebody else may have built it while this process waited
+        found = read(path)  # another process may have built it meanwhile
         if found is None:
             build(path)
             found = read(path)
@@ -131,7 +131,7 @@ def build_sourced(recipe: SourcedRecipe, sources: Sources, progress: Progress) -
     make_dir(place.parent)
     lock = place.parent / f".{place.name}.lock"
     with storage_errors(place), locked(lock, progress, f"split {recipe.name!r}"):
-        for leftover in place.parent.glob(".building-*"):  # of a killed build; nobody else builds under the lock
+        for leftover in place.parent.glob(".building-*"):  # of a killed build; no other process builds under the lock
             shutil.rmtree(leftover, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=".building-", dir=place.parent, ignore_cleanup_errors=True) as work:
             split, corpora = make_dir(Path(work) / "split"), make_dir(Path(work) / "corpora")

@@ -43,7 +43,7 @@ class Corpus:
         captions: the distinct captions.
         digest: SHA-256 over pictures, caption ids, captions and the owners' numbers. Their names need no place in it:
             they stand in the captions.
-        owners: who is on each picture; None where nobody may need to know.
+        owners: who is on each picture; None where that is not recorded.
     """
 
     name: str

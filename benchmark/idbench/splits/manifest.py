@@ -1,4 +1,4 @@
-"""What a split says about itself: the manifest, and the rows of its tables."""
+"""What describes a split: the manifest, and the rows of its tables."""
 
 from __future__ import annotations
 

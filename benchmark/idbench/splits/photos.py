@@ -106,7 +106,7 @@ def _eight_bits(image: Image, what: str) -> Image:
     """A picture whose numbers are at most 255. Pillow itself cuts larger ones off, which turns the picture white.
 
     Raises:
-        DataError: its numbers are no brightness of any known scale.
+        DataError: its numbers are not brightnesses on any known scale.
     """
     if not image.mode.startswith(("I", "F")):
         return image

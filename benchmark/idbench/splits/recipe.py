@@ -48,7 +48,7 @@ class SourcedRecipe:
     """What an entry point of the group `idbench.splits` refers to where the data come from the user.
 
     Building it once (`bench data build NAME ...`) puts the split and its training sets into the cache, where
-    `load_split` and `load_corpus` find them; before that both say what to type.
+    `load_split` and `load_corpus` find them; before that, their errors name the command.
 
     Args:
         name: e.g. `lfw-injected`.
@@ -59,7 +59,7 @@ class SourcedRecipe:
         build: writes the split's folder (laid out as the Hub wants it) into the first path, and one folder per
             training set, named like it, into the second; both are empty folders. Returns remarks for the person,
             a sentence each: what was left out, for example.
-        fetch: gets the faces from the network and returns their folder; None where nobody may pass them on.
+        fetch: gets the faces from the network and returns their folder; None where they may not be redistributed.
         shards: whether its training sets are WebDataset shards, for open_clip's own trainer.
         plan: says what `build` would do, a sentence for each step, and does nothing; None where there is one step.
         takes: which of `Sources` it can also make use of.

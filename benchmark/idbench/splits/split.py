@@ -158,7 +158,7 @@ class Split:
         if self.manifest.withheld is not None:
             raise LabelsWithheld(
                 f"The {self.manifest.withheld.part} labels of {self.manifest.name} are withheld.",
-                hint="Send the record to whoever holds them: they type bench score RUN --split FOLDER, with the folder "
+                hint="Send the record to the labels' holder, who runs bench score RUN --split FOLDER, with the folder "
                 "that has them.",
             )
         return self._labels[corpus]
@@ -200,7 +200,7 @@ class Split:
             if self._on_damage is None:
                 raise DataError(error.message, hint=f"Fetch or build the split in {self.folder} again.") from error
             self._on_damage()
-            raise DataError(error.message, hint="Repeat the command: it builds the split anew.") from error
+            raise DataError(error.message, hint="Repeat the command: it builds the split again.") from error
 
     def read_photos(self, photos: Iterable[str]) -> Iterator[bytes]:
         """Encoded bytes of photos, in the order asked; a few row groups are in memory at a time.
@@ -223,7 +223,7 @@ class Split:
         if digest_rows(rows) != self.manifest.digests_here.get(table):
             raise DataError(
                 f"The table {table!r} in {self.folder} is not the one that its manifest describes.",
-                hint="Fetch or build the split again; `bench data lint` says more.",
+                hint="Fetch or build the split again; `bench data lint` lists what is wrong.",
             )
         return rows
 
@@ -232,7 +232,7 @@ class Split:
         return frozenset(listed & {str(row[0]) for row in identities})
 
     def _members_of(self, rows: list[Row]) -> Mapping[str, NDArray[np.bool_]]:
-        """Who is said to be a member of each corpus; False where nothing is said."""
+        """Members of each corpus according to the labels; False where there is no label."""
         members = {(row[0], row[1]) for row in rows if row[2]}
         return {
             corpus: np.array([(corpus, identity.id) in members for identity in self.identities], dtype=np.bool_)

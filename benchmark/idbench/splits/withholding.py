@@ -1,4 +1,4 @@
-"""Secret seeds, and folders whose test labels are withheld: whoever holds the seed scores what others submit."""
+"""Secret seeds, and folders whose test labels are withheld: the holder of the seed scores what others submit."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def write_withheld(split: Split, out: Path, part: Part = "test") -> None:
     """Write a copy of a split without the labels of one part.
 
     Manifest and digest stay the same but for a note, so that runs on the copy are scored against the complete folder,
-    and the digest of the complete table binds whoever holds it: labels cannot be changed after results were seen.
+    and the digest of the complete table binds its holder: labels cannot be changed after results were seen.
 
     Args:
         split: with all labels, made with a secret seed.

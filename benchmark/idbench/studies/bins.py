@@ -38,7 +38,7 @@ def bins_of(occurrences: NDArray[np.int64]) -> list[Bin]:
 
     Returns:
         One bin per number where there are at most eight numbers; else ranges, each with at least twenty people, as
-        far as there are so many.
+        far as there are that many.
     """
     numbers = np.unique(occurrences)
     if numbers.size <= _NUMBERS:

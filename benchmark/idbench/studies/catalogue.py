@@ -58,7 +58,7 @@ def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> 
         study: from `STUDIES`.
         setting: split, targets, seeds, where records are.
         out: folder for `NAME.csv`, `.json`, `.svg` and `.png`.
-        progress: told how far the work is.
+        progress: receives progress reports.
 
     Returns:
         what was measured, and the files.

@@ -19,7 +19,7 @@ class Reading:
     """One score of each person; the same people in the same order in every reading that belongs together.
 
     Args:
-        scores: float (n,), finite for whoever is a member or a non-member here.
+        scores: float (n,), finite for members and non-members.
         members: bool (n,): who counts as member in this reading.
         nonmembers: bool (n,): who counts as non-member. Whoever is neither is left out.
     """
@@ -35,7 +35,7 @@ class Value:
 
     Args:
         value: mean over the readings; None if it cannot be estimated.
-        low, high: the interval's ends; None likewise.
+        low, high: the interval's ends; None where the value is None.
         interval: how the interval was made, or why there is no estimate.
     """
 
@@ -48,7 +48,7 @@ class Value:
 def graded(readings: Sequence[Reading], fpr: float = FPR) -> tuple[Value, Value]:
     """Mean AUC of the readings; and their mean TPR, each at its own threshold with at most this false-positive rate.
 
-    The intervals are those of `metrics.pooled`: they speak of new people and carry the uncertainty of the thresholds.
+    The intervals are those of `metrics.pooled`: they cover new people and include the uncertainty of the thresholds.
     """
     found = metrics.pooled(
         np.stack([reading.scores for reading in readings]),

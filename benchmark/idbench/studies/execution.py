@@ -63,7 +63,7 @@ def jobs(setting: Setting, split: Split, study: PhotoStudy | BudgetStudy, varied
     Args:
         setting: targets and seeds.
         split: the setting's, or one made from it.
-        study: says which attack, and its parameters that are the same in every run.
+        study: names the attack, and its parameters that are the same in every run.
         varied: the other parameters.
 
     Raises:

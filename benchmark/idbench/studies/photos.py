@@ -121,7 +121,7 @@ def readings(
 
 
 def _points(study: PhotoStudy, rows: Sequence[Reading], where: Where) -> list[Point]:
-    """TPR and FPR of the method's own rule, TPR at 10 % FPR and AUC; nothing where a class has nobody."""
+    """TPR and FPR of the method's own rule, TPR at 10 % FPR and AUC; nothing where a class is empty."""
     if any(not row.members.any() or row.nonmembers.sum() < 2 for row in rows):
         return []
     members, nonmembers, left_out = people(rows)

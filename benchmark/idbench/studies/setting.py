@@ -84,7 +84,7 @@ def _registered(split: Split) -> Trio:
     except DataError as error:
         raise DataError(
             f"A study on {split.manifest.name} needs two targets trained on its corpora and a control.",
-            hint="`bench list targets` shows what there is; name three with --targets A,B,CONTROL.",
+            hint="`bench list targets` lists them; name three with --targets A,B,CONTROL.",
         ) from error
 
 

@@ -36,7 +36,7 @@ class Point:
         settings: parameters of the attack that the study varies; None where it varies none.
         value, low, high: the estimate and its 95 % interval; None if it cannot be estimated.
         interval: how the interval was made, or why there is no estimate.
-        members, nonmembers: people behind it; who is one on A and the other on B counts as both.
+        members, nonmembers: people behind it; a member on A who is a non-member on B counts as both.
         left_out: people of the test part with too few photos.
         readings: scores of each person that were averaged over: draws of photos, seeds, targets.
     """
@@ -123,7 +123,7 @@ def write_tables(result: Result, folder: Path) -> list[Path]:
     """Write `NAME.csv`, one line per point, and `NAME.json` with everything that the points rest on.
 
     Raises:
-        StorageError: the disk refused.
+        StorageError: no space, no permission, or the folder does not exist.
     """
     table, whole = folder / f"{result.study}.csv", folder / f"{result.study}.json"
     write_text(table, as_csv(result.points))

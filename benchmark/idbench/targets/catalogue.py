@@ -26,7 +26,7 @@ def registered_target(name: str, *, hint: str = "") -> TargetSpec:
 
     Args:
         name: as in its plug-in's entry point.
-        hint: what to say beside the nearest name, if there is none of this one.
+        hint: what to add to the nearest name, if this one is unknown.
 
     Raises:
         UnknownNameError: nothing is registered under the name.

@@ -32,13 +32,13 @@ UNREADABLE: Final = (
 """What torch raises for files that are not checkpoints, or not whole."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net")
-"""Keys under which trainers keep the state dict beside their own state."""
+"""Keys under which trainers keep the state dict next to their own state."""
 
 _PREFIXES = ("module.", "_orig_mod.", "model.")
-"""What names of tensors begin with after DistributedDataParallel, torch.compile, Lightning and the like."""
+"""What names of tensors begin with after DistributedDataParallel, torch.compile, Lightning and others."""
 
 _OPENAI = frozenset({"input_resolution", "context_length", "vocab_size"})
-"""What OpenAI's code keeps beside the weights; the architecture says all of it."""
+"""What OpenAI's code keeps with the weights; all of it follows from the architecture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +60,9 @@ def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
 
 
 def read_checkpoint_file(path: Path) -> Checkpoint:
-    """The tensors of a checkpoint, whoever wrote it: safetensors, a state dict alone or wrapped, a TorchScript archive.
+    """The tensors of a checkpoint from any program: safetensors, a state dict alone or wrapped, a TorchScript archive.
 
-    The kind is told by the first bytes, not by the ending. Prefixes that all names share are removed.
+    The kind follows from the first bytes, not from the ending. Prefixes that all names share are removed.
 
     Raises:
         TargetError: damaged, holds code, holds anything but a state dict, or holds NaN.
@@ -100,7 +100,7 @@ def _state_dict(content: object, path: Path) -> tuple[dict[str, torch.Tensor], b
         raise _no_state_dict(path)
     state = _without_prefixes({str(name): value for name, value in content.items()})
     by_openai = state.keys() >= _OPENAI
-    # A causal mask is computed, not trained; TorchScript saves it all the same, infinities and all.
+    # A causal mask is computed, not trained; TorchScript saves it anyway, infinities included.
     kept = {name: value for name, value in state.items() if name not in _OPENAI and not name.endswith("attn_mask")}
     if not kept or not all(isinstance(value, torch.Tensor) for value in kept.values()):
         raise _no_state_dict(path)
@@ -135,7 +135,7 @@ def _read_torch(path: Path) -> object:
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "weights only" in str(error).lower():
             raise TargetError(
-                f"{path} holds more than weights: opening it could run code, so it is refused.",
+                f"{path} holds more than weights: opening it could run code, so it is not opened.",
                 hint="Save the state dict alone, best as safetensors.",
             ) from error
         raise _damaged(path) from error
@@ -144,11 +144,11 @@ def _read_torch(path: Path) -> object:
 
 
 def _numbers_allowed() -> AbstractContextManager[None]:
-    """Let numpy's numbers be read beside tensors: they are data.
+    """Let numpy's numbers be read along with tensors: they are data.
 
-    open_clip left learning rates as such in the optimizer's state until 2023, and torch refuses the whole file then.
+    open_clip left learning rates as such in the optimizer's state until 2023, and torch then rejects the whole file.
     """
-    if not hasattr(torch.serialization, "safe_globals"):  # torch before 2.5 refuses them
+    if not hasattr(torch.serialization, "safe_globals"):  # torch before 2.5 rejects them
         return nullcontext()
     scalar: Any = np.float64(0).__reduce__()[0]
     kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
@@ -157,8 +157,8 @@ def _numbers_allowed() -> AbstractContextManager[None]:
     return allowed
 
 
-# TorchScript archives, as OpenAI publishes them, are code with weights. torch.jit.load would compile the code and run
-# what it says shall run on loading. The weights alone can be had without: a pickle of plain objects, and raw bytes.
+# TorchScript archives, as OpenAI publishes them, are code with weights. torch.jit.load would compile that code and run
+# parts of it on loading. The weights alone can be read without that: a pickle of plain objects, and raw bytes.
 
 
 def _is_torchscript(path: Path) -> bool:
@@ -197,7 +197,7 @@ class _Module:
 
 
 class _ArchiveReader(pickle.Unpickler):
-    """Reads `data.pkl`: modules become bags of attributes; whatever is neither that nor a tensor is refused."""
+    """Reads `data.pkl`: modules become bags of attributes; anything else but tensors is rejected."""
 
     def __init__(self, archive: zipfile.ZipFile, root: str) -> None:
         super().__init__(io.BytesIO(archive.read(f"{root}data.pkl")))

@@ -15,7 +15,7 @@ _NOTE = "defended.json"
 
 
 class DefenseNote(BaseModel):
-    """What is written down beside a defended target's weights, once they are complete."""
+    """What is stored next to a defended target's weights, once they are complete."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

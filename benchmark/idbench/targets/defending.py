@@ -158,7 +158,7 @@ def _check_same(weights: Defended, defense: TargetDefense[Any], context: Context
     at_hand = (card.name, card.version, defense.params.model_dump(mode="json"), context.seed)
     if at_hand != (named.name, named.version, named.parameters, named.seed):
         raise MethodError(
-            f"The target names {named.name} {named.version} with seed {named.seed}, but the defense at hand is "
+            f"The target names {named.name} {named.version} with seed {named.seed}, but the installed defense is "
             f"{card.name} {card.version} with seed {context.seed} or has other parameters.",
             hint="Make the target's specification and the defense from the same parameters.",
         )

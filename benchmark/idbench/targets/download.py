@@ -31,7 +31,7 @@ def hub_file(
         instead: what a person may do without the Hub, for the hint.
 
     Raises:
-        TargetError: it is not at hand, and why it cannot be fetched.
+        TargetError: it is not on this machine, with the reason why it cannot be fetched.
         StorageError: the disk is full, or may not be written.
     """
     from huggingface_hub import try_to_load_from_cache

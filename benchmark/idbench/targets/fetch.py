@@ -103,7 +103,7 @@ def _repair(spec: TargetSpec) -> str:
     if isinstance(spec.weights, Defended):
         return "It is damaged: delete its folder and apply the defense again."
     if isinstance(spec.weights, TrainedHere):
-        return f"It is damaged or was trained anew: repeat the command, or type bench target train {spec.name}."
+        return f"It is damaged or was trained again: repeat the command, or run bench target train {spec.name}."
     return "The file is damaged or another one: fetch it again, or reinstall idbench if it came with it."
 
 

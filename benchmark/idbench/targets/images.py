@@ -86,12 +86,12 @@ class PhotoEncoder:
     """The image tower of a target for photos, with what it was asked before kept in memory and on disk.
 
     Args:
-        folder: where embeddings are kept between runs; anything unreadable in there is thrown away and made anew.
-        progress: told how far the encoding is.
+        folder: where embeddings are kept between runs; anything unreadable in there is discarded and computed again.
+        progress: receives progress reports.
         kept: another folder of embeddings, from which is only read; None: no other.
 
-    Embeddings from disk are used once a sample of them, which nobody can foresee, was computed again and agreed: files
-    can be changed by whoever may write them, and an intact file with wrong numbers would give another method's scores.
+    Embeddings from disk are used once an unpredictable sample of them was computed again and agreed: files
+    can be changed by others with write access; an intact file with wrong numbers would give another method's scores.
     """
 
     def __init__(self, target: LoadedTarget, folder: Path, progress: Progress, kept: Path | None = None) -> None:
@@ -112,7 +112,7 @@ class PhotoEncoder:
         self._batches = Batches(batch_for(target.device, _ACTIVATIONS * 12 * height * width, most))
 
     def __len__(self) -> int:
-        """How many distinct photos were asked for, whether or not their embeddings were at hand."""
+        """How many distinct photos were asked for, whether or not their embeddings were stored."""
         return len(self._asked)
 
     def embed(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
@@ -140,7 +140,7 @@ class PhotoEncoder:
         return self._rows
 
     def _sample(self, photos: list[Photo]) -> None:
-        """Compute some of the embeddings from disk anew; forget all of them if one differs by more than rounding."""
+        """Compute some of the embeddings from disk again; discard all of them if one differs by more than rounding."""
         if not self._samples or not photos:
             return
         rows = self._places()
@@ -155,7 +155,7 @@ class PhotoEncoder:
             del rows[digest]
         self._doubted = set()
         self.shards.clear()
-        self._progress.update(1, 1, "kept embeddings are not this target's and are made anew")
+        self._progress.update(1, 1, "stored embeddings are not this target's and are computed again")
 
     def _add(self, photos: list[Photo]) -> None:
         rows = self._places()
@@ -196,8 +196,8 @@ def encode_images(model: Any, images: torch.Tensor) -> torch.Tensor:
 
 
 def _key(target: LoadedTarget) -> str:
-    """Whatever decides an embedding, beside the photo: weights, architecture and preprocessing."""
-    says = {
+    """Whatever decides an embedding, besides the photo: weights, architecture and preprocessing."""
+    description = {
         "weights": target.sha256,
         "architecture": target.spec.architecture,
         "quick_gelu": target.spec.quick_gelu,
@@ -205,7 +205,7 @@ def _key(target: LoadedTarget) -> str:
         "size": target.info.image_size,
         "device": target.device.type,
     }
-    return sha256_bytes(json.dumps(says, sort_keys=True).encode())[:32]
+    return sha256_bytes(json.dumps(description, sort_keys=True).encode())[:32]
 
 
 class EmbeddingShards:
@@ -248,7 +248,7 @@ class EmbeddingShards:
                 _remove(path)
 
     def write(self, digests: list[str], embeddings: NDArray[np.float32]) -> None:
-        """Keep embeddings for later runs; a disk that refuses costs time later, never the run."""
+        """Keep embeddings for later runs; a full or read-only disk costs time later, never the run."""
         try:
             raw = np.array([list(bytes.fromhex(digest)) for digest in digests], dtype=np.uint8)
         except ValueError:  # digests that are not hexadecimal, or of several lengths, come from no split of ours

@@ -72,7 +72,7 @@ def _fitting(files: TargetFiles, checkpoint: Checkpoint) -> dict[str, Any]:
     """The configuration with what the names of the weights decide: a text tower of its own, a bias of the logits.
 
     Raises:
-        TargetError: OpenAI's code wrote the checkpoint, and nobody said which activation it was trained with.
+        TargetError: OpenAI's code wrote the checkpoint, and the reference does not state the activation.
     """
     config, names = dict(files.config), checkpoint.tensors.keys()
     if checkpoint.by_openai and files.spec.quick_gelu is None and "quick_gelu" not in config:

@@ -1,4 +1,4 @@
-"""How much work goes to the device at once: measured on one item, and halved when it was too much all the same."""
+"""How much work goes to the device at once: measured on one item, and halved when that was still too much."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ _BACKWARD = 1.3
 
 
 def gradient_bytes(work: Callable[[], object], weights: Iterable[torch.Tensor]) -> int:
-    """Memory that taking a gradient needs, beside the weights: what the forward pass saves is counted, not guessed.
+    """Memory that a gradient needs, besides the weights: what the forward pass saves is counted, not guessed.
 
     Args:
         work: one forward pass with gradients, on any device, `meta` included.

@@ -41,7 +41,7 @@ _SHOWN = 6  # ways to answer that one hint lists
 
 @dataclass(frozen=True, slots=True)
 class Computation:
-    """What a public model does beside its weights.
+    """What decides a public model's outputs besides its weights.
 
     Args:
         preprocessing: how a photo becomes its input.
@@ -103,7 +103,7 @@ def check_architecture(name: str) -> None:
 
 
 def read_config(path: Path) -> ModelConfig:
-    """An open_clip model configuration from a JSON file, bare or inside `model_cfg` with `preprocess_cfg` beside it.
+    """An open_clip model configuration from a JSON file, bare or inside `model_cfg` with `preprocess_cfg` next to it.
 
     Raises:
         TargetError: not JSON, not a model configuration, or preprocessing that open_clip does not have.
@@ -153,7 +153,7 @@ def preprocessing_of(given: Mapping[str, Any], where: str) -> Preprocessing:
 
 
 def tag_config(architecture: str, tag: str) -> dict[str, Any]:
-    """What open_clip says about a tag: where the weights are, preprocessing, activation.
+    """What open_clip records about a tag: where the weights are, preprocessing, activation.
 
     Raises:
         UnknownNameError: no such architecture or tag.
@@ -211,8 +211,8 @@ def settle_target(spec: TargetSpec) -> TargetSpec:
 
     Raises:
         UnknownNameError: open_clip knows no such architecture or tag.
-        TargetError: the architecture's public models disagree, and nobody said which one the checkpoint is like; what
-            was said contradicts the architecture; a package is missing.
+        TargetError: the architecture's public models disagree, and the reference does not choose one; what
+            was stated contradicts the architecture; a package is missing.
     """
     if not isinstance(spec.weights, LocalFile | HubFile | PretrainedTag) or spec.architecture is None:
         return spec
@@ -251,8 +251,8 @@ def _settle_named(spec: TargetSpec, architecture: str) -> TargetSpec:
 def _settled(spec: TargetSpec, public: Computation) -> TargetSpec:
     """The target with what was stated, and what a public model computes where nothing was."""
     own = spec.stated or Stated()
-    said = {name: value for name, value in own.model_dump(exclude={"tag"}).items() if value is not None}
-    preprocessing = (spec.preprocessing or public.preprocessing).model_copy(update=said)
+    stated = {name: value for name, value in own.model_dump(exclude={"tag"}).items() if value is not None}
+    preprocessing = (spec.preprocessing or public.preprocessing).model_copy(update=stated)
     quick = public.quick_gelu if spec.quick_gelu is None else spec.quick_gelu
     return spec.model_copy(update={"preprocessing": preprocessing, "quick_gelu": quick, "stated": None})
 
@@ -260,7 +260,7 @@ def _settled(spec: TargetSpec, public: Computation) -> TargetSpec:
 def _agreed(spec: TargetSpec, architecture: str, everything: Mapping[str, Computation]) -> Computation:
     """What all public models of an architecture agree on that are like what was stated.
 
-    The architecture's own configuration has a say in the activation: every public RN50 has QuickGELU, and whoever
+    The architecture's own configuration counts for the activation: every public RN50 has QuickGELU, and anybody who
     trains an RN50 gets GELU.
 
     Raises:
@@ -269,7 +269,7 @@ def _agreed(spec: TargetSpec, architecture: str, everything: Mapping[str, Comput
     stated = _stated_fields(spec)
     built = bool(_config_of(architecture).get("quick_gelu", False))
     like = {tag: one for tag, one in everything.items() if stated.items() <= _fields(one).items()} or everything
-    if not like:  # nobody has published weights of it: open_clip's own defaults, and the architecture's activation
+    if not like:  # there are no published weights: open_clip's own defaults, and the architecture's activation
         return Computation(Preprocessing(), built if spec.quick_gelu is None else spec.quick_gelu)
     found = [_fields(one) for one in like.values()]
     if all(one["quick_gelu"] is None for one in found) and spec.quick_gelu is None:
@@ -312,7 +312,7 @@ def _disagreement(
     own = " and ".join("&" + words.get(question, f"{question}=...") for question in questions)
     return TargetError(
         f"Checkpoints of {architecture} differ in {' and '.join(questions)}, and the reference does not say how "
-        f"{spec.name} was trained: a wrong guess would give wrong embeddings without a word.",
+        f"{spec.name} was trained: a wrong guess would silently give wrong embeddings.",
         hint=f"Type '{_reference(spec, architecture)}&tag={example}' if it was trained like open_clip's {example}. "
         f"Public models: {listed}; or say it yourself: {own}.",
     )

@@ -2,12 +2,12 @@
 
     WORDS      REFERENCE[,REFERENCE...]
     REFERENCE  all | PATTERN | NAME | open_clip:ARCH/TAG | file:PATH | hub:ORG/REPO@COMMIT | idia:ARCH/PICTURES
-               references with a colon may go on: ?OPTION=VALUE[&OPTION=VALUE...]
+               references with a colon may continue: ?OPTION=VALUE[&OPTION=VALUE...]
 
 `all` and patterns (`avatars-*`, `idia:RN50/*`) choose among registered targets and the checkpoints of IDIA's authors.
-A comma ends a reference, but for the three numbers of `mean=` and `std=` and the names of `control_for=`, which go on
+A comma ends a reference, except in the numbers of `mean=` and `std=` and the names of `control_for=`, which continue
 to the next reference with a colon. `%2C` is a comma, `%26` an ampersand, `%3F` a question mark, `%25` a per cent sign;
-`+` is itself. Paths are relative to the folder where the command is typed, and absolute in the specification.
+`+` is itself. Paths are relative to the current folder, and absolute in the specification.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _meant(word: str, known: Sequence[TargetSpec]) -> list[TargetSpec]:
 
 
 def is_pattern(word: str) -> bool:
-    """Whether a word stands for several names."""
+    """Whether a reference stands for several names."""
     return any(sign in word for sign in "*[")
 
 
@@ -195,7 +195,7 @@ def resolve_target(ref: str) -> TargetSpec:
 
 
 def _by_name(word: str) -> TargetSpec:
-    """A registered target, or the best guess at what else was meant."""
+    """A registered target, or an error with the best guess at what was meant."""
     names = [spec.name for spec in list_targets()]
     if word not in names:
         if word.endswith(CHECKPOINTS) or (os.sep in word and Path(word).expanduser().is_file()):
@@ -325,8 +325,8 @@ def _file(ref: str, path: str, options: Mapping[str, str]) -> TargetSpec:
     if common["sha256"] is None:
         common["sha256"] = _content_hash(place)
     if "like" not in options and "arch" not in options:
-        beside = place.with_name("open_clip_config.json")
-        known = str(beside) if beside.is_file() else (_architecture_like(place.stem) or "ARCH")
+        configuration = place.with_name("open_clip_config.json")
+        known = str(configuration) if configuration.is_file() else (_architecture_like(place.stem) or "ARCH")
         raise TargetError(
             f"The target reference {ref!r} does not say which architecture the checkpoint has.",
             hint=f"Type 'file:{path}?arch={known}', with an open_clip model name or the path of a model configuration, "
@@ -358,8 +358,8 @@ def _built(ref: str, options: Mapping[str, str], common: dict[str, Any]) -> Targ
     if "like" in options:
         if "arch" in options or "tag" in options:
             raise TargetError(
-                f"The target reference {ref!r} has like= beside arch= or tag=.",
-                hint="like=NAME says all that they say: leave them out.",
+                f"The target reference {ref!r} has like= together with arch= or tag=.",
+                hint="like=NAME implies them: leave them out.",
             )
         return _like(registered_target(options["like"]), common)
     value = options["arch"]
@@ -368,7 +368,7 @@ def _built(ref: str, options: Mapping[str, str], common: dict[str, Any]) -> Targ
         return TargetSpec(architecture=value, **common)
     if "tag" in options:
         raise TargetError(
-            f"The target reference {ref!r} has tag= beside a configuration.",
+            f"The target reference {ref!r} has tag= together with a configuration.",
             hint="Say what differs from it: quick_gelu=, mean=, std=, interpolation=, resize_mode=.",
         )
     config = read_config(Path(value).expanduser().absolute())
@@ -446,17 +446,17 @@ def _named(spec: TargetSpec, options: Mapping[str, str], name: str, *, apart: bo
     Args:
         spec: with any name.
         options: as written.
-        name: what to call it where nothing else is said.
+        name: its name, unless the reference gives one.
         apart: whether the name alone does not tell it from others.
     """
     if "name" in options:
         chosen = options["name"]
     elif apart:
-        says = spec.model_dump_json(
+        content = spec.model_dump_json(
             include={"sha256", "architecture", "weights", "tokenizer", "preprocessing", "stated", "quick_gelu"},
             exclude={"weights": {"path"}},  # a checkpoint that moves remains the same target
         )
-        chosen = f"{name}-{sha256_bytes(json.dumps(says).encode())[:8]}"
+        chosen = f"{name}-{sha256_bytes(json.dumps(content).encode())[:8]}"
     else:
         chosen = name
     return TargetSpec.model_validate(spec.model_dump() | {"name": re.sub(r"[^A-Za-z0-9._-]+", "-", chosen)})

@@ -1,7 +1,7 @@
 """Trains shadow models on processors: one after the other here, or side by side in processes with one thread each.
 
 A process is started as `python -P -m idbench.targets.shadow_process FOLDER NUMBER`. FOLDER holds the pictures
-(`pictures.npy`), the trainings (`trainings.json`) and what the processes say: `NUMBER.progress`, `NUMBER.failure`.
+(`pictures.npy`), the trainings (`trainings.json`) and what the processes report: `NUMBER.progress`, `NUMBER.failure`.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class _Steps(Reporter):
         return self._before + time.monotonic() - self._begin
 
     def update(self, done: float, total: float, description: str) -> None:
-        """Tell the share that is done, not more often than somebody looks."""
+        """Report the share that is done, no more often than the parent reads it."""
         now = time.monotonic()
         if done < total and now - self._told < NOTE_EVERY:
             return
@@ -66,7 +66,7 @@ class _Steps(Reporter):
 def train_one(shadow: Shadow, store: ShadowStore, tell: Callable[[float], None]) -> bool:
     """Train a shadow with one thread, unless another process does: then wait for it.
 
-    Killed in the middle, it goes on after the last finished epoch.
+    After a kill, the next call continues after the last finished epoch.
 
     Args:
         shadow: what to train.
@@ -89,7 +89,7 @@ def train_one(shadow: Shadow, store: ShadowStore, tell: Callable[[float], None])
 
 
 def train_here(shadows: Sequence[Shadow], store: ShadowStore, progress: Progress) -> set[str]:
-    """Train shadows one after the other in this process; the keys of those that nobody else trained meanwhile."""
+    """Train shadows one after the other in this process; the keys of those that no other process trained meanwhile."""
     fresh = set()
     for number, shadow in enumerate(shadows):
 
@@ -105,7 +105,7 @@ def train_side_by_side(shadows: Sequence[Shadow], store: ShadowStore, at_once: i
     """Train shadows in processes of their own, `at_once` at a time; they end with this one.
 
     Returns:
-        the keys of those that nobody else trained meanwhile.
+        the keys of those that no other process trained meanwhile.
 
     Raises:
         IdbenchError: whatever a process met.
@@ -190,9 +190,9 @@ def check_outcome(folder: Path, number: int, process: subprocess.Popen[bytes]) -
         raise explain(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), folder)
     failure = folder / f"{number}.failure"
     if failure.exists():
-        said = json.loads(failure.read_text(encoding="utf-8"))
-        kind = getattr(errors, said["kind"], TargetError)
-        raise kind(said["message"], hint=said["hint"])
+        failed = json.loads(failure.read_text(encoding="utf-8"))
+        kind = getattr(errors, failed["kind"], TargetError)
+        raise kind(failed["message"], hint=failed["hint"])
     log = (folder / f"{number}.log").read_text(encoding="utf-8", errors="replace").split("\n")
     last = next((line for line in reversed(log) if line.strip()), f"exit status {process.returncode}")
     raise TargetError(
@@ -226,7 +226,7 @@ def die_with_parent() -> None:
 
 
 def main() -> int:
-    """Train one shadow of a folder; the exit status is 0 if it was trained, and `_FOUND` if somebody else had."""
+    """Train one shadow of a folder; the exit status is 0 if it was trained, and `_FOUND` if another process had."""
     folder, number = Path(sys.argv[1]), int(sys.argv[2])
     threading.Thread(target=die_with_parent, daemon=True).start()
     try:
@@ -234,9 +234,9 @@ def main() -> int:
         with storage_errors(store.folder):
             trained = train_one(shadow, store, lambda share: _note(folder / f"{number}.progress", share))
     except IdbenchError as error:
-        said = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
+        failed = {"kind": type(error).__name__, "message": error.message, "hint": error.hint}
         try:
-            (folder / f"{number}.failure").write_text(json.dumps(said), encoding="utf-8")
+            (folder / f"{number}.failure").write_text(json.dumps(failed), encoding="utf-8")
             traceback.print_exc()
         except OSError:  # the disk that is full may be the one for these words
             return _SPEECHLESS

@@ -42,7 +42,7 @@ class ShadowData:
 
 @dataclass(frozen=True, slots=True)
 class ShadowNote:
-    """What is kept beside a trained shadow: SHA-256 of its weights, optimizer steps, last loss, seconds of training."""
+    """Kept next to a trained shadow: SHA-256 of its weights, optimizer steps, last loss, seconds of training."""
 
     sha256: str
     steps: int
@@ -81,7 +81,7 @@ class ShadowStore:
         return self.folder / f"{key}.safetensors"
 
     def lock(self, key: str) -> FileLock:
-        """Held by whoever trains this shadow."""
+        """Held by the process that trains this shadow."""
         make_dir(self.folder)
         return FileLock(self.folder / f".{key}.lock")
 

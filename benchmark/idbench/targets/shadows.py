@@ -39,7 +39,7 @@ _TRAINER = 1
 """Raised whenever the code of `train` or `stacked` changes what comes out of the same recipe and data."""
 
 _PACKAGES = ("torch", "open_clip_torch", "numpy", "ftfy")
-"""What the weights depend on beside that: arithmetic, model and tokenizer, order of the pairs, repair of texts."""
+"""What the weights depend on besides: arithmetic, model and tokenizer, order of the pairs, repair of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ShadowCosts:
         count: models used.
         steps: optimizer steps behind them, whenever they were taken.
         seconds: wall-clock seconds of training behind them, summed over the models.
-        trained: models that were not at hand and that this process, not another at the same time, trained now.
+        trained: models that were missing and that this process, not another at the same time, trained now.
         trained_steps: optimizer steps of those.
         waited: wall-clock seconds until all were there.
     """
@@ -103,7 +103,7 @@ def train_shadows(
         seed: of all of them.
         epochs: multiple of the recipe's epochs.
         folder: where shadows are kept.
-        progress: told how far the training is.
+        progress: receives progress reports.
         kept_in: another folder of shadows, from which is only read; None: no other.
 
     Raises:
@@ -182,13 +182,13 @@ def _data(pictures: Pictures, place: dict[str, int], pairs: Sequence[Pair]) -> S
     rows = sorted((pictures.digests[at], pair.caption, at) for pair in pairs for at in (place[pair.photo.digest],))
     captions = sorted({caption for _, caption, _ in rows})
     number = {caption: i for i, caption in enumerate(captions)}
-    says = json.dumps([(digest, caption) for digest, caption, _ in rows])
+    description = json.dumps([(digest, caption) for digest, caption, _ in rows])
     return ShadowData(
         pictures=pictures.images,
         places=np.array([at for _, _, at in rows], dtype=np.int64),
         caption_ids=np.array([number[caption] for _, caption, _ in rows], dtype=np.int64),
         captions=captions,
-        digest=sha256_bytes(says.encode()),
+        digest=sha256_bytes(description.encode()),
     )
 
 
@@ -212,7 +212,7 @@ def _seed(seed: int, number: int) -> int:
 
 
 def _plan(target: LoadedTarget, data: ShadowData, recipe: TrainingRecipe) -> Shadow:
-    says = {
+    description = {
         "trainer": _TRAINER,
         "recipe": recipe.model_dump(mode="json"),
         "architecture": target.spec.architecture,
@@ -223,7 +223,7 @@ def _plan(target: LoadedTarget, data: ShadowData, recipe: TrainingRecipe) -> Sha
         **{package: version(package) for package in _PACKAGES},
         "device": target.device.type,
     }
-    key = sha256_bytes(json.dumps(says, sort_keys=True).encode())[:32]
+    key = sha256_bytes(json.dumps(description, sort_keys=True).encode())[:32]
     spec = target.spec.model_copy(
         update={
             "name": f"shadow-{key[:12]}",
@@ -257,7 +257,7 @@ def train_missing(target: LoadedTarget, shadows: Sequence[Shadow], store: Shadow
 
 
 def train_together(shadows: Sequence[Shadow], store: ShadowStore, device: str, progress: Progress) -> set[str]:
-    """Stack the shadows that take equally many steps; whoever wants the same ones waits."""
+    """Stack the shadows that take equally many steps; other processes that want the same ones wait."""
     groups: defaultdict[tuple[int, int], list[Shadow]] = defaultdict(list)
     for shadow in shadows:
         groups[shadow.steps_per_epoch, shadow.recipe.batch_size].append(shadow)
@@ -274,7 +274,7 @@ def train_together(shadows: Sequence[Shadow], store: ShadowStore, device: str, p
 
 
 def _train_stacks(shadows: Sequence[Shadow], store: ShadowStore, device: str, progress: Progress) -> None:
-    """Train shadows in one stack, or in halves where the device has no memory for that many."""
+    """Train shadows in one stack, or in halves where they do not fit the device's memory."""
     waiting = [list(shadows)] if shadows else []
     while waiting:
         stack = waiting.pop()

@@ -22,7 +22,7 @@ ResizeMode = Literal["shortest", "longest", "squash"]
 
 CLIP_MEAN: Rgb = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Rgb = (0.26862954, 0.26130258, 0.27577711)
-"""Of the pictures that CLIP was trained on; what open_clip takes where nothing else is said."""
+"""Of the pictures that CLIP was trained on; open_clip's default."""
 
 
 class _Closed(BaseModel):
@@ -55,7 +55,7 @@ class HubFile(_Closed):
 
     kind: Literal["hub"] = "hub"
     repo: str = Field(description="`organisation/repository`")
-    commit: str = Field(description="40 hexadecimal digits; branches and tags move and are refused")
+    commit: str = Field(description="40 hexadecimal digits; branches and tags move and are rejected")
     file: str = Field(default="open_clip_model.safetensors", min_length=1)
 
     @field_validator("repo")
@@ -83,7 +83,7 @@ class TrainedHere(_Closed):
 
 
 class AppliedDefense(_Closed):
-    """A defense as it was applied to a target: everything that the outcome depends on, beside the target."""
+    """A defense as it was applied to a target: everything that the outcome depends on, besides the target."""
 
     name: str = Field(description="as registered")
     version: str = Field(min_length=1, description="from its card")
@@ -92,7 +92,7 @@ class AppliedDefense(_Closed):
     parameters: dict[str, Any] = Field(description="all of them, defaults included; plain JSON")
     seed: int = Field(ge=0)
     given_sha256: Sha256 = Field(
-        description="over what it was given beside the target: whom to protect, and all else that its card declares"
+        description="over what it was given besides the target: whom to protect, and all else that its card declares"
     )
 
 
@@ -119,15 +119,15 @@ class Defended(_Closed):
         """
         fixed = self.base.weights.kind in ("packaged", "file", "trained")  # the hash of such weights says everything
         base = self.base.model_dump(mode="json", exclude=_NOT_IN_LINEAGE)
-        says = {
+        parts = {
             "base": base | {"weights": None if fixed else self._origin},
             "defense": self.defense.model_dump(mode="json", exclude={"distribution"}),
         }
-        return sha256_bytes(json.dumps(says, sort_keys=True, allow_nan=False).encode())
+        return sha256_bytes(json.dumps(parts, sort_keys=True, allow_nan=False).encode())
 
     @property
     def _origin(self) -> str:
-        """Where configuration and preprocessing of the base come from, beside its own fields."""
+        """Where configuration and preprocessing of the base come from, besides its own fields."""
         weights = self.base.weights
         return weights.lineage if isinstance(weights, Defended) else weights.model_dump_json()
 
@@ -157,7 +157,7 @@ class Preprocessing(_Closed):
 
 
 class Stated(_Closed):
-    """What a person says of the preprocessing that weights were trained with; the rest follows from public models."""
+    """What is stated about the preprocessing that weights were trained with; the rest follows from public models."""
 
     tag: str | None = Field(
         default=None, description="of open_clip: weights with the same preprocessing and activation"
@@ -169,7 +169,7 @@ class Stated(_Closed):
 
 
 class TrainingRecipe(_Closed):
-    """Everything that decides a trained target, beside the corpus and the architecture."""
+    """Everything that decides a trained target, besides the corpus and the architecture."""
 
     epochs: int = Field(ge=1, description="passes over the corpus")
     batch_size: int = Field(ge=2, description="pairs per step")
@@ -177,7 +177,7 @@ class TrainingRecipe(_Closed):
     weight_decay: float = Field(ge=0)
     warmup_steps: int = Field(ge=0, description="steps of linear rise before the cosine fall to zero")
     restarts: tuple[int, ...] = Field(
-        default=(), description="epochs at whose beginning optimizer and learning-rate schedule start anew"
+        default=(), description="epochs at whose beginning optimizer and learning-rate schedule restart"
     )
     max_logit_scale: float = Field(default=100.0, gt=1, description="bound of the inverse temperature")
     seed: int = Field(ge=0)
@@ -236,7 +236,7 @@ class TargetSpec(_Closed):
 
     @model_validator(mode="after")
     def _check_inherited(self) -> Self:
-        """A defense changes weights; whatever else a defended target said of itself would be made up."""
+        """A defense changes weights; any other field of a defended target would be made up."""
         if isinstance(self.weights, Defended):
             base = self.weights.base
             other = [name for name in _INHERITED if getattr(self, name) != getattr(base, name)]
@@ -260,17 +260,17 @@ class TargetSpec(_Closed):
 
     @property
     def design(self) -> str:
-        """SHA-256 over what decides the target's answers, and those of its shadow models, beside its weights.
+        """SHA-256 over what decides the target's answers, and those of its shadow models, besides its weights.
 
         The lineage of a defended target is part of it, so that it is part of every run's id.
         """
         parts = {"architecture", "tokenizer", "preprocessing", "quick_gelu", "recipe"}
-        said = self.model_dump(mode="json", include=parts)
+        described = self.model_dump(mode="json", include=parts)
         if isinstance(self.weights, PretrainedTag | HubFile):  # what the tag or the repository says fills the gaps
-            said["weights"] = self.weights.model_dump(mode="json")
+            described["weights"] = self.weights.model_dump(mode="json")
         if self.lineage is not None:
-            said["lineage"] = self.lineage
-        return sha256_bytes(json.dumps(said, sort_keys=True).encode())
+            described["lineage"] = self.lineage
+        return sha256_bytes(json.dumps(described, sort_keys=True).encode())
 
     @property
     def architecture_name(self) -> str:

@@ -53,7 +53,7 @@ def train_stacked(
         corpora: as many, each with as many steps an epoch as the others.
         outs: where the weights go, `.safetensors` files; written when all have finished.
         device: where to train.
-        progress: told after every step.
+        progress: receives a report after every step.
 
     Returns:
         of each model its share of the time: `seconds` with those of interrupted calls, up to their last full epoch.
@@ -132,9 +132,9 @@ class _Stack:
         self._lengths = [text_lengths(models[0].model, own).to(self._device) for own in tokens]
         self._tokens = [own.to(self._device) for own in tokens]
         self._mean, self._std = (moment.to(self._device) for moment in mean_and_std(specs[0].preprocessing))
-        says = [spec.model_dump_json(exclude={"sha256", "golden_sha256", "stated"}) for spec in specs]
+        described = [spec.model_dump_json(exclude={"sha256", "golden_sha256", "stated"}) for spec in specs]
         data = " ".join(corpus.digest for corpus in corpora)
-        self.id = sha256_bytes(f"{says} {data} {torch.__version__} {self._device.type}".encode())
+        self.id = sha256_bytes(f"{described} {data} {torch.__version__} {self._device.type}".encode())
 
     def run_epoch(self, epoch: int) -> None:
         """One pass of every model over its corpus, each in the order that it would have alone."""

@@ -84,14 +84,14 @@ def train_target(
 ) -> Trained:
     """Train a target by its recipe.
 
-    The same spec and corpus give the same bytes on the same machine. After each epoch a checkpoint is written beside
-    `out`; the same call goes on from there after an interruption, with the same result.
+    The same spec and corpus give the same bytes on the same machine. After each epoch a checkpoint is written next to
+    `out`; the same call continues from there after an interruption, with the same result.
 
     Args:
         spec: with a recipe and an architecture given as a model configuration.
         corpus: pictures of the model's image size with captions.
         out: where the weights go, a `.safetensors` file; replaced only when training has finished.
-        progress: told after every step.
+        progress: receives a report after every step.
         device: where to compute, e.g. `cpu`, `cuda:0`; only the CPU gives the same bytes again.
 
     Raises:
@@ -140,8 +140,8 @@ class _Trainer:
         self._tokens = corpus_tokens(spec, corpus, config)
         self._lengths = text_lengths(self.model, self._tokens)
         self._normalize = Normalize(spec.preprocessing, device)
-        says = spec.model_dump_json(exclude={"sha256", "golden_sha256", "stated"})
-        self._id = sha256_bytes(f"{says} {corpus.digest} {torch.__version__}".encode())
+        described = spec.model_dump_json(exclude={"sha256", "golden_sha256", "stated"})
+        self._id = sha256_bytes(f"{described} {corpus.digest} {torch.__version__}".encode())
 
     def run_epoch(self, epoch: int) -> None:
         """One pass over the corpus; its order and its dropout are decided by the seed and the epoch."""

@@ -1,4 +1,4 @@
-"""Targets that are trained on this machine: where their weights lie, and what their training wrote down. No torch."""
+"""Targets that are trained on this machine: where their weights lie, and what their training recorded. No torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _NOTE = "trained.json"
 
 
 class TrainingNote(BaseModel):
-    """What a training writes down beside the weights, once they are complete."""
+    """What a training stores next to the weights, once they are complete."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

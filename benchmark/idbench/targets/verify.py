@@ -57,7 +57,7 @@ def verify_target(spec: TargetSpec, device: str = "cpu") -> Verified:
         device: where to compute.
 
     Raises:
-        TargetError: something is not as it should be.
+        TargetError: one of the checks failed.
     """
     target = load_target(spec, device)
     difference = None

@@ -53,14 +53,14 @@ class QueryCounts:
 class View:
     """A target as one method may use it; see `idbench.api.TargetView` for what each query means.
 
-    Declared access is enforced so that no method gets undeclared results by accident, and so that whoever reads the
+    Declared access is enforced so that no method gets undeclared results by accident, and so that a reader of the
     code of one that gets them on purpose can see it. Python hides nothing from code in the same process that digs:
     this is a fence, not a wall, and reviews of submitted methods stay necessary.
 
     Args:
         target: what is asked.
         access: what the method's card declares.
-        progress: told about encoding of many texts or photos.
+        progress: receives reports on encoding many texts or photos.
         cache: folder for embeddings of photos that outlive the run; None: `embeddings` in the cache.
         kept: another folder of embeddings, from which is only read; None: no other.
         shadows: folder for shadow models that outlive the run; None: `shadows` in the cache.
@@ -78,13 +78,13 @@ class View:
         shadows: Path | None = None,
         kept_shadows: Path | None = None,
     ) -> None:
-        told = self.__progress = Silent() if progress is None else progress
+        reporter = self.__progress = Silent() if progress is None else progress
         self.__target = target
         self.__access = access
-        self.__texts = TextEncoder(target, told)
+        self.__texts = TextEncoder(target, reporter)
         self.__cache = cache_dir("embeddings") if cache is None else cache
         self.__kept = kept
-        self.__photos = PhotoEncoder(target, self.__cache, told, kept)
+        self.__photos = PhotoEncoder(target, self.__cache, reporter, kept)
         self.__shadow_folder = cache_dir("shadows") if shadows is None else shadows
         self.__kept_shadows = kept_shadows
         self.__shadows: list[View] = []
@@ -225,7 +225,7 @@ class View:
         """Look-alikes of the target, trained by its recipe on other data, in order of `sets`. Needs TRAIN_SHADOWS.
 
         Raises:
-            TargetError: nobody knows how the target was trained, or a training failed.
+            TargetError: the target's recipe is unknown, or a training failed.
             MethodError: a set has fewer than two pairs.
         """
         self.__need("shadow models", Access.TRAIN_SHADOWS)

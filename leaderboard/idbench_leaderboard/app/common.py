@@ -93,7 +93,7 @@ def address(view: View) -> dict[str, str]:
 
 
 def filters(board: Board) -> View:
-    """The filters, in the sidebar and in the address bar: a link shows the same to whoever opens it."""
+    """The filters, in the sidebar and in the address bar: a link shows everybody the same."""
     side = st.sidebar
     side.markdown("### Choose a board")
     split = choose(side, "Split", board.splits(), "split", "The people under test.")
@@ -131,7 +131,7 @@ def choose(
     """A choice that lives in the address bar; a value that is not there gives way to the first, and the page says so.
 
     Args:
-        place: where to draw it. What is missing is said in the page itself: on a phone the sidebar is folded away.
+        place: where to draw it. Missing values are reported in the page itself: on a phone the sidebar is folded away.
         label: its name.
         options: at least one.
         key: its name in the address.
@@ -141,7 +141,7 @@ def choose(
     shown = {str(format_func(option)): option for option in options}
     asked = st.query_params.get_all(key)
     say_what_is_missing(label, asked, [*options, *shown], key)
-    # Set, not left to the widget: only what is set reaches the browser, which would go on showing an old value. The
+    # Set, not left to the widget: only what is set reaches the browser, which would otherwise keep an old value. The
     # address is written here for the same reason: a bound one leaves out whatever was the first choice at some time.
     if key not in st.session_state:
         wanted = asked[-1] if asked else ""

@@ -302,7 +302,7 @@ def test_folders_patterns_and_what_lies_beside(tmp_path: Path) -> None:
     (folder / "00000_stats.json").write_text("{}")
     found = find_shards([str(tmp_path / "shards")])
     assert [path.name for path in found.shards] == ["00000.tar", "00001.tar", "extra.parquet"]
-    assert [path.name for path in found.beside] == ["00000.parquet"]
+    assert [path.name for path in found.next_to_tar] == ["00000.parquet"]
     assert len(find_shards([str(folder / "0*.tar")]).shards) == 2
     assert len(find_shards([str(tmp_path / "**" / "*.tar")]).shards) == 2
     assert find_shards([str(folder / "00000.parquet")]).shards == (folder / "00000.parquet",)

@@ -109,13 +109,13 @@ def test_bad_input_is_refused() -> None:
     for scores, members, nonmembers, words in (
         (np.full((2, N), np.nan), MEMBERS, None, "finite"),
         (rows, MEMBERS[:-1], None, "members must have shape"),
-        (rows, MEMBERS, MEMBERS, "nobody can be"),
+        (rows, MEMBERS, MEMBERS, "cannot be both"),
         (rows, np.arange(N) < 1, None, "at least two members"),
         (rows[None], MEMBERS, None, "readings, identities"),
     ):
         with pytest.raises(metrics.MetricError, match=words):
             metrics.pooled(scores, members, nonmembers)
-    with pytest.raises(metrics.MetricError, match="count somebody"):
+    with pytest.raises(metrics.MetricError, match="needs somebody"):
         metrics.pooled_rate(rows > 0, np.zeros(N, dtype=bool))
 
 

@@ -202,7 +202,7 @@ def test_counts_are_counted_again(changes: dict[str, Any], words: str, world: Wo
 def test_scores_of_strangers_and_of_impossible_size_are_refused(world: World, tmp_path: Path) -> None:
     table = world.table(1.0, "fiction-a", 0)
     cases: list[tuple[dict[str, Any], str]] = [
-        ({"identities": ("stranger", *table.identities[1:])}, "1 of its scores are of nobody in the split"),
+        ({"identities": ("stranger", *table.identities[1:])}, "1 of its scores belong to nobody in the split"),
         ({"scores": np.where(np.arange(100) == 3, 1e300, table.scores)}, "a score is beyond 1e+100"),
         ({"scores": np.where(np.arange(100) == 3, np.inf, table.scores)}, "1 scores are not finite"),
         ({"photos_used": np.full(100, -5)}, "a number of photos used is negative"),

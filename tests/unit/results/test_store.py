@@ -110,9 +110,9 @@ def test_runs_are_found_by_the_beginning_of_their_id(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("", "is not JSON"),
-        ("[]", "no valid record"),
-        ("{}", "no valid record"),
-        ("null", "no valid record"),
+        ("[]", "not a valid record"),
+        ("{}", "not a valid record"),
+        ("null", "not a valid record"),
         ('{"schema_version": 99}', "has schema version 99"),
     ],
 )
@@ -178,7 +178,7 @@ def test_folders_that_cannot_be_read_or_named_stop_nothing(tmp_path: Path) -> No
 
 def test_what_a_record_of_schema_1_said_of_itself_is_dropped(tmp_path: Path) -> None:
     path = written(tmp_path).path / "run.json"
-    note = {"at": "2026-01-02T00:00:00Z", "by": "whoever ran it", "reason": "none"}
+    note = {"at": "2026-01-02T00:00:00Z", "by": "the person who ran it", "reason": "none"}
     path.write_text(json.dumps(json.loads(path.read_text()) | {"verification": "reproduced", "invalidated": [note]}))
     run = read_run(path)
     assert run.record.schema_version == 1

@@ -316,7 +316,7 @@ def test_tensors_that_share_memory_are_kept(base: TargetSpec, context: Context) 
 def test_the_work_of_one_defense_is_not_filed_as_another_s(
     base: TargetSpec, tmp_path: Path, named: AppliedDefense, seed: int
 ) -> None:
-    with pytest.raises(MethodError, match="but the defense at hand is shift 1"):
+    with pytest.raises(MethodError, match="but the installed defense is shift 1"):
         defend_target(
             defended_target(base, named), Shift(ShiftParams(by=0.5)), [], Context(seed, "cpu", tmp_path, Silent())
         )

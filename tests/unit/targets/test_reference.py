@@ -250,7 +250,7 @@ def test_moving_revisions_are_refused(revision: str) -> None:
         ("file:x.pt?arch=RN50&mean=nan", "not three numbers"),
         ("file:x.pt?arch=RN50&std=0", "wrong"),
         ("file:x.pt?like=nothing-like-it", "no target called"),
-        ("file:x.pt?like=avatars-a&arch=RN50", "like= beside arch="),
+        ("file:x.pt?like=avatars-a&arch=RN50", "like= together with arch="),
         ("open_clip:RN50/openai?arch=RN50", "cannot have arch="),
         ("idia:RN50/75?arch=RN50", "cannot have arch="),
     ],

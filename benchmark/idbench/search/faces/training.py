@@ -91,14 +91,14 @@ def train_classifier(
     progress: Progress | None = None,
     keep_every: float = 60.0,
 ) -> TrainedFaces:
-    """Train a classifier and write it to `out`; an interrupted training goes on after the last epoch that was kept.
+    """Train a classifier and write it to `out`; an interrupted training continues after the last epoch that was kept.
 
     Args:
         people: the classes, from `list_people`, at least two with at least two usable photos each.
         out: a `.safetensors` file, replaced only when training has finished.
         recipe: how.
-        progress: told after every photo and every step.
-        keep_every: seconds of training after which the end of an epoch is kept, beside `out`.
+        progress: receives a report after every photo and every step.
+        keep_every: seconds of training after which the end of an epoch is kept, next to `out`.
 
     Raises:
         DataError: too few people or photos, or starting weights that do not fit.
@@ -203,8 +203,8 @@ class _Trainer:
         self._optimizer = torch.optim.AdamW(
             self.model.parameters(), lr=recipe.learning_rate, weight_decay=_WEIGHT_DECAY
         )
-        says = f"{asdict(recipe)} {faces.digest} {start} {torch.__version__}"
-        self._id = sha256_bytes(says.encode())
+        description = f"{asdict(recipe)} {faces.digest} {start} {torch.__version__}"
+        self._id = sha256_bytes(description.encode())
 
     def run_epoch(self, epoch: int) -> None:
         """One pass over the photos, in an order and with shifts that the seed and the epoch decide."""

@@ -38,7 +38,7 @@ class Portraits:
 
     Args:
         identity: opaque id.
-        answers: what a namer says when it recognizes this person.
+        answers: what a namer returns when it recognizes this person.
         queries: the photos.
     """
 
@@ -56,7 +56,7 @@ class Near:
         neighbours: of all photos together; a picture near several photos counts each time, as in the paper.
         captioned: distinct neighbours whose own caption holds the name.
         pictures: neighbours whose picture could be had; the hit rates are shares of these.
-        clip_hits, face_hits: pictures on which the person is recognized; None where nobody looked who knows the
+        clip_hits, face_hits: pictures on which the person is recognized; None where no judge knows the
             person.
         nearest: the first few, for people to look at.
     """
@@ -101,7 +101,7 @@ class Look:
     Args:
         k: neighbours of each photo.
         pictures: where their pictures are.
-        clip, face: who says what is on them; None: nobody.
+        clip, face: judges of who is on them; None: no judge.
         keep: neighbours kept for people to look at.
     """
 
@@ -125,12 +125,12 @@ def look_at_neighbours(
     Memory holds one person's neighbours at a time; each picture is looked at once for a person.
 
     Args:
-        people: whom to ask about; taken one after the other, so that photos need not be in memory together.
+        people: people to look for; taken one after another, so that photos need not be in memory together.
         total: how many they are, for the progress.
         source: knows the corpus's pictures.
         look: how.
         names_in: whether a caption holds a person's name.
-        progress: told after each person.
+        progress: receives a report after each person.
 
     Raises:
         IdbenchError: the source cannot answer.

@@ -21,7 +21,7 @@ class Service:
         url: its address, with or without the ending `/knn-service`.
         index: name of the index on the service.
 
-    Nothing is filtered or merged on the service's side: what stands in the corpus shall be found, duplicates too.
+    Nothing is filtered or merged on the service's side: what is in the corpus is to be found, duplicates too.
     """
 
     embeds = True
@@ -35,7 +35,7 @@ class Service:
         """Up to k neighbours of each query; the embedding is sent where there is one, else the photo.
 
         Raises:
-            WebError: the service does not answer, or not as it should.
+            WebError: the service does not answer, or its answer is not valid.
         """
         return [self._one(query, k) for query in queries]
 

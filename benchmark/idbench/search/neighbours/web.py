@@ -33,7 +33,7 @@ def request(url: str, data: bytes | None = None, *, limit: int, timeout: float =
         attempts: before giving up.
 
     Raises:
-        WebError: no answer, a refusal, or a longer answer.
+        WebError: no answer, an error status, or a longer answer.
     """
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
         raise WebError(f"{url} is not a web address.", hint="Give one that begins with http:// or https://.")

@@ -1,4 +1,4 @@
-"""Names that nobody bears: first and last names made of syllables, and people named by recombining both pools."""
+"""Fictional names: first and last names made of syllables, and people named by recombining both pools."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ LAST_NAMES = tuple(head + tail for head in _LAST_HEADS for tail in _LAST_TAILS)
 
 @dataclass(frozen=True, slots=True)
 class Naming:
-    """Full names, all different: of the background people, of the identities, of nobody; the rest is to spare."""
+    """Full names, all different: of the background people, of the identities, of no person; the rest is spare."""
 
     background: tuple[str, ...]
     identities: tuple[str, ...]
@@ -72,7 +72,7 @@ def name_everybody(
         seed: label of the world.
         n_background: background people.
         n_identities: people under test and for calibration.
-        n_nobody: names that nobody bears.
+        n_nobody: names that no person bears.
         n_first: how many first names of the pool are in use.
         n_last: how many last names of the pool are in use.
 

@@ -47,7 +47,7 @@ class WorldSpec:
         n_first, n_last: size of the pools of names.
         n_public: public pairs.
         n_auxiliary: people of the corpus NAME-aux, each with `background_pictures` pictures: in no corpus, under no
-            test, and with names that nobody else bears.
+            test, and with names that no one else bears.
         note: a sentence that its card begins with; may be empty.
     """
 
@@ -203,7 +203,7 @@ class World:
 
     @cached_property
     def candidates(self) -> tuple[str, ...]:
-        """Names that an attacker considers possible, in random order: all identities' and as many that nobody bears."""
+        """Names that an attacker considers possible, in random order: all identities' and as many others."""
         pool = self.naming.identities + self.naming.nobody
         return tuple(pool[i] for i in shuffled(f"{self.spec.seed}/candidates", len(pool)))
 

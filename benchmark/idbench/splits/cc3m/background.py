@@ -77,7 +77,7 @@ def open_background(
 ) -> tuple[Background, StepReport]:
     """The usable pairs, without those whose caption holds the full name of somebody under test, however it is written.
 
-    A picture that shows such a person without naming them stays: nobody looks at faces here.
+    A picture that shows such a person without naming them stays: faces are not looked at here.
 
     Args:
         fetched: folder of the shards.

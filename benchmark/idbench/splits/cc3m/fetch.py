@@ -52,7 +52,7 @@ def fetch_pictures(pairs: Path, n_pairs: int, out: Path, settings: Settings, pro
         n_pairs: its number of rows.
         out: folder for WebDataset shards; holds nothing else.
         settings: picture size, shard size, processes and so on.
-        progress: told how many shards are complete.
+        progress: receives the number of complete shards.
 
     Raises:
         IdbenchError: img2dataset is not installed, or failed.
@@ -131,11 +131,11 @@ def _run(pairs: Path, numbers: Sequence[int], out: Path, settings: Settings, pro
     status = run_program(command, log, out.with_name("fetch.lock"), watch, environment)
     unfinished = sum(1 for number in numbers if _stats(out, number) is None)
     if status != 0:
-        raise failure("Fetching the pictures", status, log, start, "Repeat the command: it goes on.")
+        raise failure("Fetching the pictures", status, log, start, "Repeat the command to continue.")
     if unfinished:  # img2dataset leaves with status 0 even when the disk was full
         raise disk_full(log, start) or IdbenchError(
             f"{unfinished} of {len(numbers)} shards could not be fetched.",
-            hint=f"Repeat the command: it goes on. The reasons are in {log}.",
+            hint=f"Repeat the command to continue. The reasons are in {log}.",
         )
 
 

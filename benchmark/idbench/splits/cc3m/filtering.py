@@ -47,7 +47,7 @@ def filter_shards(
         numbers: which there should be.
         index: folder for one parquet file per shard.
         settings: smallest picture; threads (decoding lets others run).
-        progress: told how many shards are done.
+        progress: receives the number of finished shards.
 
     Returns:
         the report, and the shards that are missing or cut short, which must be fetched again.

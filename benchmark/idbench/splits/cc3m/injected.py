@@ -30,7 +30,7 @@ from idbench.splits.recipe import Sources
 from idbench.splits.tables import ROWS_PER_GROUP, Row
 from idbench.storage import cache_dir, make_dir, sha256_bytes, sha256_file, storage_errors
 
-_FETCHES = 2  # a shard that is cut short again after it was fetched again is somebody's disk
+_FETCHES = 2  # a shard that is truncated again after a second fetch points to a failing disk
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +41,7 @@ class InjectedSpec:
         name: of the split; its corpora are called NAME-a, NAME-b and NAME-0.
         version: counts from 1.
         title: one line for people.
-        seed: the published label from which all chance comes, where nobody gives a secret one.
+        seed: the published label that seeds all random draws, unless a secret one is given.
         levels: training pictures of a member.
         n_candidates: names that an attacker considers possible.
         n_public: public pairs.
@@ -122,7 +122,7 @@ def plan_injected(spec: InjectedSpec, sources: Sources) -> tuple[str, ...]:
 def build_injected(
     spec: InjectedSpec, sources: Sources, split: Path, corpora: Path, progress: Progress
 ) -> tuple[str, ...]:
-    """Build the split and its training sets (`SourcedRecipe.build`); a repeated call goes on where the last stopped.
+    """Build the split and its training sets (`SourcedRecipe.build`); a repeated call continues where the last stopped.
 
     Raises:
         DataError: a source is missing or cannot be used.

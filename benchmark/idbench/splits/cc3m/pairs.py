@@ -44,7 +44,7 @@ def read_pairs(path: Path, out: Path, progress: Progress) -> StepReport:
     Args:
         path: the list.
         out: the parquet file to write, with the columns `caption` and `url`; replaced when it is complete.
-        progress: told how far the reading is.
+        progress: receives progress reports.
 
     Returns:
         the rows that were read and kept, and how many were dropped for which reason.

@@ -27,7 +27,7 @@ CAPTIONS = (
 
 
 def cast_people(seed: str, name: str, people: Sequence[Person], *, levels: Sequence[int], attack_photos: int) -> Cast:
-    """Deal everybody who has more photos than the attack needs.
+    """Deal all people who have more photos than the attack needs.
 
     Each identity has `attack_photos` attack photos, so that their number reveals nothing, and trains its corpus with
     the largest level that it has photos for, up to the one that chance dealt; below the smallest level, with what is
@@ -44,7 +44,7 @@ def cast_people(seed: str, name: str, people: Sequence[Person], *, levels: Seque
         the identities; its `background` are the people with too few photos, who are left out of everything.
 
     Raises:
-        DataError: fewer than four people have so many photos.
+        DataError: fewer than four people have enough photos.
     """
 
     def divide(dealt: Dealt, photos: Sequence[Path]) -> Divided:

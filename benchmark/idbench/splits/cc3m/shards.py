@@ -58,7 +58,7 @@ def write_shards(
         read: encoded JPEG pictures and captions of some pairs, by number.
         seed: label that decides the order.
         shard_pairs: most pairs in a shard.
-        progress: told how many shards are written.
+        progress: receives the number of written shards.
     """
     order = shuffled(f"{seed}/{name}/order", n_pairs)
     count = ceil(n_pairs / shard_pairs)

@@ -1,4 +1,4 @@
-"""Steps of a full-size build: their settings, and what each of them did, kept so that a repeated command goes on."""
+"""Steps of a full-size build: their settings, and what each of them did, kept so that a repeated command continues."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def once(path: Path, made_from: str, step: Callable[[], StepReport]) -> StepRepo
     Args:
         path: where its report is kept; written when the step is complete.
         made_from: stands for everything that the step depends on.
-        step: does the work; must be able to go on after an interruption.
+        step: does the work; must be able to continue after an interruption.
     """
     try:
         saved = json.loads(path.read_text(encoding="utf-8"))

@@ -82,7 +82,7 @@ class Cast:
         return {part: sum(one.part == part for one in self.identities) for part in ("test", "calibration")}
 
     def members(self, corpus: str) -> list[InjectedIdentity]:
-        """Those whose pictures train a corpus; nobody for the control."""
+        """Those whose pictures train a corpus; none for the control."""
         return [one for one in self.identities if one.corpus == corpus]
 
 
@@ -98,7 +98,7 @@ def cast(
     """Put everybody with enough photos under test: dealt at random to part, corpus and training pictures.
 
     Half of a person's photos, drawn at random and at most as many as the level says, are the training pictures; the
-    others attack. Members and non-members are treated alike, because whoever is not a member of A is a member of B.
+    others attack. Members and non-members are treated alike, because every non-member of A is a member of B.
 
     Args:
         seed: what all chance comes from.
@@ -109,7 +109,7 @@ def cast(
         most_photos: most attack photos of an identity.
 
     Raises:
-        DataError: too few people have so many photos.
+        DataError: too few people have enough photos.
     """
 
     def halves(dealt: Dealt, photos: Sequence[Path]) -> Divided:
@@ -135,7 +135,7 @@ def cast_by(
         seed, name, people, fewest, levels: as in `cast`.
 
     Raises:
-        DataError: too few people have so many photos.
+        DataError: too few people have enough photos.
     """
     everybody = list(people)
     able = [person for person in everybody if len(person.photos) >= fewest]

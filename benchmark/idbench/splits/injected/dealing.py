@@ -32,7 +32,7 @@ class Dealt:
         id: opaque; cannot be had from the name without the seed.
         part: `calibration` or `test`.
         corpus: the one of the two corpora that it is a member of.
-        level: how many training pictures it shall have there.
+        level: number of its training pictures there.
     """
 
     number: int

@@ -39,7 +39,7 @@ class FacesSpec:
         name: of the split; its corpora are called NAME-a, NAME-b, NAME-0 and NAME-aux.
         version: counts from 1.
         title: one line for people.
-        seed: the published label from which all chance comes, where nobody gives a secret one.
+        seed: the published label that seeds all random draws, unless a secret one is given.
         size: side of the training pictures, in pixels.
         templates: of the captions, with `{name}`; each person's pictures take them in turn.
         fewest: photos from which on somebody is put under test.
@@ -107,7 +107,7 @@ class FacesDesign:
         )
         if not self.cast.background:
             raise DataError(
-                f"Everybody has {spec.fewest} photos or more, so that nobody is left for the background.",
+                f"Everybody has {spec.fewest} photos or more, so no people are left for the background.",
                 hint="Add people with fewer photos: targets have to learn what faces and names are.",
             )
         self.background = self._pairs((f"{seed}/background/{j}", p.name, p.photos) for j, p in self._others())

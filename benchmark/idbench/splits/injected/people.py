@@ -62,7 +62,7 @@ def read_people(folder: Path, progress: Progress) -> People:
         progress: shows how far the reading is.
 
     Raises:
-        DataError: no such folder, nobody in it, nobody with a photo that can be opened, or two people of one name.
+        DataError: no such folder, no people in it, no photo that can be opened, or two people of one name.
     """
     listed = list_people(folder)
     files = [photo for person in listed.people for photo in person.photos]
@@ -90,7 +90,7 @@ def list_people(folder: Path) -> People:
     """Everybody in a folder with all files that look like photos; none is opened.
 
     Raises:
-        DataError: no such folder, nobody in it, or two people of one name.
+        DataError: no such folder, no people in it, or two people of one name.
     """
     layout = "It needs one folder per person, named First_Last, with photos (JPEG, PNG, WebP, ...)."
     if not folder.is_dir():
@@ -103,7 +103,7 @@ def list_people(folder: Path) -> People:
     without = [place.name for place, photos in found if not photos]
     people = [Person(name_of(place.name), photos) for place, photos in found if photos and name_of(place.name)]
     if not people:
-        raise DataError(f"{folder} holds nobody with photos.", hint=layout)
+        raise DataError(f"{folder} holds no people with photos.", hint=layout)
     _check_names(people)
     notes = (
         *_note(len(nameless), "folders have no name of a person", nameless),
@@ -131,7 +131,7 @@ def _photos_in(place: Path) -> tuple[Path, ...]:
 
 
 def _others_in(place: Path) -> list[Path]:
-    """Files beside the photos that are left out."""
+    """Files next to the photos that are left out."""
     files = (file for file in place.iterdir() if file.suffix.lower() not in SUFFIXES and not file.name.startswith("."))
     return sorted(file for file in files if file.is_file())
 
@@ -213,7 +213,7 @@ def candidate_names(seed: str, identities: Sequence[str], background: Iterable[s
         identities: names of the people under test; all are among the candidates.
         background: names of the other people; first and last names are recombined at random, and what happens to be
             somebody's name is not used.
-        n: how many candidates there shall be; fewer where the background does not give so many combinations.
+        n: number of candidates; fewer where the background does not give so many combinations.
     """
     others = list(background)
     taken = {FOLDED(name) for name in (*identities, *others)}

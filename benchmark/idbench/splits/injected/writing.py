@@ -16,7 +16,7 @@ from idbench.storage import sha256_bytes, write_text
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What a split says about itself beside its tables.
+    """What describes a split besides its tables.
 
     Args:
         name: of the split.

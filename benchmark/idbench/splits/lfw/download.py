@@ -18,7 +18,7 @@ MIDDLE = 112
 PHOTOS = 13_233
 """Of Labeled Faces in the Wild."""
 
-_MOST_KNOWN = 500  # photos; one person has so many, so that scikit-learn itself decodes little
+_MOST_KNOWN = 500  # photos; one person has that many, so that scikit-learn itself decodes little
 _OURS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS)  # of this disk, not of the network
 
 

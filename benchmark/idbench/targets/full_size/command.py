@@ -64,7 +64,7 @@ class Machines:
 
     Args:
         gpus: on each node; 0 trains on the processor, in one process.
-        nodes: how many; the same command is typed on each.
+        nodes: how many; the same command is run on each.
         rendezvous: HOST:PORT of one node, where nodes meet; needed from two nodes on.
         memory: bytes that each training process may take; None: not known, so that nothing is fitted to it.
     """
@@ -155,7 +155,7 @@ def launcher(machines: Machines) -> tuple[str, ...]:
         # open_clip 3.3 hands DistributedDataParallel a device list that processors do not have.
         raise TargetError("open_clip's trainer runs on several nodes only with GPUs.", hint="Use --gpus N.")
     if machines.processes == 1:
-        # Else the trainer would wait for the other tasks of a cluster's job that it happens to be typed in.
+        # Else the trainer would wait for the other tasks of a cluster's job that it happens to run in.
         return ("env", "WORLD_SIZE=1", sys.executable, "-m", _TRAINER)
     where: tuple[str, ...] = ("--standalone",)
     if machines.nodes > 1:

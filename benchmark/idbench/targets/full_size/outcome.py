@@ -1,8 +1,8 @@
-"""What the options of a training make of its target: carried into the reference, or refused before anything is trained.
+"""What the options of a training make of its target: carried into the reference, or rejected before the training.
 
 open_clip's trainer takes options that change the model (its activation, the size of its pictures, its text tower) or
 the pixels that it sees. A checkpoint says nothing of that, so the target's reference and configuration must. Options
-after which nobody could say what the target was trained on are refused.
+that would leave the training data unknown are rejected.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DECIDES: Final = (
 """Arguments that may not change between the calls of one training; how many machines share the work may, and so the
 batch and the warm-up that follows from it."""
 
-_UNKNOWN_DATA = "so nobody could say what the target was trained on"
+_UNKNOWN_DATA = "so the target's training data would be unknown"
 _REFUSED: Mapping[str, str] = {
     "pretrained": f"starts from weights that other data trained, {_UNKNOWN_DATA}",
     "pretrained_image": f"starts from an image tower that other data trained, {_UNKNOWN_DATA}",
@@ -37,7 +37,7 @@ _REFUSED: Mapping[str, str] = {
     "dataset_resampled": "draws shards with replacement, so some members might never be seen",
     "train_data_upsampling_factors": "changes how often members are seen, which the labels say",
     "use_bnb_linear": "makes weights that open_clip itself cannot open",
-    "torchscript": "saves code with the weights, which is refused when the target is opened",
+    "torchscript": "saves code with the weights, which is rejected when the target is opened",
     "trace": "is for evaluation alone: nothing would be trained",
     "copy_codebase": "runs another copy of the trainer, whose checkpoint would not be found",
 }
@@ -65,7 +65,7 @@ class Outcome:
 
 
 def check_options(options: Namespace, ours: Namespace) -> None:
-    """Refuse options that end in a target which is not what it says.
+    """Reject options that end in a target other than its reference describes.
 
     Args:
         options: what the trainer is given.
@@ -77,7 +77,7 @@ def check_options(options: Namespace, ours: Namespace) -> None:
     for name in _OURS:
         if getattr(options, name) != getattr(ours, name):
             raise TargetError(
-                f"{_dashed(name)} is for idbench to say.", hint="Use --out or --arch of `bench target train`."
+                f"{_dashed(name)} is set by idbench.", hint="Use --out or --arch of `bench target train`."
             )
     for name, reason in _REFUSED.items():
         if getattr(options, name):
@@ -129,8 +129,8 @@ def _preprocessing(own: Preprocessing, options: Namespace) -> Preprocessing:
         "interpolation": interpolation,
         "resize_mode": options.image_resize_mode,
     }
-    said = {name: value for name, value in given.items() if value is not None}
-    return preprocessing_of(own.model_dump() | said, "the arguments of the trainer")
+    stated = {name: value for name, value in given.items() if value is not None}
+    return preprocessing_of(own.model_dump() | stated, "the arguments of the trainer")
 
 
 def _image_size(config: dict[str, Any], value: list[int]) -> None:

@@ -27,7 +27,7 @@ _RATE = re.compile(rb"Batch \(t\): [\d.]+, ([\d.]+)/s,")
 _RESUMED = re.compile(rb"resuming checkpoint .*\(epoch (\d+)\)")
 _LOOK_BACK = 64 << 10
 _DISK_FULL = (b"No space left", b"PytorchStreamWriter failed", b"file write failed", b". unexpected pos ")
-"""What torch says when it cannot write on; the last is all that is left of the reason in its newer versions."""
+"""What torch reports when it can write no further; the last is all that is left of the reason in its newer versions."""
 _WRAPPED = "module."
 """What names of tensors begin with in checkpoints of several processes."""
 
@@ -76,7 +76,7 @@ def reference_of(training: Training) -> str:
 
 
 def _said_of_weights(outcome: Outcome) -> dict[str, str]:
-    """What a reference must say of weights whose architecture has a name."""
+    """What a reference must state about weights whose architecture has a name."""
     preprocessing = outcome.preprocessing
     return {
         "quick_gelu": str(outcome.quick_gelu).lower(),
@@ -93,11 +93,11 @@ def _target_config(training: Training) -> Path:
 
 
 def run_training(training: Training, progress: Progress) -> Finished:
-    """Train to the end; a repeated call goes on after the last complete epoch.
+    """Train to the end; a repeated call continues after the last complete epoch.
 
     Raises:
         UnknownNameError: open_clip knows no such architecture.
-        TargetError: the arguments are wrong, the folder holds another training, or there are not so many GPUs.
+        TargetError: the arguments are wrong, the folder holds another training, or there are fewer GPUs than asked for.
         IdbenchError: the trainer failed, or is still at work there.
         StorageError: the disk is full; what was finished is kept.
     """
@@ -127,20 +127,20 @@ def _complete_file(training: Training) -> Path:
 
 
 def _is_complete(training: Training) -> bool:
-    """Whether the last checkpoint is whole: the trainer writes it in place, so that its being there says nothing."""
+    """Whether the last checkpoint is whole: the trainer writes it in place, so its presence proves nothing."""
     try:
-        said = int(_complete_file(training).read_text(encoding="utf-8"))
-        return checkpoint_of(training).stat().st_size == said
+        complete = int(_complete_file(training).read_text(encoding="utf-8"))
+        return checkpoint_of(training).stat().st_size == complete
     except (OSError, ValueError):
         return False
 
 
 def _said(log: Path, before: int) -> tuple[int, float]:
-    """What the trainer said since byte `before`: the epochs that were done already, and its median speed."""
+    """What the trainer wrote since byte `before`: the epochs that were done already, and its median speed."""
     with storage_errors(log), log.open("rb") as file:
         file.seek(before)
-        said = file.read()
-    resumed, rates = _RESUMED.findall(said), [float(rate) for rate in _RATE.findall(said)]
+        output = file.read()
+    resumed, rates = _RESUMED.findall(output), [float(rate) for rate in _RATE.findall(output)]
     return int(resumed[-1]) if resumed else 0, median(rates) if rates else 0.0
 
 
@@ -169,7 +169,7 @@ def _check_webdataset() -> None:
 
 
 def _prepare(training: Training) -> None:
-    """Put the configuration where the trainer looks for it, and refuse a folder that holds something else."""
+    """Put the configuration where the trainer looks for it, and reject a folder that holds something else."""
     options = options_of(training)
     outcome = outcome_of(training.architecture, options)
     config = read_config(Path(training.architecture)) if training.configured else None
@@ -188,7 +188,7 @@ def _write_config(path: Path, model: dict[str, Any], preprocessing: Preprocessin
 
 
 def _check_same(training: Training, config: dict[str, Any] | None) -> None:
-    """Write down what is trained here, and refuse to go on with something else."""
+    """Record what is trained here, and reject a continuation with anything else."""
     options = vars(options_of(training))
     mine = {
         "corpus": training.data.name,
@@ -213,7 +213,7 @@ def _check_same(training: Training, config: dict[str, Any] | None) -> None:
 
 
 def share_checkpoint(training: Training) -> None:
-    """Let several processes go on with what one began: the trainer takes the wrapper's prefix away, but adds none."""
+    """Let several processes continue what one began: the trainer removes the wrapper's prefix, but adds none."""
     latest = training.folder / "checkpoints" / "epoch_latest.pt"
     if training.machines.processes == 1 or not latest.is_file():
         return
@@ -248,13 +248,13 @@ def _tail(log: Path, before: int, size: int) -> bytes:
 
 
 def _reason(training: Training, status: int, log: Path, before: int) -> IdbenchError:
-    said = _tail(log, before, log_size(log))
-    if any(sign in said for sign in _DISK_FULL):
+    output = _tail(log, before, log_size(log))
+    if any(sign in output for sign in _DISK_FULL):
         return explain(OSError(28, "No space left on device"), training.folder)
-    if b"out of memory" in said:
+    if b"out of memory" in output:
         return TargetError(
             f"There is not enough memory for the training of {training.name}.",
             hint="Add `-- --batch-size N` with a smaller N, or `-- --grad-checkpointing`, and repeat the command.",
         )
-    hint = "Repeat the command: it goes on after the last complete epoch."
+    hint = "Repeat the command: it continues after the last complete epoch."
     return disk_full(log, before) or failure(f"The training of {training.name}", status, log, before, hint)

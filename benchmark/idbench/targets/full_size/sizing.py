@@ -13,7 +13,7 @@ from idbench.targets.memory import gradient_bytes
 from idbench.targets.public_models import check_packages
 
 _SHARE = 0.8
-"""Of the memory that a training may take; the rest is for loaders, buffers and whoever else is on the machine."""
+"""Of the memory that a training may take; the rest is for loaders, buffers and other programs on the machine."""
 
 _PER_WEIGHT = 16
 """Bytes: the weight, its gradient and AdamW's two moments."""
@@ -31,7 +31,7 @@ def pairs_that_fit(config: Mapping[str, Any], memory: int) -> int:
         memory: bytes that the process may take.
 
     Raises:
-        TargetError: open_clip refuses the configuration, or not even two pairs fit.
+        TargetError: open_clip rejects the configuration, or not even two pairs fit.
     """
     model = model_without_numbers(config)
     weights = (*model.parameters(), *model.buffers())
@@ -51,7 +51,7 @@ def model_without_numbers(config: Mapping[str, Any]) -> torch.nn.Module:
     """A model in training mode whose tensors have sizes but no numbers; finds out at once whether it can be built.
 
     Raises:
-        TargetError: open_clip refuses the configuration, or a package is missing.
+        TargetError: open_clip rejects the configuration, or a package is missing.
     """
     check_packages("the training", config)
     with torch.device("meta"):

@@ -94,12 +94,12 @@ def _pictures(board: Board, picked: pd.DataFrame) -> None:
     st.subheader("By number of training pictures", anchor="pictures")
     frame = tables.by_pictures(board, dict(zip(picked["entry"], picked["label"], strict=True)))
     if frame.empty:
-        st.info("The labels of this split do not say how often each person occurs in the corpus.")
+        st.info("The labels of this split do not record how often each person occurs in the corpus.")
         return
     text = "AUC by number of training pictures of " + ", ".join(picked["label"]) + "."
     chart = charts.by_count(frame, "Training pictures of the person")
     common.show_chart(chart, "AUC by training pictures", text, frame, "pictures-compare")
-    common.note(words.left_out(frame["method"], picked, "the labels say nothing of training pictures"))
+    common.note(words.left_out(frame["method"], picked, "the labels do not record training pictures"))
 
 
 def _people(board: Board, view: View, picked: pd.DataFrame) -> None:

@@ -97,7 +97,7 @@ def _pictures(board: Board, row: pd.Series[Any]) -> None:
     st.subheader("By number of training pictures", anchor="pictures")
     frame = tables.by_pictures(board, {str(row["entry"]): str(row["label"])})
     if frame.empty:
-        st.info("The labels of this split do not say how often each person occurs in the corpus.")
+        st.info("The labels of this split do not record how often each person occurs in the corpus.")
         return
     text = "; ".join(f"{n} pictures: AUC {auc:.2f}" for n, auc in zip(frame["count"], frame["auc"], strict=True))
     chart = charts.by_count(frame, "Training pictures of the person")
@@ -112,10 +112,10 @@ def _photos(board: Board, view: View, row: pd.Series[Any]) -> None:
     if len(frame) < 2:
         name = tables.photo_count(str(row["parameters"]))
         if name is None and not row["photos_per_case"]:
-            st.info("This row used no photo of anybody, so there is no number of photos to vary.")
+            st.info("This row used no photos, so there is no number of photos to vary.")
             return
         if name is None:
-            st.info("This method has no parameter for the number of photos: it takes all that a split has of a person.")
+            st.info("This method has no parameter for the number of photos: it takes all that there are.")
             return
         command = f"bench run --method {row['method']} {board.asked(view)} --param {name}=1"
         common.nothing("Only one number of attack photos was run.", "Runs with other numbers fill this chart:", command)

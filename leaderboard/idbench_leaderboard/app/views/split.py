@@ -104,7 +104,7 @@ def _sizes(board: Board, view: View) -> None:
     shown = tables.sizes(board, view)
     all_known = len(board.people(view.split, view.version, view.corpus)) > 0
     if shown.empty:
-        st.info("The labels of this split do not say how often each person occurs in the corpus.")
+        st.info("The labels of this split do not record how often each person occurs in the corpus.")
         return
     common.show_table(shown, "Members by number of training pictures")
     st.caption(

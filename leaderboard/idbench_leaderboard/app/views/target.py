@@ -1,4 +1,4 @@
-"""Target: one model under attack, with defenses and without, beside its control."""
+"""Target: one model under attack, with and without defenses, next to its control."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def _control(board: Board, view: View, rows: pd.DataFrame) -> None:
     if frame.empty:
         st.info("None of the attacks shown here was run on the control.")
         return
-    text = "AUC on the target beside AUC on the control, for each method. " + plain(verdict)
+    text = "AUC on the target next to AUC on the control, for each method. " + plain(verdict)
     common.show_chart(charts.controls(frame), "Target and control", text, frame, "control")
     st.caption("Whiskers are 95 % confidence intervals. On the control, they should cover the dashed line.")
     common.note(words.left_out(frame["label"], rows, "they were not run on the control"))

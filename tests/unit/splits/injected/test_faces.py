@@ -184,7 +184,7 @@ def test_too_few_people_are_refused(tmp_path: Path, faces: Path) -> None:
 
 
 def test_a_background_of_nobody_is_refused(faces: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="nobody is left for the background"):
+    with pytest.raises(DataError, match="no people are left for the background"):
         build_faces(replace(SMALL, fewest=2), Sources(faces=faces), tmp_path, tmp_path, Silent())
 
 

@@ -98,7 +98,7 @@ def test_what_is_complete_is_not_trained_again(tmp_path: Path, monkeypatch: pyte
          "No space left", "finished work is kept"),
         (1, b"OSError: [Errno 28] No space left on device\n", StorageError, "No space left", "finished work is kept"),
         (1, b"torch.OutOfMemoryError: CUDA out of memory. Tried\n", TargetError, "not enough memory", "--batch-size"),
-        (-9, b"Train Epoch: 1\n", IdbenchError, "was ended by signal 9", "goes on after the last complete epoch"),
+        (-9, b"Train Epoch: 1\n", IdbenchError, "was ended by signal 9", "continues after the last complete epoch"),
         (1, b"ValueError: odd\nnoise\n", IdbenchError, "failed with status 1: ValueError: odd", "All output is in"),
         (0, b"Error. Experiment already exists.\n", IdbenchError, "failed with status 0", "All output is in"),
     ],
