@@ -20,7 +20,16 @@ from idbench.metrics import AucCovariance, AucDifference, holm, rank_intervals
 from idbench.metrics.delong import difference_of
 from idbench.storage import sha256_file
 from idbench_leaderboard import measure
-from idbench_leaderboard.inputs import Check, Choice, MethodInfo, Parameter, Preset, SamplePhoto, SplitCard, TargetInfo
+from idbench_leaderboard.inputs import (
+    AuditCheck,
+    Choice,
+    MethodInfo,
+    Parameter,
+    Preset,
+    SamplePhoto,
+    SplitCard,
+    TargetInfo,
+)
 from idbench_leaderboard.manifest import ABOUT, REBUILD, SAMPLES, read_manifest
 
 ALL: Final = "all"
@@ -54,7 +63,7 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class RowComparison:
     """Two rows compared on the same people."""
 
     a: str
@@ -263,7 +272,7 @@ class Board:
         keep = entries["control"] & (entries["corpus"] == view.corpus)
         return entries[keep & _kept(entries, replace(view, track=ALL))].sort_values("label", ignore_index=True)
 
-    def pairs(self, entries: Sequence[str]) -> list[Pair]:
+    def pairs(self, entries: Sequence[str]) -> list[RowComparison]:
         """Every pair of the rows: paired DeLong on the means over seeds, p-values Holm-corrected over the pairs."""
         rows = self.entries.set_index("entry").loc[list(entries)].reset_index()
         found = self.joint(entries)
@@ -272,7 +281,7 @@ class Board:
         corrected = holm([result.p for result in results]) if results else np.zeros(0)
         labels = rows["label"].tolist()
         return [
-            Pair(labels[i], labels[j], result, float(p))
+            RowComparison(labels[i], labels[j], result, float(p))
             for (i, j), result, p in zip(index, results, corrected, strict=True)
         ]
 
@@ -328,7 +337,7 @@ class Board:
         """The split's card, with its sample photos."""
         for card in self.about["splits"]:
             if (card["name"], card["version"]) == (name, version):
-                checks = tuple(Check(**check) for check in card["checks"])
+                checks = tuple(AuditCheck(**check) for check in card["checks"])
                 return SplitCard(**{**card, "checks": checks, "samples": self._samples(name, version)})
         return None
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class AuditCheck:
     """One line of a split's audit: what was checked, whether it passed, and what was found."""
 
     name: str
@@ -34,7 +34,7 @@ class SplitCard:
     license: str = ""
     corpora: Mapping[str, str] = field(default_factory=dict)
     fictional: bool = False
-    checks: tuple[Check, ...] = ()
+    checks: tuple[AuditCheck, ...] = ()
     samples: tuple[SamplePhoto, ...] = ()
     card: str = ""
 

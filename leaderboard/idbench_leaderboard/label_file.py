@@ -17,7 +17,7 @@ from idbench.errors import DataError, RecordError
 from idbench.results.labels import CorpusLabels, SplitLabels
 from idbench.results.reading import parse_json, read_regular, shortened
 from idbench.storage import write_text
-from idbench_leaderboard.inputs import Check, SplitCard
+from idbench_leaderboard.inputs import AuditCheck, SplitCard
 
 NAME: Final = "labels.json"
 LARGEST: Final = 64 << 20
@@ -200,5 +200,5 @@ def card_in(file: LabelFile) -> SplitCard:
         license=file.license,
         corpora={name: entry.title for name, entry in file.corpora.items()},
         fictional=file.fictional,
-        checks=tuple(Check(each.name, each.passed, each.detail) for each in file.checks),
+        checks=tuple(AuditCheck(each.name, each.passed, each.detail) for each in file.checks),
     )

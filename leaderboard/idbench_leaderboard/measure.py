@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench.metrics.batch import Plan
+from idbench.metrics.batch import BatchSettings
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -16,7 +16,7 @@ Flags = NDArray[np.bool_]
 FPRS: Final = (0.1, 0.01, 0.001)
 LEVEL: Final = 0.95
 ROC_POINTS: Final = 60
-PLAN: Final = Plan(FPRS, LEVEL, ROC_POINTS)
+PLAN: Final = BatchSettings(FPRS, LEVEL, ROC_POINTS)
 HISTOGRAM_BINS: Final = 40
 
 

@@ -12,14 +12,14 @@ from idbench_leaderboard.rating import Pool, Work
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PooledWork:
     """Boards with what each gives to a pool, and the pools."""
 
     work: tuple[Work, ...]
     pools: tuple[Pool, ...]
 
 
-def plan(boards: Sequence[Work]) -> Plan:
+def plan(boards: Sequence[Work]) -> PooledWork:
     """Pool the targets of each corpus; controls stay alone, for chance is what they must show.
 
     A row of a pool is a mean over targets, so all its rows must have the same ones. A target joins if at least
@@ -40,7 +40,7 @@ def plan(boards: Sequence[Work]) -> Plan:
             for each in members:
                 keys = [key for key, _ in each.entries if _shape(key) in shapes]
                 changed[each.board] = replace(each, pooled=dict.fromkeys(keys, board))
-    return Plan(tuple(changed.get(each.board, each) for each in boards), tuple(pools))
+    return PooledWork(tuple(changed.get(each.board, each) for each in boards), tuple(pools))
 
 
 def _control(work: Work) -> bool:

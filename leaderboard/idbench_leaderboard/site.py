@@ -48,7 +48,7 @@ class Page:
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class TextTable:
     """A table of texts."""
 
     name: str
@@ -64,7 +64,7 @@ class Figure:
     text: str
     spec: dict[str, Any]
     notes: tuple[Prose, ...] = ()
-    numbers: Grid | None = None
+    numbers: TextTable | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Method:
+class MethodPage:
     """What a page shows of a method."""
 
     anchor: str
@@ -234,7 +234,7 @@ def _board_page(board: Board, page: Page, pages: list[Page]) -> bytes:
         sections=list(_sections(board, rows, view)),
         methods=[_method(board, row) for _, row in rows.iterrows()],
         manifest=board.manifest,
-        rejected=Grid("Records that do not count", ("Record", "Why it does not count"), tuple(rejected)),
+        rejected=TextTable("Records that do not count", ("Record", "Why it does not count"), tuple(rejected)),
     )
 
 
@@ -334,17 +334,17 @@ def _figure(
     return Figure(title, text, chart.to_dict(validate=False), notes, grid)
 
 
-def _grid(name: str, frame: pd.DataFrame) -> Grid:
+def _grid(name: str, frame: pd.DataFrame) -> TextTable:
     rows = tuple(
         tuple(f"{value:.3f}" if isinstance(value, float) else str(value) for value in row)
         for row in frame.itertuples(index=False)
     )
-    return Grid(name, tuple(map(str, frame.columns)), rows)
+    return TextTable(name, tuple(map(str, frame.columns)), rows)
 
 
-def _method(board: Board, row: pd.Series[Any]) -> Method:
+def _method(board: Board, row: pd.Series[Any]) -> MethodPage:
     info = board.method_info(row)
-    return Method(
+    return MethodPage(
         anchor=_anchor(row),
         label=str(row["label"]),
         title=info.title if info else str(row["method_title"]),

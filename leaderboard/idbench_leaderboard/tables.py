@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from idbench.metrics import NotEstimable, minimum_detectable_auc, minimum_detectable_difference, ranks
 from idbench_leaderboard import words
-from idbench_leaderboard.board import BLIND, Board, Pair, View
+from idbench_leaderboard.board import BLIND, Board, RowComparison, View
 from idbench_leaderboard.inputs import MethodInfo
 from idbench_leaderboard.words import STATISTICS
 
@@ -94,7 +94,7 @@ def statistic(rows: pd.DataFrame, name: str) -> pd.DataFrame:
     )
 
 
-def pairs(found: list[Pair]) -> pd.DataFrame:
+def pairs(found: list[RowComparison]) -> pd.DataFrame:
     """Paired differences of the AUC."""
     return pd.DataFrame(
         {
@@ -111,7 +111,7 @@ def pairs(found: list[Pair]) -> pd.DataFrame:
     )
 
 
-def winner(pair: Pair) -> str:
+def winner(pair: RowComparison) -> str:
     """Which has the higher AUC, or that the difference is not significant."""
     if pair.p_holm >= 0.05:
         return "not significant"

@@ -39,7 +39,7 @@ from idbench.results.attestation import Attestation, Invalidation, Level, Statem
 from idbench.results.labels import CorpusLabels, SplitLabels
 from idbench.splits import Split
 from idbench_leaderboard.building import Built, build
-from idbench_leaderboard.inputs import About, Check, SamplePhoto, SplitCard, TargetInfo
+from idbench_leaderboard.inputs import About, AuditCheck, SamplePhoto, SplitCard, TargetInfo
 
 DEFENSE = DefenseRef(
     name="blur",
@@ -290,7 +290,10 @@ def about() -> About:
                 license="cc0-1.0",
                 corpora={"fiction-a": "half of the people", "fiction-b": "the other half"},
                 fictional=True,
-                checks=(Check("Duplicate ids", passed=True, detail="none"), Check("Names", passed=False, detail="one")),
+                checks=(
+                    AuditCheck("Duplicate ids", passed=True, detail="none"),
+                    AuditCheck("Names", passed=False, detail="one"),
+                ),
                 samples=tuple(SamplePhoto(_square(shade), f"person {shade}") for shade in (40, 120, 200)),
             ),
         ),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from idbench.results import Run
     from idbench.results.labels import KnownTarget, SplitLabels
     from idbench.splits import Split
-    from idbench_leaderboard.inputs import About, Check, SamplePhoto, SplitCard, TargetInfo
+    from idbench_leaderboard.inputs import About, AuditCheck, SamplePhoto, SplitCard, TargetInfo
     from idbench_leaderboard.label_file import LabelFile
 
 _SAMPLES = 12
@@ -217,21 +217,23 @@ def _data_card(name: str) -> str:
         return ""  # of somebody else's split, or one that shares its card with another
 
 
-def _checks(split: Split, progress: Progress) -> tuple[Check, ...]:
+def _checks(split: Split, progress: Progress) -> tuple[AuditCheck, ...]:
     from idbench.splits import lint
-    from idbench_leaderboard.inputs import Check
+    from idbench_leaderboard.inputs import AuditCheck
 
     findings = lint(split.folder, progress=progress)
     if not findings:
         detail = "ids, labels, names, photos and hashes are in order"
-        return (Check("The split's files", passed=True, detail=detail),)
+        return (AuditCheck("The split's files", passed=True, detail=detail),)
     if not fictional(split):  # what was found may quote a person's name, which has no place on a board
         passed = all(finding.severity == "warning" for finding in findings)
         detail = (
             f"{len(findings)} finding{'s' * (len(findings) > 1)}; `bench data lint {split.manifest.name}` lists them"
         )
-        return (Check("The split's files", passed=passed, detail=detail),)
-    return tuple(Check(f.where, passed=f.severity == "warning", detail=f"{f.severity}: {f.message}") for f in findings)
+        return (AuditCheck("The split's files", passed=passed, detail=detail),)
+    return tuple(
+        AuditCheck(f.where, passed=f.severity == "warning", detail=f"{f.severity}: {f.message}") for f in findings
+    )
 
 
 def _samples(split: Split) -> tuple[SamplePhoto, ...]:

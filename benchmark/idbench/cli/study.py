@@ -12,7 +12,7 @@ from idbench.cli import console, options
 if TYPE_CHECKING:
     from idbench.studies.catalogue import Study
     from idbench.studies.setting import Setting
-    from idbench.studies.table import Point, Result
+    from idbench.studies.table import Point, StudyResult
 
 
 def study(
@@ -114,7 +114,7 @@ def _announce(wanted: Study, setting: Setting, folder: Path, json: bool) -> None
     console.say(f"would write {wanted.name}.csv, .json, .svg and .png to {folder.as_posix()}")
 
 
-def _print(result: Result) -> None:
+def _print(result: StudyResult) -> None:
     from idbench.studies.execution import CONTROL, TARGETS
     from idbench.studies.table import STATISTICS
 

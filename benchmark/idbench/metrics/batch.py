@@ -55,7 +55,7 @@ class Known:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class BatchSettings:
     """What is asked of the rows of a batch.
 
     Attributes:
@@ -147,7 +147,7 @@ class Judged:
     places: Counts
 
 
-def judge(groups: Sequence[FloatArray], known: Known, plan: Plan) -> Judged:
+def judge(groups: Sequence[FloatArray], known: Known, plan: BatchSettings) -> Judged:
     """Placements, rates and curves of many rows at once, averaged over the readings of each row.
 
     Args:
@@ -200,7 +200,9 @@ def _mean_of(groups: Sequence[FloatArray], values: FloatArray) -> FloatArray:
     return np.asarray(sums / counts.reshape(-1, *[1] * (values.ndim - 1)), dtype=np.float64)
 
 
-def _rates(steps: Steps, standing: Standing, known: Known, plan: Plan) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _rates(
+    steps: Steps, standing: Standing, known: Known, plan: BatchSettings
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """TPR with what a mean needs (R, F, 6), and who is found (R, F, m) or called by mistake (R, F, k)."""
     (m, k), members = known.sizes, known.members
     rows, rates = len(standing.low), len(plan.fprs)
@@ -222,7 +224,7 @@ def _rates(steps: Steps, standing: Standing, known: Known, plan: Plan) -> tuple[
     return result, hits, alarms
 
 
-def _curves(steps: Steps, above_all: Counts, known: Known, plan: Plan) -> FloatArray:
+def _curves(steps: Steps, above_all: Counts, known: Known, plan: BatchSettings) -> FloatArray:
     """ROC curves with the bands of `roc_band`, (R, 3, points).
 
     Args:
@@ -289,7 +291,7 @@ def chance_p(found: Averages, known: Known) -> FloatArray:
     return chance_ps(found.middle, known.members)[0]
 
 
-def rate_ends(found: Averages, plan: Plan) -> list[Ends | NotEstimable]:
+def rate_ends(found: Averages, plan: BatchSettings) -> list[Ends | NotEstimable]:
     """TPR of each row at each false-positive rate with its interval."""
     k = found.outside.shape[1]
     result: list[Ends | NotEstimable] = []

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from idbench.metrics.delong import AucDifference, AucEstimate, auc_estimate, delong_covariance, difference_of
 from idbench.metrics.multiple import holm
-from idbench.metrics.resampling import DEFAULT_FPRS, Plan, checked_plan, joint_draws, sorted_row
+from idbench.metrics.resampling import DEFAULT_FPRS, Resampling, checked_plan, joint_draws, sorted_row
 from idbench.metrics.significance import Equivalence, TprDifference, checked_pair, equivalence_of, tpr_difference
 from idbench.metrics.values import (
     BoolArray,
@@ -126,7 +126,7 @@ def compare(
 
 
 def _rates(
-    pair: FloatArray, flags: BoolArray, fprs: Sequence[float], plan: Plan
+    pair: FloatArray, flags: BoolArray, fprs: Sequence[float], plan: Resampling
 ) -> tuple[TprDifference | NotEstimable, ...]:
     n = int((~flags).sum())
     allowed = [allowed_false_positives(fpr, n) for fpr in fprs]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from idbench.metrics.batch import Known, Plan, judge, rate_end
+from idbench.metrics.batch import BatchSettings, Known, judge, rate_end
 from idbench.metrics.delong import AucEstimate, matched_intervals
 from idbench.metrics.low_fpr import common_share, narrowed
 from idbench.metrics.rates import clopper_pearson
@@ -102,7 +102,7 @@ def pooled(
         (0.75, 3, True)
     """
     matrix, inside, outside = _checked(scores, members, nonmembers)
-    plan = Plan(tuple(checked_fraction(fpr, "fpr") for fpr in fprs), checked_fraction(level, "level"))
+    plan = BatchSettings(tuple(checked_fraction(fpr, "fpr") for fpr in fprs), checked_fraction(level, "level"))
     sums = _summed(matrix, inside, outside, plan)
     strata = roles(inside, outside)
     sizes = (np.array(inside.sum(axis=1).min()), int(outside.sum(axis=1).min()))
@@ -145,7 +145,7 @@ def spread(values: Sequence[float], groups: Sequence[str] | None = None) -> floa
 
 
 def rates_of_mean(
-    matrix: FloatArray, inside: BoolArray, outside: BoolArray, plan: Plan
+    matrix: FloatArray, inside: BoolArray, outside: BoolArray, plan: BatchSettings
 ) -> tuple[PooledRate | NotEstimable, ...]:
     """The rates of `pooled` for checked arrays (R, n); a reading may have a single member."""
     sums = _summed(matrix, inside, outside, plan)
@@ -162,7 +162,7 @@ class _Sums:
     columns: FloatArray
 
 
-def _summed(matrix: FloatArray, inside: BoolArray, outside: BoolArray, plan: Plan) -> _Sums:
+def _summed(matrix: FloatArray, inside: BoolArray, outside: BoolArray, plan: BatchSettings) -> _Sums:
     readings, n = matrix.shape
     area, hits = np.zeros(n), np.zeros((len(plan.fprs), n))
     columns, aucs = np.zeros((len(plan.fprs), 6)), np.zeros(readings)
@@ -182,11 +182,11 @@ def _summed(matrix: FloatArray, inside: BoolArray, outside: BoolArray, plan: Pla
     return _Sums(aucs, area, hits, columns)
 
 
-def _rates(sums: _Sums, strata: IntArray, fewest: int, plan: Plan) -> tuple[PooledRate | NotEstimable, ...]:
+def _rates(sums: _Sums, strata: IntArray, fewest: int, plan: BatchSettings) -> tuple[PooledRate | NotEstimable, ...]:
     return tuple(_rate(sums, place, strata, fewest, plan) for place in range(len(plan.fprs)))
 
 
-def _rate(sums: _Sums, place: int, strata: IntArray, fewest: int, plan: Plan) -> PooledRate | NotEstimable:
+def _rate(sums: _Sums, place: int, strata: IntArray, fewest: int, plan: BatchSettings) -> PooledRate | NotEstimable:
     fpr = plan.fprs[place]
     if allowed_false_positives(fpr, fewest) < 1:
         return not_estimable(fpr, fewest)

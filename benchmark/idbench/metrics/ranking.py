@@ -7,13 +7,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from idbench.metrics.batch import Known, Plan, judge
+from idbench.metrics.batch import BatchSettings, Known, judge
 from idbench.metrics.delong import AucCovariance, auc_interval, covariance_of_mean, difference_ps
 from idbench.metrics.low_fpr import tpr_at_fpr_interval
 from idbench.metrics.multiple import holm
 from idbench.metrics.pooled import PooledRate, pooled
-from idbench.metrics.resampling import Plan as Resampling
-from idbench.metrics.resampling import checked_plan, checked_rows, joint_draws, sorted_row, strata_of
+from idbench.metrics.resampling import Resampling, checked_plan, checked_rows, joint_draws, sorted_row, strata_of
 from idbench.metrics.values import (
     BoolArray,
     FloatArray,
@@ -237,7 +236,7 @@ def _by_auc(cube: FloatArray, flags: BoolArray) -> tuple[FloatArray, FloatArray]
     """AUCs (K,), means over the rows, and p-values (K, K) of their differences, with identities as what varies."""
     methods, rows, count = cube.shape
     values, parts = np.zeros(methods), np.zeros((methods, count))
-    plan, strata = Plan((), 0.95), np.zeros(count, dtype=np.int64)
+    plan, strata = BatchSettings((), 0.95), np.zeros(count, dtype=np.int64)
     for row in range(rows):
         own = flags[row]
         judged = judge([method[[row]] for method in cube], Known(own, strata), plan)

@@ -67,7 +67,7 @@ class Bootstrap:
         found = self._column(statistic)
         if isinstance(found, NotEstimable):
             return found
-        return Plan(len(self.draws), self.seed, confidence).interval(self.draws[:, found])
+        return Resampling(len(self.draws), self.seed, confidence).interval(self.draws[:, found])
 
     def _column(self, statistic: str) -> int | NotEstimable:
         if statistic in self.statistics:
@@ -87,7 +87,7 @@ def _rate_in(statistic: str) -> float | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Resampling:
     """How to resample: `draws` draws from `seed`, read off at confidence `level`."""
 
     draws: int
@@ -100,9 +100,9 @@ class Plan:
         return Interval(float(low), float(high), self.level, f"bootstrap percentile, {self.draws} draws")
 
 
-def checked_plan(draws: int, seed: int, level: float) -> Plan:
+def checked_plan(draws: int, seed: int, level: float) -> Resampling:
     """A plan with checked values."""
-    return Plan(
+    return Resampling(
         checked_count(draws, "draws", at_least=2),
         checked_count(seed, "seed", at_least=0),
         checked_fraction(level, "level"),
@@ -277,7 +277,7 @@ def bootstrap(
 
 
 def joint_draws(
-    rows: Sequence[SortedRow], strata: npt.NDArray[np.generic], allowed: Sequence[int], plan: Plan
+    rows: Sequence[SortedRow], strata: npt.NDArray[np.generic], allowed: Sequence[int], plan: Resampling
 ) -> tuple[FloatArray, FloatArray]:
     """AUC and TPRs of several rows on the same draws of identities.
 

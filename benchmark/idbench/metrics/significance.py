@@ -8,7 +8,7 @@ from scipy import special, stats
 
 from idbench.metrics.chance import permutation_test
 from idbench.metrics.delong import AucDifference, auc_interval, delong_test
-from idbench.metrics.resampling import Plan, checked_plan, joint_draws, sorted_row
+from idbench.metrics.resampling import Resampling, checked_plan, joint_draws, sorted_row
 from idbench.metrics.values import (
     FloatArray,
     Interval,
@@ -166,7 +166,7 @@ def bootstrap_test_tpr(
     return tpr_difference(limit, (float(found[0, 1]), float(found[1, 1])), drawn[:, 0, 1] - drawn[:, 1, 1], plan)
 
 
-def tpr_difference(fpr: float, values: tuple[float, float], drawn: FloatArray, plan: Plan) -> TprDifference:
+def tpr_difference(fpr: float, values: tuple[float, float], drawn: FloatArray, plan: Resampling) -> TprDifference:
     """Difference, interval and p-value from joint bootstrap draws of the difference."""
     side = min(int(np.sum(drawn <= 0)), int(np.sum(drawn >= 0)))
     return TprDifference(

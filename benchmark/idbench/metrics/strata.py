@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from idbench.metrics.batch import Plan
+from idbench.metrics.batch import BatchSettings
 from idbench.metrics.curve import (
     BestThreshold,
     RateAtFpr,
@@ -234,7 +234,7 @@ def _macro_rates(
     """Each stratum against all non-members is one reading of the people."""
     inside = np.arange(int(codes.max()) + 1)[:, None] == codes
     rows = np.broadcast_to(scores, inside.shape)
-    found = rates_of_mean(rows, inside, np.broadcast_to(codes < 0, inside.shape), Plan(tuple(fprs), level))
+    found = rates_of_mean(rows, inside, np.broadcast_to(codes < 0, inside.shape), BatchSettings(tuple(fprs), level))
     return tuple(
         one if isinstance(one, NotEstimable) else MacroRate(fpr, one.value, one.interval)
         for fpr, one in zip(fprs, found, strict=True)

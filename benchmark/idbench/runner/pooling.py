@@ -13,7 +13,7 @@ from idbench.splits import Split
 
 
 @dataclass(frozen=True, slots=True)
-class Pooled:
+class PooledTargets:
     """A method's result over several targets and seeds.
 
     Args:
@@ -36,7 +36,7 @@ class Pooled:
     spread: float
 
 
-def pool(split: Split, outcomes: Sequence[Outcome]) -> list[Pooled]:
+def pool(split: Split, outcomes: Sequence[Outcome]) -> list[PooledTargets]:
     """Pool the outcomes of each method over its targets, controls left out.
 
     An identity counts once, with all its scores, one for each target and seed (`metrics.pooled`): scores of one person
@@ -79,12 +79,12 @@ def _judged(split: Split, outcome: Outcome) -> Judged:
     return judge(outcome.run.scores(), split, outcome.summary.corpus, "test")
 
 
-def _pool(method: str, defense: str | None, outcomes: Sequence[Outcome], rows: Sequence[Judged]) -> Pooled:
+def _pool(method: str, defense: str | None, outcomes: Sequence[Outcome], rows: Sequence[Judged]) -> PooledTargets:
     found = metrics.pooled([row.scores for row in rows], [row.members for row in rows], fprs=RATES)
     resolution = 1 / int((~rows[0].members).sum())
     names = [o.run.record.target.name for o in outcomes]
     targets = tuple(dict.fromkeys(names))
-    return Pooled(
+    return PooledTargets(
         method=method,
         defense=defense,
         targets=targets,

@@ -9,7 +9,7 @@ from idbench.api import Progress
 from idbench.api.studies import BudgetStudy
 from idbench.splits import Split
 from idbench.studies.estimates import Reading, graded
-from idbench.studies.execution import Finished, Job, jobs, people, series_of
+from idbench.studies.execution import Job, JudgedRun, jobs, people, series_of
 from idbench.studies.setting import Setting
 from idbench.studies.table import Point, Where
 
@@ -32,7 +32,7 @@ def budget_jobs(study: BudgetStudy, setting: Setting, split: Split) -> list[Job]
     return [job for budget in budgets(study) for job in jobs(setting, split, study, budget)]
 
 
-def measure(study: BudgetStudy, split: Split, finished: Sequence[Finished], progress: Progress) -> list[Point]:
+def measure(study: BudgetStudy, split: Split, finished: Sequence[JudgedRun], progress: Progress) -> list[Point]:
     """AUC and TPR at 10 % FPR for every budget: both targets together, each alone, and the control."""
     del split
     points: list[Point] = []

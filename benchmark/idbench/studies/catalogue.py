@@ -16,10 +16,10 @@ from idbench.storage import check_writable, write_bytes
 from idbench.studies import budget, photos
 from idbench.studies.budget import budget_jobs
 from idbench.studies.derived import Derived, fewer_people, more_photos
-from idbench.studies.execution import Finished, Job, run_jobs
+from idbench.studies.execution import Job, JudgedRun, run_jobs
 from idbench.studies.photos import photo_jobs
 from idbench.studies.setting import Setting
-from idbench.studies.table import Point, Result, TargetUsed, write_tables
+from idbench.studies.table import Point, StudyResult, TargetUsed, write_tables
 
 Study: TypeAlias = PhotoStudy | BudgetStudy
 
@@ -45,13 +45,13 @@ def plan(study: Study, setting: Setting, split: Split) -> list[Job]:
     return photo_jobs(study, setting, split) if isinstance(study, PhotoStudy) else budget_jobs(study, setting, split)
 
 
-def _measure(study: Study, split: Split, finished: Sequence[Finished], progress: Progress) -> list[Point]:
+def _measure(study: Study, split: Split, finished: Sequence[JudgedRun], progress: Progress) -> list[Point]:
     if isinstance(study, PhotoStudy):
         return photos.measure(study, split, finished, progress)
     return budget.measure(study, split, finished, progress)
 
 
-def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> tuple[Result, list[Path]]:
+def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> tuple[StudyResult, list[Path]]:
     """Run a study and write its table and figure; runs that have a record are read, so that it can be resumed.
 
     Args:
@@ -76,7 +76,7 @@ def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> 
             f"{study.name} has nothing to estimate on {split.manifest.name}: too few people in every group.",
             hint="Use a split with more people under test.",
         )
-    result = Result(
+    result = StudyResult(
         study=study.name,
         title=study.title,
         note=_note(setting, split, points),
@@ -123,7 +123,7 @@ def _parameters(jobs: Sequence[Job]) -> tuple[dict[str, object], ...]:
     return tuple(found)
 
 
-def _draw(study: Study, result: Result, out: Path) -> list[Path]:
+def _draw(study: Study, result: StudyResult, out: Path) -> list[Path]:
     from idbench.studies.charts import draw
 
     pictures = draw(study, result)

@@ -14,7 +14,7 @@ from idbench import figures
 from idbench.api.studies import BudgetStudy, PhotoStudy
 from idbench.figures import BLUE, GREEN, GREY, MEMBER, NONMEMBER, PURPLE
 from idbench.studies.execution import CONTROL, TARGETS
-from idbench.studies.table import STATISTICS, Point, Result
+from idbench.studies.table import STATISTICS, Point, StudyResult
 
 Chart: TypeAlias = Any  # altair's charts have no common type that it documents
 
@@ -24,7 +24,7 @@ _CHANCE = {"auc": 0.5, "tpr_10": 0.1}
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class FigureFiles:
     """One figure in both formats."""
 
     svg: str
@@ -50,7 +50,7 @@ class _Axis:
     places: tuple[str, ...] | None = None
 
 
-def draw(study: PhotoStudy | BudgetStudy, result: Result) -> Pictures:
+def draw(study: PhotoStudy | BudgetStudy, result: StudyResult) -> FigureFiles:
     """The figure of a study.
 
     Args:
@@ -65,14 +65,14 @@ def draw(study: PhotoStudy | BudgetStudy, result: Result) -> Pictures:
     else:
         chart = (_by_photos if study.over == "photos" else _by_training_pictures)(study, result)
     spec = chart.to_dict()
-    return Pictures(figures.draw(spec, "svg").decode(), figures.draw(spec, "png"))
+    return FigureFiles(figures.draw(spec, "svg").decode(), figures.draw(spec, "png"))
 
 
-def _select(result: Result, **wanted: object) -> list[Point]:
+def _select(result: StudyResult, **wanted: object) -> list[Point]:
     return [p for p in result.points if all(getattr(p, name) == value for name, value in wanted.items())]
 
 
-def _by_photos(study: PhotoStudy, result: Result) -> Chart:
+def _by_photos(study: PhotoStudy, result: StudyResult) -> Chart:
     axis = _Axis("photos", "Attack photos of each person")
     names = _Names(result)
     rule = [
@@ -94,7 +94,7 @@ def _by_photos(study: PhotoStudy, result: Result) -> Chart:
     return _figure(result, panels, rule)
 
 
-def _by_training_pictures(study: PhotoStudy, result: Result) -> Chart:
+def _by_training_pictures(study: PhotoStudy, result: StudyResult) -> Chart:
     numbers = sorted({p.photos for p in result.points if p.photos is not None})
     bins = tuple(dict.fromkeys(p.pictures for p in result.points if p.pictures is not None))
     legend = [
@@ -119,7 +119,7 @@ def _rule(study: PhotoStudy) -> str:
     return f"Called a member: {study.rule}"
 
 
-def _by_bin(result: Result, series: str, statistic: str, photos: int) -> list[Point]:
+def _by_bin(result: StudyResult, series: str, statistic: str, photos: int) -> list[Point]:
     """A line over the bins; for the rule it begins with the non-members, who have no training picture."""
     members = _select(result, series=series, statistic=statistic, photos=photos)
     if statistic != "tpr_rule":
@@ -128,7 +128,7 @@ def _by_bin(result: Result, series: str, statistic: str, photos: int) -> list[Po
     return [*(replace(point, pictures=_NOBODY) for point in others), *members]
 
 
-def _by_budget(study: BudgetStudy, result: Result) -> Chart:
+def _by_budget(study: BudgetStudy, result: StudyResult) -> Chart:
     names = _Names(result)
     usual = {axis.parameter: axis.usual for axis in study.axes}
     legend = [_Line(names.targets, MEMBER, ()), _Line(names.control, GREY, (), dashed=True)]
@@ -141,7 +141,7 @@ def _by_budget(study: BudgetStudy, result: Result) -> Chart:
     return _figure(result, panels, legend, columns=2)
 
 
-def _varied(result: Result, line: _Line, statistic: str, parameter: str, usual: dict[str, int]) -> list[Point]:
+def _varied(result: StudyResult, line: _Line, statistic: str, parameter: str, usual: dict[str, int]) -> list[Point]:
     """The points of a line at which all parameters but one are usual."""
     fixed = {name: value for name, value in usual.items() if name != parameter}
     found = _select(result, series=CONTROL if line.dashed else TARGETS, statistic=statistic)
@@ -152,7 +152,7 @@ def _varied(result: Result, line: _Line, statistic: str, parameter: str, usual: 
 class _Names:
     """How the legend calls the series."""
 
-    result: Result
+    result: StudyResult
 
     def _target(self, series: str) -> str:
         return next(t.name for t in self.result.targets if t.series == series)
@@ -244,7 +244,7 @@ def _legend(lines: Sequence[_Line]) -> Chart:
     return alt.layer(strokes, words).properties(width=_WIDTH, height=17 * len(lines))
 
 
-def _figure(result: Result, panels: Sequence[Chart], lines: Sequence[_Line], columns: int = 3) -> Chart:
+def _figure(result: StudyResult, panels: Sequence[Chart], lines: Sequence[_Line], columns: int = 3) -> Chart:
     rows = [
         # Panels have different lines: shared scales would give them each other's colours and dashes.
         alt.hconcat(*panels[i : i + columns], spacing=26).resolve_scale(

@@ -41,7 +41,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
+class JudgedRun:
     """A finished run, judged on the test part.
 
     Args:
@@ -83,7 +83,7 @@ def jobs(setting: Setting, split: Split, study: PhotoStudy | BudgetStudy, varied
     ]
 
 
-def series_of(finished: Sequence[Finished]) -> dict[str, list[Finished]]:
+def series_of(finished: Sequence[JudgedRun]) -> dict[str, list[JudgedRun]]:
     """The runs behind each series: both targets together, each alone, and the control."""
     alone = {name: [run for run in finished if run.audited.series == name] for name in ("A", "B", CONTROL)}
     return {TARGETS: alone["A"] + alone["B"], **alone}
@@ -101,7 +101,7 @@ def job_done(job: Job, setting: Setting) -> bool:
     return is_done(job.spec, setting.results)
 
 
-def run_jobs(wanted: list[Job], setting: Setting, progress: Progress) -> Iterator[Finished]:
+def run_jobs(wanted: list[Job], setting: Setting, progress: Progress) -> Iterator[JudgedRun]:
     """Run what has no record yet, read the others; in the order of the jobs.
 
     Raises:
@@ -117,7 +117,7 @@ def run_jobs(wanted: list[Job], setting: Setting, progress: Progress) -> Iterato
             write_summary(done.run, summarize(done.run, split, spec.corpus, seed=spec.seed, control=control))
         table = done.run.scores()
         judged = judge(table, split, spec.corpus, "test")
-        yield Finished(job.audited, done.run, judged, _aligned(table, judged))
+        yield JudgedRun(job.audited, done.run, judged, _aligned(table, judged))
 
 
 def _aligned(table: ScoreTable, judged: Judged) -> dict[str, NDArray[np.float64]]:

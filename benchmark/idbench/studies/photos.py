@@ -14,7 +14,7 @@ from idbench.errors import DataError
 from idbench.splits import Split
 from idbench.studies.bins import Bin, bins_of
 from idbench.studies.estimates import Reading, graded, rate
-from idbench.studies.execution import CONTROL, TARGETS, Finished, Job, jobs, people, series_of
+from idbench.studies.execution import CONTROL, TARGETS, Job, JudgedRun, jobs, people, series_of
 from idbench.studies.setting import Setting
 from idbench.studies.table import Point, Where
 
@@ -57,7 +57,7 @@ def photo_jobs(study: PhotoStudy, setting: Setting, split: Split) -> list[Job]:
     return jobs(setting, split, study, {study.photos_parameter: sizes})
 
 
-def measure(study: PhotoStudy, split: Split, finished: Sequence[Finished], progress: Progress) -> list[Point]:
+def measure(study: PhotoStudy, split: Split, finished: Sequence[JudgedRun], progress: Progress) -> list[Point]:
     """Every statistic for every number of photos, or for every bin of training pictures and a few numbers of photos."""
     most = most_photos(split, study.most_photos)
     if study.over == "photos":
@@ -66,7 +66,7 @@ def measure(study: PhotoStudy, split: Split, finished: Sequence[Finished], progr
 
 
 def _over_photos(
-    study: PhotoStudy, numbers: Sequence[int], finished: Sequence[Finished], progress: Progress
+    study: PhotoStudy, numbers: Sequence[int], finished: Sequence[JudgedRun], progress: Progress
 ) -> list[Point]:
     """Both targets together, each alone, and the control."""
     points: list[Point] = []
@@ -77,7 +77,7 @@ def _over_photos(
 
 
 def _over_pictures(
-    study: PhotoStudy, numbers: Sequence[int], finished: Sequence[Finished], progress: Progress
+    study: PhotoStudy, numbers: Sequence[int], finished: Sequence[JudgedRun], progress: Progress
 ) -> list[Point]:
     """The members of each bin against all non-members.
 
@@ -96,7 +96,7 @@ def _over_pictures(
 
 
 def readings(
-    study: PhotoStudy, runs: Sequence[Finished], photos: int, inside: Sequence[NDArray[np.bool_]] | None = None
+    study: PhotoStudy, runs: Sequence[JudgedRun], photos: int, inside: Sequence[NDArray[np.bool_]] | None = None
 ) -> list[Reading]:
     """The scores of every draw of that many photos, in every run.
 

@@ -85,7 +85,7 @@ class TargetUsed:
 
 
 @dataclass(frozen=True, slots=True)
-class Result:
+class StudyResult:
     """A finished study.
 
     Args:
@@ -119,7 +119,7 @@ class Result:
     points: tuple[Point, ...]
 
 
-def write_tables(result: Result, folder: Path) -> list[Path]:
+def write_tables(result: StudyResult, folder: Path) -> list[Path]:
     """Write `NAME.csv`, one line per point, and `NAME.json` with everything that the points rest on.
 
     Raises:
@@ -131,7 +131,7 @@ def write_tables(result: Result, folder: Path) -> list[Path]:
     return [table, whole]
 
 
-def read_result(path: Path) -> Result:
+def read_result(path: Path) -> StudyResult:
     """What `write_tables` wrote as JSON.
 
     Raises:
@@ -143,7 +143,7 @@ def read_result(path: Path) -> Result:
         found["points"] = tuple(Point(**point) for point in found["points"])
         for name in ("parameters", "seeds", "runs"):
             found[name] = tuple(found[name])
-        return Result(**found)
+        return StudyResult(**found)
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} is not the table of a study: {error}.", hint="Run `bench study` again.") from error
 

@@ -74,7 +74,7 @@ class ShadowCosts:
 
 
 @dataclass(frozen=True, slots=True)
-class Pictures:
+class ShadowPictures:
     """All pictures that the shadows of one call are trained on, as the model sees them, each once.
 
     Args:
@@ -153,7 +153,7 @@ def plan_shadows(target: LoadedTarget, sets: Sequence[Sequence[Pair]], seed: int
     ]
 
 
-def _pictures(target: LoadedTarget, sets: Sequence[Sequence[Pair]]) -> tuple[Pictures, dict[str, int]]:
+def _pictures(target: LoadedTarget, sets: Sequence[Sequence[Pair]]) -> tuple[ShadowPictures, dict[str, int]]:
     """All pictures of all sets, each once, and where each photo is."""
     distinct = {pair.photo.digest: pair.photo for own in sets for pair in own}
     order = sorted(distinct)
@@ -164,7 +164,7 @@ def _pictures(target: LoadedTarget, sets: Sequence[Sequence[Pair]]) -> tuple[Pic
         block = [distinct[digest] for digest in order[start : start + _AT_ONCE]]
         images[start : start + len(block)] = _pixels(target, preprocess, block)
     digests = [hashlib.sha256(image.tobytes()).hexdigest() for image in images]
-    return Pictures(images, digests), {digest: i for i, digest in enumerate(order)}
+    return ShadowPictures(images, digests), {digest: i for i, digest in enumerate(order)}
 
 
 def _pixels(target: LoadedTarget, preprocess: Preprocessor, photos: Sequence[Photo]) -> NDArray[np.uint8]:
@@ -177,7 +177,7 @@ def _pixels(target: LoadedTarget, preprocess: Preprocessor, photos: Sequence[Pho
     return rounded
 
 
-def _data(pictures: Pictures, place: dict[str, int], pairs: Sequence[Pair]) -> ShadowData:
+def _data(pictures: ShadowPictures, place: dict[str, int], pairs: Sequence[Pair]) -> ShadowData:
     """The pairs in an order of their own, so that a shadow depends on what is in its set alone."""
     rows = sorted((pictures.digests[at], pair.caption, at) for pair in pairs for at in (place[pair.photo.digest],))
     captions = sorted({caption for _, caption, _ in rows})

@@ -8,13 +8,13 @@ import pytest
 
 from idbench import metrics
 from idbench.metrics import batch
-from idbench.metrics.batch import Averages, Ends, Known, Plan
+from idbench.metrics.batch import Averages, BatchSettings, Ends, Known
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 MEMBERS = np.arange(200) % 2 == 0
-PLAN = Plan((0.1, 0.01, 0.001), 0.95, 60)
+PLAN = BatchSettings((0.1, 0.01, 0.001), 0.95, 60)
 
 
 def drawn(strength: float, seeds: int = 1) -> Floats:

@@ -18,7 +18,7 @@ from idbench.studies.catalogue import STUDIES
 from idbench.studies.charts import draw
 from idbench.studies.estimates import Value
 from idbench.studies.photos import few_numbers, photo_numbers
-from idbench.studies.table import Result, TargetUsed, Where, as_csv, read_result, write_tables
+from idbench.studies.table import StudyResult, TargetUsed, Where, as_csv, read_result, write_tables
 from idbench_methods.studies import TUNI_BY_BUDGET
 
 CONDITIONS = {
@@ -28,7 +28,7 @@ CONDITIONS = {
 }
 
 
-def result_of(study: str) -> Result:
+def result_of(study: str) -> StudyResult:
     places = [replace(where, series=series) for where in CONDITIONS[study] for series in ("A and B", "control")]
     points = [
         where.point(statistic, Value(0.25 + i / 100, 0.2, 0.6, "made up"))
@@ -39,7 +39,7 @@ def result_of(study: str) -> Result:
     targets = tuple(
         TargetUsed(series, f"made-up-{series}", "0" * 64, "corpus") for series in ("A", "B", "control")
     )  # fmt: skip
-    return Result(
+    return StudyResult(
         study, STUDIES.load(study).title, "made up.", "made-up", 1, "0" * 64, "made-up", targets, "idia-draws", ({},),
         (0,), ("0" * 16,), (*points, lacking),
     )  # fmt: skip

@@ -23,7 +23,7 @@ from idbench.splits.cc3m.steps import Settings, StepReport, from_environment, on
 from idbench.splits.injected.casting import Cast
 from idbench.splits.injected.chance import hex_id, shuffled
 from idbench.splits.injected.dealing import corpora_of, label_rows
-from idbench.splits.injected.people import People, candidate_names, list_people, read_people
+from idbench.splits.injected.people import PeopleFolder, candidate_names, list_people, read_people
 from idbench.splits.injected.writing import About, photo_batches, write_split
 from idbench.splits.manifest import PhotoFormat
 from idbench.splits.recipe import Sources
@@ -250,7 +250,7 @@ class _Build:
             for number in numbers
         ]
 
-    def write_folder(self, out: Path, people: People, training: dict[str, str]) -> None:
+    def write_folder(self, out: Path, people: PeopleFolder, training: dict[str, str]) -> None:
         """Write the split."""
         spec, identities = self.spec, self.cast.identities
         everybody = [person.name for person in people.people]

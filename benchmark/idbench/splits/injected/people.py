@@ -38,7 +38,7 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class PeopleFolder:
     """Everybody in a folder.
 
     Args:
@@ -50,7 +50,7 @@ class People:
     notes: tuple[str, ...] = ()
 
 
-def read_people(folder: Path, progress: Progress) -> People:
+def read_people(folder: Path, progress: Progress) -> PeopleFolder:
     """Everybody in a folder with all photos that can be used: opened once, each picture once.
 
     A photo that cannot be opened, is larger than `PHOTO_LIMIT` or is nearly the same as an earlier one of the same
@@ -83,10 +83,10 @@ def read_people(folder: Path, progress: Progress) -> People:
     people = tuple(person for person in kept if person.photos)
     if not people:
         raise DataError(f"No photo in {folder} can be used: {' '.join(notes)}", hint="Check the files.")
-    return People(people, notes)
+    return PeopleFolder(people, notes)
 
 
-def list_people(folder: Path) -> People:
+def list_people(folder: Path) -> PeopleFolder:
     """Everybody in a folder with all files that look like photos; none is opened.
 
     Raises:
@@ -110,7 +110,7 @@ def list_people(folder: Path) -> People:
         *_note(len(without), "folders hold no photo", without),
         *_note(len(other), "files are not photos by their endings", other),
     )
-    return People(tuple(sorted(people, key=lambda person: (sorting_key(person.name), person.name))), notes)
+    return PeopleFolder(tuple(sorted(people, key=lambda person: (sorting_key(person.name), person.name))), notes)
 
 
 def name_of(folder: str) -> str:

@@ -45,7 +45,7 @@ _OURS = ("logs", "name", "model", "train_data", "train_num_samples", "dataset_ty
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ResultingTarget:
     """The target that a training ends in.
 
     Args:
@@ -87,7 +87,7 @@ def check_options(options: Namespace, ours: Namespace) -> None:
             raise TargetError(f"{_dashed(name)} must be at least 1.", hint="Give a larger number.")
 
 
-def outcome_of(architecture: str, options: Namespace) -> Outcome:
+def outcome_of(architecture: str, options: Namespace) -> ResultingTarget:
     """The target that the trainer makes of an architecture with its options.
 
     Args:
@@ -114,7 +114,7 @@ def outcome_of(architecture: str, options: Namespace) -> Outcome:
     renamed = {k: v for k, v in config.items() if k not in ("quick_gelu", "custom_text")} != {
         k: v for k, v in base.items() if k not in ("quick_gelu", "custom_text")
     }
-    return Outcome(config, _preprocessing(preprocessing, options), renamed)
+    return ResultingTarget(config, _preprocessing(preprocessing, options), renamed)
 
 
 def _preprocessing(own: Preprocessing, options: Namespace) -> Preprocessing:

@@ -18,7 +18,7 @@ from idbench.errors import IdbenchError, TargetError
 from idbench.programs import disk_full, failure, log_size, run_program
 from idbench.storage import explain, make_dir, storage_errors, write_text
 from idbench.targets.full_size.command import Training, command_of, options_of
-from idbench.targets.full_size.outcome import DECIDES, Outcome, outcome_of
+from idbench.targets.full_size.outcome import DECIDES, ResultingTarget, outcome_of
 from idbench.targets.public_models import read_config
 from idbench.targets.spec import Preprocessing
 
@@ -75,7 +75,7 @@ def reference_of(training: Training) -> str:
     return f"file:{quote(str(checkpoint_of(training)), safe='/ +')}?{urlencode(options, safe='/', quote_via=quote)}"
 
 
-def _said_of_weights(outcome: Outcome) -> dict[str, str]:
+def _said_of_weights(outcome: ResultingTarget) -> dict[str, str]:
     """What a reference must state about weights whose architecture has a name."""
     preprocessing = outcome.preprocessing
     return {
