@@ -84,7 +84,7 @@ def run(
     if only:
         raise IdbenchError("--only chooses among the runs of a plan.", hint="Add --plan FILE.")
     if not method:
-        raise IdbenchError("No method to run.", hint="Add --method NAME; `bench list` shows what there is.")
+        raise IdbenchError("No method to run.", hint="Add --method NAME; `bench list` shows the methods.")
     params = parse_parameters(param)
     defenses = _defenses(defense or [], defense_preset, parse_parameters(defense_param))
     with console.bars() as progress:
@@ -139,7 +139,7 @@ def _grid(
     defenses: list[PlannedDefense | None],
     progress: Progress,
 ) -> tuple[Grid, dict[str, str]]:
-    """The grid that a person typed, and which methods `all` leaves out, with the reason."""
+    """The grid that the options ask for, and the methods that `all` leaves out, each with the reason."""
     from idbench.runner.grid import make_grid, named_refusals, unable
     from idbench.runner.registry import ATTACKS, load_attack, make_method
     from idbench.splits import load_split

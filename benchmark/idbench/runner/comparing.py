@@ -32,7 +32,7 @@ def compare_runs(
 
     Args:
         a: a method's name (then its latest run on the undefended target counts), a path, or the beginning of a run id.
-        b: likewise.
+        b: the other run.
         split: the version that both runs used.
         target: for method names, as `idbench.targets.reference` reads it; None for the split's first target.
         results: folder of the records.

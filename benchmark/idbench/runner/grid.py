@@ -96,7 +96,7 @@ def make_grid(
         seeds: non-negative; a range may be as long as it likes.
         corpus: whose labels count; None for each target's own.
         preset: of the parameters.
-        params: over the preset; values, or texts as typed.
+        params: over the preset; values, or texts as given on the command line.
         defenses: what each target is put behind; None for nothing.
         progress: told when something has to be made before runs can be named.
 

@@ -58,13 +58,13 @@ def unpooled(split: Split, outcomes: Sequence[Outcome]) -> list[str]:
 
 
 def _several(split: Split, outcomes: Sequence[Outcome]) -> dict[tuple[str, str | None], list[Outcome]]:
-    """The outcomes of each method and defense with more than one target, without controls and turned labels."""
+    """The outcomes of each method and defense with more than one target, without controls and swapped labels."""
     by_method: dict[tuple[str, str | None], list[Outcome]] = {}
     for outcome in outcomes:
         trained_on = outcome.run.record.target.corpus
-        # Labels of another corpus turn an attack around: its mean with one that is not turned says nothing.
-        turned = trained_on in split.corpora and trained_on != outcome.summary.corpus
-        if not outcome.summary.control and not turned:
+        # With swapped labels an attack turns around: averaging it with one whose labels are its own is meaningless.
+        swapped = trained_on in split.corpora and trained_on != outcome.summary.corpus
+        if not outcome.summary.control and not swapped:
             record = outcome.run.record
             key = (record.attack.name, record.defense.name if record.defense else None)
             by_method.setdefault(key, []).append(outcome)

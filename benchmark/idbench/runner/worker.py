@@ -1,4 +1,4 @@
-"""The process in which an attack or a defense runs: it has the cases and the target, and nobody's label.
+"""The process in which an attack or a defense runs: it has the cases and the target, and no labels.
 
 Started by `idbench.runner.supervisor` as `python -P -m idbench.runner.worker FOLDER`. Progress goes line by line, as
 JSON, to standard output; whatever the attack prints goes to standard error, which becomes the log; the result is two
