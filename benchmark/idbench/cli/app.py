@@ -6,7 +6,6 @@ import io
 import os
 import signal
 import sys
-import threading
 import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -102,9 +101,7 @@ def _gather() -> None:
 
 def run() -> int:
     """Run `bench` with the arguments of this process and return its exit status."""
-    terminated = _end_orderly_when_terminated()
-    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    came = _end_orderly_when_told_to()
     closed = _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -117,8 +114,7 @@ def run() -> int:
         if closed:
             raise IdbenchError("Standard output is closed: what should have been printed is lost.")
     except IdbenchError as error:
-        console.complain(error)
-        status = 1
+        status = _INTERRUPTED if came else _refuse(error)
     except TyperException as error:
         status = _misuse(error)
     except (KeyboardInterrupt, typer.Abort):
@@ -132,10 +128,11 @@ def run() -> int:
         console.complain(explain(error, Path(os.fsdecode(error.filename)) if error.filename else Path("the output")))
         status = 1
     except Exception as error:  # noqa: BLE001  the last line of defence: a person sees a sentence, never a traceback
-        status = _bug(error)
+        # Libraries catch an interrupt that comes while they work, and raise an error of their own in its place.
+        status = _INTERRUPTED if came else _bug(error)
     if status == _INTERRUPTED:  # typer, too, turns an interrupt into this status
         console.err.print("interrupted: what was finished is kept; repeat the command to go on.")
-        return _TERMINATED if terminated.is_set() else _INTERRUPTED
+        return _TERMINATED if signal.SIGTERM in came else _INTERRUPTED
     return status if isinstance(status, int) else 0
 
 
@@ -167,20 +164,28 @@ def _misuse(error: TyperException) -> int:
     return error.exit_code
 
 
-def _end_orderly_when_terminated() -> threading.Event:
-    """Make SIGTERM exit the ordinary way, so that workers are ended and temporary files removed.
+def _end_orderly_when_told_to() -> list[int]:
+    """Make SIGTERM and SIGINT exit the ordinary way, so that workers are ended and temporary files removed.
 
     Returns:
-        an event, set once the signal has come: the program ends as after an interrupt, with another exit status.
+        a list to which every such signal is added when it comes.
     """
-    came = threading.Event()
+    came: list[int] = []
 
     def leave(number: int, frame: FrameType | None) -> None:
-        came.set()
+        came.append(number)
         raise KeyboardInterrupt
 
     signal.signal(signal.SIGTERM, leave)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, leave)
     return came
+
+
+def _refuse(error: IdbenchError) -> int:
+    """Report what is wrong and what to do."""
+    console.complain(error)
+    return 1
 
 
 def _bug(error: Exception) -> int:

@@ -145,7 +145,7 @@ def _runs(results: Any) -> list[dict[str, Any]]:
                 "problem": "",
             }
         )
-    nothing = dict.fromkeys(("run", "method", "split", "target", "seed", "AUC", "created"), "-")
+    nothing = dict.fromkeys(("run", "method", "split", "target", "defense", "seed", "AUC", "created"), "-")
     rows += [nothing | {"problem": f"{each.where}: {each.reason}"} for each in found.rejected]
     return rows
 

@@ -16,7 +16,7 @@ from tests.irregular import IRREGULAR_FILES
 
 from idbench.errors import IdbenchError
 from idbench.results import Run, ScoreTable, read_columns, write_run
-from idbench.results.scores import LONGEST_ID, MOST_CELLS, MOST_ROWS
+from idbench.results.scores import LONGEST_ID, MOST_CELLS, MOST_COLUMNS, MOST_ROWS
 from idbench.storage import sha256_file
 
 IDS = ("a", "b", "c")
@@ -102,7 +102,10 @@ HOSTILE: dict[str, tuple[Callable[[], pa.Table], str]] = {
     "a column twice": (doubled, "the column 'score' twice"),
     "a column left out": (lambda: pa.table({n: c for n, c in GOOD.items() if n != "abstained"}), "no column 'abst"),
     "no columns": (lambda: pa.table({}), "no column 'identity'"),
-    "many columns": (lambda: changed(**{f"detail_{i}": GOOD["score"] for i in range(100)}), "columns, and 64"),
+    "many columns": (
+        lambda: changed(**{f"detail_{i}": GOOD["score"] for i in range(MOST_COLUMNS)}),
+        "columns, and 1024",
+    ),
     "an id twice": (lambda: changed(identity=pa.array(["a", "a", "c"])), "an identity occurs twice"),
     "a long id": (lambda: changed(identity=pa.array(["x" * (LONGEST_ID + 1), "b", "c"])), "an id has more than"),
     "a bomb of rows": (lambda: nobody(MOST_ROWS + 1), "rows, and 1,000,000 are the most"),
