@@ -195,7 +195,7 @@ def test_missing_empty_and_contradicting_files_are_refused(labels: Path, tmp_pat
         list(find_label_files(tmp_path / "empty"))
     data = json.loads(labels.read_text(encoding="utf-8"))
     (tmp_path / "labels.json").write_text(json.dumps({**data, "digest": "0" * 64}), encoding="utf-8")
-    with pytest.raises(DataError, match="Two label files speak of village v1 and differ"):
+    with pytest.raises(DataError, match="Two label files for village v1 differ"):
         board_inputs.gather((), (), (labels, tmp_path / "labels.json"), (), Silent())
 
 
@@ -216,7 +216,7 @@ def test_two_label_files_with_one_digest_and_other_members_are_refused(labels: P
     members = next(iter(data["corpora"].values()))["members"]
     members.pop(next(iter(members)))
     (tmp_path / "labels.json").write_text(json.dumps(data), encoding="utf-8")
-    with pytest.raises(DataError, match="Two label files speak of village v1 and differ"):
+    with pytest.raises(DataError, match="Two label files for village v1 differ"):
         board_inputs.gather((), (), (labels, tmp_path / "labels.json"), (), Silent())
 
 

@@ -108,12 +108,12 @@ def summarize(
         trend_p=None if strata is None or strata.trend is None else strata.trend.p_rising,
         macro_auc=None if strata is None else estimate_of(strata.macro_auc, strata.macro_interval),
         decision=_decision(judge(table, split, corpus, "calibration"), test),
-        groups=_groups(test, run.record.defense),
-        marks=_marks(test, run.record.defense),
+        groups=group_summaries(test, run.record.defense),
+        marks=marks_estimate(test, run.record.defense),
     )
 
 
-def _groups(test: Judged, defense: DefenseRef | None) -> tuple[GroupSummary, ...]:
+def group_summaries(test: Judged, defense: DefenseRef | None) -> tuple[GroupSummary, ...]:
     """Protected and unprotected people apart; a group without members or without non-members is left out."""
     if defense is None:
         return ()
@@ -136,7 +136,7 @@ def _groups(test: Judged, defense: DefenseRef | None) -> tuple[GroupSummary, ...
     )
 
 
-def _marks(test: Judged, defense: DefenseRef | None) -> Estimate | None:
+def marks_estimate(test: Judged, defense: DefenseRef | None) -> Estimate | None:
     """How well the scores tell who was protected, whoever is a member."""
     if defense is None:
         return None

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from idbench.results import DefenseRef, ScoreTable
-from idbench.runner.evaluate import Judged, _groups, _marks, judge
+from idbench.runner.evaluate import Judged, group_summaries, judge, marks_estimate
 from idbench.splits import Split, load_split
 
 
@@ -38,23 +38,23 @@ def test_groups_are_judged_by_their_own_members_and_non_members(split: Split) ->
     scores = rng.normal(size=len(split.identities)) + member
     scores[protected] -= 2.0 * member[protected]  # protected members are hidden too well
     defense = behind(split, protected)
-    found = {group.group: group for group in _groups(judged(split, scores), defense)}
+    found = {group.group: group for group in group_summaries(judged(split, scores), defense)}
     for name, rows in (("protected", protected), ("unprotected", others)):
         assert found[name].auc.value == pytest.approx(roc_auc_score(member[rows], scores[rows]))
         assert found[name].n_members == int(member[rows].sum())
         assert found[name].n_members + found[name].n_nonmembers == len(rows)
     assert found["protected"].auc.value < 0.5 < found["unprotected"].auc.value
     inside = np.isin(test, protected)
-    marks = _marks(judged(split, scores), defense)
+    marks = marks_estimate(judged(split, scores), defense)
     assert marks is not None
     assert marks.value == pytest.approx(roc_auc_score(inside, scores[test]))
 
 
 def test_without_a_defense_there_is_nothing_to_tell_apart(split: Split) -> None:
     test = judged(split, np.arange(len(split.identities), dtype=np.float64))
-    assert _groups(test, None) == ()
-    assert _marks(test, None) is None
-    assert _marks(test, behind(split, [])) is None
+    assert group_summaries(test, None) == ()
+    assert marks_estimate(test, None) is None
+    assert marks_estimate(test, behind(split, [])) is None
 
 
 def test_a_group_without_members_or_non_members_is_left_out(split: Split) -> None:
@@ -62,5 +62,5 @@ def test_a_group_without_members_or_non_members_is_left_out(split: Split) -> Non
     people = [i for i, one in enumerate(split.identities) if one.part == "test" and member[i]]
     test = judged(split, np.arange(len(split.identities), dtype=np.float64))
     # All members are protected, so that the others have none.
-    assert _groups(test, behind(split, people)) == ()
-    assert _marks(test, behind(split, people)) is not None
+    assert group_summaries(test, behind(split, people)) == ()
+    assert marks_estimate(test, behind(split, people)) is not None

@@ -85,12 +85,12 @@ def test_extra_arguments_win_and_decide_the_warm_up() -> None:
     [
         (Machines(1), ("--epoch-count", "3"), "does not understand the arguments: unrecognized arguments: --epoch-cou"),
         (Machines(1), ("--epochs", "many"), "invalid int value: 'many'"),
-        (Machines(1), ("--logs", "/elsewhere"), "--logs is for idbench to say"),
-        (Machines(1), ("--name", "mine"), "--name is for idbench to say"),
-        (Machines(1), ("--model", "RN101"), "--model is for idbench to say"),
-        (Machines(1), ("--train-data", "/else/0.tar"), "--train-data is for idbench to say"),
-        (Machines(1), ("--train-num-samples", "10"), "--train-num-samples is for idbench to say"),
-        (Machines(1), ("--resume", "other.pt"), "--resume is for idbench to say"),
+        (Machines(1), ("--logs", "/elsewhere"), "--logs is set by idbench"),
+        (Machines(1), ("--name", "mine"), "--name is set by idbench"),
+        (Machines(1), ("--model", "RN101"), "--model is set by idbench"),
+        (Machines(1), ("--train-data", "/else/0.tar"), "--train-data is set by idbench"),
+        (Machines(1), ("--train-num-samples", "10"), "--train-num-samples is set by idbench"),
+        (Machines(1), ("--resume", "other.pt"), "--resume is set by idbench"),
         (Machines(1), ("--pretrained", "openai"), "other data trained"),
         (Machines(1), ("--pretrained-image",), "other data trained"),
         (Machines(1), ("--distill-model", "RN50", "--distill-pretrained", "openai"), "other data trained"),
@@ -115,7 +115,7 @@ def test_what_cannot_work_is_said_before_it_is_tried(machines: Machines, extra: 
 def test_options_that_the_trainer_does_not_take_are_refused(option: tuple[str, str]) -> None:
     done = CliRunner().invoke(app, ["train", "cc3m-injected", "--arch", "RN50", *option])
     assert isinstance(done.exception, TargetError)
-    assert f"{option[0]} means nothing to open_clip's trainer" in done.exception.message
+    assert f"{option[0]} does not apply to open_clip's trainer" in done.exception.message
     assert "--gpus" in done.exception.hint
 
 
