@@ -154,6 +154,8 @@ def people_needed_for_tpr(tpr: float, fpr: float, *, power: float = 0.8, alpha: 
     The threshold is read off the non-members, so that its own false-positive rate varies from sample to sample: under
     chance the members above it follow a beta-binomial law, which the one-sided test is exact for.
 
+    Source: Gumbel and von Schelling, Annals of Mathematical Statistics 21 (1950): the distribution of exceedances.
+
     Args:
         tpr: true rate of members above the threshold with the false-positive rate `fpr`, in (fpr, 1); around it the
             ROC curve of normal scores of equal spread through that point is assumed.
