@@ -115,5 +115,5 @@ def test_labels_have_the_schema_of_splits_and_say_where_they_come_from(tmp_path:
 
 def test_nobody_decided(tmp_path: Path) -> None:
     reports = report(tuple(gather(PEOPLE)), None, {}, BELIEF)
-    with pytest.raises(DataError, match="undecided"):
+    with pytest.raises(DataError, match="there are no labels to write"):
         write_labels(tmp_path / "labels.parquet", "toy", reports, None, BELIEF)

@@ -268,17 +268,15 @@ class Scribbles(Attack[MethodParams]):
 
 
 class Changing:
-    """Stands where a card would be, and is another one each time that somebody looks."""
-
-    looks = 0
+    """Stands where a card would be: another one each time, and where the attack runs it declares everything."""
 
     def __get__(self, instance: object, owner: type) -> MethodCard:
-        self.looks += 1
+        running = getattr(sys.modules["__main__"].__spec__, "name", "") == "idbench.runner.worker"
         return MethodCard(
             name="sample-two-faces",
             version=f"{time.time_ns()}",
             title="Sample: two faces",
-            access=Access.NONE if self.looks < 5 else Access.WEIGHTS | Access.SIMILARITY,
+            access=Access.WEIGHTS | Access.SIMILARITY if running else Access.NONE,
             knowledge=Knowledge.NAME,
         )
 
