@@ -126,16 +126,17 @@ def _report(trained: TrainedTarget) -> None:
 def verify(
     name: Annotated[
         list[str] | None,
-        typer.Argument(help="Targets, patterns such as 'avatars-*', or references; default: every registered one."),
+        typer.Argument(help="Targets, patterns such as 'avatars-*', or references; default: those on this machine."),
     ] = None,
     json: options.Json = False,
 ) -> None:
     """Check hashes, load strictly, and compare embeddings with the shipped ones."""
-    from idbench.targets import is_ready, list_targets
+    from idbench.targets import list_targets
+    from idbench.targets.fetch import is_at_hand
 
-    waiting = [] if name else [spec for spec in list_targets() if not is_ready(spec)]
-    rows = _verified(name or [spec.name for spec in list_targets() if is_ready(spec)])
-    rows += [{"target": spec.name, "ok": None, "found": "not trained on this machine yet"} for spec in waiting]
+    elsewhere = [] if name else [spec for spec in list_targets() if not is_at_hand(spec)]
+    rows = _verified(name or [spec.name for spec in list_targets() if spec not in elsewhere])
+    rows += [{"target": spec.name, "ok": None, "found": f"not {_missing(spec)}"} for spec in elsewhere]
     if json:
         console.write_json(rows)
     else:
@@ -147,6 +148,13 @@ def verify(
         )
     if any(row["ok"] is False for row in rows):
         raise typer.Exit(1)
+
+
+def _missing(spec: TargetSpec) -> str:
+    """What was not done with a target that is not on this machine."""
+    if isinstance(spec.weights, TrainedHere):
+        return f"trained on this machine yet: bench target train {spec.name}"
+    return f"on this machine yet: bench target verify {spec.name} downloads it"
 
 
 def _verified(words: list[str]) -> list[dict[str, Any]]:

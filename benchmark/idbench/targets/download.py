@@ -34,15 +34,25 @@ def hub_file(
         TargetError: it is not on this machine, with the reason why it cannot be fetched.
         StorageError: the disk is full, or may not be written.
     """
+    found = cached_hub_file(repo, files, revision=revision, cache=cache)
+    if found is not None:
+        return found
+    what = f"{files[-1]} of {repo}{f' at {revision[:12]}' if revision else ''}"
+    check_reachable(what, instead)
+    return _download(repo, files, revision, cache, what)
+
+
+def cached_hub_file(
+    repo: str, files: Sequence[str], *, revision: str | None = None, cache: Path | None = None
+) -> Path | None:
+    """The first file of a repository that lies on this machine already, or None; see `hub_file`."""
     from huggingface_hub import try_to_load_from_cache
 
     for file in files:
         found = try_to_load_from_cache(repo, file, cache_dir=cache, revision=revision)
         if isinstance(found, str):
             return Path(found)
-    what = f"{files[-1]} of {repo}{f' at {revision[:12]}' if revision else ''}"
-    check_reachable(what, instead)
-    return _download(repo, files, revision, cache, what)
+    return None
 
 
 def check_reachable(what: str, instead: str = "") -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from idbench.errors import TargetError
 from idbench.storage import cache_dir, sha256_file
 from idbench.targets.defended import defended_place, pin_defended
-from idbench.targets.download import hub_file
+from idbench.targets.download import cached_hub_file, hub_file
 from idbench.targets.public_models import model_config, read_config, settle_target, tag_config
 from idbench.targets.spec import (
     Defended,
@@ -21,7 +22,7 @@ from idbench.targets.spec import (
     TargetSpec,
     TrainedHere,
 )
-from idbench.targets.trained import trained_target, weights_place
+from idbench.targets.trained import is_ready, trained_target, weights_place
 
 WEIGHTS_DIR = Path(__file__).parent / "weights"
 _HUB_CONFIG = "open_clip_config.json"
@@ -155,6 +156,25 @@ def _weights_file(spec: TargetSpec) -> Path:
     )
 
 
+def is_at_hand(spec: TargetSpec) -> bool:
+    """Whether the weights lie on this machine: nothing is trained, defended or downloaded to find out.
+
+    Raises:
+        TargetError: open_clip does not know the target's tag.
+    """
+    weights = spec.weights
+    if isinstance(weights, PretrainedTag):
+        assert isinstance(spec.architecture, str)
+        config = tag_config(spec.architecture, weights.tag)
+        if "file" in config:
+            return Path(config["file"]).is_file()
+        repo, files = _tag_repository(config)
+        return cached_hub_file(repo, files, cache=cache_dir("open_clip")) is not None
+    if isinstance(weights, HubFile):
+        return cached_hub_file(weights.repo, (weights.file,), revision=weights.commit) is not None
+    return is_ready(spec)
+
+
 def _defended_file(spec: TargetSpec, weights: Defended) -> Path:
     path = defended_place(weights)
     if not path.is_file():
@@ -181,14 +201,19 @@ def _tag_file(spec: TargetSpec, weights: PretrainedTag) -> Path:
     config = tag_config(spec.architecture, weights.tag)
     if "file" in config:
         return Path(config["file"])
-    repo, _, file = str(config["hf_hub"]).rpartition("/")
-    file = file or _HUB_WEIGHTS
+    repo, files = _tag_repository(config)
     return hub_file(
         repo,
-        _alternatives(file),
+        files,
         cache=cache_dir("open_clip"),
         instead=f"download it elsewhere and type 'file:PATH?arch={spec.architecture}&tag={weights.tag}'",
     )
+
+
+def _tag_repository(config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """The Hub's repository of a tag, and the names that its weights may have."""
+    repo, _, file = str(config["hf_hub"]).rpartition("/")
+    return repo, _alternatives(file or _HUB_WEIGHTS)
 
 
 def _alternatives(file: str) -> tuple[str, ...]:

@@ -166,6 +166,17 @@ def test_a_repository_is_fetched_once_with_its_configuration(tmp_path: Path, hub
     assert len(hub.asked) == asked  # what is at hand is used without asking
 
 
+def test_without_names_only_what_is_on_this_machine_is_verified(tmp_path: Path, hub: Hub) -> None:
+    asked = len(hub.asked)
+    done = python(tmp_path, hub.url, "-m", "idbench.cli.main", "target", "verify", "--json")
+    rows = {row["target"]: row for row in json.loads(done.stdout)}
+    assert done.returncode == 0
+    assert rows["avatars-a"]["ok"] is True
+    assert rows["laion400m-vit-b-32"]["ok"] is None  # not a failure, and nothing is downloaded unasked
+    assert "bench target verify laion400m-vit-b-32 downloads it" in rows["laion400m-vit-b-32"]["found"]
+    assert len(hub.asked) == asked
+
+
 def test_a_tag_without_a_network(tmp_path: Path) -> None:
     found = verify(tmp_path, closed_port(), "open_clip:ViT-B-32/laion2b_s34b_b79k")
     assert "could not be fetched: http://127.0.0.1:" in found
