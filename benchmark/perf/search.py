@@ -160,7 +160,7 @@ def report_searches(paths: dict[str, Path], sought: list[Sought], captions: int,
         patch.setattr(folding, "_may_change", lambda content: content >= folding._COMPOSABLE)
         line("before: exact, all beyond U+0300 normalized in Python", fastest(exact, repeats), captions)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matching, "_DFA_LIMIT", 0)
+        patch.setattr(matching, "DFA_LIMIT", 0)
         line("parquet: search, exact, with the small automaton", fastest(exact, repeats), captions)
 
 
