@@ -39,7 +39,8 @@ def describe(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
     Returns:
         (n, LENGTH): mean and standard deviation of each colour on grids of 1, 2 and 4 cells a side, then the
-        gradient's strength by direction (8 unsigned bins) in each of 4 x 4 cells, normalized per image.
+        gradient's strength by direction (8 unsigned bins, the first around 0) in each of 4 x 4 cells,
+        normalized per image.
     """
     rows: NDArray[np.float32] = np.concatenate([_colours(images), _edges(images)], axis=1)
     return rows
@@ -75,8 +76,10 @@ def _colours(images: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _edges(images: NDArray[np.float32]) -> NDArray[np.float32]:
-    down, right = np.gradient(images.mean(axis=3), axis=(1, 2))
-    angle = np.mod(np.arctan2(down, right), np.float32(np.pi))
+    down, right = np.gradient(images.mean(axis=3, dtype=np.float64), axis=(1, 2))
+    # Level and upright edges, the most frequent ones, lie in the middle of a bin: on a border, rounding that differs
+    # between processors would decide where they are counted.
+    angle = np.mod(np.arctan2(down, right) + np.pi / (2 * _ORIENTATIONS), np.pi)
     direction = np.minimum((angle * (_ORIENTATIONS / np.pi)).astype(np.int64), _ORIENTATIONS - 1)
     place = np.arange(SIDE) * _CELLS // SIDE
     cell = place[:, None] * _CELLS + place

@@ -15,7 +15,7 @@ from idbench.api import Calibration, Case, Context, Photo, Scores
 from idbench_methods.attacks.blind_names import BlindNames, BlindNamesParams
 from idbench_methods.attacks.blind_photos import BlindPhotos
 from idbench_methods.attacks.random import Random
-from idbench_methods.descriptor import LENGTH, describe_photos
+from idbench_methods.descriptor import LENGTH, describe, describe_photos
 
 Contexts = Callable[..., Context]
 Photos = Callable[..., list[Photo]]
@@ -135,6 +135,15 @@ def test_the_descriptor_sees_colour_and_direction(photo: MakePhoto) -> None:
     np.testing.assert_allclose(rows[1, :6], rows[2, :6], atol=1e-5)  # same colours
     directions = rows[1:, -128:].reshape(2, 16, 8).sum(axis=1)
     assert directions[0].argmax() != directions[1].argmax()
+
+
+def test_the_descriptor_follows_rounding_by_rounding_alone() -> None:
+    """Processors round differently: an edge on the border of two bins was counted here or there."""
+    rng = np.random.default_rng(0)
+    pixels = np.repeat(rng.integers(0, 256, size=(20, 8, 8, 3)), 4, axis=1).repeat(4, axis=2)  # level, upright edges
+    images = (pixels / 255).astype(np.float32)
+    rounded = images * (1 + 1e-7 * rng.normal(size=images.shape)).astype(np.float32)
+    np.testing.assert_allclose(describe(rounded), describe(images), atol=1e-5)
 
 
 def test_the_descriptor_takes_any_size_and_no_photo_at_all(photo: MakePhoto) -> None:

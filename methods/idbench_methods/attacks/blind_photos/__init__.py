@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CARD = MethodCard(
     name="blind-photos",
-    version="1",
+    version="2",
     title="Blind: colours and edges of the photos",
     summary=(
         "A fixed descriptor of colours and edges, averaged over the person's photos, and logistic regression on the "
