@@ -14,7 +14,7 @@ from idbench.escaping import terminal
 if TYPE_CHECKING:
     from idbench.hub import Erasure
     from idbench.splits import Split
-    from idbench.splits.publishing import Plan
+    from idbench.splits.publishing import PublicationPlan
 
 Repo = Annotated[str, typer.Option("--repo", help="The data set repository on the Hub, ORG/NAME.")]
 
@@ -185,7 +185,7 @@ def _erase(split: str, repo: str, identities: list[str], *, only_show: bool, jso
         console.say("Whoever cached an older version has it still: loading leaves these people out once it is online.")
 
 
-def _show_plan(plan: Plan, repo: str, json: bool) -> None:
+def _show_plan(plan: PublicationPlan, repo: str, json: bool) -> None:
     difference, gate = plan.difference, "gated" if plan.publication.gated else "open to everybody"
     if json:
         told: dict[str, Any] = {"repo": repo, "tag": plan.publication.tag, "gated": plan.publication.gated}

@@ -12,7 +12,7 @@ import pandas as pd
 from idbench import figures, metrics
 from idbench.errors import IdbenchError
 from idbench.results import Run
-from idbench.runner.evaluate import Judged, judge
+from idbench.runner.evaluate import LabelledScores, with_labels
 from idbench.runner.scoring import check_split, own_corpus
 from idbench.splits import load_split
 from idbench.storage import write_bytes
@@ -41,7 +41,7 @@ def plot_run(run: Run, path: Path) -> list[Path]:
     kinds = _kinds(path)
     split = load_split(run.record.split.name)
     check_split(run, split)
-    spec = _figure(run, judge(run.scores(), split, own_corpus(run, split), "test")).to_dict()
+    spec = _figure(run, with_labels(run.scores(), split, own_corpus(run, split), "test")).to_dict()
     written = []
     for kind in kinds:
         file = path if path.suffix else path.with_name(f"{path.name}.{kind}")
@@ -59,13 +59,13 @@ def _kinds(path: Path) -> tuple[figures.Kind, ...]:
     return (ending,)
 
 
-def _figure(run: Run, judged: Judged) -> Any:
+def _figure(run: Run, labelled: LabelledScores) -> Any:
     record = run.record
     title = (
         f"{record.attack.name} on {record.target.name}, {record.split.name} v{record.split.version}, seed {record.seed}"
     )
     return (
-        alt.hconcat(_roc(judged), _histogram(judged), spacing=34)
+        alt.hconcat(_roc(labelled), _histogram(labelled), spacing=34)
         .resolve_scale(color="independent", strokeDash="independent")
         .properties(title=alt.TitleParams(title, anchor="middle", fontSize=15, offset=14))
         .configure(background="#ffffff", padding=14)
@@ -74,9 +74,9 @@ def _figure(run: Run, judged: Judged) -> Any:
     )
 
 
-def _roc(judged: Judged) -> Any:
-    band = metrics.roc_band(judged.scores, judged.members)
-    found = metrics.auc_estimate(judged.scores, judged.members)
+def _roc(labelled: LabelledScores) -> Any:
+    band = metrics.roc_band(labelled.scores, labelled.members)
+    found = metrics.auc_estimate(labelled.scores, labelled.members)
     keep = np.unique(np.linspace(0, len(band.fpr) - 1, min(len(band.fpr), _MOST_STEPS)).round().astype(np.int64))
     curve = pd.DataFrame({"fpr": band.fpr, "tpr": band.tpr, "low": band.low, "high": band.high}).iloc[keep]
     left = float(band.fpr[0])
@@ -108,16 +108,16 @@ def _percent() -> alt.Axis:
     return alt.Axis(format="%", tickCount=6)
 
 
-def _histogram(judged: Judged) -> Any:
-    edges = np.histogram_bin_edges(judged.scores, bins=40)
+def _histogram(labelled: LabelledScores) -> Any:
+    edges = np.histogram_bin_edges(labelled.scores, bins=40)
     classes = {
-        f"members ({int(judged.members.sum())})": (judged.members, figures.MEMBER),
-        f"non-members ({int((~judged.members).sum())})": (~judged.members, figures.NONMEMBER),
+        f"members ({int(labelled.members.sum())})": (labelled.members, figures.MEMBER),
+        f"non-members ({int((~labelled.members).sum())})": (~labelled.members, figures.NONMEMBER),
     }
     frame = pd.concat(
         [
             pd.DataFrame(
-                {"from": edges[:-1], "to": edges[1:], "people": np.histogram(judged.scores[who], edges)[0]}
+                {"from": edges[:-1], "to": edges[1:], "people": np.histogram(labelled.scores[who], edges)[0]}
             ).assign(who=label)
             for label, (who, _) in classes.items()
         ]

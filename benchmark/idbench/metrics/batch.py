@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from idbench.metrics.bands import tail_bounds
 from idbench.metrics.chance import chance_ps
 from idbench.metrics.curve import best_balanced_accuracy
 from idbench.metrics.delong import AucCovariance, covariance_of_mean, matched_intervals
 from idbench.metrics.low_fpr import Steps, common_share, deviations, narrowed, tied_last, tpr_rows, variance_of_mean
-from idbench.metrics.standing import Counts, Standing, stand
 from idbench.metrics.values import (
     BoolArray,
     FloatArray,
@@ -26,6 +26,7 @@ from idbench.metrics.values import (
     not_estimable,
 )
 
+Counts = NDArray[np.int32]
 _RATE_COLUMNS = 6  # value, low, high, centre, deviation, stepped
 
 
@@ -133,6 +134,69 @@ def joined(parts: Iterable[Averages]) -> Averages:
 
 
 @dataclass(frozen=True, slots=True)
+class RowRanks:
+    """The order of n people in each of R rows of scores.
+
+    Args:
+        order: people from the lowest score to the highest, (R, n).
+        low: how many people score below each person, (R, n), in the order of the people.
+        high: how many score below or the same, the person included, (R, n).
+    """
+
+    order: NDArray[np.int64]
+    low: Counts
+    high: Counts
+
+    @property
+    def middle(self) -> FloatArray:
+        """Mid-ranks from 1: people with one score share the mean of their places, (R, n)."""
+        return np.asarray((self.low + self.high + 1) / 2, dtype=np.float64)
+
+    @property
+    def tied(self) -> bool:
+        """Whether two people share a score anywhere."""
+        return bool((self.high - self.low > 1).any())
+
+    def of(self, whom: BoolArray) -> "RowRanks":
+        """Of the same people in the same order, the places of some alone: (R, those)."""
+        return RowRanks(self.order, self.low[:, whom], self.high[:, whom])
+
+    def counted(self, flags: BoolArray) -> tuple[Counts, Counts]:
+        """How many of the people flagged (n,) score below each person, and below or the same: (R, n), (R, n)."""
+        sums = np.zeros((len(self.order), flags.size + 1), dtype=np.int32)
+        np.cumsum(flags[self.order], axis=1, dtype=np.int32, out=sums[:, 1:])
+        return np.take_along_axis(sums, self.low, axis=1), np.take_along_axis(sums, self.high, axis=1)
+
+    def twice_below(self, flags: BoolArray) -> Counts:
+        """Twice the number of the people flagged below each person who is not; ties count once, (R, n)."""
+        sums = np.zeros((len(self.order), flags.size + 1), dtype=np.int32)
+        np.cumsum(flags[self.order], axis=1, dtype=np.int32, out=sums[:, 1:])
+        below = np.take_along_axis(sums, self.low, axis=1)
+        return below + (np.take_along_axis(sums, self.high, axis=1) if self.tied else below)
+
+
+def rank_rows(rows: FloatArray) -> RowRanks:
+    """Ranks of people within rows of finite scores (R, n)."""
+    order = np.argsort(rows, axis=1)
+    ordered = np.take_along_axis(rows, order, axis=1)
+    first = np.ones(rows.shape, dtype=np.bool_)
+    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    last = np.ones(rows.shape, dtype=np.bool_)
+    last[:, :-1] = first[:, 1:]
+    place = np.arange(rows.shape[1], dtype=np.int32)
+    low = np.maximum.accumulate(np.where(first, place, np.int32(0)), axis=1)
+    upto = np.where(last, place + np.int32(1), np.int32(rows.shape[1]))
+    high = np.minimum.accumulate(upto[:, ::-1], axis=1)[:, ::-1]
+    return RowRanks(order, _by_person(low, order), _by_person(high, order))
+
+
+def _by_person(values: Counts, order: NDArray[np.int64]) -> Counts:
+    result = np.empty(values.shape, dtype=np.int32)
+    np.put_along_axis(result, order, values, axis=1)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
 class Judged:
     """What rows of scores are worth.
 
@@ -157,20 +221,20 @@ def judge(groups: Sequence[FloatArray], known: Known, plan: BatchSettings) -> Ju
     """
     m, k = known.sizes
     members = known.members
-    standing = stand(np.concatenate(groups))
-    strict, upto = standing.counted(members)
-    inside = ((standing.low - strict)[:, members] + (standing.high - upto)[:, members]) / (2 * k)
+    ranks = rank_rows(np.concatenate(groups))
+    strict, upto = ranks.counted(members)
+    inside = ((ranks.low - strict)[:, members] + (ranks.high - upto)[:, members]) / (2 * k)
     steps = Steps(
         above=np.sort(m - upto[:, ~members], axis=1),
         reached=np.sort(m - strict[:, ~members], axis=1),
-        tied=tied_last(-np.sort(-standing.low[:, ~members], axis=1)),
+        tied=tied_last(-np.sort(-ranks.low[:, ~members], axis=1)),
     )
-    rates, hits, alarms = _rates(steps, standing, known, plan)
+    rates, hits, alarms = _rates(steps, ranks, known, plan)
     found = Averages(
         inside=_mean_of(groups, inside),
         outside=_mean_of(groups, 1 - (strict + upto)[:, ~members] / (2 * m)),
-        middle=_mean_of(groups, standing.middle),
-        by_stratum=_mean_of(groups, _by_stratum(standing, known)),
+        middle=_mean_of(groups, ranks.middle),
+        by_stratum=_mean_of(groups, _by_stratum(ranks, known)),
         hits=_mean_of(groups, hits),
         alarms=_mean_of(groups, alarms),
         rates=_mean_of(groups, rates),
@@ -178,13 +242,13 @@ def judge(groups: Sequence[FloatArray], known: Known, plan: BatchSettings) -> Ju
     )
     # From whole numbers, so that it equals `auc` to the bit.
     aucs = np.rint((inside * (2 * k)).sum(axis=1)) / (2 * m * k)
-    return Judged(found, np.asarray(aucs, dtype=np.float64), standing.low)
+    return Judged(found, np.asarray(aucs, dtype=np.float64), ranks.low)
 
 
-def _by_stratum(standing: Standing, known: Known) -> FloatArray:
+def _by_stratum(ranks: RowRanks, known: Known) -> FloatArray:
     """Share of the members of each stratum above each non-member, (R, strata, k)."""
-    others = standing.of(~known.members)
-    result = np.empty((len(standing.order), len(known.shared_strata), known.sizes[1]))
+    others = ranks.of(~known.members)
+    result = np.empty((len(ranks.order), len(known.shared_strata), known.sizes[1]))
     for place, stratum in enumerate(known.shared_strata):
         flags = known.members & (known.strata == stratum)
         result[:, place] = 1 - others.twice_below(flags) / (2 * int(flags.sum()))
@@ -201,21 +265,21 @@ def _mean_of(groups: Sequence[FloatArray], values: FloatArray) -> FloatArray:
 
 
 def _rates(
-    steps: Steps, standing: Standing, known: Known, plan: BatchSettings
+    steps: Steps, ranks: RowRanks, known: Known, plan: BatchSettings
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """TPR with what a mean needs (R, F, 6), and who is found (R, F, m) or called by mistake (R, F, k)."""
     (m, k), members = known.sizes, known.members
-    rows, rates = len(standing.low), len(plan.fprs)
+    rows, rates = len(ranks.low), len(plan.fprs)
     result = np.full((rows, rates, _RATE_COLUMNS), np.nan)
     hits, alarms = np.zeros((rows, rates, m)), np.zeros((rows, rates, k))
-    falling = -np.sort(-standing.low[:, ~members], axis=1)
+    falling = -np.sort(-ranks.low[:, ~members], axis=1)
     for place, fpr in enumerate(plan.fprs):
         allowed = allowed_false_positives(fpr, k)
         if allowed < 1:
             continue
         found = tpr_rows(steps, m, fpr, plan.level)
         beyond = falling[:, [allowed]]  # the first non-member too many, and the threshold just above
-        called = standing.low > beyond
+        called = ranks.low > beyond
         inside, outside = called[:, members], called[:, ~members]
         deviation = deviations(inside, outside, found.slope)
         columns = (found.value, found.low, found.high, found.centre, deviation, found.stepped)

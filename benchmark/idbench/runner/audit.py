@@ -9,7 +9,7 @@ from idbench import metrics
 from idbench.api import Progress
 from idbench.errors import DataError
 from idbench.results import Estimate, Run, Summary
-from idbench.runner.evaluate import estimate_of, judge, summarize
+from idbench.runner.evaluate import estimate_of, summarize, with_labels
 from idbench.runner.execute import Options
 from idbench.runner.grid import Outcome, make_grid, run_grid
 from idbench.runner.selection import targets_of
@@ -159,7 +159,7 @@ def _row(split: Split, a: Outcome, b: Outcome, control: Outcome) -> AuditRow:
 
 def contrast_of(split: Split, a: Run, b: Run, corpus: str) -> metrics.PairedContrast:
     """The paired contrast of two runs of one attack: score on A minus score on B, per identity of the test part."""
-    on_a, on_b = judge(a.scores(), split, corpus, "test"), judge(b.scores(), split, corpus, "test")
+    on_a, on_b = with_labels(a.scores(), split, corpus, "test"), with_labels(b.scores(), split, corpus, "test")
     return metrics.paired_contrast(on_a.scores, on_b.scores, on_a.members)
 
 

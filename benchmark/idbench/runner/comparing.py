@@ -8,7 +8,7 @@ from pathlib import Path
 from idbench import metrics
 from idbench.errors import RecordError, UnknownNameError
 from idbench.results import Run, find_run, find_runs
-from idbench.runner.evaluate import RATES, judge
+from idbench.runner.evaluate import RATES, with_labels
 from idbench.runner.scoring import check_split, own_corpus
 from idbench.runner.selection import targets_of
 from idbench.splits import Split
@@ -53,7 +53,7 @@ def compare_runs(
             hint="Compare runs on one target; `bench data audit` compares targets.",
         )
     chosen = corpus or own_corpus(run_a, split)
-    left, right = judge(run_a.scores(), split, chosen, "test"), judge(run_b.scores(), split, chosen, "test")
+    left, right = with_labels(run_a.scores(), split, chosen, "test"), with_labels(run_b.scores(), split, chosen, "test")
     found = metrics.compare(
         left.scores,
         right.scores,

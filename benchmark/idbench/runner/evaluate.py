@@ -29,7 +29,7 @@ RATES = (0.10, 0.01, 0.001)
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class LabelledScores:
     """Scores with labels, one row per identity of one part, in the order of the ids.
 
     Args:
@@ -45,7 +45,7 @@ class Judged:
     occurrences: NDArray[np.int64]
 
 
-def judge(table: ScoreTable, split: Split, corpus: str, part: str) -> Judged:
+def with_labels(table: ScoreTable, split: Split, corpus: str, part: str) -> LabelledScores:
     """Join the scores of a run with the labels of a corpus.
 
     Args:
@@ -68,7 +68,7 @@ def judge(table: ScoreTable, split: Split, corpus: str, part: str) -> Judged:
         )
     where = np.array([i for _, i in wanted], dtype=np.int64)
     rows = np.array([row[name] for name, _ in wanted], dtype=np.int64)
-    return Judged(
+    return LabelledScores(
         identities=tuple(name for name, _ in wanted),
         scores=table.ranked()[rows],
         members=np.asarray(labels.member, dtype=np.bool_)[where],
@@ -90,7 +90,7 @@ def summarize(
         control: whether the target's corpus holds nobody under test.
     """
     table = run.scores()
-    test = judge(table, split, corpus, "test")
+    test = with_labels(table, split, corpus, "test")
     strata = _strata(test, seed)
     return Summary(
         run_id=run.record.run_id,
@@ -107,13 +107,13 @@ def summarize(
         bins=() if strata is None else _bins(strata),
         trend_p=None if strata is None or strata.trend is None else strata.trend.p_rising,
         macro_auc=None if strata is None else estimate_of(strata.macro_auc, strata.macro_interval),
-        decision=_decision(judge(table, split, corpus, "calibration"), test),
+        decision=_decision(with_labels(table, split, corpus, "calibration"), test),
         groups=group_summaries(test, run.record.defense),
         marks=marks_estimate(test, run.record.defense),
     )
 
 
-def group_summaries(test: Judged, defense: DefenseRef | None) -> tuple[GroupSummary, ...]:
+def group_summaries(test: LabelledScores, defense: DefenseRef | None) -> tuple[GroupSummary, ...]:
     """Protected and unprotected people apart; a group without members or without non-members is left out."""
     if defense is None:
         return ()
@@ -136,7 +136,7 @@ def group_summaries(test: Judged, defense: DefenseRef | None) -> tuple[GroupSumm
     )
 
 
-def marks_estimate(test: Judged, defense: DefenseRef | None) -> Estimate | None:
+def marks_estimate(test: LabelledScores, defense: DefenseRef | None) -> Estimate | None:
     """How well the scores tell who was protected, whoever is a member."""
     if defense is None:
         return None
@@ -146,20 +146,20 @@ def marks_estimate(test: Judged, defense: DefenseRef | None) -> Estimate | None:
     return _auc(test.scores, inside)
 
 
-def _protected(test: Judged, defense: DefenseRef) -> NDArray[np.bool_]:
+def _protected(test: LabelledScores, defense: DefenseRef) -> NDArray[np.bool_]:
     ids = frozenset(defense.protected)
     return np.array([name in ids for name in test.identities], dtype=np.bool_)
 
 
-def _part(test: Judged, rows: NDArray[np.bool_]) -> Judged:
+def _part(test: LabelledScores, rows: NDArray[np.bool_]) -> LabelledScores:
     names = tuple(name for name, wanted in zip(test.identities, rows, strict=True) if wanted)
-    return Judged(names, test.scores[rows], test.members[rows], test.occurrences[rows])
+    return LabelledScores(names, test.scores[rows], test.members[rows], test.occurrences[rows])
 
 
-def best_blind(blind: Sequence[Run], split: Split, corpus: str) -> tuple[Run, Judged] | None:
-    """The blind attack with the highest AUC on the test part, with its judged scores; None without any."""
-    judged = [(run, judge(run.scores(), split, corpus, "test")) for run in blind]
-    return max(judged, key=lambda pair: metrics.auc(pair[1].scores, pair[1].members), default=None)
+def best_blind(blind: Sequence[Run], split: Split, corpus: str) -> tuple[Run, LabelledScores] | None:
+    """The blind attack with the highest AUC on the test part, with its labelled scores; None without any."""
+    labelled = [(run, with_labels(run.scores(), split, corpus, "test")) for run in blind]
+    return max(labelled, key=lambda pair: metrics.auc(pair[1].scores, pair[1].members), default=None)
 
 
 def estimate_of(value: float, interval: metrics.Interval) -> Estimate:
@@ -172,7 +172,7 @@ def _auc(scores: NDArray[np.float64], members: NDArray[np.bool_]) -> Estimate:
     return estimate_of(found.value, found.interval)
 
 
-def _rate(test: Judged, fpr: float) -> RateSummary:
+def _rate(test: LabelledScores, fpr: float) -> RateSummary:
     found = metrics.tpr_at_fpr(test.scores, test.members, fpr)
     # This interval knows that the threshold, too, was read off a few non-members.
     interval = metrics.tpr_at_fpr_interval(test.scores, test.members, fpr)
@@ -204,16 +204,18 @@ def unresolved(fpr: float, lacking: metrics.NotEstimable) -> RateSummary:
     )
 
 
-def _against_blind(run: Run, test: Judged, split: Split, corpus: str, blind: Sequence[Run]) -> BlindComparison | None:
+def _against_blind(
+    run: Run, test: LabelledScores, split: Split, corpus: str, blind: Sequence[Run]
+) -> BlindComparison | None:
     best = best_blind([other for other in blind if other.record.run_id != run.record.run_id], split, corpus)
     if best is None:
         return None
-    other, judged = best
-    found = metrics.delong_test(test.scores, judged.scores, test.members)
+    other, labelled = best
+    found = metrics.delong_test(test.scores, labelled.scores, test.members)
     return BlindComparison(attack=other.record.attack.name, auc=found.auc_b, difference=found.difference, p=found.p)
 
 
-def _strata(test: Judged, seed: int) -> metrics.Strata | None:
+def _strata(test: LabelledScores, seed: int) -> metrics.Strata | None:
     """Metrics by number of training pictures; None where these are not known."""
     if test.occurrences[test.members].min(initial=1) < 1:
         return None
@@ -232,7 +234,7 @@ def _bins(strata: metrics.Strata) -> tuple[BinSummary, ...]:
     )
 
 
-def _decision(calibration: Judged, test: Judged) -> Decision | None:
+def _decision(calibration: LabelledScores, test: LabelledScores) -> Decision | None:
     """The threshold with the best balanced accuracy on the calibration part, applied to the test part."""
     if calibration.members.all() or not calibration.members.any():
         return None

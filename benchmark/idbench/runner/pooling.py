@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from idbench import metrics
 from idbench.results import Estimate, RateSummary
-from idbench.runner.evaluate import RATES, Judged, estimate_of, judge, unresolved
+from idbench.runner.evaluate import RATES, LabelledScores, estimate_of, unresolved, with_labels
 from idbench.runner.grid import Outcome
 from idbench.splits import Split
 
@@ -46,7 +46,7 @@ def pool(split: Split, outcomes: Sequence[Outcome]) -> list[PooledTargets]:
     Methods with fewer than two targets are left out, and so are those of `unpooled`.
     """
     return [
-        _pool(*key, found, [_judged(split, o) for o in found])
+        _pool(*key, found, [_labelled(split, o) for o in found])
         for key, found in _several(split, outcomes).items()
         if _alike(found)
     ]
@@ -75,11 +75,13 @@ def _alike(outcomes: Sequence[Outcome]) -> bool:
     return len({o.summary.n_members for o in outcomes}) == 1
 
 
-def _judged(split: Split, outcome: Outcome) -> Judged:
-    return judge(outcome.run.scores(), split, outcome.summary.corpus, "test")
+def _labelled(split: Split, outcome: Outcome) -> LabelledScores:
+    return with_labels(outcome.run.scores(), split, outcome.summary.corpus, "test")
 
 
-def _pool(method: str, defense: str | None, outcomes: Sequence[Outcome], rows: Sequence[Judged]) -> PooledTargets:
+def _pool(
+    method: str, defense: str | None, outcomes: Sequence[Outcome], rows: Sequence[LabelledScores]
+) -> PooledTargets:
     found = metrics.pooled([row.scores for row in rows], [row.members for row in rows], fprs=RATES)
     resolution = 1 / int((~rows[0].members).sum())
     names = [o.run.record.target.name for o in outcomes]

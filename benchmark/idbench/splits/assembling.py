@@ -11,7 +11,7 @@ from idbench.api import Progress
 from idbench.splits.cc3m.people import encode_jpeg
 from idbench.splits.injected.chance import shuffled
 from idbench.splits.injected.dealing import CALIBRATION_SHARE, photo_id
-from idbench.splits.injected.writing import About, photo_batches, write_split
+from idbench.splits.injected.writing import SplitDescription, photo_batches, write_split
 from idbench.splits.manifest import Manifest, Part, PhotoFormat
 from idbench.splits.tables import Row
 
@@ -46,7 +46,7 @@ class Address:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class ListedPerson:
     """One identity of a split of real people.
 
     Args:
@@ -118,7 +118,7 @@ class Assembly:
         bins: rows of the table of that name; the other tables likewise.
     """
 
-    people: tuple[Person, ...]
+    people: tuple[ListedPerson, ...]
     labels: tuple[Claim, ...]
     candidates: tuple[str, ...]
     prompts: tuple[str, ...]
@@ -142,7 +142,7 @@ class Assembly:
         return PhotoFormat(encoding="jpeg")
 
 
-def write_assembly(out: Path, about: About, assembly: Assembly, progress: Progress) -> Manifest:
+def write_assembly(out: Path, about: SplitDescription, assembly: Assembly, progress: Progress) -> Manifest:
     """Write the folder of a split.
 
     Args:

@@ -14,11 +14,11 @@ from typing import Final
 from idbench.api import Progress
 from idbench.captions import FOLDED
 from idbench.errors import DataError
-from idbench.splits.assembling import UNKNOWN, Assembly, Claim, Person, parts_of, write_assembly
+from idbench.splits.assembling import UNKNOWN, Assembly, Claim, ListedPerson, parts_of, write_assembly
 from idbench.splits.card import card_prose
 from idbench.splits.injected.chance import hex_id
 from idbench.splits.injected.people import candidate_names, name_of, read_people
-from idbench.splits.injected.writing import About
+from idbench.splits.injected.writing import SplitDescription
 from idbench.splits.manifest import CorpusInfo, Manifest, Part
 from idbench.splits.published.candidates import POOL, PROMPTS
 from idbench.splits.published.facescrub import facescrub_folders
@@ -321,13 +321,13 @@ def _people(
     photos: Mapping[str, tuple[Path, ...]],
     claims: Mapping[tuple[str, str], Claim],
     corpus: str,
-) -> tuple[Person, ...]:
+) -> tuple[ListedPerson, ...]:
     ordered = sorted(chosen, key=lambda one: one.id)
     drawn = parts_of(inputs.seed, [claims[corpus, one.id].member for one in ordered])
     given = any(one.part for one in ordered)
     files = _photos_by_id(ordered, photos)
     return tuple(
-        Person(
+        ListedPerson(
             one.id,
             one.name,
             (one.part or "test") if given else part,
@@ -338,7 +338,7 @@ def _people(
     )
 
 
-def _candidates(inputs: Inputs, people: Sequence[Person]) -> tuple[str, ...]:
+def _candidates(inputs: Inputs, people: Sequence[ListedPerson]) -> tuple[str, ...]:
     real = [person.name for person in people]
     if inputs.candidates is None:
         return candidate_names(inputs.seed, real, real, POOL)
@@ -367,8 +367,8 @@ def _names_of(path: Path) -> Iterator[str]:
     yield from filter(None, map(name_of, lines))
 
 
-def _about(inputs: Inputs, assembly: Assembly, corpora: tuple[CorpusInfo, ...]) -> About:
-    return About(
+def _about(inputs: Inputs, assembly: Assembly, corpora: tuple[CorpusInfo, ...]) -> SplitDescription:
+    return SplitDescription(
         name=inputs.name,
         version=1,
         title=f"{inputs.name}: people, labels and photos of its maker's own",

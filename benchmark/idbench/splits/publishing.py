@@ -40,7 +40,7 @@ _TAKEN_OUT = "\n## Taken out of this version\n"
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class PublicationPlan:
     """What publishing a split would do.
 
     Args:
@@ -67,7 +67,7 @@ def reopened(ref: str, retracted: Collection[str], progress: Progress) -> Split:
 
 
 @contextmanager
-def planned(split: Split, repo: str, progress: Progress, *, private: bool) -> Iterator[Plan]:
+def planned(split: Split, repo: str, progress: Progress, *, private: bool) -> Iterator[PublicationPlan]:
     """Stage a split for a repository and check everything that can be checked before anything is sent.
 
     Args:
@@ -101,7 +101,9 @@ def planned(split: Split, repo: str, progress: Progress, *, private: bool) -> It
         _refuse_faults(folder, manifest, gated, progress)
         publication = Publication(folder, f"{manifest.name} version {manifest.version}", f"v{manifest.version}", gated)
         difference = compare(folder, head.files if head else {})
-        yield Plan(publication, manifest, head, difference, _already(repo, head, publication, manifest), erased)
+        yield PublicationPlan(
+            publication, manifest, head, difference, _already(repo, head, publication, manifest), erased
+        )
 
 
 def is_fictional(manifest: Manifest) -> bool:
@@ -245,7 +247,7 @@ def _taken_out(prose: str, before: Manifest, after: Manifest) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Verified:
+class VerifiedCopy:
     """A published split that was read back from an empty cache.
 
     Args:
@@ -263,7 +265,7 @@ class Verified:
     photos: int
 
 
-def verify_published(ref: HubRef, progress: Progress, against: Split | None = None) -> Verified:
+def verify_published(ref: HubRef, progress: Progress, against: Split | None = None) -> VerifiedCopy:
     """Fetch a published split into an empty cache and check every byte, every table and every photo.
 
     Args:
@@ -290,7 +292,7 @@ def verify_published(ref: HubRef, progress: Progress, against: Split | None = No
                 hint="Compare their versions.",
             )
         size = sum(file.size for file in fresh.files.values())
-        return Verified(fresh.ref, split.manifest, len(fresh.files), size, len(photos))
+        return VerifiedCopy(fresh.ref, split.manifest, len(fresh.files), size, len(photos))
 
 
 def _load_with_datasets(folder: Path, manifest: Manifest) -> None:

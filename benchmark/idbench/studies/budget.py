@@ -9,7 +9,7 @@ from idbench.api import Progress
 from idbench.api.studies import BudgetStudy
 from idbench.splits import Split
 from idbench.studies.estimates import Reading, graded
-from idbench.studies.execution import Job, JudgedRun, jobs, people, series_of
+from idbench.studies.execution import Job, LabelledRun, jobs, people, series_of
 from idbench.studies.setting import Setting
 from idbench.studies.table import Point, Where
 
@@ -32,14 +32,14 @@ def budget_jobs(study: BudgetStudy, setting: Setting, split: Split) -> list[Job]
     return [job for budget in budgets(study) for job in jobs(setting, split, study, budget)]
 
 
-def measure(study: BudgetStudy, split: Split, finished: Sequence[JudgedRun], progress: Progress) -> list[Point]:
+def measure(study: BudgetStudy, split: Split, finished: Sequence[LabelledRun], progress: Progress) -> list[Point]:
     """AUC and TPR at 10 % FPR for every budget: both targets together, each alone, and the control."""
     del split
     points: list[Point] = []
     for budget in progress.track(budgets(study), "intervals"):
         own = [run for run in finished if budget.items() <= run.run.record.parameters.items()]
         for series, chosen in series_of(own).items():
-            rows = [Reading(r.judged.scores, r.judged.members, ~r.judged.members) for r in chosen]
+            rows = [Reading(r.labelled.scores, r.labelled.members, ~r.labelled.members) for r in chosen]
             members, nonmembers, _ = people(rows)
             where = Where(series, settings=budget, members=members, nonmembers=nonmembers, readings=len(rows))
             area, at_10 = graded(rows)

@@ -16,7 +16,7 @@ from idbench.storage import check_writable, write_bytes
 from idbench.studies import budget, photos
 from idbench.studies.budget import budget_jobs
 from idbench.studies.derived import Derived, fewer_people, more_photos
-from idbench.studies.execution import Job, JudgedRun, run_jobs
+from idbench.studies.execution import Job, LabelledRun, run_jobs
 from idbench.studies.photos import photo_jobs
 from idbench.studies.setting import Setting
 from idbench.studies.table import Point, StudyResult, TargetUsed, write_tables
@@ -45,7 +45,7 @@ def plan(study: Study, setting: Setting, split: Split) -> list[Job]:
     return photo_jobs(study, setting, split) if isinstance(study, PhotoStudy) else budget_jobs(study, setting, split)
 
 
-def _measure(study: Study, split: Split, finished: Sequence[JudgedRun], progress: Progress) -> list[Point]:
+def _measure(study: Study, split: Split, finished: Sequence[LabelledRun], progress: Progress) -> list[Point]:
     if isinstance(study, PhotoStudy):
         return photos.measure(study, split, finished, progress)
     return budget.measure(study, split, finished, progress)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from idbench.api import Progress
 from idbench.api.studies import BudgetStudy, PhotoStudy
 from idbench.results import Run, ScoreTable, write_summary
-from idbench.runner.evaluate import Judged, judge, summarize
+from idbench.runner.evaluate import LabelledScores, summarize, with_labels
 from idbench.runner.execute import Options, execute
 from idbench.runner.grid import is_done
 from idbench.runner.registry import find_attack, load_attack
@@ -41,19 +41,19 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class JudgedRun:
-    """A finished run, judged on the test part.
+class LabelledRun:
+    """A finished run, labelled on the test part.
 
     Args:
         audited: the target and its labels.
         run: its record.
-        judged: scores and labels by identity.
+        labelled: scores and labels by identity.
         details: the attack's details in the same order.
     """
 
     audited: Audited
     run: Run
-    judged: Judged
+    labelled: LabelledScores
     details: Mapping[str, NDArray[np.float64]]
 
 
@@ -83,7 +83,7 @@ def jobs(setting: Setting, split: Split, study: PhotoStudy | BudgetStudy, varied
     ]
 
 
-def series_of(finished: Sequence[JudgedRun]) -> dict[str, list[JudgedRun]]:
+def series_of(finished: Sequence[LabelledRun]) -> dict[str, list[LabelledRun]]:
     """The runs behind each series: both targets together, each alone, and the control."""
     alone = {name: [run for run in finished if run.audited.series == name] for name in ("A", "B", CONTROL)}
     return {TARGETS: alone["A"] + alone["B"], **alone}
@@ -101,7 +101,7 @@ def job_done(job: Job, setting: Setting) -> bool:
     return is_done(job.spec, setting.results)
 
 
-def run_jobs(wanted: list[Job], setting: Setting, progress: Progress) -> Iterator[JudgedRun]:
+def run_jobs(wanted: list[Job], setting: Setting, progress: Progress) -> Iterator[LabelledRun]:
     """Run what has no record yet, read the others; in the order of the jobs.
 
     Raises:
@@ -116,12 +116,12 @@ def run_jobs(wanted: list[Job], setting: Setting, progress: Progress) -> Iterato
             control = job.audited.series == CONTROL
             write_summary(done.run, summarize(done.run, split, spec.corpus, seed=spec.seed, control=control))
         table = done.run.scores()
-        judged = judge(table, split, spec.corpus, "test")
-        yield JudgedRun(job.audited, done.run, judged, _aligned(table, judged))
+        labelled = with_labels(table, split, spec.corpus, "test")
+        yield LabelledRun(job.audited, done.run, labelled, _aligned(table, labelled))
 
 
-def _aligned(table: ScoreTable, judged: Judged) -> dict[str, NDArray[np.float64]]:
-    """Details in the order of the judged identities."""
+def _aligned(table: ScoreTable, labelled: LabelledScores) -> dict[str, NDArray[np.float64]]:
+    """Details in the order of the labelled identities."""
     row = {name: i for i, name in enumerate(table.identities)}
-    order = np.array([row[name] for name in judged.identities], dtype=np.int64)
+    order = np.array([row[name] for name in labelled.identities], dtype=np.int64)
     return {name: values[order] for name, values in table.details.items()}

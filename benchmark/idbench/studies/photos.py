@@ -14,7 +14,7 @@ from idbench.errors import DataError
 from idbench.splits import Split
 from idbench.studies.bins import Bin, bins_of
 from idbench.studies.estimates import Reading, graded, rate
-from idbench.studies.execution import CONTROL, TARGETS, Job, JudgedRun, jobs, people, series_of
+from idbench.studies.execution import CONTROL, TARGETS, Job, LabelledRun, jobs, people, series_of
 from idbench.studies.setting import Setting
 from idbench.studies.table import Point, Where
 
@@ -57,7 +57,7 @@ def photo_jobs(study: PhotoStudy, setting: Setting, split: Split) -> list[Job]:
     return jobs(setting, split, study, {study.photos_parameter: sizes})
 
 
-def measure(study: PhotoStudy, split: Split, finished: Sequence[JudgedRun], progress: Progress) -> list[Point]:
+def measure(study: PhotoStudy, split: Split, finished: Sequence[LabelledRun], progress: Progress) -> list[Point]:
     """Every statistic for every number of photos, or for every bin of training pictures and a few numbers of photos."""
     most = most_photos(split, study.most_photos)
     if study.over == "photos":
@@ -66,7 +66,7 @@ def measure(study: PhotoStudy, split: Split, finished: Sequence[JudgedRun], prog
 
 
 def _over_photos(
-    study: PhotoStudy, numbers: Sequence[int], finished: Sequence[JudgedRun], progress: Progress
+    study: PhotoStudy, numbers: Sequence[int], finished: Sequence[LabelledRun], progress: Progress
 ) -> list[Point]:
     """Both targets together, each alone, and the control."""
     points: list[Point] = []
@@ -77,26 +77,26 @@ def _over_photos(
 
 
 def _over_pictures(
-    study: PhotoStudy, numbers: Sequence[int], finished: Sequence[JudgedRun], progress: Progress
+    study: PhotoStudy, numbers: Sequence[int], finished: Sequence[LabelledRun], progress: Progress
 ) -> list[Point]:
     """The members of each bin against all non-members.
 
     The control is judged with A's labels and A's numbers of pictures: it was trained on none of them.
     """
     series = series_of(finished)
-    seen = np.concatenate([run.judged.occurrences[run.judged.members] for run in series[TARGETS]])
+    seen = np.concatenate([run.labelled.occurrences[run.labelled.members] for run in series[TARGETS]])
     steps: list[tuple[int, Bin]] = [(photos, own) for photos in numbers for own in bins_of(seen)]
     points: list[Point] = []
     for photos, own in progress.track(steps, "intervals"):
         for name in (TARGETS, CONTROL):
-            inside = [own.holds(run.judged.occurrences) for run in series[name]]
+            inside = [own.holds(run.labelled.occurrences) for run in series[name]]
             rows = readings(study, series[name], photos, inside)
             points += _points(study, rows, Where(name, photos, own.label))
     return points
 
 
 def readings(
-    study: PhotoStudy, runs: Sequence[JudgedRun], photos: int, inside: Sequence[NDArray[np.bool_]] | None = None
+    study: PhotoStudy, runs: Sequence[LabelledRun], photos: int, inside: Sequence[NDArray[np.bool_]] | None = None
 ) -> list[Reading]:
     """The scores of every draw of that many photos, in every run.
 
@@ -113,10 +113,10 @@ def readings(
         if (counts == counts[0]).all():  # all photos of everybody: there is but one draw
             counts = counts[:1]
         known = np.isfinite(counts[0])
-        members = run.judged.members & known
+        members = run.labelled.members & known
         if inside is not None:
             members &= inside[number]
-        found += [Reading(row, members, ~run.judged.members & known) for row in counts]
+        found += [Reading(row, members, ~run.labelled.members & known) for row in counts]
     return found
 
 

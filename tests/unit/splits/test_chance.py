@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idbench.splits.injected.chance import Draws, hex_id, shuffled, stream
+from idbench.splits.injected.chance import BatchDraws, hex_id, shuffled, stream
 
 
 def test_stream_is_shake128_of_the_label() -> None:
@@ -34,7 +34,7 @@ def test_shuffled_is_a_permutation_that_is_fixed_by_its_label() -> None:
 
 @given(low=st.integers(-5000, 5000), width=st.integers(0, 8000), label=st.text(max_size=8))
 def test_draws_stay_in_range(low: int, width: int, label: str) -> None:
-    draws = Draws([label, "other"], 8)
+    draws = BatchDraws([label, "other"], 8)
     for values in (draws.between(low, low + width), draws.bell(low, low + width)):
         assert values.dtype == np.int32
         assert (values >= low).all()
@@ -42,14 +42,14 @@ def test_draws_stay_in_range(low: int, width: int, label: str) -> None:
 
 
 def test_rows_depend_on_their_own_label_alone() -> None:
-    together = Draws(["a", "b", "c"], 4)
-    alone = Draws(["b"], 4)
+    together = BatchDraws(["a", "b", "c"], 4)
+    alone = BatchDraws(["b"], 4)
     for _ in range(4):
         assert together.between(0, 999)[1] == alone.between(0, 999)[0]
 
 
 def test_draws_are_fair() -> None:
-    draws = Draws([f"row/{i}" for i in range(6000)], 5)
+    draws = BatchDraws([f"row/{i}" for i in range(6000)], 5)
     uniform = np.bincount(draws.between(0, 5), minlength=6)
     assert (abs(uniform - 1000) < 150).all()
     picked = np.bincount(draws.pick((1, 0, 3)), minlength=3)
@@ -61,7 +61,7 @@ def test_draws_are_fair() -> None:
 
 
 def test_more_draws_than_columns_is_an_error() -> None:
-    draws = Draws(["a"], 1)
+    draws = BatchDraws(["a"], 1)
     draws.between(0, 1)
     with pytest.raises(IndexError):
         draws.between(0, 1)

@@ -11,11 +11,11 @@ from tests.web import Web, serving
 from idbench.api import Silent
 from idbench.errors import DataError
 from idbench.splits import Split
-from idbench.splits.assembling import Address, Assembly, Claim, Person, write_assembly
+from idbench.splits.assembling import Address, Assembly, Claim, ListedPerson, write_assembly
 from idbench.splits.card import card_prose
 from idbench.splits.cc3m.steps import Settings
 from idbench.splits.injected.people import list_people
-from idbench.splits.injected.writing import About
+from idbench.splits.injected.writing import SplitDescription
 from idbench.splits.manifest import CorpusInfo
 from idbench.splits.published.photos import PLACEHOLDER, TABLE, fetch_photos, outcomes, read_table
 
@@ -31,12 +31,12 @@ def web() -> Iterator[Web]:
 def split_of(web: Web, folder: Path, paths: dict[str, list[str]]) -> Split:
     """Two or more people with addresses and without photos."""
     people = tuple(
-        Person(f"id{i}", name, "test", name, (), tuple(Address(web.url(path)) for path in own))
+        ListedPerson(f"id{i}", name, "test", name, (), tuple(Address(web.url(path)) for path in own))
         for i, (name, own) in enumerate(paths.items())
     )
     labels = tuple(Claim(person.id, "c", i == 0, int(i == 0), "a test", 1.0) for i, person in enumerate(people))
     assembly = Assembly(people, labels, tuple(paths), ("{name}",))
-    about = About(
+    about = SplitDescription(
         name="webbed", version=1, title="t", license="other", description="d", source="s",
         corpora=(CorpusInfo(name="c", title="c", control=False),), parts=assembly.parts,
         photo_format=assembly.photo_format, prose=card_prose("private"),

@@ -25,7 +25,7 @@ from idbench.splits.honesty import examine
 from idbench.splits.published import cc3m_idia, facescrub, laion, photos, upstream
 from idbench.splits.published.candidates import draw_candidates
 from idbench.splits.published.fixes import Fixes, Spelling, digest_of_name
-from idbench.splits.published.lists import FILES, read_lists
+from idbench.splits.published.injected_lists import FILES, read_lists
 from idbench.splits.recipe import SourcedRecipe, Sources
 from idbench.splits.sources import disagreements
 from idbench.splits.subsets import matched_people, people_of_subset, write_subset

@@ -20,7 +20,7 @@ from idbench.errors import DataError, IdbenchError, StorageError
 from idbench.search.faces import Architecture, Crop
 from idbench.search.faces.crops import check_crop, face_square
 from idbench.search.faces.model import FaceSpec, build_network, normalized, save_classifier
-from idbench.splits.injected.people import Person
+from idbench.splits.injected.people import PhotographedPerson
 from idbench.storage import make_dir, sha256_bytes, sha256_file, storage_errors
 from idbench.targets.checkpoints import check_finite, read_checkpoint, write_checkpoint
 
@@ -85,7 +85,7 @@ class _Faces:
 
 
 def train_classifier(
-    people: Sequence[Person],
+    people: Sequence[PhotographedPerson],
     out: Path,
     recipe: FaceRecipe,
     progress: Progress | None = None,
@@ -146,7 +146,7 @@ def _checkpoint(out: Path) -> Path:
 
 
 def _prepare(
-    people: Sequence[Person], recipe: FaceRecipe, store: IO[bytes], progress: Progress
+    people: Sequence[PhotographedPerson], recipe: FaceRecipe, store: IO[bytes], progress: Progress
 ) -> tuple[_Faces, tuple[Path, ...]]:
     """Decode and crop every photo once, into a file: memory does not grow with their number."""
     owners, digests, left_out = list[int](), list[str](), list[Path]()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from idbench.splits.injected.chance import Draws, IntArray
+from idbench.splits.injected.chance import BatchDraws, IntArray
 
 BACKDROPS = ("red", "copper", "yellow", "green", "teal", "blue", "purple", "pink", "grey", "white")
 CLOTHES = ("black", "white", "red", "blue", "green", "yellow", "brown", "purple")
@@ -151,7 +151,7 @@ class Scenes:
     wording: IntArray
 
 
-def _coloured(draws: Draws, palette: Sequence[tuple[int, int, int]], index: IntArray, spread: int) -> IntArray:
+def _coloured(draws: BatchDraws, palette: Sequence[tuple[int, int, int]], index: IntArray, spread: int) -> IntArray:
     """A palette's colours, each a little off its neighbours, (n, 3)."""
     brighter = draws.bell(-spread, spread)
     tint = draws.bell(-spread // 2, spread // 2)
@@ -162,7 +162,7 @@ def _coloured(draws: Draws, palette: Sequence[tuple[int, int, int]], index: IntA
 
 def looks_of(labels: Sequence[str]) -> Looks:
     """The looks that belong to people's labels, (n,) each."""
-    d = Draws(labels, 160)
+    d = BatchDraws(labels, 160)
     skin_index = d.pick((3, 4, 4, 3, 3, 2, 2, 2))
     skin = _coloured(d, _SKIN, skin_index, 14)
     hair = _coloured(d, _HAIR, d.pick((4, 4, 4, 2, 2, 3, 2, 2, 1, 1)), 16)
@@ -215,7 +215,7 @@ def looks_of(labels: Sequence[str]) -> Looks:
 
 def scenes_of(labels: Sequence[str]) -> Scenes:
     """The scenes that belong to pictures' labels, (n,) each."""
-    d = Draws(labels, 96)
+    d = BatchDraws(labels, 96)
     backdrop = d.between(0, len(BACKDROPS) - 1)
     shirt = d.between(0, len(CLOTHES) - 1)
     cloth = np.asarray(_CLOTH, dtype=np.int32)

@@ -20,7 +20,7 @@ from idbench.splits.card import card_prose
 from idbench.splits.corpora import Owners, write_corpus
 from idbench.splits.injected.chance import shuffled
 from idbench.splits.injected.dealing import corpora_of, deal, label_rows, photo_id
-from idbench.splits.injected.writing import About, write_split
+from idbench.splits.injected.writing import SplitDescription, write_split
 from idbench.splits.manifest import CorpusInfo, Part, PhotoFormat
 from idbench.splits.photos import encode_png
 from idbench.splits.tables import ROWS_PER_GROUP, Row
@@ -286,7 +286,7 @@ def build_world(spec: WorldSpec, out: Path, progress: Progress) -> None:
         "prompts": [[(template,) for template in TEMPLATES]],
         "public_pairs": _public_batches(world),
     }
-    about = About(
+    about = SplitDescription(
         name=spec.name,
         version=1,
         title=spec.title,

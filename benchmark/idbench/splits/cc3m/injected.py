@@ -24,7 +24,7 @@ from idbench.splits.injected.casting import Cast
 from idbench.splits.injected.chance import hex_id, shuffled
 from idbench.splits.injected.dealing import corpora_of, label_rows
 from idbench.splits.injected.people import PeopleFolder, candidate_names, list_people, read_people
-from idbench.splits.injected.writing import About, photo_batches, write_split
+from idbench.splits.injected.writing import SplitDescription, photo_batches, write_split
 from idbench.splits.manifest import PhotoFormat
 from idbench.splits.recipe import Sources
 from idbench.splits.tables import ROWS_PER_GROUP, Row
@@ -266,7 +266,7 @@ class _Build:
             "prompts": [[(template,) for template in CAPTIONS]],
             "public_pairs": self._public_batches(),
         }
-        about = About(
+        about = SplitDescription(
             name=spec.name,
             version=spec.version,
             title=spec.title,

@@ -9,7 +9,7 @@ from pathlib import Path
 from idbench.splits.injected.casting import Cast, Divided, InjectedIdentity, cast_by
 from idbench.splits.injected.chance import shuffled
 from idbench.splits.injected.dealing import Dealt
-from idbench.splits.injected.people import Person, read_pixels
+from idbench.splits.injected.people import PhotographedPerson, read_pixels
 
 CAPTIONS = (
     "{name}",
@@ -26,7 +26,9 @@ CAPTIONS = (
 """What captions of injected pictures are made from. Nobody knows what the pictures show besides the person."""
 
 
-def cast_people(seed: str, name: str, people: Sequence[Person], *, levels: Sequence[int], attack_photos: int) -> Cast:
+def cast_people(
+    seed: str, name: str, people: Sequence[PhotographedPerson], *, levels: Sequence[int], attack_photos: int
+) -> Cast:
     """Deal all people who have more photos than the attack needs.
 
     Each identity has `attack_photos` attack photos, so that their number reveals nothing, and trains its corpus with

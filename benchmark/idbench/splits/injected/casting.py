@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from idbench.splits.injected.chance import shuffled
 from idbench.splits.injected.dealing import Dealt, deal, part_sizes, photo_id
-from idbench.splits.injected.people import Person
+from idbench.splits.injected.people import PhotographedPerson
 from idbench.splits.manifest import Part
 from idbench.splits.tables import Row
 
@@ -74,7 +74,7 @@ class Cast:
     """
 
     identities: tuple[InjectedIdentity, ...]
-    background: tuple[Person, ...]
+    background: tuple[PhotographedPerson, ...]
 
     @property
     def parts(self) -> dict[Part, int]:
@@ -89,7 +89,7 @@ class Cast:
 def cast(
     seed: str,
     name: str,
-    people: Iterable[Person],
+    people: Iterable[PhotographedPerson],
     *,
     fewest: int,
     levels: Sequence[int],
@@ -123,7 +123,7 @@ def cast_by(
     divide: Callable[[Dealt, Sequence[Path]], Divided],
     seed: str,
     name: str,
-    people: Iterable[Person],
+    people: Iterable[PhotographedPerson],
     *,
     fewest: int,
     levels: Sequence[int],
@@ -146,7 +146,9 @@ def cast_by(
     return Cast(identities, tuple(person for person in everybody if person.name not in tested))
 
 
-def _identity(divide: Callable[[Dealt, Sequence[Path]], Divided], dealt: Dealt, person: Person) -> InjectedIdentity:
+def _identity(
+    divide: Callable[[Dealt, Sequence[Path]], Divided], dealt: Dealt, person: PhotographedPerson
+) -> InjectedIdentity:
     photos = [person.photos[int(i)] for i in shuffled(f"{dealt.label}/photos", len(person.photos))]
     training, attack = divide(dealt, photos)
     return InjectedIdentity(dealt=dealt, name=person.name, training=tuple(training), photos=tuple(attack))

@@ -27,7 +27,7 @@ def shuffled(label: str, n: int) -> NDArray[np.int64]:
     return np.argsort(keys, kind="stable").astype(np.int64)
 
 
-class Draws:
+class BatchDraws:
     """Integers for a batch, read column by column: row i depends on label i alone.
 
     Args:

@@ -17,8 +17,8 @@ from idbench.splits.corpora import Owners, read_corpus, write_corpus, write_pict
 from idbench.splits.injected.casting import Cast, cast
 from idbench.splits.injected.chance import shuffled, stream
 from idbench.splits.injected.dealing import corpora_of, label_rows, photo_id
-from idbench.splits.injected.people import Person, candidate_names, read_people, read_pixels
-from idbench.splits.injected.writing import About, photo_batches, write_split
+from idbench.splits.injected.people import PhotographedPerson, candidate_names, read_people, read_pixels
+from idbench.splits.injected.writing import SplitDescription, photo_batches, write_split
 from idbench.splits.manifest import PhotoFormat
 from idbench.splits.photos import encode_png
 from idbench.splits.recipe import Sources
@@ -100,7 +100,7 @@ class FacesDesign:
         DataError: too few people have enough photos.
     """
 
-    def __init__(self, spec: FacesSpec, seed: str, people: Sequence[Person]) -> None:
+    def __init__(self, spec: FacesSpec, seed: str, people: Sequence[PhotographedPerson]) -> None:
         self.spec, self.seed = spec, seed
         self.cast: Cast = cast(
             seed, spec.name, people, fewest=spec.fewest, levels=spec.levels, most_photos=spec.most_photos
@@ -140,7 +140,7 @@ class FacesDesign:
         """Which background pairs everybody knows."""
         return [int(i) for i in shuffled(f"{self.seed}/public", len(self.background))[: self.spec.n_public]]
 
-    def _others(self) -> Iterable[tuple[int, Person]]:
+    def _others(self) -> Iterable[tuple[int, PhotographedPerson]]:
         return enumerate(self.cast.background)
 
     def _pairs(self, people: Iterable[tuple[str, str, Sequence[Path]]]) -> CaptionedFiles:
@@ -230,7 +230,7 @@ def _write_folder(design: FacesDesign, out: Path, training: Mapping[str, str], p
         "prompts": [[(template,) for template in spec.templates]],
         "public_pairs": _public_batches(design),
     }
-    about = About(
+    about = SplitDescription(
         name=spec.name,
         version=spec.version,
         title=spec.title,

@@ -25,7 +25,7 @@ _SHOWN = 3  # examples that one note names
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class PhotographedPerson:
     """Somebody with photos.
 
     Args:
@@ -46,7 +46,7 @@ class PeopleFolder:
         notes: what was left out, a sentence each.
     """
 
-    people: tuple[Person, ...]
+    people: tuple[PhotographedPerson, ...]
     notes: tuple[str, ...] = ()
 
 
@@ -101,7 +101,9 @@ def list_people(folder: Path) -> PeopleFolder:
     other = [f"{place.name}/{file.name}" for place, _ in found for file in _others_in(place)]
     nameless = [place.name for place in places if not name_of(place.name)]
     without = [place.name for place, photos in found if not photos]
-    people = [Person(name_of(place.name), photos) for place, photos in found if photos and name_of(place.name)]
+    people = [
+        PhotographedPerson(name_of(place.name), photos) for place, photos in found if photos and name_of(place.name)
+    ]
     if not people:
         raise DataError(f"{folder} holds no people with photos.", hint=layout)
     _check_names(people)
@@ -146,7 +148,7 @@ def _broken(files: Sequence[tuple[Path, str]]) -> tuple[str, ...]:
     )
 
 
-def _check_names(people: Sequence[Person]) -> None:
+def _check_names(people: Sequence[PhotographedPerson]) -> None:
     count = Counter(FOLDED(person.name) for person in people)
     for name, times in count.items():
         if times > 1:

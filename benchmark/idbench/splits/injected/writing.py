@@ -15,7 +15,7 @@ from idbench.storage import sha256_bytes, write_text
 
 
 @dataclass(frozen=True, slots=True)
-class About:
+class SplitDescription:
     """What describes a split besides its tables.
 
     Args:
@@ -82,7 +82,7 @@ def photo_batches(people: Iterable[Shown], encode: Callable[[Path], bytes]) -> I
         ]
 
 
-def write_split(out: Path, about: About, tables: Mapping[str, Iterable[Sequence[Row]]]) -> Manifest:
+def write_split(out: Path, about: SplitDescription, tables: Mapping[str, Iterable[Sequence[Row]]]) -> Manifest:
     """Write a split's folder, laid out as the Hugging Face Hub wants it.
 
     Args:

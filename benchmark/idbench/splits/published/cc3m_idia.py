@@ -8,16 +8,16 @@ from pathlib import Path
 from idbench.api import Progress, Silent
 from idbench.captions import FOLDED
 from idbench.errors import DataError
-from idbench.splits.assembling import Assembly, Claim, Person, drawn_photos, write_assembly
+from idbench.splits.assembling import Assembly, Claim, ListedPerson, drawn_photos, write_assembly
 from idbench.splits.card import card_prose
 from idbench.splits.cc3m.steps import LEVELS, Settings, from_environment
 from idbench.splits.injected.chance import hex_id, shuffled
 from idbench.splits.injected.dealing import part_sizes
-from idbench.splits.injected.writing import About
+from idbench.splits.injected.writing import SplitDescription
 from idbench.splits.manifest import CorpusInfo, Part
 from idbench.splits.published.candidates import PROMPTS, draw_candidates
 from idbench.splits.published.facescrub import Material, find_material
-from idbench.splits.published.lists import FILES, Listed, Lists, read_lists
+from idbench.splits.published.injected_lists import FILES, Listed, Lists, read_lists
 from idbench.splits.published.upstream import LISTS, open_upstream
 from idbench.splits.recipe import Sources
 
@@ -80,7 +80,7 @@ def plan(sources: Sources) -> tuple[str, ...]:
     )
 
 
-def _people(seed: str, lists: Lists, material: Material, wanted: int) -> tuple[Person, ...]:
+def _people(seed: str, lists: Lists, material: Material, wanted: int) -> tuple[ListedPerson, ...]:
     """Everybody with so many photos; a fifth of members and non-members each, drawn at random, for calibration."""
     people = []
     for member in (True, False):
@@ -98,20 +98,22 @@ def _people(seed: str, lists: Lists, material: Material, wanted: int) -> tuple[P
     return tuple(sorted(people, key=lambda one: one.id))
 
 
-def _person(seed: str, one: Listed, part: Part, material: Material, wanted: int) -> Person:
+def _person(seed: str, one: Listed, part: Part, material: Material, wanted: int) -> ListedPerson:
     label = f"{seed}/person/{FOLDED(one.name)}"
     photos = drawn_photos(label, material.photos.get(one.name, ()), wanted)
-    return Person(hex_id(f"{label}/id", 12), one.name, part, label, photos, material.addresses.get(one.name, ()))
+    return ListedPerson(hex_id(f"{label}/id", 12), one.name, part, label, photos, material.addresses.get(one.name, ()))
 
 
-def _left_out(lists: Lists, people: Sequence[Person], settings: Settings) -> tuple[str, ...]:
+def _left_out(lists: Lists, people: Sequence[ListedPerson], settings: Settings) -> tuple[str, ...]:
     gone = len(lists.people) - len(people)
     if not gone:
         return ()
     return (f"{gone} of {len(lists.people)} people have fewer than {settings.attack_photos} photos, left out.",)
 
 
-def _assembly(people: tuple[Person, ...], lists: Lists, candidates: tuple[str, ...], material: Material) -> Assembly:
+def _assembly(
+    people: tuple[ListedPerson, ...], lists: Lists, candidates: tuple[str, ...], material: Material
+) -> Assembly:
     listed = {one.name: one for one in lists.people}
     ids = {person.name: person.id for person in people}
     return Assembly(
@@ -135,8 +137,8 @@ def _assembly(people: tuple[Person, ...], lists: Lists, candidates: tuple[str, .
     )
 
 
-def _about(assembly: Assembly) -> About:
-    return About(
+def _about(assembly: Assembly) -> SplitDescription:
+    return SplitDescription(
         name=NAME,
         version=VERSION,
         title=TITLE,

@@ -15,7 +15,7 @@ from idbench.splits.assembling import (
     UNKNOWN,
     Assembly,
     Claim,
-    Person,
+    ListedPerson,
     drawn_photos,
     parts_of,
     write_assembly,
@@ -23,7 +23,7 @@ from idbench.splits.assembling import (
 from idbench.splits.card import card_prose
 from idbench.splits.injected.chance import hex_id
 from idbench.splits.injected.people import name_of
-from idbench.splits.injected.writing import About
+from idbench.splits.injected.writing import SplitDescription
 from idbench.splits.manifest import CorpusInfo
 from idbench.splits.published.candidates import PROMPTS, draw_candidates
 from idbench.splits.published.facescrub import Material, find_material, names_in, people_in
@@ -49,7 +49,7 @@ _NAMESAKE, _CAPTION, _NAMED = 0.05, 0.7, 0.5  # what `bench data search` assumes
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class LaionSplit:
     """A split of these: name, version, title."""
 
     name: str
@@ -63,13 +63,13 @@ class Published:
         return f"idbench/{self.name}/{self.version}"
 
 
-FACESCRUB = Published(
+FACESCRUB = LaionSplit(
     "laion-facescrub",
     1,
     "FaceScrub's people and European celebrities in LAION-400M, labelled by caption counts",
     "Labels from the authors' caption search; eight non-members.",
 )
-GERMAN = Published(
+GERMAN = LaionSplit(
     "german-celebrities",
     1,
     "European celebrities in LAION-400M: two generations of labels that disagree",
@@ -172,7 +172,7 @@ def _counted(path: Path, line: int, name: str, count: str, membership: str, bin_
 
 
 def _build(
-    about: Published, counted: Sequence[Counted], upstream: Upstream, sources: Sources, split: Path, progress: Progress
+    about: LaionSplit, counted: Sequence[Counted], upstream: Upstream, sources: Sources, split: Path, progress: Progress
 ) -> tuple[str, ...]:
     seed = sources.seed or about.seed
     names = [one.name for one in counted]
@@ -198,7 +198,7 @@ def _build(
     )
     write_assembly(
         split,
-        About(
+        SplitDescription(
             name=about.name,
             version=about.version,
             title=about.title,
@@ -216,7 +216,7 @@ def _build(
     return (*upstream.notes, candidates.note, *material.notes, *_remarks(people, counted, material))
 
 
-def _people(seed: str, counted: Sequence[Counted], material: Material) -> tuple[Person, ...]:
+def _people(seed: str, counted: Sequence[Counted], material: Material) -> tuple[ListedPerson, ...]:
     parts = parts_of(seed, [one.member for one in counted])
     people = []
     for one, part in zip(counted, parts, strict=True):
@@ -226,8 +226,8 @@ def _people(seed: str, counted: Sequence[Counted], material: Material) -> tuple[
     return tuple(sorted(people, key=lambda person: person.id))
 
 
-def _person(label: str, name: str, part: str, photos: tuple[Path, ...], material: Material) -> Person:
-    return Person(
+def _person(label: str, name: str, part: str, photos: tuple[Path, ...], material: Material) -> ListedPerson:
+    return ListedPerson(
         id=hex_id(f"{label}/id", 12),
         name=name,
         part="calibration" if part == "calibration" else "test",
@@ -237,7 +237,7 @@ def _person(label: str, name: str, part: str, photos: tuple[Path, ...], material
     )
 
 
-def _paired(people: Sequence[Person], counted: Sequence[Counted]) -> list[tuple[Person, Counted]]:
+def _paired(people: Sequence[ListedPerson], counted: Sequence[Counted]) -> list[tuple[ListedPerson, Counted]]:
     by_name = {one.name: one for one in counted}
     return [(person, by_name[person.name]) for person in people]
 
@@ -268,13 +268,15 @@ def _first_generation(
     return tuple(Claim(one, CORPUS.name, False, UNKNOWN, how, 0.5, BY_RETRIEVAL) for one in sorted(listed))
 
 
-def _subsets(people: Sequence[Person], counted: Sequence[Counted], material: Material) -> tuple[tuple[str, str], ...]:
+def _subsets(
+    people: Sequence[ListedPerson], counted: Sequence[Counted], material: Material
+) -> tuple[tuple[str, str], ...]:
     few = [person for person, one in _paired(people, counted) if one.count < FEW_CAPTIONS]
     used = [person for person in few if len(material.photos.get(person.name, ())) >= PHOTOS]
     return tuple(("few-captions", p.id) for p in few) + tuple(("papers", p.id) for p in used)
 
 
-def _remarks(people: Sequence[Person], counted: Sequence[Counted], material: Material) -> tuple[str, ...]:
+def _remarks(people: Sequence[ListedPerson], counted: Sequence[Counted], material: Material) -> tuple[str, ...]:
     few = sum(one.count < FEW_CAPTIONS for one in counted)
     said = [f"{few} people have fewer than {FEW_CAPTIONS} captions: subset few-captions."]
     if not any(person.photos for person in people):

@@ -11,11 +11,14 @@ from tests.web import picture, write_faces
 from idbench.api import Silent
 from idbench.errors import DataError
 from idbench.splits.cc3m.people import CAPTIONS, captions_of, cast_people
-from idbench.splits.injected.people import Person, read_people
+from idbench.splits.injected.people import PhotographedPerson, read_people
 
 
-def crowd(n: int, photos: int) -> list[Person]:
-    return [Person(f"Person {i:03d}", tuple(Path(f"{i}/{k}.jpg") for k in range(photos))) for i in range(n)]
+def crowd(n: int, photos: int) -> list[PhotographedPerson]:
+    return [
+        PhotographedPerson(f"PhotographedPerson {i:03d}", tuple(Path(f"{i}/{k}.jpg") for k in range(photos)))
+        for i in range(n)
+    ]
 
 
 def test_levels_are_dealt_evenly_and_attack_photos_never_train() -> None:
@@ -37,7 +40,7 @@ def test_a_level_without_enough_photos_becomes_the_next_smaller_one() -> None:
 
 
 def test_people_with_too_few_photos_are_left_out() -> None:
-    few = [Person("Few Photos", (Path("few.jpg"),))]
+    few = [PhotographedPerson("Few Photos", (Path("few.jpg"),))]
     cast = cast_people("seed", "c", [*crowd(8, 5), *few], levels=(1,), attack_photos=2)
     assert [person.name for person in cast.background] == ["Few Photos"]
     with pytest.raises(DataError, match="at least 4"):

@@ -14,13 +14,16 @@ from idbench.captions import FOLDED
 from idbench.errors import DataError
 from idbench.splits.injected.casting import Cast, cast
 from idbench.splits.injected.dealing import corpora_of, deal, label_rows, part_sizes
-from idbench.splits.injected.people import Person, candidate_names
+from idbench.splits.injected.people import PhotographedPerson, candidate_names
 
 
-def people(n: int, least: int = 10, most: int = 40) -> list[Person]:
+def people(n: int, least: int = 10, most: int = 40) -> list[PhotographedPerson]:
     """Invented people with `least` to `most` photos each, sorted by name."""
     count = np.random.default_rng(0).integers(least, most + 1, n)
-    return [Person(f"Person {i:04d}", tuple(Path(f"{i}/{k}.jpg") for k in range(count[i]))) for i in range(n)]
+    return [
+        PhotographedPerson(f"PhotographedPerson {i:04d}", tuple(Path(f"{i}/{k}.jpg") for k in range(count[i])))
+        for i in range(n)
+    ]
 
 
 def cast_of(seed: str = "seed", n: int = 200) -> Cast:
@@ -76,7 +79,7 @@ def test_membership_has_nothing_to_do_with_name_photos_id_or_part() -> None:
 
 
 def test_those_with_few_photos_are_background() -> None:
-    some = [Person(f"Few {i}", (Path("1.jpg"),) * 9) for i in range(5)]
+    some = [PhotographedPerson(f"Few {i}", (Path("1.jpg"),) * 9) for i in range(5)]
     made = cast("s", "x", [*some, *people(10)], fewest=10, levels=(30,), most_photos=30)
     assert made.background == tuple(some)
     assert len(made.identities) == 10
