@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idbench.cli import console, options
+from idbench.cli import checking, console, options
 from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
     from idbench_leaderboard.building import Built
 
 app = typer.Typer(help="Build a board from records, look at it, write it as a site.", no_args_is_help=True)
+app.command()(checking.check)
 
 Board = Annotated[
     Path | None,

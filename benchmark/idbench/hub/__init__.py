@@ -4,7 +4,7 @@ Nothing here knows what a split or a record is: a publication is a folder, a ver
 """
 
 from idbench.hub.erasing import Erased, Erasure, erase_history, plan_erasure
-from idbench.hub.fetching import fetched_afresh, latest_file, pinned, snapshot, snapshot_file
+from idbench.hub.fetching import copy_of, fetched_afresh, history, latest_file, pinned, snapshot, snapshot_file
 from idbench.hub.publishing import (
     Difference,
     Proposed,
@@ -16,7 +16,7 @@ from idbench.hub.publishing import (
     publish,
 )
 from idbench.hub.reference import PREFIX, HubRef, check_repo, is_hub_ref, parse_ref
-from idbench.hub.remote import Head, RemoteFile, read_head
+from idbench.hub.remote import Head, RemoteFile, read_head, remote_files
 from idbench.hub.sums import SUMS_FILE, write_sums
 
 __all__ = [
@@ -34,8 +34,10 @@ __all__ = [
     "check_account",
     "check_repo",
     "compare",
+    "copy_of",
     "erase_history",
     "fetched_afresh",
+    "history",
     "is_hub_ref",
     "latest_file",
     "parse_ref",
@@ -44,6 +46,7 @@ __all__ = [
     "propose",
     "publish",
     "read_head",
+    "remote_files",
     "snapshot",
     "snapshot_file",
     "write_sums",

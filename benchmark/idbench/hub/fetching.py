@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from idbench.errors import DataError, HubError
 from idbench.hub.reference import KIND, HubRef, client, hub_errors
 from idbench.hub.remote import RemoteFile, remote_files
 from idbench.hub.sums import SUMS_FILE, files_in, read_sums, wrong_files
-from idbench.storage import is_there
+from idbench.storage import is_there, storage_errors
 
 
 def pinned(ref: HubRef) -> HubRef:
@@ -63,6 +64,31 @@ def snapshot(ref: HubRef) -> Path:
             hint="Check the network (and HF_HUB_OFFLINE), and repeat; `bench data verify` says more.",
         )
     return folder
+
+
+def copy_of(ref: HubRef, out: Path) -> None:
+    """The files of a pinned repository, whatever they are, as regular files in a new folder.
+
+    Files that are in the Hub's cache are not fetched again.
+
+    Raises:
+        HubError: it cannot be fetched.
+    """
+    with hub_errors(str(ref)):
+        folder = Path(client().snapshot_download(ref.repo, repo_type=KIND, revision=ref.revision))
+    with storage_errors(out):
+        shutil.copytree(folder, out)  # the cache holds links, which nobody follows in what strangers send
+
+
+def history(repo: str, revision: str) -> list[str]:
+    """The commits of a branch or pull request, newest first.
+
+    Raises:
+        HubError: there is none.
+    """
+    with hub_errors(repo):
+        found = client().list_repo_commits(repo, repo_type=KIND, revision=revision)
+    return [str(each.commit_id) for each in found]
 
 
 def _cached(ref: HubRef) -> Path | None:

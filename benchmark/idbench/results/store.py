@@ -57,7 +57,7 @@ class Run:
         Nothing is lost with them: `bench score` derives them again.
         """
         try:
-            found = _read_model(self.path / METRICS, Summary)[0]
+            found = read_summary(self)
         except IdbenchError:
             return None
         record = self.record
@@ -123,6 +123,16 @@ def write_run(root: Path, record: RunRecord, table: ScoreTable, log: str = "") -
 def write_summary(run: Run, summary: Summary) -> None:
     """Write the derived metrics next to the record."""
     write_text(run.path / METRICS, summary.model_dump_json(indent=2) + "\n")
+
+
+def read_summary(run: Run) -> Summary:
+    """The derived metrics next to a record, whatever they were derived from; `Run.summary` trusts its own only.
+
+    Raises:
+        StorageError: they are not there or cannot be read.
+        RecordError: not a regular file, damaged, or by another version's formulas.
+    """
+    return _read_model(run.path / METRICS, Summary)[0]
 
 
 def read_run(path: Path) -> Run:

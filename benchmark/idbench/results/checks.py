@@ -1,0 +1,423 @@
+"""The checks that a submission must pass, as anybody can run them first: `bench leaderboard check`.
+
+What decides whether a record counts on a board (`admission`) decides here too; the other checks ask whether a
+submission leaves alone what is there, is what it says, and can be true. No code of a submitter runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+
+from idbench import metrics
+from idbench.errors import IdbenchError
+from idbench.escaping import line
+from idbench.results.admission import admit, objection
+from idbench.results.aligning import Scored
+from idbench.results.attestation import Statements
+from idbench.results.identity import ENGINE_VERSION
+from idbench.results.labels import KnownTarget, SplitLabels
+from idbench.results.lookalike import looks_like
+from idbench.results.plausibility import Measured, Measurer, alike, certain, surprising, without_control
+from idbench.results.proposal import RUNS, Proposal, beside_records, misplaced, record_place
+from idbench.results.record import SCHEMA_VERSION, RunRecord, Summary
+from idbench.results.repetition import Candidate
+from idbench.results.store import METRICS, Collected, Rejected, collect, read_summary
+
+SplitKey = tuple[str, int]
+
+
+class Severity(StrEnum):
+    """How bad a finding is."""
+
+    PASS = "pass"  # noqa: S105
+    """Nothing was found."""
+    WARN = "warn"
+    """Maintainers should look; it does not keep a submission out."""
+    FAIL = "fail"
+    """The submission is not accepted like this."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found about one record or file."""
+
+    where: str
+    message: str
+    severity: Severity = Severity.FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One check with what it found.
+
+    Args:
+        name: one word.
+        asks: what it makes sure of, one sentence.
+        findings: empty if all is well.
+    """
+
+    name: str
+    asks: str
+    findings: tuple[Finding, ...]
+
+    @property
+    def outcome(self) -> Severity:
+        """The worst of the findings."""
+        found = {finding.severity for finding in self.findings}
+        return next((each for each in (Severity.FAIL, Severity.WARN) if each in found), Severity.PASS)
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All checks of a submission.
+
+    Args:
+        checks: in the order in which they were made.
+        records: names of the folders of the records that are proposed.
+    """
+
+    checks: tuple[Check, ...]
+    records: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no check failed."""
+        return all(check.outcome is not Severity.FAIL for check in self.checks)
+
+    @property
+    def failures(self) -> list[Finding]:
+        """What keeps the submission out."""
+        return [each for check in self.checks for each in check.findings if each.severity is Severity.FAIL]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What submissions are compared with.
+
+    Args:
+        labels: one of each version of a split.
+        targets: that are registered.
+        methods: distribution by name of method and defense: whose name is taken.
+        statements: what maintainers said of records.
+    """
+
+    labels: Mapping[SplitKey, SplitLabels]
+    targets: tuple[KnownTarget, ...] = ()
+    methods: Mapping[str, str] = field(default_factory=dict)
+    statements: Statements = field(default_factory=Statements)
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The records of a proposal: those that are proposed, those that could not be read, those that are accepted."""
+
+    proposed: tuple[Candidate, ...]
+    unreadable: tuple[Rejected, ...]
+    accepted: tuple[Candidate, ...]
+
+
+def gather_records(proposal: Proposal) -> Gathered:
+    """Read the records of a proposal.
+
+    Raises:
+        StorageError: a folder is missing.
+    """
+    found = collect([proposal.records]) if proposal.records.is_dir() else Collected((), (), ())
+    candidates = [Candidate(run, name) for run, name in zip(found.runs, found.names, strict=True)]
+    before = proposal.accepted_records
+    old = Collected((), (), ()) if before is None else collect([before])
+    return Gathered(
+        tuple(each for each in candidates if proposal.proposes(each.where)),
+        tuple(each for each in found.rejected if proposal.proposes(each.where)),
+        tuple(Candidate(run, name) for run, name in zip(old.runs, old.names, strict=True)),
+    )
+
+
+def check(proposal: Proposal, gathered: Gathered, known: Known) -> Report:
+    """Make every check.
+
+    Args:
+        proposal: the files.
+        gathered: its records.
+        known: labels, targets and names of methods.
+
+    Raises:
+        StorageError: a folder cannot be read.
+    """
+    scores = _Scores(gathered, known)
+    made = [
+        Check("files", "Regular files of bounded size, each where it belongs.", tuple(_files(proposal))),
+        Check("untouched", "Nothing that was there is edited or removed.", tuple(_untouched(proposal))),
+        Check("schema", "Every record can be read and has a place of its own.", tuple(_schema(proposal, gathered))),
+        Check("text", "Every text is plain text.", tuple(_each(gathered, _texts))),
+        Check("names", "No method has a name that is another's or looks like it.", tuple(_names(gathered, known))),
+        Check("admission", "What a record says fits together and fits split, target and card.", scores.objections),
+        Check("current", "Split, engine and schema are the newest.", tuple(_each(gathered, _current_with(known)))),
+        Check("coverage", "Everybody was scored or abstained about; counts and hashes are right.", scores.unusable),
+        Check("metrics", "Stored metrics are those of the scores.", tuple(scores.miscalculated())),
+        Check("duplicates", "Nothing is sent twice, copied, or contradicts a record.", tuple(scores.duplicates())),
+        Check("plausibility", "The scores can be those of a method.", tuple(scores.implausible())),
+    ]
+    return Report(tuple(made), tuple(each.where for each in gathered.proposed))
+
+
+def _each(gathered: Gathered, look: Callable[[RunRecord], Iterable[tuple[Severity, str]]]) -> Iterator[Finding]:
+    for candidate in gathered.proposed:
+        for severity, message in look(candidate.record):
+            yield Finding(candidate.where, message, severity)
+
+
+def _files(proposal: Proposal) -> Iterator[Finding]:
+    wanted = proposal.files if proposal.before is None else (*proposal.added, *proposal.changed)
+    for path in sorted(wanted):
+        problem = proposal.files[path].problem
+        if problem:
+            yield Finding(path, f"it {problem}")
+        elif proposal.before is not None and (reason := misplaced(path)):
+            yield Finding(path, reason)
+        elif proposal.is_repository and beside_records(path):
+            yield Finding(path, "logs may hold what concerns nobody; they are not part of a submission")
+
+
+def _untouched(proposal: Proposal) -> Iterator[Finding]:
+    for path in proposal.changed:
+        yield Finding(path, "it was there before and is changed: submissions add files only")
+    for path in proposal.removed:
+        yield Finding(path, "it was there before and is removed: only maintainers withdraw records, by invalidation")
+
+
+def _schema(proposal: Proposal, gathered: Gathered) -> Iterator[Finding]:
+    if not gathered.proposed and not gathered.unreadable:
+        yield Finding(".", "no record is proposed")
+    for each in gathered.unreadable:
+        yield Finding(each.where, each.reason)
+    for candidate in gathered.proposed:
+        place = record_place(candidate.run).removeprefix(f"{RUNS}/")
+        if proposal.is_repository and candidate.where != place:
+            yield Finding(candidate.where, f"its content belongs in {RUNS}/{line(place)}")
+
+
+_MARKUP: Final = re.compile(r"<[A-Za-z/!?]|javascript:|!\[|\]\(", re.IGNORECASE)
+_CONTROL: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
+)
+_LOCAL: Final = re.compile(r"(?:^|[\s\"'=:])(?:/(?:home|root|Users|mnt|scratch|data)/|[A-Za-z]:\\)")
+
+
+def _texts(record: RunRecord) -> Iterator[tuple[Severity, str]]:
+    for where, text in _strings("", record.model_dump(mode="json")):
+        shown = line(where.strip("."))[:80]
+        if _CONTROL.search(text):
+            yield Severity.FAIL, f"{shown} holds characters that are not seen or turn a text around"
+        if shown.endswith("url") and not re.match(r"https?://", text):
+            yield Severity.FAIL, f"{shown} is not an address that begins with http:// or https://"
+        elif _MARKUP.search(text) or text.startswith(("=", "@", "+")):
+            yield Severity.WARN, f"{shown} looks like markup or a formula; it will be shown as it is written"
+        if _LOCAL.search(text):
+            yield Severity.WARN, f"{shown} names a place on somebody's machine"
+
+
+def _strings(where: str, value: Any) -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield where, value
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield from _strings(f"{where}, a name", key)
+            yield from _strings(f"{where}.{key}", item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(where, item)
+
+
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+
+
+def _names(gathered: Gathered, known: Known) -> Iterator[Finding]:
+    taken: dict[str, str] = dict(known.methods)
+    for candidate in gathered.accepted:
+        for method in (candidate.record.attack, candidate.record.defense):
+            if method is not None:
+                taken.setdefault(method.name, method.distribution)
+    for candidate in gathered.proposed:
+        for method in (candidate.record.attack, candidate.record.defense):
+            if method is None:
+                continue
+            shown = line(method.name)[:60]
+            if not _NAME.fullmatch(method.name) or len(method.name) > 64:
+                yield Finding(candidate.where, f"{shown} is not a method's name: lower-case letters, digits, hyphens")
+            owner = taken.get(method.name)
+            if owner is not None and _distribution(owner) != _distribution(method.distribution):
+                reason = f"the name {shown} belongs to {line(_distribution(owner))}, and this one comes from "
+                yield Finding(candidate.where, reason + f"{line(_distribution(method.distribution))[:60]}: rename it")
+            elif other := looks_like(method.name, taken):
+                yield Finding(candidate.where, f"the name {shown} looks like {line(other)}, which is another method")
+            taken.setdefault(method.name, method.distribution)
+
+
+def _distribution(text: str) -> str:
+    """Without the version: a newer one may still use the name."""
+    return re.sub(r"[-_.]+", "-", text.rpartition(" ")[0] or text).lower()
+
+
+def _current_with(known: Known) -> Callable[[RunRecord], Iterable[tuple[Severity, str]]]:
+    newest: dict[str, int] = {}
+    for name, version in known.labels:
+        newest[name] = max(version, newest.get(name, 0))
+    registered = {target.name for target in known.targets}
+
+    def look(record: RunRecord) -> Iterator[tuple[Severity, str]]:
+        split, target = record.split, record.target
+        if split.version < newest.get(split.name, split.version):
+            yield Severity.FAIL, f"split {line(split.name)} has version {newest[split.name]} now; this ran on an older"
+        labels = known.labels.get((split.name, split.version))
+        if labels is not None and labels.retracted and split.digest == labels.digest:
+            yield Severity.WARN, "people were taken out of the split since this ran"
+        if record.schema_version < SCHEMA_VERSION:
+            yield Severity.FAIL, f"its schema is {record.schema_version}; run it again with an idbench that writes 2"
+        elif record.engine != ENGINE_VERSION:
+            yield Severity.WARN, f"it ran on version {record.engine} of the engine; {ENGINE_VERSION} is the newest"
+        if target.name not in registered:
+            yield Severity.WARN, f"target {line(target.name)[:60]} is not registered: nobody can compare its weights"
+
+    return look
+
+
+class _Scores:
+    """The checks that look at scores: each record is read once."""
+
+    def __init__(self, gathered: Gathered, known: Known) -> None:
+        self._gathered, self._known = gathered, known
+        self._measurer = Measurer(known.labels, known.targets)
+        objections: list[Finding] = []
+        unusable: list[Finding] = []
+        self._good: list[tuple[Candidate, Scored]] = []
+        for candidate in gathered.proposed:
+            if reason := self._objection(candidate):
+                objections.append(Finding(candidate.where, reason))
+                continue
+            scored = self._measurer.scored(candidate)
+            if isinstance(scored, Rejected):
+                unusable.append(Finding(candidate.where, scored.reason))
+                continue
+            self._good.append((candidate, scored))
+            if scored.calibration is None:
+                reason = "the calibration part was not scored, so that it decides nothing at a threshold"
+                unusable.append(Finding(candidate.where, reason, Severity.WARN))
+        self.objections, self.unusable = tuple(objections), tuple(unusable)
+        self._measured = [each for pair in self._good for each in self._measurer.measured(*pair)]
+
+    def _objection(self, candidate: Candidate) -> str:
+        note = self._known.statements.invalidation(candidate.run)
+        if note is not None:
+            return f"it was invalidated by {line(note.by)}: {line(note.reason)}"
+        return objection(candidate.record, self._known.labels, self._known.targets)
+
+    def miscalculated(self) -> Iterator[Finding]:
+        """Metrics beside a record that are not those of its scores."""
+        for candidate, _ in self._good:
+            if not (candidate.run.path / METRICS).exists():
+                continue
+            try:
+                summary = read_summary(candidate.run)
+            except IdbenchError as error:
+                yield Finding(candidate.where, error.message.replace(str(candidate.run.path), candidate.where))
+                continue
+            found = next((m for m in self._measured if m.candidate is candidate and m.corpus == summary.corpus), None)
+            if found is None:
+                yield Finding(candidate.where, f"{METRICS} is about a corpus that the record is not scored against")
+            elif reason := _other_than(summary, found):
+                yield Finding(candidate.where, f"{METRICS} {reason}")
+
+    def duplicates(self) -> Iterator[Finding]:
+        """Records that are there already, have the scores of another run, or contradict one of the same run."""
+        yield from self._same_bytes()
+        accepted = [each for each in self._gathered.accepted if self._is_related(each)]
+        mine = {candidate.where for candidate, _ in self._good}
+        together = [*accepted, *(candidate for candidate, _ in self._good)]
+        if len({id(each) for each in together}) < 2:
+            return
+        ids = {each.record.run_id for each in accepted}
+        settled = admit(together, self._known.labels, self._known.targets, self._known.statements)
+        for rejected in settled.rejected:
+            if rejected.where in mine and "contradict" in rejected.reason:
+                yield Finding(rejected.where, rejected.reason)
+        for candidate, _ in self._good:
+            if candidate.record.run_id in ids:
+                reason = "a record of this run is there: it counts as a repetition, which the board shows"
+                yield Finding(candidate.where, reason, Severity.WARN)
+
+    def _same_bytes(self) -> Iterator[Finding]:
+        seen: dict[str, Candidate] = {}
+        records = {each.run.sha256: each for each in self._gathered.accepted}
+        for each in self._gathered.accepted:
+            seen.setdefault(each.record.scores_sha256, each)
+        for candidate in self._gathered.proposed:
+            if known := records.get(candidate.run.sha256):
+                yield Finding(candidate.where, f"this very record is there already: {known.where}")
+                continue
+            records[candidate.run.sha256] = candidate
+            other = seen.setdefault(candidate.record.scores_sha256, candidate)
+            if not _same_code(candidate, other):
+                reason = f"its scores are, byte for byte, those of another method: {line(other.where)}"
+                yield Finding(candidate.where, reason)
+
+    def _is_related(self, accepted: Candidate) -> bool:
+        """Whether an accepted record is of a run that is proposed too; only those are compared."""
+        return any(candidate.record.run_id == accepted.record.run_id for candidate, _ in self._good)
+
+    def implausible(self) -> Iterator[Finding]:
+        """Scores that no method gives, and scores that maintainers should look at."""
+        known = list(self._accepted())
+        for each in self._measured:
+            if reason := certain(each):
+                yield Finding(each.candidate.where, reason)
+            elif reason := surprising(each, known):
+                yield Finding(each.candidate.where, reason, Severity.WARN)
+        mine = {each.candidate.where for each in self._measured}
+        for each, control in alike([*self._measured, *known]):
+            if {each.candidate.where, control.candidate.where} & mine:
+                reason = f"AUC {each.auc:.3f} where people were trained on, and {control.auc:.3f} on the control, "
+                yield Finding(each.candidate.where, f"{reason}which saw nobody: {line(control.candidate.where)}")
+        for each in without_control([*self._measured, *known]):
+            if each.matched and each.candidate.where in mine:
+                reason = "it was not run on the control target, where an honest attack is at chance"
+                yield Finding(each.candidate.where, reason, Severity.WARN)
+
+    def _accepted(self) -> Iterator[Measured]:
+        """Accepted records on boards of the proposed ones, and of their methods on other targets."""
+        splits = {(each.record.split.name, each.record.split.version) for each in self._measured}
+        for candidate in self._gathered.accepted:
+            split = candidate.record.split
+            if (split.name, split.version) not in splits or self._objection(candidate):
+                continue
+            scored = self._measurer.scored(candidate)
+            if not isinstance(scored, Rejected):
+                yield from self._measurer.measured(candidate, scored)
+
+
+def _same_code(candidate: Candidate, other: Candidate) -> bool:
+    """The same code gives the same scores where nothing of what differs matters, a seed, say."""
+    mine, its = candidate.record.attack, other.record.attack
+    return (mine.name, mine.code_sha256) == (its.name, its.code_sha256)
+
+
+def _other_than(summary: Summary, found: Measured) -> str:
+    """What of some metrics the scores do not bear out."""
+    record = found.record
+    derived = (summary.run_id, summary.scores_sha256, summary.split_digest)
+    if derived != (record.run_id, record.scores_sha256, record.split.digest):
+        return "was derived from another record"
+    if (summary.n_members, summary.n_nonmembers) != (found.members, found.others):
+        return f"counts {summary.n_members} members of {summary.n_members + summary.n_nonmembers}"
+    if abs(summary.auc.value - found.auc) > 1e-9:
+        return f"says AUC {summary.auc.value:.4f}, and the scores have {found.auc:.4f}"
+    for stated in summary.tpr:
+        value = metrics.tpr_at_fpr(found.scores, found.inside, stated.fpr)
+        true = None if isinstance(value, metrics.NotEstimable) else value.value
+        if (stated.value is None) != (true is None) or abs((stated.value or 0.0) - (true or 0.0)) > 1e-9:
+            return f"says TPR {stated.value} at FPR {stated.fpr:g}, and the scores have {true}"
+    return ""

@@ -1,0 +1,195 @@
+"""Tells scores that no honest method gives: the labels themselves, nothing at all, or more than can be known.
+
+Nothing here proves anything: what is implausible is a reason for maintainers to run a method themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from idbench import metrics
+from idbench.results.aligning import Flags, Floats, Reader, Scored
+from idbench.results.labels import KnownTarget, SplitLabels, people_of
+from idbench.results.record import RunRecord
+from idbench.results.repetition import Candidate
+from idbench.results.rows import corpora_of
+from idbench.results.store import Rejected
+
+SplitKey = tuple[str, int]
+PERFECT: Final = 50
+"""Members, and non-members, whom no known method tells all apart: those trained on once look like others."""
+SURPRISING, IMPOSSIBLE = 3.0, 5.0
+"""Standard errors from chance: the first once in 370 honest records, the second once in 1.7 million."""
+BEYOND: Final = 0.5
+"""Share of the strongest known method's error, 1 - AUC, that is left; less is far beyond it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A record with what its scores are worth on one corpus.
+
+    Args:
+        candidate: the record.
+        corpus: whose labels.
+        control: whether its target saw nobody under test.
+        auc: in 0..1.
+        z: by how many standard errors of pure chance the AUC is above one half.
+        members, others: how many people.
+        distinct: how many different scores there are.
+        matched: whether members and others are alike by construction, as they are where there is a control target.
+        scores: to rank by, in order of the people's ids, (n,).
+        inside: who is a member, (n,).
+    """
+
+    candidate: Candidate
+    corpus: str
+    control: bool
+    auc: float
+    z: float
+    members: int
+    others: int
+    distinct: int
+    matched: bool
+    scores: Floats
+    inside: Flags
+
+    @property
+    def record(self) -> RunRecord:
+        """The record."""
+        return self.candidate.record
+
+    @property
+    def board(self) -> tuple[str, int, str, str, str]:
+        """What records must share to be compared; those behind a defense only with those behind the same one."""
+        record = self.record
+        behind = record.defense.name if record.defense else ""
+        return record.split.name, record.split.version, record.target.sha256, self.corpus, behind
+
+    @property
+    def method(self) -> tuple[object, ...]:
+        """What records on other targets must share to be of the same method."""
+        record = self.record
+        behind = record.defense.name if record.defense else ""
+        attack = record.attack
+        settings = tuple(sorted((name, str(value)) for name, value in record.parameters.items()))
+        return record.split.name, record.split.version, self.corpus, attack.name, attack.code_sha256, settings, behind
+
+
+class Measurer:
+    """Reads and measures records; each split is ordered once."""
+
+    def __init__(self, labels: Mapping[SplitKey, SplitLabels], targets: Iterable[KnownTarget] = ()) -> None:
+        """Measure against these labels; registered targets tell which corpora have a control."""
+        self._labels = labels
+        self._matched = {corpus for target in targets for corpus in target.control_for}
+        self._readers = {key: Reader(people_of(each)) for key, each in labels.items()}
+
+    def scored(self, candidate: Candidate) -> Scored | Rejected:
+        """The scores of a record of a known split, in the order of its people."""
+        split = candidate.record.split
+        return self._readers[split.name, split.version].read(candidate.run, candidate.where)
+
+    def members(self, record: RunRecord) -> dict[str, Flags]:
+        """Who of the test part is in each corpus that a record is scored against, (n,) each, in order of id."""
+        labels = self._labels[record.split.name, record.split.version]
+        place = {identity: index for index, identity in enumerate(labels.identities)}
+        index = np.array([place[identity] for identity in people_of(labels).test], dtype=np.int64)
+        return {
+            corpus: np.asarray(labels.corpora[corpus].member, dtype=np.bool_)[index]
+            for corpus in corpora_of(record)
+            if corpus in labels.corpora
+        }
+
+    def measured(self, candidate: Candidate, scored: Scored) -> list[Measured]:
+        """What a record's scores are worth on each corpus that has members and others."""
+        record = candidate.record
+        return [
+            _measured(candidate, corpus, corpus in self._matched, scored.test, members)
+            for corpus, members in self.members(record).items()
+            if members.any() and not members.all()
+        ]
+
+
+def _measured(candidate: Candidate, corpus: str, matched: bool, scores: Floats, flags: Flags) -> Measured:
+    inside, outside = int(flags.sum()), int((~flags).sum())
+    auc = metrics.auc(scores, flags)
+    # Of the rank-sum statistic without ties; ties make the true one smaller, so that nobody is wrongly suspected.
+    error = math.sqrt((inside + outside + 1) / (12 * inside * outside))
+    return Measured(
+        candidate=candidate,
+        corpus=corpus,
+        control=(control := bool(candidate.record.target.control_for)),
+        auc=auc,
+        z=(auc - 0.5) / error,
+        members=inside,
+        others=outside,
+        distinct=int(np.unique(scores).size),
+        matched=matched or control,
+        scores=scores,
+        inside=flags,
+    )
+
+
+def certain(found: Measured) -> str:
+    """Why the scores cannot be those of a method that was run as it says; empty if they can."""
+    if found.distinct == 1:
+        return "everybody has the same score"
+    apart = max(found.auc, 1 - found.auc)
+    if apart == 1.0 and found.distinct == 2:
+        return f"its scores are the labels of {found.corpus}"
+    if apart == 1.0 and min(found.members, found.others) >= PERFECT:
+        return f"it tells all {found.members} members of {found.corpus} from all {found.others} others"
+    if found.control and abs(found.z) > IMPOSSIBLE:
+        return f"it has AUC {found.auc:.3f} on a control target, which saw none of these people"
+    if found.matched and not found.record.attack.access and abs(found.z) > IMPOSSIBLE:
+        return f"it asks the target nothing and has AUC {found.auc:.3f}"
+    return ""
+
+
+def surprising(found: Measured, known: Sequence[Measured]) -> str:
+    """What maintainers should look at; empty if nothing.
+
+    Args:
+        found: a proposed record.
+        known: accepted records.
+    """
+    blind = found.matched and not found.record.attack.access
+    if (found.control or blind) and abs(found.z) > SURPRISING:
+        where = "on a control target, which saw none of these people" if found.control else "without asking the target"
+        return f"it has AUC {found.auc:.3f} {where}: {abs(found.z):.1f} standard errors from chance"
+    others = [each.auc for each in known if each.board == found.board and each.method != found.method]
+    if found.control or not others:
+        return ""
+    best = max(others)
+    if found.auc > best and 1 - found.auc < BEYOND * (1 - best) and found.z > SURPRISING:
+        return f"its AUC of {found.auc:.3f} is far beyond the strongest known on this target, {best:.3f}"
+    return ""
+
+
+def alike(found: Sequence[Measured]) -> Iterable[tuple[Measured, Measured]]:
+    """Records that are as good on the control as on a target that saw the people: they read something else.
+
+    Args:
+        found: records, proposed and accepted.
+    """
+    controls = {each.method: each for each in found if each.control and each.z > SURPRISING}
+    for each in found:
+        control = controls.get(each.method)
+        if control is not None and not each.control and each.z > SURPRISING and control.auc > (each.auc + 0.5) / 2:
+            yield each, control
+
+
+def without_control(found: Sequence[Measured]) -> Iterable[Measured]:
+    """Records of methods that ask the target something, above chance, and were not run on a control."""
+    controlled = {each.method for each in found if each.control}
+    seen = set()
+    for each in found:
+        if each.record.attack.access and not each.control and each.z > SURPRISING and each.method not in controlled:
+            if each.method not in seen:
+                yield each
+            seen.add(each.method)

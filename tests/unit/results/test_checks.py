@@ -1,0 +1,509 @@
+"""What a submission must pass: each check against a submission that deserves it, and none against an honest one."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.app.fictional import METHODS, World, invalidation, with_id
+from tests.conftest import refused
+
+from idbench.errors import IdbenchError
+from idbench.results import Run, RunRecord, ScoreTable, collect, read_run, write_run
+from idbench.results.attestation import Statements
+from idbench.results.checks import Known, Report, Severity, check, gather_records
+from idbench.results.labels import KnownTarget
+from idbench.results.lookalike import looks_like
+from idbench.results.proposal import RUNS, Proposal, record_place
+from idbench.runner.evaluate import estimate_of
+from idbench.storage import sha256_file
+from idbench.submission import open_proposal
+
+WORLD = World(people=60, calibration=10)
+TARGETS = ("fiction-a", "fiction-b", "fiction-0")
+
+
+def registered_target(name: str) -> KnownTarget:
+    ref = WORLD.record("keen", name).target
+    return KnownTarget(ref.name, ref.version, ref.sha256, ref.corpus, ref.control_for, str(ref.design))
+
+
+def known(**changes: Any) -> Known:
+    targets = [WORLD.record("keen", name).target for name in TARGETS]
+    registered = tuple(
+        KnownTarget(t.name, t.version, t.sha256, t.corpus, t.control_for, str(t.design)) for t in targets
+    )
+    return Known(**({"labels": {("fiction", 1): WORLD.labels()}, "targets": registered} | changes))
+
+
+def put(root: Path, run: Run) -> Path:
+    """A record where it belongs in a repository of results."""
+    place = root / record_place(run)
+    shutil.copytree(run.path, place)
+    (place / "worker.log").unlink(missing_ok=True)
+    return place
+
+
+def submit(root: Path, work: Path, method: str = "keen", target: str = "fiction-a", **changes: Any) -> Path:
+    """One honest record in a repository."""
+    WORLD.write(work, method, target, **changes)
+    (run,) = collect([work]).runs
+    place = put(root, run)
+    shutil.rmtree(work)
+    return place
+
+
+def scored(
+    root: Path, work: Path, scores: Any, method: str = "keen", target: str = "fiction-a", **changes: Any
+) -> Path:
+    """A record with other scores."""
+    record = WORLD.record(method, target, **changes)
+    n = len(WORLD.ids)
+    table = ScoreTable(WORLD.ids, np.asarray(scores, dtype=float), np.zeros(n, dtype=bool), np.full(n, 5))
+    return put(root, write_run(work, record, table))
+
+
+@pytest.fixture
+def before(tmp_path: Path) -> Path:
+    """A repository with accepted records."""
+    root = tmp_path / "before"
+    for target in TARGETS:
+        submit(root, tmp_path / "work", "mild", target)
+    (root / "README.md").write_text("results\n")
+    return root
+
+
+@pytest.fixture
+def after(tmp_path: Path, before: Path) -> Path:
+    """The same, for a proposal to be added to."""
+    root = tmp_path / "after"
+    shutil.copytree(before, root)
+    return root
+
+
+def report(after: Path, before: Path | None = None, **changes: Any) -> Report:
+    proposal = Proposal(after, before)
+    return check(proposal, gather_records(proposal), known(**changes))
+
+
+def found(made: Report, name: str, severity: Severity = Severity.FAIL) -> str:
+    """What one check found, as one text."""
+    (one,) = [each for each in made.checks if each.name == name]
+    return "\n".join(each.message for each in one.findings if each.severity is severity)
+
+
+def outcomes(made: Report) -> dict[str, str]:
+    return {each.name: each.outcome.value for each in made.checks}
+
+
+def test_an_honest_submission_passes_every_check(before: Path, after: Path, tmp_path: Path) -> None:
+    for target in TARGETS:
+        submit(after, tmp_path / "work", "keen", target)
+    made = report(after, before)
+    assert set(outcomes(made).values()) == {"pass"}, made.failures
+    assert len(made.records) == 3, "and what was accepted before is not looked at again"
+    everything = report(after)
+    assert len(everything.records) == 6
+    assert everything.passed
+
+
+def test_a_plain_folder_of_results_is_checked_as_well(tmp_path: Path) -> None:
+    for target in TARGETS:
+        WORLD.write(tmp_path / "results", "keen", target)
+    assert set(outcomes(report(tmp_path / "results")).values()) == {"pass"}
+    (tmp_path / "nothing").mkdir()
+    assert "no record is proposed" in found(report(tmp_path / "nothing"), "schema")
+
+
+def rewrite(place: Path, change: Callable[[RunRecord], RunRecord]) -> Path:
+    """Another record in the place of one, at the place that belongs to it."""
+    record = change(read_run(place).record)
+    (place / "run.json").write_text(record.model_dump_json())
+    if not re.fullmatch(r"[\w-]+", record.attack.name):
+        return place  # no folder can have this name, or it lies elsewhere
+    new = place.parents[2] / record_place(read_run(place))
+    new.parent.mkdir(parents=True, exist_ok=True)
+    place.rename(new)
+    return new
+
+
+def of_attack(record: RunRecord, **changes: Any) -> RunRecord:
+    card = record.attack.card
+    assert card is not None
+    card = card.model_copy(update={name: value for name, value in changes.items() if name in ("name", "title", "url")})
+    own = {name: value for name, value in changes.items() if name != "url"}
+    return with_id(record.model_copy(update={"attack": record.attack.model_copy(update={**own, "card": card})}))
+
+
+WRONG: dict[str, tuple[str, Callable[[RunRecord], RunRecord], str]] = {
+    "a run id of its own": ("admission", lambda r: r.model_copy(update={"run_id": "a" * 16}), "its run id is"),
+    "a split that nobody knows": (
+        "admission",
+        lambda r: with_id(r.model_copy(update={"split": r.split.model_copy(update={"name": "other"})})),
+        "no labels for split other",
+    ),
+    "another version of the split": (
+        "admission",
+        lambda r: with_id(r.model_copy(update={"split": r.split.model_copy(update={"version": 7})})),
+        "there are labels for version 1",
+    ),
+    "weights of its own": (
+        "admission",
+        lambda r: with_id(r.model_copy(update={"target": r.target.model_copy(update={"sha256": "9" * 64})})),
+        "are not the registered ones",
+    ),
+    "counts of its own": ("coverage", lambda r: r.model_copy(update={"n_abstained": 7}), "it says n_abstained 7"),
+    "a name that is taken": ("names", lambda r: of_attack(r, name="mild", distribution="evil 1.0"), "belongs to"),
+    "a name that looks like another": ("names", lambda r: of_attack(r, name="mi1d"), "looks like mild"),
+    "letters that look alike": ("names", lambda r: of_attack(r, name="m\u0456ld"), "is not a method's name"),
+    "a name that climbs out": ("names", lambda r: of_attack(r, name="../../../etc"), "is not a method's name"),
+    "a link that is a script": ("text", lambda r: of_attack(r, url="javascript:alert(1)"), "is not an address"),
+    "a title that turns around": ("text", lambda r: of_attack(r, title="good\u202edab"), "turn a text around"),
+    "a title for terminals": ("text", lambda r: of_attack(r, title="\x1b]0;owned\x07"), "turn a text around"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_what_a_record_says_wrongly_is_found(what: str, before: Path, after: Path, tmp_path: Path) -> None:
+    name, change, words = WRONG[what]
+    place = submit(after, tmp_path / "work")
+    rewrite(place, change)
+    made = report(after, before)
+    assert words in found(made, name), made.failures
+    assert not made.passed
+
+
+@pytest.mark.parametrize("text", ["<script>hit()</script>", "=HYPERLINK(1)", "![i](x)", "[l](javascript:hit())"])
+def test_markup_and_formulas_are_pointed_out(text: str, after: Path, before: Path, tmp_path: Path) -> None:
+    rewrite(submit(after, tmp_path / "work"), lambda r: of_attack(r, title=text))
+    assert "markup or a formula" in found(report(after, before), "text", Severity.WARN)
+
+
+def test_what_was_there_is_left_alone(before: Path, after: Path, tmp_path: Path) -> None:
+    submit(after, tmp_path / "work")
+    first, second, _ = sorted(after.glob("runs/mild/*"))
+    (first / "run.json").write_bytes((first / "run.json").read_bytes() + b"\n")
+    shutil.rmtree(second)
+    made = report(after, before)
+    words = found(made, "untouched")
+    assert words.count("is changed") == 1
+    assert words.count("is removed") == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("README.md.bak", "below runs/ only"),
+        ("attestations/0123456789abcdef-attestation-aaaaaaaaaaaa.json", "below runs/ only"),
+        ("labels/labels.json", "below runs/ only"),
+        (".github/workflows/own.yml", "below runs/ only"),
+        ("conftest.py", "below runs/ only"),
+        ("runs/keen/model.pkl", "consists of run.json"),
+        ("runs/keen/0123456789abcdef-01234567/worker.log", "consists of run.json"),
+        ("runs/keen/0123456789abcdef-01234567/setup.py", "consists of run.json"),
+        ("runs/keen/0123456789abcdef-01234567/.hidden/run.json", "consists of run.json"),
+    ],
+)
+def test_files_go_where_they_belong(path: str, words: str, before: Path, after: Path, tmp_path: Path) -> None:
+    submit(after, tmp_path / "work")
+    (after / path).parent.mkdir(parents=True, exist_ok=True)
+    (after / path).write_bytes(b"\x80\x04]")
+    assert words in found(report(after, before), "files")
+
+
+def link(place: Path) -> None:
+    (place / "scores.parquet").unlink()
+    (place / "scores.parquet").symlink_to("/etc/passwd")
+
+
+def folder_link(place: Path) -> None:
+    aside = place.with_name("aside")
+    place.rename(aside)
+    place.symlink_to(aside)
+
+
+def pipe(place: Path) -> None:
+    (place / "run.json").unlink()
+    os.mkfifo(place / "run.json")
+
+
+def device(place: Path) -> None:
+    (place / "metrics.json").symlink_to("/dev/zero")
+
+
+def huge(place: Path) -> None:
+    with (place / "scores.parquet").open("r+b") as file:
+        file.truncate(1 << 40)  # sparse
+
+
+@pytest.mark.parametrize("harm", [link, folder_link, pipe, device, huge])
+def test_irregular_files_are_neither_opened_nor_accepted(
+    harm: Callable[[Path], None], before: Path, after: Path, tmp_path: Path
+) -> None:
+    harm(submit(after, tmp_path / "work"))
+    assert "it is" in found(report(after, before), "files") or "bytes" in found(report(after, before), "files")
+
+
+def test_a_record_lies_where_its_content_belongs(before: Path, after: Path, tmp_path: Path) -> None:
+    place = submit(after, tmp_path / "work")
+    place.rename(place.with_name("0123456789abcdef-01234567"))
+    assert "its content belongs in runs/keen/" in found(report(after, before), "schema")
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [
+        (b"\x80\x04\x95pickle", "is not JSON"),
+        (b"[" * 20_000, "nested deeper"),
+        (b'{"schema_version": 9}', "schema version 9"),
+        (b'{"schema_version": 2, "seed": NaN}', "NaN"),
+        (b'{"schema_version": 2, "seed": 1e999}', "too large"),
+    ],
+)
+def test_unreadable_records_cost_themselves(raw: bytes, words: str, before: Path, after: Path, tmp_path: Path) -> None:
+    (submit(after, tmp_path / "work") / "run.json").write_bytes(raw)
+    assert words in found(report(after, before), "schema")
+
+
+def columns(place: Path, **changes: Any) -> Path:
+    """Replace columns of the scores, and let the record have their hash."""
+    table = pq.read_table(place / "scores.parquet")
+    for name, values in changes.items():
+        if name in table.column_names:
+            table = table.set_column(table.column_names.index(name), name, pa.array(values))
+        else:
+            table = table.append_column(name, pa.array(values))
+    pq.write_table(table, place / "scores.parquet")
+    digest = sha256_file(place / "scores.parquet")
+    return rewrite(place, lambda record: record.model_copy(update={"scores_sha256": digest}))
+
+
+N = len(WORLD.ids)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"score": [float("nan")] * N}, "not finite"),
+        ({"score": [float("inf"), *[0.0] * (N - 1)]}, "not finite"),
+        ({"score": [-1e300, *[0.0] * (N - 1)]}, "beyond"),
+        ({"score": ["1"] * N}, "has the type"),
+        ({"identity": [WORLD.ids[0]] * N}, "occurs twice"),
+        ({"identity": [*WORLD.ids[:-1], "stranger"]}, "belong to nobody"),
+        ({"photos_used": [-1] * N}, "negative"),
+        ({"payload": [b"\x80\x04"] * N}, "has a column 'payload'"),
+        ({"identity": ["x" * 300, *WORLD.ids[1:]]}, "an id has more than"),
+    ],
+)
+def test_scores_that_are_not_scores(
+    changes: dict[str, Any], words: str, before: Path, after: Path, tmp_path: Path
+) -> None:
+    columns(submit(after, tmp_path / "work"), **changes)
+    assert words in found(report(after, before), "coverage")
+
+
+def test_somebody_without_a_score_is_missed(before: Path, after: Path, tmp_path: Path) -> None:
+    place = submit(after, tmp_path / "work")
+    pq.write_table(pq.read_table(place / "scores.parquet").slice(3), place / "scores.parquet")
+    digest = sha256_file(place / "scores.parquet")
+    rewrite(place, lambda r: r.model_copy(update={"scores_sha256": digest, "n_cases": r.n_cases - 3}))
+    assert "3 of 120 people of the test part have no score" in found(report(after, before), "coverage")
+
+
+def test_a_bomb_of_a_table_is_not_unpacked(before: Path, after: Path, tmp_path: Path) -> None:
+    place = submit(after, tmp_path / "work")
+    n = 2_000_000
+    bomb = pa.table({"identity": pa.array(["x"] * n), "score": pa.array(np.zeros(n))})
+    pq.write_table(bomb, place / "scores.parquet", compression="zstd")
+    assert (place / "scores.parquet").stat().st_size < 100_000
+    digest = sha256_file(place / "scores.parquet")
+    rewrite(place, lambda record: record.model_copy(update={"scores_sha256": digest}))
+    assert "2,000,000 rows" in found(report(after, before), "coverage")
+
+
+def test_metrics_beside_a_record_are_computed_again(before: Path, after: Path, tmp_path: Path) -> None:
+    from idbench import metrics
+    from idbench.results import Summary, write_summary
+
+    place = submit(after, tmp_path / "work")
+    run = read_run(place)
+    labels = WORLD.labels()
+    members = labels.corpora["fiction-a"].member[labels.test]
+    auc = metrics.auc_estimate(run.scores().scores[labels.test], members)
+    honest = Summary(
+        run_id=run.record.run_id,
+        scores_sha256=run.record.scores_sha256,
+        split_digest=run.record.split.digest,
+        corpus="fiction-a",
+        control=False,
+        n_members=60,
+        n_nonmembers=60,
+        auc=estimate_of(auc.value, auc.interval),
+        tpr=(),
+        p_chance=0.5,
+        blind=None,
+        bins=(),
+        trend_p=None,
+        macro_auc=None,
+        decision=None,
+    )
+    write_summary(run, honest)
+    assert found(report(after, before), "metrics") == ""
+    better = honest.auc.model_copy(update={"value": min(1.0, honest.auc.value + 0.01)})
+    write_summary(run, honest.model_copy(update={"auc": better}))
+    assert "says AUC" in found(report(after, before), "metrics")
+    write_summary(run, honest.model_copy(update={"scores_sha256": "0" * 64}))
+    assert "derived from another record" in found(report(after, before), "metrics")
+    write_summary(run, honest.model_copy(update={"corpus": "fiction-b"}))
+    assert "a corpus that the record is not scored against" in found(report(after, before), "metrics")
+    (place / "metrics.json").write_text("{}")
+    assert "not a valid record" in found(report(after, before), "metrics")
+
+
+def test_nothing_is_sent_twice_or_copied(before: Path, after: Path, tmp_path: Path) -> None:
+    accepted = sorted(before.glob("runs/mild/*"))[0]
+    shutil.copytree(accepted, after / RUNS / "mild" / "0123456789abcdef-01234567")
+    assert "this very record is there already" in found(report(after, before), "duplicates")
+    shutil.rmtree(after / RUNS / "mild" / "0123456789abcdef-01234567")
+    scored(after, tmp_path / "work", read_run(accepted).scores().scores, "keen")
+    assert "byte for byte, those of another method" in found(report(after, before), "duplicates")
+
+
+def test_a_repetition_is_welcome_and_a_contradiction_is_not(before: Path, after: Path, tmp_path: Path) -> None:
+    accepted = read_run(next(p for p in before.glob("runs/mild/*") if read_run(p).record.target.name == "fiction-a"))
+    scores = accepted.scores().scores
+    noise = np.random.default_rng(0).normal(size=scores.size)
+    scored(after, tmp_path / "1", scores + 1e-7 * noise, "mild")
+    made = report(after, before)
+    assert found(made, "duplicates") == ""
+    assert "counts as a repetition" in found(made, "duplicates", Severity.WARN)
+    scored(after, tmp_path / "2", noise, "mild")
+    assert "contradict each other" in found(report(after, before), "duplicates")
+
+
+def members() -> Any:
+    return WORLD.labels().corpora["fiction-a"].member
+
+
+@pytest.mark.parametrize(
+    ("scores", "words"),
+    [
+        (lambda: members().astype(float), "its scores are the labels of fiction-a"),
+        (lambda: -3.0 * members(), "its scores are the labels of fiction-a"),
+        (lambda: np.full(N, 0.25), "everybody has the same score"),
+        (
+            lambda: members() + np.random.default_rng(1).uniform(0, 0.9, N),
+            "it tells all 60 members of fiction-a from all 60 others",
+        ),
+    ],
+)
+def test_scores_that_no_method_gives(
+    scores: Callable[[], Any], words: str, before: Path, after: Path, tmp_path: Path
+) -> None:
+    scored(after, tmp_path / "work", scores())
+    assert words in found(report(after, before), "plausibility")
+
+
+def drawn(strength: float, seed: int = 0) -> Any:
+    return np.random.default_rng(seed).normal(size=N) + strength * members()
+
+
+def test_what_reads_something_else_than_the_target(before: Path, after: Path, tmp_path: Path) -> None:
+    scored(after, tmp_path / "work", drawn(1.5), "keen", "fiction-a")
+    scored(after, tmp_path / "work", drawn(1.0, seed=1), "keen", "fiction-0")
+    made = report(after, before)
+    assert "on the control, which saw nobody" in found(made, "plausibility")
+    shutil.rmtree(after / RUNS / "keen")
+    scored(after, tmp_path / "other", drawn(1.5), "blind-look", "fiction-a")
+    assert "it asks the target nothing and has AUC" in found(report(after, before), "plausibility")
+
+
+def test_maintainers_are_told_where_to_look(before: Path, after: Path, tmp_path: Path) -> None:
+    scored(after, tmp_path / "work", drawn(3.0), "keen")
+    words = found(report(after, before), "plausibility", Severity.WARN)
+    assert "far beyond the strongest known on this target" in words
+    assert "it was not run on the control target" in words
+
+
+def test_older_versions_and_withdrawn_records_are_refused(before: Path, after: Path, tmp_path: Path) -> None:
+    place = submit(after, tmp_path / "work")
+    labels = {("fiction", 1): WORLD.labels(), ("fiction", 2): WORLD.labels(version=2)}
+    assert "has version 2 now" in found(report(after, before, labels=labels), "current")
+    withdrawn = Statements((invalidation(read_run(place), "drawn by hand"),))
+    assert "it was invalidated by the tests" in found(report(after, before, statements=withdrawn), "admission")
+    target = known().targets
+    unregistered = tuple(replace(each, name=f"{each.name}-x", sha256=None) for each in target)
+    assert "is not registered" in found(report(after, before, targets=unregistered), "current", Severity.WARN)
+
+
+def test_names_that_look_alike() -> None:
+    others = ["tuni", "shadow-classifier", "rmia", "cosine"]
+    for name in ("tun1", "tun\u0456", "\uff34\uff35\uff2e\uff29", "t-u-n-i", "shadowclassifier", "rrnia", "c0sine"):
+        assert looks_like(name, others), name
+    for name in (*others, "lira", "idia", "tuner", "cosine-of-names", *METHODS):
+        assert looks_like(name, others) is None, name
+
+
+def run_git(folder: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=tests", "-c", "user.email=tests@example.org", "-c", "init.defaultBranch=main"]
+    done = subprocess.run(["git", "-C", str(folder), *who, *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_a_checkout_is_compared_with_where_it_left_the_branch(before: Path, tmp_path: Path) -> None:
+    run_git(before, "init", "-q")
+    run_git(before, "add", ".")
+    run_git(before, "commit", "-qm", "accepted")
+    run_git(before, "checkout", "-qb", "mine")
+    submit(before, tmp_path / "work", "keen")
+    run_git(before, "add", ".")
+    run_git(before, "commit", "-qm", "proposed")
+    run_git(before, "checkout", "-q", "main")
+    other = submit(before, tmp_path / "work", "deep")  # somebody else's, accepted meanwhile
+    run_git(before, "add", ".")
+    run_git(before, "commit", "-qm", "accepted meanwhile")
+    run_git(before, "checkout", "-q", "mine")
+    with open_proposal(str(before), "main") as proposal:
+        gathered = gather_records(proposal)
+        assert [each.where.partition("/")[0] for each in gathered.proposed] == ["keen"]
+        assert proposal.removed == ()
+        assert other.name in {Path(each.where).name for each in gathered.accepted}
+        assert check(proposal, gathered, known()).passed
+    for base in ("nowhere", "--output=x", str(before)):
+        with (
+            pytest.raises(IdbenchError, match=r"neither a folder nor a revision|compared with itself"),
+            open_proposal(str(before), base),
+        ):
+            pass
+
+
+def test_the_command(bench: Any, tmp_path: Path) -> None:
+    from tests.app.fictional import write_about
+
+    from idbench.api import Silent
+    from idbench.splits import load_split
+
+    write_about(load_split("avatars-tiny", Silent()), tmp_path / "results")
+    (random,) = (tmp_path / "results").rglob("random-*")
+    assert "belongs to idbench, and this one comes from fiction" in bench("leaderboard", "check", "results").stdout
+    shutil.rmtree(random)
+    done = bench("leaderboard", "check", "results")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "All checks passed" in done.stdout
+    for file in (tmp_path / "results").rglob("scores.parquet"):
+        file.write_bytes(b"PAR1")
+    done = bench("leaderboard", "check", "results", "--json")
+    assert done.returncode == 1
+    assert '"passed": false' in done.stdout
+    assert "Traceback" not in done.stderr
+    assert "is not a folder" in refused(bench("leaderboard", "check", "nowhere"))
