@@ -26,7 +26,7 @@ from idbench.targets.load import load_target
 from idbench.targets.view import View
 from idbench_methods.attacks.binding import BindingParams
 from idbench_methods.attacks.binding.interaction import Answers, Partners, draw_partners, interactions
-from idbench_methods.attacks.binding.parts import Parts, parts_of, pool_of
+from idbench_methods.name_parts import Parts, parts_of, pool_of
 from idbench_methods.photographed import unit_rows
 from idbench_methods.prompts import fill
 

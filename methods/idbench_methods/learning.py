@@ -1,4 +1,4 @@
-"""Logistic regression on calibration people, for the blind attacks. Imports scikit-learn."""
+"""Classifiers that learn from the calibration people's labels. Imports scikit-learn."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from sklearn.base import clone
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 _FOLDS = 5
+
+UNTAUGHT = "too few labelled people to learn from"
+"""Why a method that learns abstains from everybody; see `learnable`."""
 
 
 class Classifier(Protocol):

@@ -230,6 +230,9 @@ def test_parameters_are_typed_for_whoever_writes_a_method(tmp_path: Path) -> Non
         assert words in done.stdout
 
 
+LAST = np.array([False, False, True])
+
+
 @pytest.mark.parametrize(
     ("scores", "sentence"),
     [
@@ -240,6 +243,13 @@ def test_parameters_are_typed_for_whoever_writes_a_method(tmp_path: Path) -> Non
         (Scores(np.array([1, None, 2], dtype=object)), "not an array of float64"),  # type: ignore[arg-type]
         (Scores(np.zeros(3), abstained=np.array([0.0, 1.0, 0.0])), "not an array of bool"),  # type: ignore[arg-type]
         (Scores(np.zeros(3), details={"s": np.zeros(4)}), r"details\['s'\] has shape"),
+        (Scores(np.zeros(3), reasons={"short": LAST}), "for a case that is not abstained from"),
+        (Scores(np.zeros(3), LAST, reasons={"short": LAST, "odd": LAST}), "'odd' is given for a case that .* another"),
+        (Scores(np.zeros(3), LAST, reasons={"short": np.array([True])}), r"reasons\['short'\] has shape"),
+        (Scores(np.zeros(3), LAST, reasons={"": LAST}), "A reason is given as ''"),
+        (Scores(np.zeros(3), LAST, reasons={"two\nlines": LAST}), "A reason is given as"),
+        (Scores(np.zeros(3), LAST, reasons={"x" * 101: LAST}), "A reason is given as"),
+        (Scores(np.zeros(3), LAST, reasons={str(i): ~LAST & LAST for i in range(21)}), "21 reasons; 20 are allowed"),
     ],
 )
 def test_unusable_scores_are_refused(scores: Scores, sentence: str) -> None:

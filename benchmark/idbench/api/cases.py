@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from idbench.errors import AccessViolation, InvalidScores
 
 S = TypeVar("S", bound=np.generic)
+
+MOST_REASONS: Final = 20
+LONGEST_REASON: Final = 100
+"""Reasons for abstaining that a method may give, and characters of one."""
 
 
 class Photo:
@@ -157,6 +161,8 @@ class Scores:
         decisions: the method's own yes or no, bool array (n,), where the source defines one.
         photos_used: int array (n,): photos that went into each score. None: all that the case has.
         details: named float arrays (n,), kept in the record for inspection.
+        reasons: why the method abstains: phrases such as `a name of one part`, each with a bool array (n,) of the
+            cases that it holds for. At most one for each case; cases without photos need none.
     """
 
     values: NDArray[np.float64]
@@ -164,6 +170,7 @@ class Scores:
     decisions: NDArray[np.bool_] | None = None
     photos_used: NDArray[np.int64] | None = None
     details: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    reasons: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     def checked(self, n_cases: int) -> Scores:
         """The same scores with every array in its declared type, and NaN where the method abstains.
@@ -175,7 +182,8 @@ class Scores:
             scores whose `abstained` is never None.
 
         Raises:
-            InvalidScores: wrong length, not numbers, NaN or infinite where the method does not abstain.
+            InvalidScores: wrong length, not numbers, NaN or infinite where the method does not abstain; a reason where
+                it does not abstain, or two for one case.
         """
         values = _vector("values", self.values, n_cases, np.float64)
         abstained = (
@@ -197,7 +205,37 @@ class Scores:
             if self.photos_used is None
             else _vector("photos_used", self.photos_used, n_cases, np.int64),
             details={name: _vector(f"details[{name!r}]", v, n_cases, np.float64) for name, v in self.details.items()},
+            reasons=_reasons(self.reasons, abstained),
         )
+
+
+def _reasons(given: Mapping[str, NDArray[np.bool_]], abstained: NDArray[np.bool_]) -> dict[str, NDArray[np.bool_]]:
+    """The reasons that hold for anybody, each for cases that are abstained from and have no other."""
+    if len(given) > MOST_REASONS:
+        raise InvalidScores(f"The scores have {len(given)} reasons; {MOST_REASONS} are allowed.", hint="Give fewer.")
+    found: dict[str, NDArray[np.bool_]] = {}
+    explained = np.zeros(len(abstained), dtype=np.bool_)
+    for phrase, whom in given.items():
+        if not isinstance(phrase, str) or not is_reason(phrase):
+            raise InvalidScores(
+                f"A reason is given as {str(phrase)[:50]!r}.",
+                hint=f"Use 1 to {LONGEST_REASON} printable characters, none of them a blank at either end.",
+            )
+        where = _vector(f"reasons[{phrase!r}]", whom, len(abstained), np.bool_)
+        if (where & (explained | ~abstained)).any():
+            raise InvalidScores(
+                f"The reason {phrase!r} is given for a case that is not abstained from, or that has another reason.",
+                hint="Give one reason for each case, and mark the case in `abstained`.",
+            )
+        explained |= where
+        if where.any():
+            found[phrase] = where
+    return found
+
+
+def is_reason(phrase: str) -> bool:
+    """Whether a phrase can be a reason: one short line of printable characters."""
+    return 0 < len(phrase) <= LONGEST_REASON and phrase.isprintable() and phrase == phrase.strip()
 
 
 def _vector(name: str, array: object, length: int, dtype: type[S]) -> NDArray[S]:

@@ -314,7 +314,7 @@ def audit(
         _say_verdict(honesty)
         if found.missing:
             console.say(f"- {found.missing}")
-    if not honesty.usable or any(row.verdict != "honest" for row in rows):
+    if not honesty.usable or not all(row.honest for row in rows):
         raise typer.Exit(1)
 
 
@@ -361,3 +361,8 @@ def _show_rows(split: Split, trio: Trio, rows: Sequence[AuditRow]) -> None:
             for row in rows
         ],
     )
+    for row in rows:
+        if row.abstentions:
+            console.say(
+                f"- {row.method} abstains from {sum(row.abstentions.values())}: {text.reasons(row.abstentions)}"
+            )

@@ -425,7 +425,8 @@ def _remarks(outcome: Outcome) -> list[str]:
             f"{summary.corpus}, and an honest attack scores chance."
         )
     if record.n_abstained:
-        lines.append(f"{name} abstained on {record.n_abstained} of {record.n_cases} cases; these rank lowest.")
+        why = text.reasons(outcome.run.scores().abstentions())
+        lines.append(f"{name} abstained on {record.n_abstained} of {record.n_cases} cases ({why}); these rank lowest.")
     return lines
 
 

@@ -169,11 +169,13 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
 
     run = find_run(results, reference)
     summary = run.summary()
+    abstentions = run.scores().abstentions() if run.record.n_abstained else {}
     if plot is not None:
         _plot(run, plot)
     if json:
-        shown = {"record": run.record.model_dump(mode="json"), "metrics": summary and summary.model_dump(mode="json")}
-        console.write_json(shown)
+        metrics = summary and summary.model_dump(mode="json")
+        record_json = run.record.model_dump(mode="json")
+        console.write_json({"record": record_json, "metrics": metrics, "abstentions": abstentions})
         return
     record = run.record
     where = record.environment
@@ -189,6 +191,7 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
         **({} if record.parameters_passed is None else {"passed": record.parameters_passed.model_dump()}),
         "seed": record.seed,
         "cases": f"{record.n_cases}, abstained {record.n_abstained}, photos per case {record.photos_per_case:g}",
+        **({"abstained because of": text.reasons(abstentions)} if abstentions else {}),
         "queries": {name: count for name, count in record.queries.model_dump().items() if count},
         "time": f"{text.seconds(record.timings.total)} (load {text.seconds(record.timings.load)}, "
         f"fit {text.seconds(record.timings.fit)}, score {text.seconds(record.timings.score)})",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from idbench.results import BinSummary, BlindComparison, DefenseRef, Estimate, RateSummary, Summary
 
 
@@ -44,6 +46,11 @@ def seconds(value: float) -> str:
     if value < 10:
         return f"{value:.1f} s"
     return f"{value:.0f} s" if value < 600 else f"{value / 60:.0f} min"
+
+
+def reasons(abstentions: Mapping[str, int]) -> str:
+    """Why an attack abstained, e.g. `a name of one part (3), no photos (2)`."""
+    return ", ".join(f"{reason} ({amount(count)})" for reason, count in abstentions.items())
 
 
 def bins(values: tuple[BinSummary, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 
 SCORES: Final = "scores.parquet"
 DETAIL: Final = "detail_"
+REASON: Final = "reason"
+UNEXPLAINED: Final = "no reason given"
 AGAIN: Final = "Restore the file, or run it again with --force."
 
+MOST_REASONS: Final = 50
+"""Different reasons for abstaining in one file."""
 LARGEST: Final = 64 << 20
 """Bytes of the file."""
 MOST_ROWS: Final = 1_000_000
@@ -33,7 +38,7 @@ MOST_CELLS: Final = 8_000_000
 LARGEST_DECODED: Final = 256 << 20
 """Bytes of all pages before they are expanded into rows, as the file itself says."""
 LONGEST_ID: Final = 200
-"""Characters of an identity's id."""
+"""Bytes of an identity's id, and of a reason."""
 _ROWS_AT_ONCE: Final = 8192
 GREATEST: Final = 1e100
 """Size of a score; beyond, differences and sums of scores overflow."""
@@ -50,6 +55,8 @@ class ScoreTable:
         photos_used: int (n,).
         decisions: the attack's own yes or no, bool (n,), or None where it has none.
         details: named float arrays (n,).
+        reasons: why the attack abstained, a phrase each, (n,), empty where it did not or where nothing is known; () if
+            nothing is known of anybody.
     """
 
     identities: tuple[str, ...]
@@ -58,10 +65,17 @@ class ScoreTable:
     photos_used: NDArray[np.int64]
     decisions: NDArray[np.bool_] | None = None
     details: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
 
     def ranked(self) -> NDArray[np.float64]:
         """Scores to rank by: an abstention counts as less likely than every score, (n,), finite."""
         return with_floor(self.scores, self.abstained)
+
+    def abstentions(self) -> dict[str, int]:
+        """How many people were abstained from for each reason, the most frequent first."""
+        given = self.reasons or ("",) * len(self.identities)
+        found = Counter(reason or UNEXPLAINED for reason, none in zip(given, self.abstained, strict=True) if none)
+        return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
 
 
 def with_floor(scores: NDArray[np.float64], abstained: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -108,11 +122,11 @@ def read_columns(path: Path, record: RunRecord, columns: Sequence[str] | None = 
     Args:
         path: the run's folder.
         record: of the run.
-        columns: of `identity`, `score`, `abstained`, `photos_used`, `decision` and the details; None for all.
+        columns: of `identity`, `score`, `abstained`, `photos_used`, `decision`, `reason` and the details; None for all.
 
     Returns:
-        columns of exactly these types: string, float64, bool, int64, bool, float64. A score may be missing where the
-        attack abstained, and so may a detail.
+        columns of exactly these types: string, float64, bool, int64, bool, string, float64. A score may be missing
+        where the attack abstained, and so may a detail.
 
     Raises:
         RecordError: missing, no regular file, damaged, changed after the run, too large, or other columns or types.
@@ -157,7 +171,7 @@ def _check_shape(opened: pq.ParquetFile) -> None:
         raise ValueError(f"it has no column {missing[0]!r}")
     for name, kind in zip(names, opened.schema_arrow.types, strict=True):
         wanted = _wanted(name)
-        found = str(kind.value_type if name == "identity" and pa.types.is_dictionary(kind) else kind)
+        found = str(kind.value_type if name in _TEXTS and pa.types.is_dictionary(kind) else kind)
         if found not in wanted:
             raise ValueError(f"its column {shortened(name)!r} has the type {shortened(found)}, not {wanted[0]}")
 
@@ -177,14 +191,16 @@ _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     "abstained": ("bool",),
     "photos_used": ("int64",),
     "decision": ("bool",),
+    REASON: ("string", "large_string"),
 }
+_TEXTS: Final = ("identity", REASON)
 
 
 def _decoded(data: bytes, described: pq.ParquetFile, columns: Sequence[str] | None) -> pa.Table:
-    """The columns, some thousand rows at a time, with ids that are short.
+    """The columns, some thousand rows at a time, with ids and reasons that are short.
 
-    Ids stay in a dictionary until their length is known: a million rows of one long id are a few bytes in the file, and
-    what a file says of its own size need not be true.
+    They stay in a dictionary until their length is known: a million rows of one long id are a few bytes in the file,
+    and what a file says of its own size need not be true.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -193,16 +209,17 @@ def _decoded(data: bytes, described: pq.ParquetFile, columns: Sequence[str] | No
     wanted = list(columns or described.schema_arrow.names)
     if missing := [name for name in wanted if name not in described.schema_arrow.names]:
         raise ValueError(f"it has no column {missing[0]!r}")
-    opened = pq.ParquetFile(pa.BufferReader(data), read_dictionary=["identity"], metadata=described.metadata)
+    texts = [name for name in _TEXTS if name in wanted]
+    opened = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts, metadata=described.metadata)
     parts = []
     for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=wanted, use_threads=False):
         arrays = {name: batch.column(name) for name in wanted}
-        if "identity" in arrays:
-            ids = arrays["identity"]
-            values = ids.dictionary if isinstance(ids, pa.DictionaryArray) else ids
+        for name in texts:
+            column = arrays[name]
+            values = column.dictionary if isinstance(column, pa.DictionaryArray) else column
             if len(values) and (pc.max(pc.binary_length(values)).as_py() or 0) > LONGEST_ID:
-                raise ValueError(f"an id has more than {LONGEST_ID} bytes")
-            arrays["identity"] = pc.cast(ids, pa.string())
+                raise ValueError(f"{'an id' if name == 'identity' else 'a reason'} has more than {LONGEST_ID} bytes")
+            arrays[name] = pc.cast(column, pa.string())
         parts.append(pa.table(arrays))
     return pa.concat_tables(parts) if parts else described.schema_arrow.empty_table().select(wanted)
 
@@ -233,6 +250,8 @@ def _frame(table: ScoreTable) -> pd.DataFrame:
     }
     if table.decisions is not None:
         columns["decision"] = table.decisions
+    if any(table.reasons):
+        columns[REASON] = list(table.reasons)
     columns.update({DETAIL + name: values for name, values in sorted(table.details.items())})
     return pd.DataFrame(columns).sort_values("identity", ignore_index=True)
 
@@ -242,11 +261,27 @@ def _table(table: pa.Table) -> ScoreTable:
     if len(set(identities)) != len(identities):
         raise ValueError("an identity occurs twice")
     details = [name for name in table.column_names if name.startswith(DETAIL)]
+    abstained = table["abstained"].to_numpy()
+    reasons = tuple(table[REASON].to_pylist()) if REASON in table.column_names else ()
+    if problem := _unreasonable(reasons, abstained):
+        raise ValueError(problem)
     return ScoreTable(
         identities=identities,
         scores=table["score"].to_numpy(),
-        abstained=table["abstained"].to_numpy(),
+        abstained=abstained,
         photos_used=table["photos_used"].to_numpy(),
         decisions=table["decision"].to_numpy() if "decision" in table.column_names else None,
         details={name.removeprefix(DETAIL): table[name].to_numpy() for name in details},
+        reasons=reasons,
     )
+
+
+def _unreasonable(reasons: Sequence[str], abstained: NDArray[np.bool_]) -> str:
+    """What is wrong with the reasons; empty if they can be shown."""
+    if len(given := set(reasons) - {""}) > MOST_REASONS:
+        return f"it gives {len(given)} reasons, and {MOST_REASONS} are the most"
+    if odd := sorted(reason for reason in given if not reason.isprintable() or reason != reason.strip()):
+        return f"its reason {shortened(odd[0])!r} holds what cannot be printed"
+    if any(reason and not none for reason, none in zip(reasons, abstained, strict=False)):
+        return "it gives a reason for abstaining from somebody who has a score"
+    return ""

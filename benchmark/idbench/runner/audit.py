@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from idbench import metrics
@@ -40,6 +40,7 @@ class AuditRow:
         contrast: AUC of score_A - score_B per identity, against whose corpus holds the person.
         contrast_p: p-value of "the contrast is unrelated to membership".
         verdict: `honest`, or what is wrong.
+        abstentions: how many people the attack abstained from on target A, by reason.
     """
 
     method: str
@@ -51,6 +52,12 @@ class AuditRow:
     contrast: Estimate
     contrast_p: float
     verdict: str
+    abstentions: Mapping[str, int]
+
+    @property
+    def honest(self) -> bool:
+        """Whether nothing is wrong; by the paired contrast is enough."""
+        return self.verdict.startswith("honest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +161,7 @@ def _row(split: Split, a: Outcome, b: Outcome, control: Outcome) -> AuditRow:
             (a.summary.auc, b.summary.auc) if blind else (),
             turns=not blind and turned.auc.high < 0.5 < contrast.interval.low,
         ),
+        abstentions=a.run.scores().abstentions(),
     )
 
 

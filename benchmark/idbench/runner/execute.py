@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 
-from idbench.api import InvalidScores, Knowledge, Progress
+from idbench.api import InvalidScores, Knowledge, Progress, Scores
 from idbench.errors import IdbenchError, RecordError
 from idbench.locking import locked
 from idbench.results import (
@@ -33,6 +34,7 @@ from idbench.runner.messages import SCORES, Result, load_scores
 from idbench.runner.process import LOG, keep_log, run_worker
 from idbench.runner.spec import ResolvedRun, RunSpec
 from idbench.runner.utility import measure
+from idbench.splits import Identity
 from idbench.splits.auxiliary import load_auxiliary
 from idbench.storage import make_dir, recover, storage_errors
 from idbench.targets import TargetSpec
@@ -206,7 +208,21 @@ def _table(folder: Path, resolved: ResolvedRun, cases: CasePlan) -> ScoreTable:
         photos_used=scores.photos_used,
         decisions=scores.decisions,
         details=dict(scores.details),
+        reasons=_reasons(resolved, scores, identities),
     )
+
+
+def _reasons(resolved: ResolvedRun, scores: Scores, identities: Sequence[Identity]) -> tuple[str, ...]:
+    """Why the attack abstained, one phrase per identity, empty where nothing is known; () if none is."""
+    found = [""] * len(identities)
+    if Knowledge.PHOTOS in resolved.attack.knowledge:
+        assert scores.abstained is not None
+        for i in np.flatnonzero(scores.abstained).tolist():
+            found[i] = "" if identities[i].photos else "no photos"
+    for phrase, whom in scores.reasons.items():
+        for i in np.flatnonzero(whom).tolist():
+            found[i] = phrase
+    return tuple(found) if any(found) else ()
 
 
 def _record(

@@ -26,6 +26,7 @@ _MESSAGE_LIMIT = 64 << 10  # bytes
 _SCORES_LIMIT = 256 << 20  # bytes: a hundred details of 300,000 cases
 _LONGEST = 2000  # characters of a text
 _DETAIL = "detail:"
+_REASON = "reason:"
 _DETAILS, _DETAIL_NAME = 1000, 200
 
 Stage = Literal["preparation", "loading the target", "fit", "score", "checking the scores", "the defense"]
@@ -160,6 +161,7 @@ def save_scores(path: Path, scores: Scores, photos: list[int]) -> None:
     if scores.decisions is not None:
         arrays["decisions"] = scores.decisions
     arrays.update({f"{_DETAIL}{name}": values for name, values in scores.details.items()})
+    arrays.update({f"{_REASON}{phrase}": whom for phrase, whom in scores.reasons.items()})
     save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, path)
 
 
@@ -181,7 +183,7 @@ def load_scores(path: Path, n_cases: int) -> Scores:
         arrays = dict(load(read_regular(path, _SCORES_LIMIT)))
     except (OSError, ValueError, TypeError, KeyError, SafetensorError) as error:
         raise MethodError(f"The worker left scores that cannot be used: {str(error)[:200]}.") from error
-    details = {name.removeprefix(_DETAIL): arrays.pop(name) for name in list(arrays) if name.startswith(_DETAIL)}
+    details, reasons = _taken(arrays, _DETAIL), _taken(arrays, _REASON)
     _check_details(details)
     types = {"values": np.float64, "abstained": np.bool_, "photos_used": np.int64, "decisions": np.bool_}
     for name, array in arrays.items():
@@ -191,11 +193,16 @@ def load_scores(path: Path, n_cases: int) -> Scores:
             )
     if missing := {"values", "abstained", "photos_used"} - set(arrays):
         raise InvalidScores(f"The scores lack {', '.join(sorted(missing))}.", hint="Return what Scores describes.")
-    scores = Scores(**arrays, details=details).checked(n_cases)
+    scores = Scores(**arrays, details=details, reasons=reasons).checked(n_cases)
     assert scores.photos_used is not None
     if (scores.photos_used < 0).any():
         raise InvalidScores("A score says that it used fewer than no photos.", hint="Count the photos in photos_used.")
     return scores
+
+
+def _taken(arrays: dict[str, NDArray[Any]], prefix: str) -> dict[str, NDArray[Any]]:
+    """The arrays whose names begin so, which are no longer among the others, by the rest of their names."""
+    return {name.removeprefix(prefix): arrays.pop(name) for name in list(arrays) if name.startswith(prefix)}
 
 
 def _check_details(details: dict[str, NDArray[Any]]) -> None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from idbench.api import Access, Case, Context, Knowledge, MethodError, Pair, Photo
 from idbench_methods.attacks.binding import Binding, BindingParams
 from idbench_methods.attacks.binding.interaction import Partners, able, draw_partners, interactions
-from idbench_methods.attacks.binding.parts import Parts, names_in, parts_of, pool_of
 from idbench_methods.attacks.binding.similarity import BindingSimilarity, BindingSimilarityParams
+from idbench_methods.name_parts import Parts, names_in, parts_of, pool_of
 
 Contexts = Callable[..., Context]
 GIVEN, FAMILY = ("Ada", "Bo", "Cleo", "Dag"), ("Ek", "Fjord", "Gran", "Holm", "Is")
@@ -142,6 +142,20 @@ def test_the_score_is_the_length_of_the_interaction_of_mean_unit_embeddings(
     assert scores.abstained is not None
     assert scores.abstained.tolist() == [False, False, True]
     assert scores.details["parts"].tolist() == [2, 2, 1]
+    reasons = {why: whom.tolist() for why, whom in scores.reasons.items()}
+    assert reasons == {"a name of one part": [False, False, True]}
+
+
+def test_names_without_partners_are_abstained_from_with_that_reason(
+    linear_target: type[Any], context: Contexts
+) -> None:
+    names = ["Ada Ek", "Bo Holm", "Cher"]
+    scores = Binding().score(linear_target(), cases_of(names), context(candidates=["Ada Is", "Ada Ek"])).checked(3)
+    reasons = {why: whom.tolist() for why, whom in scores.reasons.items()}
+    assert reasons == {
+        "a name of one part": [False, False, True],
+        "no other first or last part to compare with": [True, False, False],
+    }
 
 
 def test_by_similarity_embeddings_give_way_to_cosines(linear_target: type[Any], context: Contexts) -> None:

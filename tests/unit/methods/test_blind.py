@@ -16,6 +16,7 @@ from idbench_methods.attacks.blind_names import BlindNames, BlindNamesParams
 from idbench_methods.attacks.blind_photos import BlindPhotos
 from idbench_methods.attacks.random import Random
 from idbench_methods.descriptor import LENGTH, describe, describe_photos
+from idbench_methods.learning import UNTAUGHT
 
 Contexts = Callable[..., Context]
 Photos = Callable[..., list[Photo]]
@@ -98,6 +99,7 @@ def test_too_little_to_learn_from_means_abstaining(
     scores = run(attack(), known, np.array(labels, dtype=np.bool_), [Case("a", "Some One", photos(1))], context())
     assert scores.abstained is not None
     assert scores.abstained.all()
+    assert list(scores.reasons) == [UNTAUGHT]
 
 
 def test_strange_names_are_no_problem(context: Contexts) -> None:

@@ -162,6 +162,8 @@ def test_people_with_too_few_photos_are_left_out(people: People, context: Contex
     assert checked.abstained.tolist() == [False, False, True]
     assert checked.photos_used is not None
     assert checked.photos_used.tolist() == [3, 3, 0]
+    reasons = {why: whom.tolist() for why, whom in checked.reasons.items()}
+    assert reasons == {"fewer than 3 photos": [False, False, True]}
 
 
 def test_asking_for_more_photos_than_anybody_has_is_an_error(people: People, context: Contexts) -> None:

@@ -298,12 +298,14 @@ def test_the_stack_learns_what_its_attacks_say(linear_target: Target, context: C
 def test_the_stack_does_not_score_calibration_people_by_their_own_labels(
     linear_target: Target, context: Contexts, people: People
 ) -> None:
-    """Where nothing is to be learned, a model that had seen the labels would still give them back."""
-    cases, attack = people(40), Stack()
-    members = np.random.default_rng(0).permutation(40) < 20
+    """Where nothing is to be learned, a model that had seen the labels would still give them back, with 0.79 here."""
+    cases, found = people(40), []
     given = context(candidates=[case.name for case in cases])
-    attack.fit(linear_target(), Calibration(cases, members), given)
-    assert metrics.auc(attack.score(linear_target(), cases, given).values, members) < 0.7
+    for seed in range(3):
+        attack, members = Stack(), np.random.default_rng(seed).permutation(40) < 20
+        attack.fit(linear_target(), Calibration(cases, members), given)
+        found.append(metrics.auc(attack.score(linear_target(), cases, given).values, members))
+    assert np.mean(found) < 0.65
 
 
 def test_a_stack_without_labels_to_learn_from_abstains(

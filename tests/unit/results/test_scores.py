@@ -50,6 +50,17 @@ def test_good_scores_come_back_and_an_abstention_may_have_none(tmp_path: Path) -
     assert large.identities == IDS
 
 
+def test_reasons_for_abstaining_are_kept_and_counted(tmp_path: Path) -> None:
+    none = np.array([True, False, True])
+    table = ScoreTable(IDS, np.array([np.nan, 1.0, np.nan]), none, np.full(3, 5), reasons=("no photos", "", ""))
+    read = write_run(tmp_path, World().record("keen", n_cases=3), table).scores()
+    assert read.reasons == ("no photos", "", "")
+    assert read.abstentions() == {"no photos": 1, "no reason given": 1}
+    run = write_run(tmp_path / "without", World().record("keen", n_cases=3), replace(table, reasons=()))
+    assert "reason" not in pq.read_schema(run.path / "scores.parquet").names
+    assert run.scores().abstentions() == {"no reason given": 2}
+
+
 def doubled() -> pa.Table:
     return pa.Table.from_arrays([*GOOD.values(), GOOD["score"]], names=[*GOOD, "score"])
 
@@ -119,6 +130,26 @@ HOSTILE: dict[str, tuple[Callable[[], pa.Table], str]] = {
         "values, and 8,000,000 are the most",
     ),
     "a bomb of one long id": (lambda: long_id(500_000), "an id has more than"),
+    "a reason for a score": (lambda: changed(reason=pa.array(["", "why not", ""])), "from somebody who has a score"),
+    "a reason as a number": (lambda: changed(reason=pa.array([0, 1, 0])), "'reason' has the type int64"),
+    "a missing reason": (lambda: changed(reason=pa.array(["", None, ""])), "1 values of its column 'reason'"),
+    "a reason that writes to the terminal": (
+        lambda: changed(abstained=pa.array([True] * 3), reason=pa.array(["", "\x1b[2J", ""])),
+        "holds what cannot be printed",
+    ),
+    "a long reason": (lambda: changed(reason=pa.array(["", "x" * (LONGEST_ID + 1), ""])), "a reason has more than"),
+    "a reason of their own for everybody": (
+        lambda: pa.table(
+            {
+                "identity": pa.array([f"{i}" for i in range(100)]),
+                "score": pa.nulls(100, pa.float64()),
+                "abstained": pa.array([True] * 100),
+                "photos_used": pa.array([5] * 100),
+                "reason": pa.array([f"{i}" for i in range(100)]),
+            }
+        ),
+        "100 reasons, and 50 are the most",
+    ),
 }
 
 

@@ -108,6 +108,8 @@ def test_abstentions_rank_lowest(tmp_path: Path) -> None:
     table = done.scores()
     assert 0 < done.record.n_abstained < done.record.n_cases
     assert table.ranked()[table.abstained].max() < table.scores[~table.abstained].min()
+    assert sum(table.abstentions().values()) == done.record.n_abstained
+    assert set(table.abstentions()) == {"a long even name", "no reason given"}
 
 
 def test_snooping_plugin_learns_nothing(tmp_path: Path) -> None:

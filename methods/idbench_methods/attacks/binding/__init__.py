@@ -23,7 +23,7 @@ from idbench.api import (
     TargetView,
 )
 from idbench_methods.attacks.binding.interaction import Answers, able, draw_partners, interactions
-from idbench_methods.attacks.binding.parts import Cut, Parts, names_in, parts_of, pool_of
+from idbench_methods.name_parts import Cut, Parts, names_in, parts_of, pool_of
 from idbench_methods.photographed import unit_rows
 from idbench_methods.prompts import IDIA_TEMPLATES, Templates, fill
 
@@ -41,7 +41,7 @@ CHOICES = (
     ),
     Choice(
         what="names of one word",
-        chosen="abstained from; the detail `parts` is 1 there, and 2 for everybody else",
+        chosen="abstained from, with that reason; the detail `parts` is 1 there, and 2 for everybody else",
         why="nothing composes them, so that there is nothing to compare with",
     ),
     Choice(
@@ -125,7 +125,9 @@ def bound(cases: Sequence[Case], params: BindingParams, context: Context, answer
     values = np.array([np.nan if parts is None else lengths[parts] for parts in cut], dtype=np.float64)
     words = np.array([1.0 if parts is None else 2.0 for parts in cut])
     none = np.zeros(len(cases), dtype=np.int64)
-    return Scores(values=values, abstained=np.isnan(values), photos_used=none, details={"parts": words})
+    one_word, abstained = words == 1, np.isnan(values)
+    reasons = {"a name of one part": one_word, "no other first or last part to compare with": abstained & ~one_word}
+    return Scores(values, abstained, photos_used=none, details={"parts": words}, reasons=reasons)
 
 
 def _pool_names(params: BindingParams, context: Context) -> Sequence[str]:

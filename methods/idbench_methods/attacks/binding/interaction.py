@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench_methods.attacks.binding.parts import Parts
+from idbench_methods.name_parts import Parts
 
 Answers = Callable[[Sequence[str]], NDArray[np.float64]]
 """What the target says of names, (n, d): an embedding, or a row of cosines."""

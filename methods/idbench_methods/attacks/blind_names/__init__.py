@@ -86,8 +86,11 @@ class BlindNames(Attack[BlindNamesParams]):
 
     def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
         """Log-odds of being a member; abstains from everybody without two members and two non-members to learn from."""
+        from idbench_methods.learning import UNTAUGHT
+
         none = np.zeros(len(cases), dtype=np.int64)
         if self._model is None:
-            return Scores(values=np.zeros(len(cases)), abstained=np.ones(len(cases), dtype=np.bool_), photos_used=none)
+            nobody = np.ones(len(cases), dtype=np.bool_)
+            return Scores(np.zeros(len(cases)), nobody, photos_used=none, reasons={UNTAUGHT: nobody})
         names = [case.name for case in cases]
         return Scores(values=self._model.scores(names, names), photos_used=none)

@@ -92,6 +92,7 @@ class BlindPhotos(Attack[BlindPhotosParams]):
         two non-members to learn from.
         """
         from idbench_methods.attacks.blind_photos.model import describe_people
+        from idbench_methods.learning import UNTAUGHT
 
         count = np.array([len(case.photos) for case in cases], dtype=np.int64)
         able = np.flatnonzero(count > 0)
@@ -101,7 +102,8 @@ class BlindPhotos(Attack[BlindPhotosParams]):
             values[able] = self._model.scores(
                 describe_people(people, context.progress), [_key(case) for case in people]
             )
-        return Scores(values=values, abstained=np.isnan(values), photos_used=count)
+        reasons = {UNTAUGHT: np.full(len(cases), self._model is None)}
+        return Scores(values=values, abstained=np.isnan(values), photos_used=count, reasons=reasons)
 
 
 def _key(case: Case) -> tuple[str, ...]:

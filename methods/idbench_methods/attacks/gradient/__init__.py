@@ -57,6 +57,7 @@ CARD = MethodCard(
         ),
         Choice(what="from pairs to people", chosen="mean over photos", why="it treats all pairs of a person alike"),
     ),
+    presets={"paper": {"batch": 64, "mixtures": 1}},
 )
 
 

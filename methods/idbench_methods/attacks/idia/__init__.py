@@ -130,12 +130,14 @@ class Idia(Attack[IdiaParams]):
                 share[places] = (counts >= self.params.tau).mean(axis=1)
                 used[places] = batch.picks.shape[2]
         abstained = np.isnan(right)
+        need = self.params.photos_per_person
         return Scores(
             values=right,
             abstained=abstained,
             decisions=(share >= 0.5) & ~abstained,
             photos_used=used,
             details={"member_share": share},
+            reasons={} if need is None else {f"fewer than {need} photos": abstained},
         )
 
     def _able(self, cases: Sequence[Case]) -> NDArray[np.int64]:

@@ -97,13 +97,16 @@ class Mint(Attack[MintParams]):
 
     def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
         """Log-odds of being a member."""
+        from idbench_methods.learning import UNTAUGHT
+
         count = np.array([len(case.photos) for case in cases], dtype=np.int64)
         able = np.flatnonzero(count > 0)
         values = np.full(len(cases), np.nan)
         if self._model is not None and able.size:
             people = [cases[i] for i in able.tolist()]
             values[able] = self._model.scores(_rows(target, people, context), [_key(case) for case in people])
-        return Scores(values=values, abstained=np.isnan(values), photos_used=count)
+        reasons = {UNTAUGHT: np.full(len(cases), self._model is None)}
+        return Scores(values=values, abstained=np.isnan(values), photos_used=count, reasons=reasons)
 
 
 def _rows(target: TargetView, people: Sequence[Case], context: Context) -> NDArray[np.float64]:

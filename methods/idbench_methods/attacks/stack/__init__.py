@@ -33,13 +33,17 @@ from idbench_methods.attacks.idia import Idia
 from idbench_methods.attacks.prmid import Prmid
 from idbench_methods.attacks.ramia import Ramia
 from idbench_methods.attacks.text_statistic import TextStatistic
+from idbench_methods.attacks.umid import Umid
 from idbench_methods.photographed import person_key
 
 if TYPE_CHECKING:
     from idbench_methods.learning import CrossFitted
 
-BASES: tuple[type[Attack[Any]], ...] = (Cosine, Idia, Prmid, Ramia, Aea, Gradient, DejaVu, Binding, TextStatistic)
-"""The black-box and text-only attacks without gradients that do not learn from calibration labels themselves."""
+BASES: tuple[type[Attack[Any]], ...] = (
+    *(Cosine, Idia, Prmid, Ramia, Aea, Gradient, DejaVu),
+    *(Binding, TextStatistic, Umid),
+)
+"""The black-box and the text-only attacks, the latter in the second row; the card says which are left out."""
 
 CARD = MethodCard(
     name="stack",
@@ -52,6 +56,12 @@ CARD = MethodCard(
     access=reduce(or_, (base.card.access for base in BASES), Access.NONE),
     knowledge=reduce(or_, (base.card.knowledge for base in BASES), Knowledge.CALIBRATION_LABELS),
     choices=(
+        Choice(
+            what="which scores",
+            chosen="of all black-box and text-only attacks but `wsa`, `tuni` and `binding-similarity`",
+            why="`wsa` treats the calibration people by their labels, which the regression would learn; `tuni` follows "
+            "gradients for a minute; `binding-similarity` is `binding` from less",
+        ),
         Choice(
             what="how scores are combined",
             chosen="standardized, logistic regression; an abstention counts as the lowest score given",
@@ -99,6 +109,8 @@ class Stack(Attack[StackParams]):
 
     def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
         """Log-odds of being a member; the details hold each attack's score, 0 for people without photos."""
+        from idbench_methods.learning import UNTAUGHT
+
         count = np.array([len(case.photos) for case in cases], dtype=np.int64)
         able = np.flatnonzero(count > 0)
         values, columns = np.full(len(cases), np.nan), np.zeros((len(cases), len(self._bases)))
@@ -107,7 +119,8 @@ class Stack(Attack[StackParams]):
             columns[able] = self._rows(target, people, context)
             values[able] = self._model.scores(columns[able], [person_key(case) for case in people])
         details = {base.card.name: column for base, column in zip(self._bases, columns.T, strict=True)}
-        return Scores(values=values, abstained=np.isnan(values), photos_used=count, details=details)
+        reasons = {UNTAUGHT: np.full(len(cases), self._model is None)}
+        return Scores(values, np.isnan(values), photos_used=count, details=details, reasons=reasons)
 
     def _rows(self, target: TargetView, people: Sequence[Case], context: Context) -> NDArray[np.float64]:
         """Every attack's score of each person, (n, number of attacks)."""

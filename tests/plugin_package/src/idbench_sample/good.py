@@ -42,7 +42,8 @@ class Abstains(Attack[MethodParams]):
 
     def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
         silent = np.array([len(case.name) % 2 == 0 for case in cases])
-        return Scores(np.where(silent, np.nan, 1.0), abstained=silent)
+        long = np.array([len(case.name) > 16 for case in cases])
+        return Scores(np.where(silent, np.nan, 1.0), abstained=silent, reasons={"a long even name": silent & long})
 
 
 class Misnamed(Good):
