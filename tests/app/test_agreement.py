@@ -15,7 +15,7 @@ from tests.conftest import Bench
 from idbench.api import Silent
 from idbench.results import Run, collect, find_runs
 from idbench.results.labels import CorpusLabels, SplitLabels
-from idbench.runner.evaluate import judge
+from idbench.runner.evaluate import with_labels
 from idbench.splits import Split, load_split
 from idbench.studies.estimates import Reading, graded
 from idbench_leaderboard import words
@@ -131,7 +131,7 @@ def test_a_study_of_the_same_scores_has_the_same_numbers(both: Both, split: Spli
 
 
 def reading(run: Run, split: Split) -> Reading:
-    judged = judge(run.scores(), split, LABELS, "test")
+    judged = with_labels(run.scores(), split, LABELS, "test")
     return Reading(judged.scores, judged.members, ~judged.members)
 
 

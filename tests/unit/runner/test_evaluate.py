@@ -13,7 +13,7 @@ from idbench import metrics
 from idbench.errors import RecordError
 from idbench.results import Run, ScoreTable, write_run
 from idbench.runner.audit import holds_chance, verdict
-from idbench.runner.evaluate import judge, summarize
+from idbench.runner.evaluate import summarize, with_labels
 from idbench.splits import Split, load_split
 
 A, B = "avatars-tiny-a", "avatars-tiny-b"
@@ -44,7 +44,7 @@ def test_join_is_by_identity_whatever_the_order(split: Split) -> None:
         scores=table.scores[order],
     )
     for part in ("test", "calibration"):
-        judged = judge(mixed, split, A, part)
+        judged = with_labels(mixed, split, A, part)
         assert np.array_equal(judged.scores, judged.occurrences.astype(float))
         assert np.array_equal(judged.members, judged.occurrences > 0)
         assert judged.members.sum() * 2 == len(judged.identities)
@@ -58,7 +58,7 @@ def test_missing_scores_are_refused(split: Split, part: str) -> None:
     ids = tuple(name for name, keep in zip(table.identities, kept, strict=True) if keep)
     short = ScoreTable(ids, table.scores[kept], table.abstained[kept], table.photos_used[kept])
     with pytest.raises(RecordError, match="identities have no score"):
-        judge(short, split, A, part)
+        with_labels(short, split, A, part)
 
 
 def test_summary_says_what_the_metrics_say(split: Split, tmp_path: Path) -> None:
@@ -67,7 +67,7 @@ def test_summary_says_what_the_metrics_say(split: Split, tmp_path: Path) -> None
     run = run_of(split, rng.normal(size=members.size) + 1.5 * members, tmp_path)
     blind = run_of(split, rng.normal(size=members.size), tmp_path, "1" * 16)
     summary = summarize(run, split, A, [blind])
-    judged = judge(run.scores(), split, A, "test")
+    judged = with_labels(run.scores(), split, A, "test")
     assert summary.auc.value == metrics.auc(judged.scores, judged.members)
     assert summary.n_members == int(judged.members.sum())
     assert summary.tpr[0].value == pytest.approx(metrics.tpr_at_fpr(judged.scores, judged.members, 0.1).value)  # type: ignore[union-attr]
