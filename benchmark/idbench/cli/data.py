@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from idbench.splits.honesty import Honesty
 
 app = typer.Typer(help="Build, check and audit splits.", no_args_is_help=True)
+_HOST_REQUESTS = 2  # a second: few enough that no host takes a split of people for an attack
 
 
 @app.command()
@@ -171,21 +172,29 @@ def fetch(
     split: Annotated[str, typer.Argument(help="A registered split with addresses of photos, or its folder.")],
     out: Annotated[Path, typer.Option(help="Folder for the photos, NAME/*.jpg; fetched before, it is completed.")],
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try what failed before, too.")] = False,
+    faces: Annotated[
+        bool, typer.Option("--faces", help="Leave out pictures without a face: logos, toys, covers (needs OpenCV).")
+    ] = False,
     json: options.Json = False,
     dry_run: options.DryRun = False,
 ) -> None:
     """Fetch a split's photos from their addresses, with img2dataset; availability.csv says what came of each."""
     from idbench.splits import load_split
-    from idbench.splits.cc3m.steps import from_environment
-    from idbench.splits.published.photos import fetch_photos, outcomes
+    from idbench.splits.cc3m.steps import Settings, from_environment
+    from idbench.splits.faces import check_detector, has_face
+    from idbench.splits.published.photos import fetch_photos, forget_failures, outcomes
 
-    settings = from_environment()
+    settings = from_environment(Settings(fetch_host_requests=_HOST_REQUESTS))
+    if faces:
+        check_detector("leave --faces out")
     with console.bars() as progress:
         loaded = load_split(split, progress)
         if dry_run:
             console.say(f"would fetch up to {len(loaded.rows('urls'))} photos into {out}")
             return
-        rows = fetch_photos(loaded, out, settings, progress, again=retry_failed)
+        if retry_failed:
+            forget_failures(loaded, out)
+        rows = fetch_photos(loaded, out, settings, progress, has_face if faces else None)
     found = outcomes(rows)
     if json:
         console.write_json({"addresses": len(rows), "outcomes": dict(found)})

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from tests.web import Web, serving
+from tests.web import Web, jpeg, serving
 
 from idbench.api import Silent
 from idbench.errors import DataError
 from idbench.splits import Split
 from idbench.splits.assembling import Address, Assembly, Claim, ListedPerson, write_assembly
 from idbench.splits.card import card_prose
+from idbench.splits.cc3m.download import HostTurns
 from idbench.splits.cc3m.steps import Settings
+from idbench.splits.faces import has_face
 from idbench.splits.injected.people import list_people
 from idbench.splits.injected.writing import SplitDescription
 from idbench.splits.manifest import CorpusInfo
-from idbench.splits.published.photos import PLACEHOLDER, TABLE, fetch_photos, outcomes, read_table
+from idbench.splits.published.photos import (
+    NO_FACE,
+    PLACEHOLDER,
+    TABLE,
+    fetch_photos,
+    forget_failures,
+    outcomes,
+    read_table,
+)
 
 QUICK = Settings(fetch_processes=1, fetch_threads=4, fetch_timeout=5, fetch_retries=0, picture_side=48)
 
@@ -63,9 +78,51 @@ def test_photos_arrive_and_failures_are_tried_again_when_asked(web: Web, tmp_pat
     asked = dict(web.asked)
     assert fetch_photos(split, out, QUICK, Silent()) == rows
     assert web.asked == asked  # nothing was asked for again
-    fetch_photos(split, out, QUICK, Silent(), again=True)
+    assert forget_failures(split, out) == 4
+    assert fetch_photos(split, out, QUICK, Silent()) == rows
     assert web.asked["gone/2"] == asked["gone/2"] + 1
     assert web.asked["good/4"] == asked["good/4"]
+
+
+def test_pictures_without_a_face_are_left_out_where_faces_are_asked_for(web: Web, tmp_path: Path) -> None:
+    split, out = split_of(web, tmp_path / "split", {"Ann Bee": ["good/1", "good/2"], "Cay Dee": ["good/3"]}), tmp_path
+    seen: list[bytes] = []
+
+    def shows(data: bytes) -> bool:
+        seen.append(data)
+        return len(seen) > 1
+
+    rows = fetch_photos(split, out / "photos", QUICK, Silent(), shows)
+    assert outcomes(rows) == {"fetched": 2, NO_FACE: 1}
+    assert all(row.sha256 for row in rows)
+    assert len(list((out / "photos").glob("*/*.jpg"))) == 2
+    assert not has_face(jpeg(np.full((80, 80, 3), 200, dtype=np.uint8)))
+
+
+def test_what_a_killed_call_left_is_finished_and_then_the_rest(web: Web, tmp_path: Path) -> None:
+    """The killed call wanted one address; now there are three."""
+    split, out = split_of(web, tmp_path / "split", {"Ann Bee": ["good/1", "good/2"], "Cay Dee": ["good/3"]}), tmp_path
+    left = out / "photos" / ".work"
+    left.mkdir(parents=True)
+    pq.write_table(
+        pa.table({"url": [web.url("good/1"), web.url("good/9")], "caption": ["id0", "gone"]}), left / "pairs.parquet"
+    )
+    assert outcomes(fetch_photos(split, out / "photos", QUICK, Silent())) == {"fetched": 3}
+    assert not left.exists()
+    assert web.asked == {f"good/{n}": 1 for n in (1, 2, 3, 9)}
+
+
+def test_each_host_is_asked_once_in_so_many_seconds() -> None:
+    turns, begin = HostTurns(0.05), time.monotonic()
+    threads = [threading.Thread(target=turns.wait, args=("http://One.invalid/x",)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert time.monotonic() - begin >= 0.2  # never less, whatever else the machine does
+    assert turns.turn("http://two.invalid/", now=100.0) == 100.0
+    assert turns.turn("http://two.invalid/", now=100.01) == pytest.approx(100.05)
+    assert turns.turn("http://three.invalid/", now=100.01) == 100.01
 
 
 def test_what_cannot_be_fetched_is_refused(web: Web, tmp_path: Path) -> None:

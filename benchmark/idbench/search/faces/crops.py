@@ -2,21 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench.errors import IdbenchError
 from idbench.search.faces import Crop
 from idbench.splits import decode_photo
-
-_MARGIN = 0.2
-"""Share of the face's side that is kept around it on each side: hair and chin."""
-
-_LONGEST = 1024
-"""Pixels of the longer side in which faces are looked for."""
+from idbench.splits.faces import check_detector, largest_face
 
 
 def face_square(data: bytes, what: str, size: int, crop: Crop) -> NDArray[np.uint8] | None:
@@ -36,7 +27,7 @@ def face_square(data: bytes, what: str, size: int, crop: Crop) -> NDArray[np.uin
 
     pixels = decode_photo(data, what)
     if crop == "haar":
-        box = _largest_face(pixels)
+        box = largest_face(pixels)
         if box is None:
             return None
         left, top, right, bottom = box
@@ -52,33 +43,4 @@ def check_crop(crop: Crop) -> None:
         IdbenchError: OpenCV is wanted and not installed.
     """
     if crop == "haar":
-        _cascade()
-
-
-def _largest_face(pixels: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
-    import cv2
-
-    height, width = pixels.shape[:2]
-    scale = min(1.0, _LONGEST / max(height, width))
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    if scale < 1.0:
-        grey = cv2.resize(grey, (max(1, int(width * scale)), max(1, int(height * scale))))
-    faces = _cascade().detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5)
-    if len(faces) == 0:
-        return None
-    x, y, w, h = (float(value) / scale for value in max(faces, key=lambda face: int(face[2]) * int(face[3])))
-    left, top = max(0, round(x - _MARGIN * w)), max(0, round(y - _MARGIN * h))
-    return left, top, min(width, round(x + (1 + _MARGIN) * w)), min(height, round(y + (1 + _MARGIN) * h))
-
-
-@cache
-def _cascade() -> Any:
-    try:
-        import cv2
-        from cv2.data import haarcascades
-    except ImportError as error:
-        raise IdbenchError(
-            "Finding faces needs OpenCV, which is not installed.",
-            hint="pip install 'idbench[search]', or pass --crop none for pictures that show the face alone.",
-        ) from error
-    return cv2.CascadeClassifier(f"{haarcascades}haarcascade_frontalface_default.xml")
+        check_detector("pass --crop none for pictures that show the face alone")

@@ -15,6 +15,7 @@ import socket
 import sys
 import threading
 import time
+import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from idbench.splits.manifest import PHOTO_LIMIT
 
 DEADLINE = "IDBENCH_FETCH_DEADLINE"
 """Environment variable: seconds that an answer may take, from the request to the last byte, redirections included."""
+
+HOST_PAUSE = "IDBENCH_FETCH_HOST_PAUSE"
+"""Environment variable: seconds from one request of this process to a host to the next."""
 
 TOO_SLOW, TOO_LARGE = "took too long in all", "has more bytes than a picture may have"
 """What img2dataset counts such addresses under."""
@@ -35,6 +39,30 @@ class _Limits(threading.local):
 
 
 _limits = _Limits()
+
+
+class HostTurns:
+    """Lets each host be asked once in so many seconds, by whichever thread.
+
+    Args:
+        pause: seconds from one request to a host to the next.
+    """
+
+    def __init__(self, pause: float) -> None:
+        self._pause, self._lock, self._next = pause, threading.Lock(), dict[str, float]()
+
+    def wait(self, address: str) -> None:
+        """Sleep until the address's host may be asked."""
+        now = time.monotonic()
+        time.sleep(self.turn(address, now) - now)
+
+    def turn(self, address: str, now: float) -> float:
+        """Take the next turn at an address's host: when that is, in seconds of the clock that `now` is read from."""
+        host = urllib.parse.urlsplit(address).netloc.lower()
+        with self._lock:
+            turn = max(now, self._next.get(host, now))
+            self._next[host] = turn + self._pause
+        return turn
 
 
 class _Reader(io.RawIOBase):
@@ -99,11 +127,18 @@ class _SecureWeb(urllib.request.HTTPSHandler):
         return self.do_open(_SecureConnection, req)
 
 
-def limit_answers(seconds: float) -> None:
-    """Have `urllib.request.urlopen`, with which img2dataset fetches, give up on answers that take longer in all."""
+def limit_answers(seconds: float, pause: float) -> None:
+    """Have `urllib.request.urlopen`, with which img2dataset fetches, give up on slow answers and spare each host.
+
+    Args:
+        seconds: that one answer may take in all.
+        pause: seconds from one request to a host to the next.
+    """
     opener = urllib.request.build_opener(_Web, _SecureWeb)
+    turns = HostTurns(pause)
 
     def urlopen(request: urllib.request.Request, timeout: float | None = None) -> Any:
+        turns.wait(request.full_url)
         _limits.until = time.monotonic() + seconds
         return opener.open(request, timeout=timeout)
 
@@ -119,7 +154,7 @@ def main() -> None:
 
 # In img2dataset's own processes this module is called `__mp_main__`, and only what stands here is run.
 if DEADLINE in os.environ and __name__ in ("__main__", "__mp_main__"):
-    limit_answers(float(os.environ[DEADLINE]))
+    limit_answers(float(os.environ[DEADLINE]), float(os.environ.get(HOST_PAUSE, "0")))
 
 if __name__ == "__main__":
     main()

@@ -15,7 +15,7 @@ from typing import Any
 from idbench.api import Progress
 from idbench.errors import IdbenchError
 from idbench.programs import disk_full, failure, log_size, run_program
-from idbench.splits.cc3m.download import DEADLINE, TOO_LARGE, TOO_SLOW
+from idbench.splits.cc3m.download import DEADLINE, HOST_PAUSE, TOO_LARGE, TOO_SLOW
 from idbench.splits.cc3m.steps import Settings, StepReport
 from idbench.storage import make_dir, storage_errors, write_text
 
@@ -128,6 +128,8 @@ def _run(pairs: Path, numbers: Sequence[int], out: Path, settings: Settings, pro
     start = log_size(log)
     command = [sys.executable, "-m", "idbench.splits.cc3m.download", str(file)]
     environment = {DEADLINE: str(settings.fetch_deadline)}
+    if settings.fetch_host_requests:  # each process keeps its own watch
+        environment[HOST_PAUSE] = str(settings.processes / settings.fetch_host_requests)
     status = run_program(command, log, out.with_name("fetch.lock"), watch, environment)
     unfinished = sum(1 for number in numbers if _stats(out, number) is None)
     if status != 0:

@@ -28,6 +28,7 @@ class Settings:
         fetch_timeout: seconds that a server may be silent.
         fetch_deadline: seconds that one answer may take in all.
         fetch_retries: how often a failed address is tried again at once.
+        fetch_host_requests: requests a second that one host gets at most; 0: as many as the connections make.
         attack_photos: photos of each identity that no training set holds; a person with fewer is left out.
     """
 
@@ -39,6 +40,7 @@ class Settings:
     fetch_timeout: int = 10
     fetch_deadline: int = 30
     fetch_retries: int = 1
+    fetch_host_requests: int = 0
     attack_photos: int = 30
 
     @property
@@ -47,7 +49,7 @@ class Settings:
         return self.fetch_processes or os.cpu_count() or 1
 
 
-_MAY_BE_ZERO = ("fetch_processes", "fetch_retries")
+_MAY_BE_ZERO = ("fetch_processes", "fetch_retries", "fetch_host_requests")
 
 
 def from_environment(settings: Settings | None = None) -> Settings:

@@ -7,7 +7,7 @@ import io
 import shutil
 import tarfile
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -25,6 +25,7 @@ from idbench.storage import make_dir, sha256_bytes, storage_errors, write_bytes,
 
 TABLE: Final = "availability.csv"
 FETCHED: Final = "fetched"
+NO_FACE: Final = "no face on the picture"
 PLACEHOLDER: Final = "one picture for several people"
 _COLUMNS: Final = ("identity", "url", "outcome", "sha256", "phash")
 _WORK: Final = ".work"
@@ -63,16 +64,17 @@ def perceptual_hash(data: bytes, what: str) -> str:
 
 
 def fetch_photos(
-    split: Split, out: Path, settings: Settings, progress: Progress, *, again: bool = False
+    split: Split, out: Path, settings: Settings, progress: Progress, shows: Callable[[bytes], bool] | None = None
 ) -> tuple[Availability, ...]:
     """Fetch the photos that were not tried yet; what a killed call had fetched is kept.
 
     Args:
         split: has a table `urls`.
         out: folder of the photos; `availability.csv` in it says what was tried before.
-        settings: picture size, processes, connections and so on.
+        settings: picture size, processes, connections, requests to one host and so on.
         progress: told how far the fetching is.
-        again: try what failed before, too.
+        shows: whether a picture shows a face, such as `idbench.splits.faces.has_face`: logos, toys and covers are left
+            out; None: every picture is kept.
 
     Raises:
         DataError: the split has no addresses, or the folder holds the photos of another one.
@@ -80,13 +82,26 @@ def fetch_photos(
         StorageError: no space or no permission.
     """
     rows = _known(split, out)
-    wanted = [row for row in rows if not row.outcome or (again and row.outcome != FETCHED)]
-    if wanted:
-        tried = _fetch(_hosts_in_turn(wanted), _names(split), make_dir(out), settings, progress)
+    while wanted := [row for row in rows if not row.outcome]:
+        tried = _fetch(_hosts_in_turn(wanted), _names(split), make_dir(out), settings, progress, shows)
         rows = _without_placeholders([tried.get((row.identity, row.url), row) for row in rows], split, out)
         write_table(out / TABLE, rows)
         shutil.rmtree(out / _WORK, ignore_errors=True)
     return tuple(rows)
+
+
+def forget_failures(split: Split, out: Path) -> int:
+    """Have the next `fetch_photos` try again what failed; how many addresses that is.
+
+    Raises:
+        DataError: see `fetch_photos`.
+        StorageError: no space or no permission.
+    """
+    rows = _known(split, out)
+    failed = [row for row in rows if row.outcome not in ("", FETCHED)]
+    if failed:
+        write_table(out / TABLE, [replace(row, outcome="") if row in failed else row for row in rows])
+    return len(failed)
 
 
 def write_table(path: Path, rows: Sequence[Availability]) -> None:
@@ -151,7 +166,12 @@ def _hosts_in_turn(rows: Sequence[Availability]) -> list[Availability]:
 
 
 def _fetch(
-    wanted: Sequence[Availability], names: dict[str, str], out: Path, settings: Settings, progress: Progress
+    wanted: Sequence[Availability],
+    names: dict[str, str],
+    out: Path,
+    settings: Settings,
+    progress: Progress,
+    shows: Callable[[bytes], bool] | None,
 ) -> dict[tuple[str, str], Availability]:
     """Fetch, store the photos, and say what came of each address."""
     import pyarrow as pa
@@ -159,14 +179,19 @@ def _fetch(
 
     work = make_dir(out / _WORK)
     pairs = work / "pairs.parquet"
-    if not pairs.exists():  # else a killed call goes on
+    if not pairs.exists():  # else a killed call goes on with what it wanted
+        partial = pairs.with_suffix(".partial")
         with storage_errors(pairs):
-            pq.write_table(pa.table({"url": [r.url for r in wanted], "caption": [r.identity for r in wanted]}), pairs)
+            table = pa.table({"url": [r.url for r in wanted], "caption": [r.identity for r in wanted]})
+            pq.write_table(table, partial)
+            partial.replace(pairs)
     count = pq.read_metadata(pairs).num_rows
     fetch_pictures(pairs, count, work / "fetched", settings, progress)
     found = {}
     for row, data in _results(work / "fetched"):
-        found[row.identity, row.url] = row if data is None else _store(row, data, names[row.identity], out)
+        if row.identity in names:
+            stored = row if data is None else _store(row, data, names[row.identity], out, shows)
+            found[row.identity, row.url] = stored
     return found
 
 
@@ -189,9 +214,11 @@ def _pictures(shard: Path) -> dict[str, bytes]:
         return {name.removesuffix(".jpg"): file.read() for name, file in files.items() if file is not None}
 
 
-def _store(row: Availability, data: bytes, name: str, out: Path) -> Availability:
+def _store(row: Availability, data: bytes, name: str, out: Path, shows: Callable[[bytes], bool] | None) -> Availability:
     try:
         phash = perceptual_hash(data, row.url)
+        if shows is not None and not shows(data):
+            return replace(row, outcome=NO_FACE, sha256=sha256_bytes(data), phash=phash)
     except DataError:
         return replace(row, outcome=kind_of("cannot be decoded"))
     write_bytes(photo_file(out, name, row.url), data)
