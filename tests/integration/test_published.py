@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from tests.conftest import Bench, refused
-from tests.web import write_faces
+from tests.web import picture, write_faces
 
 from idbench.splits.avatars.names import FIRST_NAMES, LAST_NAMES
 
@@ -99,6 +99,15 @@ def test_ten_people_and_a_table_are_a_split(own_cache: Bench, tmp_path: Path) ->
     ran = bench("run", "--method", "cosine", "--split", "my-split", "--target", "avatars-0", "--corpus", "my-split")
     assert ran.returncode == 0, ran.stderr
     assert "5 members, 5 non-members" in ran.stdout
+    first = next(iter(sorted((tmp_path / "faces").glob("*/*.jpg"))))
+    first.write_bytes(picture("somebody", 1))
+    (tmp_path / "again").mkdir()
+    remade = bench("data", "new", "my-split", "--faces", "faces", "--labels", "labels.csv", "--out", "again/my-split")
+    assert remade.returncode == 0, remade.stderr
+    compared = refused(bench("compare", "cosine", "blind-names", "--split", "again/my-split", "--target", "avatars-0"))
+    assert "no run of 'cosine'" in compared
+    run = json.loads(next((tmp_path / "results").glob("*/avatars-0/cosine-*/run.json")).read_text())
+    assert "the same version with other photos" in refused(bench("score", run["run_id"], "--split", "again/my-split"))
     (tmp_path / "my-split" / "mine.txt").write_text("beside it")
     assert "mine.txt" in refused(bench("data", "new", "my-split", "--faces", "faces", "--labels", "labels.csv"))
     assert "There is a split 'avatars' already" in refused(

@@ -207,6 +207,10 @@ class RunRecord(Closed):
     calibration_corpus: str | None = Field(
         default=None, description="whose calibration labels the method was given; None: it was given none"
     )
+    photos_sha256: str | None = Field(
+        default=None,
+        description="over the split's table of photos, as they were when the run asked; None: not recorded",
+    )
     n_cases: int = Field(ge=1)
     n_abstained: int = Field(ge=0)
     photos_per_case: float = Field(ge=0, description="mean over the cases that were scored")

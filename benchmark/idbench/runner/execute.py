@@ -247,6 +247,7 @@ def _record(
         parameters_passed=spec.attack.passed,
         seed=spec.seed,
         calibration_corpus=spec.calibration_corpus,
+        photos_sha256=resolved.split.photos_digest,
         n_cases=len(table.identities),
         n_abstained=int(table.abstained.sum()),
         photos_per_case=float(table.photos_used[scored].mean()) if scored.any() else 0.0,

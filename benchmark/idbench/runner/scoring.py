@@ -65,11 +65,14 @@ def _judged_before(run: Run, split: Split) -> str | None:
 
 def check_split(run: Run, split: Split) -> None:
     """Refuse to score a run against another version of its split."""
-    if run.record.split.digest != split.digest:
-        raise RecordError(
-            f"The run used {run.record.split.name} {run.record.split.digest[:12]}; this is {split.digest[:12]}.",
-            hint="Versions of a split never mix: give the folder of the right one with --split.",
-        )
+    used = run.record.split
+    if used.digest == split.digest:
+        return
+    what = f"The run used {used.name} {used.digest[:12]}; this is {split.digest[:12]}"
+    if (used.name, used.version) == (split.manifest.name, split.manifest.version):
+        same = run.record.photos_sha256 in (None, split.photos_digest)
+        what += ", the same version with other tables" if same else ", the same version with other photos"
+    raise RecordError(f"{what}.", hint="Versions of a split never mix: give the folder of the right one with --split.")
 
 
 def blind_runs(run: Run, results: Path) -> list[Run]:

@@ -142,6 +142,11 @@ class Split:
         return hashlib.sha256("\n".join([self.manifest.digest, *sorted(self.retracted)]).encode()).hexdigest()
 
     @property
+    def photos_digest(self) -> str:
+        """SHA-256 over the table of photos: people with equal photos, whatever their labels, prompts and names."""
+        return self.manifest.digests_here["photos"]
+
+    @property
     def corpora(self) -> tuple[str, ...]:
         """Corpora that the split has labels for."""
         return tuple(corpus.name for corpus in self.manifest.corpora)
