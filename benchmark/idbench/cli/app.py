@@ -70,6 +70,7 @@ def _gather() -> None:
         search,
         show,
         study,
+        submit,
         target,
     )
 
@@ -81,6 +82,7 @@ def _gather() -> None:
         (compare.compare, "compare"),
         (score.score, "score"),
         (study.study, "study"),
+        (submit.submit, "submit"),
         (attest.attest, "attest"),
         (attest.invalidate, "invalidate"),
     ):

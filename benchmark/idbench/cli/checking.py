@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,6 +55,34 @@ def check(
     show_report(report, json=json)
     if not report.passed:
         raise typer.Exit(1)
+
+
+def tables(
+    repository: Annotated[Path, typer.Argument(help="A checkout of a repository of results.")],
+    json: options.Json = False,
+) -> None:
+    """Write the two tables of a repository of results, which `datasets.load_dataset` opens, from its records.
+
+    For its maintainers, after merging: data/runs.parquet with every record and whether it counts, data/scores.parquet
+    with the scores of those that count.
+    """
+    from idbench.errors import StorageError
+    from idbench.results.checks import gather_records
+    from idbench.results.proposal import RUNS, Proposal
+    from idbench.submission.tables import write_tables
+
+    if not (repository / RUNS).is_dir():
+        raise StorageError(f"{repository} has no folder {RUNS}.", hint="Give a checkout of a repository of results.")
+    with console.bars() as progress:
+        proposal = Proposal(repository, accepted=repository)
+        known = known_for(proposal, gather_records(proposal), [], [], [], progress)
+        made = write_tables(repository, known.labels, known.targets, known.statements)
+    if json:
+        console.write_json(asdict(made))
+        return
+    for each in made.unreadable:
+        console.command(line(f"left out: {each.where}: {each.reason}"))
+    console.say(f"{made.runs} runs, of which {made.counted} count with {made.scores} scores, in {repository / 'data'}")
 
 
 def known_for(

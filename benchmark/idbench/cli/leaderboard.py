@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Build a board from records, look at it, write it as a site.", no_args_is_help=True)
 app.command()(checking.check)
+app.command()(checking.tables)
 
 Board = Annotated[
     Path | None,

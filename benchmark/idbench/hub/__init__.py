@@ -12,7 +12,9 @@ from idbench.hub.publishing import (
     Published,
     check_account,
     compare,
+    open_request,
     propose,
+    propose_files,
     publish,
 )
 from idbench.hub.reference import PREFIX, HubRef, check_repo, is_hub_ref, parse_ref
@@ -40,10 +42,12 @@ __all__ = [
     "history",
     "is_hub_ref",
     "latest_file",
+    "open_request",
     "parse_ref",
     "pinned",
     "plan_erasure",
     "propose",
+    "propose_files",
     "publish",
     "read_head",
     "remote_files",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -149,25 +149,78 @@ def propose(publication: Publication, repo: str, head: Head | None) -> Proposed:
             f"{repo} is open to everybody, and this split must not be.",
             hint="Its members have to enable access requests in its settings first.",
         )
-    api = client()
-    with hub_errors(repo):
-        mine = api.get_repo_discussions(
-            repo, repo_type=KIND, author=name, discussion_type="pull_request", discussion_status="open"
-        )
-        numbers = [each.num for each in mine if each.title == publication.title]
-    if numbers:
-        return _continue(publication, repo, max(numbers))
+    number = open_request(repo, publication.title, name)
+    if number is not None:
+        return _continue(publication, repo, number)
     difference = compare(publication.folder, head.files)
     if difference.empty:
         raise HubError(f"{repo} holds this version already.", hint="There is nothing to propose.")
     with hub_errors(repo):
-        made = api.create_commit(
+        made = client().create_commit(
             repo, _operations(publication.folder, difference), repo_type=KIND, commit_message=publication.title,
             commit_description=_DESCRIPTION, parent_commit=head.commit, create_pr=True,
         )  # fmt: skip
     number = int(made.pr_num or 0)
     ref = verified(publication.folder, HubRef(repo, str(made.oid)))
     return Proposed(ref, number, f"{page(repo)}/discussions/{number}", True)
+
+
+def open_request(repo: str, title: str, account: str) -> int | None:
+    """The number of the newest open pull request of an account with a title; None if there is none.
+
+    Raises:
+        HubError: the Hub cannot be asked.
+    """
+    with hub_errors(repo):
+        mine = client().get_repo_discussions(
+            repo, repo_type=KIND, author=account, discussion_type="pull_request", discussion_status="open"
+        )
+        return max((each.num for each in mine if each.title == title), default=None)
+
+
+def propose_files(
+    repo: str, title: str, description: str, files: Mapping[str, Path], gone: Iterable[str], number: int | None
+) -> Proposed:
+    """Put some files into a pull request, and leave all others as they are.
+
+    Args:
+        repo: `ORG/NAME`.
+        title: of the commit, and of the pull request if one is opened.
+        description: what people read in it.
+        files: what shall be there, by path.
+        gone: paths that shall not; missing ones are passed over.
+        number: of an open pull request that is continued; None opens one.
+
+    Raises:
+        HubError: the Hub refuses.
+        DataError: what arrived differs from what was sent.
+    """
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    revision = "main" if number is None else f"refs/pr/{number}"
+    head = _there(repo, revision)
+    sent = {path: file for path, file in files.items() if path not in head.files or not head.files[path].holds(file)}
+    removed = [path for path in gone if path in head.files]
+    commit = head.commit
+    if sent or removed:
+        operations: list[CommitOperationAdd | CommitOperationDelete] = [
+            *(CommitOperationAdd(path, file) for path, file in sent.items()),
+            *(CommitOperationDelete(path) for path in removed),
+        ]
+        where = {"create_pr": True} if number is None else {"revision": revision}
+        with hub_errors(repo):
+            made = client().create_commit(
+                repo, operations, repo_type=KIND, commit_message=title, commit_description=description,
+                parent_commit=head.commit, **where,
+            )  # fmt: skip
+        commit, number = str(made.oid), number or int(made.pr_num or 0)
+    elif number is None:
+        raise HubError(f"{repo} holds all of this already.", hint="There is nothing to propose.")
+    arrived = remote_files(repo, commit)
+    for path, file in files.items():
+        if path not in arrived or not arrived[path].holds(file):
+            raise DataError(f"{path} arrived in {repo} other than it was sent.", hint="Repeat the command.")
+    return Proposed(HubRef(repo, commit), number, f"{page(repo)}/discussions/{number}", bool(sent or removed))
 
 
 _DESCRIPTION = "Made by `bench data publish`; `bench data verify` reads it back."

@@ -1,0 +1,85 @@
+"""Submitting to a plain git checkout: a commit on a branch, and nothing of the person's own is touched."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from tests.app.fictional import write_about
+from tests.conftest import Bench, refused
+
+from idbench.api import Silent
+from idbench.results import Run, collect, read_run, write_run
+from idbench.results.proposal import record_place
+from idbench.splits import load_split
+
+
+def git(folder: Path, *arguments: str) -> str:
+    done = subprocess.run(["git", "-C", str(folder), *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A clone of a repository of results, with work of its own that is not committed."""
+    origin, clone = tmp_path / "origin", tmp_path / "clone"
+    origin.mkdir()
+    (origin / "README.md").write_text("results\n")
+    git(origin, "init", "-q", "-b", "main")
+    for name, value in (("user.name", "tests"), ("user.email", "tests@example.org")):
+        git(origin, "config", name, value)
+    git(origin, "add", ".")
+    git(origin, "commit", "-qm", "begin")
+    git(tmp_path, "clone", "-q", str(origin), str(clone))
+    for name, value in (("user.name", "tests"), ("user.email", "tests@example.org")):
+        git(clone, "config", name, value)
+    (clone / "README.md").write_text("results, being edited\n")
+    (clone / ".git" / "hooks" / "pre-commit").write_text("#!/bin/sh\nexit 1\n")
+    (clone / ".git" / "hooks" / "pre-commit").chmod(0o755)
+    return clone
+
+
+@pytest.fixture
+def honest(tmp_path: Path) -> Run:
+    write_about(load_split("avatars-tiny", Silent()), tmp_path / "results")
+    return next(run for run in collect([tmp_path / "results"]).runs if run.record.attack.name == "keen")
+
+
+def test_a_branch_with_one_commit(checkout: Path, honest: Run, bench: Bench, tmp_path: Path) -> None:
+    done = bench("submit", honest.record.run_id[:8], "--results", "results", "--checkout", "clone")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Next: git -C clone push origin results/keen" in done.stdout
+    place = record_place(honest)
+    changed = git(checkout, "diff", "--name-status", "main..results/keen").splitlines()
+    assert changed == [f"A\t{place}/run.json", f"A\t{place}/scores.parquet"]
+    assert git(checkout, "rev-list", "--count", "main..results/keen") == "1"
+    assert git(checkout, "branch", "--show-current") == "main"
+    assert (checkout / "README.md").read_text() == "results, being edited\n"
+    assert git(checkout, "worktree", "list").count("\n") == 0
+
+    again = bench("submit", str(honest.path), "--checkout", "clone")
+    assert "nothing is new on" in again.stdout
+    moved = write_run(tmp_path / "again", honest.record.model_copy(update={"peak_memory_mb": 1.0}), honest.scores())
+    assert bench("submit", str(moved.path), "--checkout", "clone").returncode == 0
+    changed = git(checkout, "diff", "--name-only", "main..results/keen").splitlines()
+    assert changed == [f"{record_place(moved)}/run.json", f"{record_place(moved)}/scores.parquet"]
+
+    git(checkout, "push", "-q", "origin", "results/keen")
+    git(checkout, "checkout", "-q", "-f", "results/keen")
+    checked = bench("leaderboard", "check", "clone", "--base", "main")
+    assert checked.returncode == 0, checked.stdout
+    busy = refused(bench("submit", str(honest.path), "--checkout", "clone", "--base", "main"))
+    assert "results/keen" in busy
+
+
+def test_refusals_leave_nothing_behind(checkout: Path, honest: Run, bench: Bench, tmp_path: Path) -> None:
+    text = (honest.path / "run.json").read_text().replace('"seed": 0', '"seed": 1')
+    (honest.path / "run.json").write_text(text)
+    done = bench("submit", str(honest.path), "--checkout", "clone")
+    assert "its run id is" in refused(done)
+    assert git(checkout, "branch", "--list", "results/*") == ""
+    assert git(checkout, "worktree", "list").count("\n") == 0
+    assert "git" in refused(bench("submit", str(honest.path), "--checkout", "results"))
+    assert "nowhere" in refused(bench("submit", str(honest.path), "--checkout", "clone", "--base", "nowhere"))
+    assert read_run(honest.path).record.seed == 1
