@@ -1,8 +1,8 @@
 """The only thing a method author imports."""
 
-from idbench.api.card import AnswerCard, Card, Choice, DefenseCard, MethodCard, MethodParams
+from idbench.api.card import AnswerCard, Card, Choice, CorpusCard, DefenseCard, MethodCard, MethodParams
 from idbench.api.cases import AuxiliaryPerson, Calibration, Case, Pair, Photo, Scores
-from idbench.api.defense import AnswerDefense, Defense, TargetDefense, TargetFront
+from idbench.api.defense import AnswerDefense, CorpusDefense, Defense, TargetDefense, TargetFront
 from idbench.api.errors import (
     AccessViolation,
     DataError,
@@ -14,6 +14,7 @@ from idbench.api.errors import (
 )
 from idbench.api.method import Attack, Context, Method, Progress, Reporter, Silent
 from idbench.api.target import EditableTarget, TargetInfo, TargetView
+from idbench.api.training import Guarantee, PrivateGradients, Training
 from idbench.api.words import Access, Knowledge, Track, names_of, track_of
 
 __all__ = [
@@ -28,10 +29,13 @@ __all__ = [
     "Case",
     "Choice",
     "Context",
+    "CorpusCard",
+    "CorpusDefense",
     "DataError",
     "Defense",
     "DefenseCard",
     "EditableTarget",
+    "Guarantee",
     "IdbenchError",
     "InvalidScores",
     "Knowledge",
@@ -41,6 +45,7 @@ __all__ = [
     "MethodParams",
     "Pair",
     "Photo",
+    "PrivateGradients",
     "Progress",
     "Reporter",
     "Scores",
@@ -52,6 +57,7 @@ __all__ = [
     "TargetView",
     "TimeLimitExceeded",
     "Track",
+    "Training",
     "names_of",
     "track_of",
 ]

@@ -70,6 +70,13 @@ class MethodCard(Card):
 
     access: Access = Field(description="what it may ask of the target; anything else raises `AccessViolation`")
 
+    @field_validator("knowledge", "optional_knowledge")
+    @classmethod
+    def _check_knowledge(cls, knowledge: Knowledge) -> Knowledge:
+        if Knowledge.TRAINING_SET in knowledge:
+            raise ValueError("whoever has the training set needs no attack, so TRAINING_SET is for defenses alone")
+        return knowledge
+
     @property
     def track(self) -> Track:
         """The board on which the attack competes."""
@@ -89,6 +96,19 @@ class DefenseCard(Card):
     def _check_knowledge(cls, knowledge: Knowledge) -> Knowledge:
         if Knowledge.CALIBRATION_LABELS in knowledge:
             raise ValueError("a defense never learns who is a member, so it cannot know CALIBRATION_LABELS")
+        if Knowledge.TRAINING_SET in knowledge and not issubclass(cls, CorpusCard):
+            raise ValueError("only a defense that acts before the training has TRAINING_SET: use a CorpusCard")
+        return knowledge
+
+
+class CorpusCard(DefenseCard):
+    """The card of a defense that acts before the training. It has the training set; nobody tells it who is a member."""
+
+    @field_validator("knowledge")
+    @classmethod
+    def _check_training_set(cls, knowledge: Knowledge) -> Knowledge:
+        if Knowledge.TRAINING_SET not in knowledge:
+            raise ValueError("a defense that acts before the training has the training set: declare TRAINING_SET")
         return knowledge
 
 

@@ -1,7 +1,6 @@
 """Defenses: methods that turn a target into another one that says less about the people whom it protects.
 
-A defense can stand at three places. The first has no class so far; its interface is settled, and comes with what runs
-it:
+A defense can stand at three places:
 
 - before the training: `CorpusDefense.defend(training, protected, context) -> training`. A training is pairs *and*
   recipe, for some defenses (label smoothing, noisy gradients) change how the target is trained, not on what. The target
@@ -25,10 +24,11 @@ from typing import TYPE_CHECKING, ClassVar, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench.api.card import AnswerCard, DefenseCard
+from idbench.api.card import AnswerCard, CorpusCard, DefenseCard
 from idbench.api.cases import Case, Pair, Photo
 from idbench.api.method import Context, Method, P
 from idbench.api.target import EditableTarget, TargetInfo, TargetView
+from idbench.api.training import Training
 from idbench.errors import AccessViolation
 
 if TYPE_CHECKING:
@@ -40,6 +40,31 @@ class Defense(Method[P]):
 
     card: ClassVar[DefenseCard]
     _card_type: ClassVar[type[DefenseCard]] = DefenseCard
+
+
+class CorpusDefense(Defense[P]):
+    """A defense that changes what a target is trained on, or how; the target is then trained again by its recipe.
+
+    It has the training set, and so can see who is named there. Nobody tells it whom of the protected a test calls a
+    member.
+    """
+
+    card: ClassVar[CorpusCard]
+    _card_type = CorpusCard
+
+    @abstractmethod
+    def defend(self, training: Training, protected: Sequence[Case], context: Context) -> Training:
+        """What the target is trained on instead.
+
+        Args:
+            training: what it was trained on; its pictures are not to be written to.
+            protected: the people to protect, as for a `TargetDefense`.
+            context: seed, device, cache, progress, and whatever else the card declares.
+
+        Returns:
+            another training, best made with `dataclasses.replace`: pictures of the same size, one caption for each, at
+            least as many as a batch of the recipe holds. Anything else is rejected and nothing is kept.
+        """
 
 
 class TargetDefense(Defense[P]):

@@ -41,6 +41,8 @@ class Knowledge(Flag):
     """Pairs of a photo and a caption that show nobody under test."""
     AUXILIARY_PEOPLE = auto()
     """People like those in the training data, each with photos and captions; nobody under test."""
+    TRAINING_SET = auto()
+    """What the target was trained on; for defenses alone that act before the training."""
 
 
 class Track(StrEnum):

@@ -6,6 +6,8 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
+from idbench.api.training import Guarantee
+
 SCHEMA_VERSION: Final = 2
 SUMMARY_VERSION: Final = 2
 """Of `Summary`: raised whenever a formula behind one of its numbers changes."""
@@ -122,6 +124,7 @@ class DefenseRef(MethodRef):
     lineage: str | None = Field(description="of the defended weights; None where no weights were changed")
     weights_sha256: str | None = Field(description="of the defended weights; None where no weights were changed")
     cost: DefenseCost | None = Field(description="None where no weights were changed: then the run itself pays")
+    guarantees: tuple[Guarantee, ...] = Field(default=(), description="of privacy, as the defense states them")
     utility: tuple[UtilityMeasure, ...] = Field(
         default=(), description="before and after; empty where the split has no held-out pictures to measure it on"
     )

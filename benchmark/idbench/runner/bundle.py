@@ -69,6 +69,7 @@ class Request:
         candidates: candidate names, only if declared.
         pairs: (photo index, caption), only if PUBLIC_PAIRS is declared.
         auxiliary: name, and (photo index, caption) of each pair, only if AUXILIARY_PEOPLE is declared.
+        training: folder of the training set, only if TRAINING_SET is declared.
     """
 
     attack: str
@@ -85,6 +86,7 @@ class Request:
     candidates: list[str] | None
     pairs: list[tuple[int, str]] | None
     auxiliary: list[tuple[str, list[tuple[int, str]]]] | None
+    training: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ def write_bundle(
     folders: Folders,
     target: str | None,
     auxiliary: Corpus | None = None,
+    training: Path | None = None,
     progress: Progress | None = None,
 ) -> Request:
     """Write everything that the worker gets, and nothing else.
@@ -156,6 +159,7 @@ def write_bundle(
         folders: for what outlives the run.
         target: the target's specification as JSON text; None for a blind attack.
         auxiliary: a corpus with owners, from `load_auxiliary`; only where the attack may know AUXILIARY_PEOPLE.
+        training: folder of the target's training set; only where a defense may know TRAINING_SET.
         progress: receives a notice when another process decodes the same photos.
 
     Raises:
@@ -195,6 +199,7 @@ def write_bundle(
         candidates=list(split.candidate_names) if Knowledge.CANDIDATE_NAMES in knowledge else None,
         pairs=None if pairs is None else [(of_pairs[photo], caption) for photo, caption in pairs],
         auxiliary=None if auxiliary is None else _auxiliary(auxiliary, of_corpus),
+        training=None if training is None else str(training),
     )
     index.write(folder / INDEX)
     (folder / REQUEST).write_text(json.dumps(asdict(request)), encoding="utf-8")

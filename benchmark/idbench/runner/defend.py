@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from idbench.api import Access, AnswerDefense, Defense, Knowledge, Progress, TargetDefense
+from idbench.api import Access, AnswerDefense, CorpusDefense, Defense, Knowledge, Progress, TargetDefense
 from idbench.errors import IdbenchError, MethodError, TargetError
 from idbench.locking import locked
 from idbench.results import DefenseCost, DefenseRef, UtilityMeasure
@@ -17,12 +17,14 @@ from idbench.runner.messages import WEIGHTS
 from idbench.runner.process import LOG, keep_log, run_worker
 from idbench.runner.protection import cases_of
 from idbench.runner.registry import RegisteredDefense
-from idbench.splits import Split
+from idbench.splits import Split, load_corpus
 from idbench.splits.auxiliary import load_auxiliary
+from idbench.splits.registry import corpus_folder
 from idbench.storage import make_dir, sha256_file, storage_errors
 from idbench.targets import AppliedDefense, Defended, TargetSpec
 from idbench.targets.defended import (
     DefenseNote,
+    check_retrainable,
     defended_place,
     defended_target,
     keep_weights,
@@ -53,7 +55,12 @@ class Applying:
     @property
     def changes_weights(self) -> bool:
         """Whether it makes another target, not other answers of the same one."""
-        return isinstance(self.defense, TargetDefense)
+        return isinstance(self.defense, TargetDefense | CorpusDefense)
+
+    @property
+    def trains_again(self) -> bool:
+        """Whether it acts before the training, so that the target is trained again."""
+        return isinstance(self.defense, CorpusDefense)
 
     @property
     def folders(self) -> Folders:
@@ -108,19 +115,37 @@ class Applying:
             auxiliary=load_auxiliary(self.split.manifest.name, progress)
             if Knowledge.AUXILIARY_PEOPLE in knowledge
             else None,
+            training=_training(self.name, target, progress) if target is not None and self.trains_again else None,
             progress=progress,
         )
+
+
+def _training(defense: str, target: TargetSpec, progress: Progress) -> Path:
+    """The folder of a target's training set, built if need be.
+
+    Raises:
+        TargetError: the target was trained on another build of it.
+    """
+    assert target.corpus is not None
+    corpus = load_corpus(target.corpus, progress)
+    if corpus.digest != target.corpus_digest:
+        raise TargetError(
+            f"{target.name} was trained on another build of {target.corpus} than the one here, so that {defense} would "
+            "not change its training set.",
+            hint=f"Build {target.corpus} as it was, or train the target again on this build.",
+        )
+    return corpus_folder(target.corpus)
 
 
 def check_kind(defense: Defense[Any]) -> None:
     """Refuse a defense of a kind that nothing here can apply.
 
     Raises:
-        MethodError: it is neither a TargetDefense nor an AnswerDefense.
+        MethodError: it is neither a CorpusDefense nor a TargetDefense nor an AnswerDefense.
     """
-    if not isinstance(defense, TargetDefense | AnswerDefense):
+    if not isinstance(defense, CorpusDefense | TargetDefense | AnswerDefense):
         raise MethodError(
-            f"{defense.card.name} is neither a TargetDefense nor an AnswerDefense, so it cannot be applied.",
+            f"{defense.card.name} is no CorpusDefense, TargetDefense or AnswerDefense, so it cannot be applied.",
             hint="Derive it from one of them.",
         )
 
@@ -134,7 +159,7 @@ def defend(
 
     Args:
         base: pinned.
-        applying: a defense of weights.
+        applying: a defense of weights, or one before the training.
         device: `auto`, `cpu`, `cuda:0`, ...
         time_limit: seconds for the defense; None for no limit.
         progress: told how far it is.
@@ -153,6 +178,8 @@ def defend(
     weights = spec.weights
     if not isinstance(weights, Defended):
         raise TargetError(f"{applying.applied.name} changes no weights.", hint="Use a defense of weights.")
+    if applying.trains_again:
+        check_retrainable(base)
     path = defended_place(weights)
     make_dir(path.parent)
     with storage_errors(path), locked(path.with_name(f".{path.name}.lock"), progress, spec.name):
@@ -181,6 +208,7 @@ def _compute(
         seconds=result.score,
         steps=result.steps,
         device=result.device,
+        guarantees=result.guarantees,
     )
     write_defense_note(weights, note)
     return note
@@ -203,7 +231,7 @@ def defense_ref(applying: Applying, base: TargetSpec, utility: tuple[UtilityMeas
         lineage=spec.lineage,
         weights_sha256=None if note is None else note.sha256,
         cost=None if note is None else DefenseCost(seconds=note.seconds, steps=note.steps, device=note.device),
-    ).model_copy(update={"utility": utility})
+    ).model_copy(update={"utility": utility, "guarantees": () if note is None else note.guarantees})
 
 
 def names_of_people(split: Split, people: Sequence[int]) -> list[str]:

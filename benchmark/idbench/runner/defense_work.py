@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import Any, cast
 
 from idbench import plugins
-from idbench.api import AnswerDefense, Context, Progress, TargetDefense, TargetView
+from idbench.api import AnswerDefense, Context, CorpusDefense, Progress, TargetDefense, TargetView
 from idbench.errors import MethodError
 from idbench.runner.bundle import DEFENSE, Given, Request, read_given, read_request
 from idbench.runner.messages import WEIGHTS, Result, Stage
+from idbench.splits.corpora import read_corpus
 
 
 def is_defense(request: Request) -> bool:
-    """Whether the class that a worker was asked for is a defense of weights."""
+    """Whether the class that a worker was asked for is a defense that makes another target."""
     kind = plugins.load_object(request.attack)
-    return isinstance(kind, type) and issubclass(kind, TargetDefense)
+    return isinstance(kind, type) and issubclass(kind, TargetDefense | CorpusDefense)
 
 
 def change_weights(
@@ -27,7 +28,7 @@ def change_weights(
     """Let a defense change the target of a bundle; the weights go to a file in the folder.
 
     Args:
-        folder: a bundle whose method is a `TargetDefense`.
+        folder: a bundle whose method is a `TargetDefense` or a `CorpusDefense`.
         progress: told how far it is.
         tell: called with what is being done, for the message if it fails.
         peak: the most memory that this process used so far, in MiB.
@@ -38,20 +39,29 @@ def change_weights(
     from idbench.targets import TargetSpec
     from idbench.targets.defending import write_defended
     from idbench.targets.load import load_target
+    from idbench.targets.retraining import retrain
 
     begin = time.perf_counter()
     request = read_request(folder)
-    kind = cast("type[TargetDefense[Any]]", plugins.load_object(request.attack))
+    kind = cast("type[TargetDefense[Any] | CorpusDefense[Any]]", plugins.load_object(request.attack))
     defense = kind(kind.Params.model_validate(request.params))
     given = read_given(folder, request)
     tell("loading the target")
     device = choose_device(request.device)
     assert request.target is not None
-    loaded = load_target(TargetSpec.model_validate_json(request.target), device)
+    spec = TargetSpec.model_validate_json(request.target)
     context = _context(request, given, device, progress)
-    ready = time.perf_counter()
-    tell("the defense")
-    cost = write_defended(folder / WEIGHTS, loaded, kind.card.name, defense, given.cases, context)
+    if isinstance(defense, CorpusDefense):
+        assert request.training is not None
+        corpus = read_corpus(spec.corpus or spec.name, Path(request.training))
+        ready = time.perf_counter()
+        tell("the defense")
+        cost = retrain(folder / WEIGHTS, spec, corpus, defense, given.cases, context)
+    else:
+        loaded = load_target(spec, device)
+        ready = time.perf_counter()
+        tell("the defense")
+        cost = write_defended(folder / WEIGHTS, loaded, kind.card.name, defense, given.cases, context)
     return Result(
         load=ready - begin,
         fit=0.0,
@@ -60,6 +70,7 @@ def change_weights(
         peak_memory_mb=peak(),
         threads=torch.get_num_threads(),
         steps=cost.steps,
+        guarantees=cost.guarantees,
     )
 
 

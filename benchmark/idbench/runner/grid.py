@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from idbench.api import Access, AnswerCard, Knowledge, Progress, Silent, names_of
+from idbench.api import Access, AnswerCard, CorpusDefense, Knowledge, Progress, Silent, names_of
 from idbench.errors import IdbenchError
 from idbench.results import Run, Summary, write_summary
 from idbench.runner.evaluate import summarize
@@ -29,6 +29,7 @@ from idbench.runner.spec import (
 )
 from idbench.splits import Split, corpus_names
 from idbench.targets import TargetSpec
+from idbench.targets.defended import check_retrainable
 from idbench.targets.fetch import pin_target
 
 
@@ -104,7 +105,8 @@ def make_grid(
         UnknownNameError: a method, target, preset, parameter or corpus does not exist.
         MethodError: a parameter does not fit.
         DataError: a method needs photos, and somebody has none.
-        TargetError: the weights cannot be found, or are defended already.
+        TargetError: the weights cannot be found, are defended already, or cannot be trained again where a defense
+            wants that.
     """
     planned = tuple(plan_method(load_attack(name), preset, params) for name in methods)
     for method in planned:
@@ -115,6 +117,8 @@ def make_grid(
         check_undefended(spec)
         pinned = pin_target(spec)
         check_trained_on(split, pinned)
+        if any(planned and issubclass(planned.registered.kind, CorpusDefense) for planned in defenses):
+            check_retrainable(pinned)
         targets.append((pinned, labels))
     return Grid(split, tuple(targets), planned, seeds, tuple(defenses), progress or Silent())
 

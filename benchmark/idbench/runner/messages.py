@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from idbench.api import InvalidScores, MethodError, Scores
+from idbench.api import Guarantee, InvalidScores, MethodError, Scores
 from idbench.storage import read_regular
 
 RESULT = "result.json"
@@ -66,7 +66,7 @@ class ShadowsUsed(_Message):
 class Result(_Message):
     """A finished run: seconds, where (`Environment` says what the words mean), MiB, queries by kind, shadow models.
 
-    A defense of weights counts as `score`, and its optimizer steps are `steps`.
+    A defense that changes weights counts as `score`, its optimizer steps are `steps`; `guarantees` are its own word.
     """
 
     load: _Amount
@@ -79,6 +79,7 @@ class Result(_Message):
     device_model: Annotated[str, Field(max_length=200)] | None = None
     threads: Annotated[int, Field(ge=1, lt=2**20)] | None = None
     steps: _Count = 0
+    guarantees: Annotated[tuple[Guarantee, ...], Field(max_length=10)] = ()
 
 
 class Failure(_Message):

@@ -10,7 +10,7 @@ from typing import Any, Final, Generic
 
 from pydantic import ValidationError
 
-from idbench.api import AnswerCard, Attack, Card, Defense, MethodCard, MethodParams, names_of
+from idbench.api import AnswerCard, Attack, Card, CorpusCard, Defense, DefenseCard, MethodCard, MethodParams, names_of
 from idbench.api.words import track_of
 from idbench.errors import MethodError, PluginError, UnknownNameError
 from idbench.plugins import Entry, M, MethodRegistry, Plugin
@@ -135,7 +135,7 @@ class RegisteredDefense(Registered[Defense[Any]]):
             code_sha256=applied.code_sha256,
             access=answers,
             knowledge=tuple(names_of(defense.knowledge)),
-            track="answers" if isinstance(card, AnswerCard) else "weights",
+            track=_track(card),
             card=copy_card(card, self.kind.Params, answers),
             parameters=applied.parameters,
             seed=applied.seed,
@@ -145,6 +145,13 @@ class RegisteredDefense(Registered[Defense[Any]]):
             weights_sha256=weights_sha256,
             cost=cost,
         )
+
+
+def _track(card: DefenseCard) -> str:
+    """Where a defense stands."""
+    if isinstance(card, AnswerCard):
+        return "answers"
+    return "corpus" if isinstance(card, CorpusCard) else "weights"
 
 
 def blind_attacks() -> list[str]:

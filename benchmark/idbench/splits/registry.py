@@ -56,7 +56,7 @@ def load_corpus(name: str, progress: Progress | None = None) -> Corpus:
     if isinstance(split, SourcedRecipe):
         return _read_sourced(split, name)
     recipe = split.corpora[name]
-    path = cache_dir("corpora", name, f"v{split.version}")
+    path = corpus_folder(name)
     reporter = progress or Silent()
     return get_or_build(
         path,
@@ -65,6 +65,21 @@ def load_corpus(name: str, progress: Progress | None = None) -> Corpus:
         f"corpus {name!r}",
         reporter,
     )
+
+
+def corpus_folder(name: str) -> Path:
+    """Where a training set lies, or will lie, in the cache: `idbench.splits.corpora.read_corpus` opens it.
+
+    Raises:
+        UnknownNameError: no such training set.
+    """
+    recipes = _recipes_by_corpus()
+    if name not in recipes:
+        raise UnknownNameError("corpus", name, recipes)
+    split = recipes[name]
+    if isinstance(split, SourcedRecipe):
+        return corpus_place(split, name)
+    return cache_dir("corpora", name, f"v{split.version}")
 
 
 def _recipes_by_corpus() -> dict[str, Recipe]:

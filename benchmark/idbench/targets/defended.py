@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from idbench.api.training import Guarantee
 from idbench.errors import TargetError
 from idbench.storage import atomic_path, cache_dir, storage_errors, write_text
 from idbench.targets.spec import AppliedDefense, Defended, Sha256, TargetSpec
@@ -24,6 +25,7 @@ class DefenseNote(BaseModel):
     seconds: float = Field(ge=0, description="wall time of the defense, without loading the target")
     steps: int = Field(ge=0, description="optimizer steps, counted")
     device: str = Field(description="where it was computed, e.g. `cpu`")
+    guarantees: tuple[Guarantee, ...] = Field(default=(), description="of privacy, as the defense states them")
 
 
 def defended_target(base: TargetSpec, defense: AppliedDefense) -> TargetSpec:
@@ -50,6 +52,24 @@ def defended_target(base: TargetSpec, defense: AppliedDefense) -> TargetSpec:
         weights=weights,
         **inherited,
     )
+
+
+def check_retrainable(spec: TargetSpec) -> None:
+    """Refuse a target that no defense before the training can be applied to.
+
+    Raises:
+        TargetError: its recipe or its training set is not known.
+    """
+    if spec.recipe is None or not isinstance(spec.architecture, dict):
+        raise TargetError(
+            f"{spec.name} cannot be trained again: the recipe that it was trained by is not known.",
+            hint="Use a defense of weights or of answers, or a target with a recipe: `bench list targets`.",
+        )
+    if spec.corpus is None or spec.corpus_digest is None:
+        raise TargetError(
+            f"{spec.name} cannot be trained again: what it was trained on is not known exactly.",
+            hint="Use a defense of weights or of answers, or a target that was trained here.",
+        )
 
 
 def defended_place(weights: Defended) -> Path:

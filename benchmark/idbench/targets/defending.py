@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
-from idbench.api import Case, Context, Photo, TargetDefense, TargetInfo
+from idbench.api import Case, Context, Guarantee, Photo, TargetDefense, TargetInfo
 from idbench.errors import MethodError, TargetError
 from idbench.locking import locked
 from idbench.storage import make_dir, sha256_file, storage_errors
@@ -87,11 +87,12 @@ def _apply(weights: Defended, defense: TargetDefense[Any], protected: Sequence[C
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a defense cost: wall time in seconds, optimizer steps, and where it was computed."""
+    """What a defense cost: wall time in seconds, optimizer steps, where it was computed; and what it promises."""
 
     seconds: float
     steps: int
     device: str
+    guarantees: tuple[Guarantee, ...] = ()
 
 
 def write_defended(

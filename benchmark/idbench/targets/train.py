@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from idbench.api.method import Progress, Silent
+from idbench.api.training import PrivateGradients
 from idbench.errors import DataError, TargetError
 from idbench.storage import sha256_bytes, sha256_file, storage_errors
 from idbench.targets.checkpoints import check_finite, read_checkpoint, write_checkpoint, write_weights
@@ -55,6 +56,17 @@ class TrainingData(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Manner:
+    """How a training departs from plain contrastive learning; see `idbench.api.Training` for what each means."""
+
+    smoothing: float = 0.0
+    private: PrivateGradients | None = None
+
+
+PLAIN = Manner()
+
+
+@dataclass(frozen=True, slots=True)
 class Trained:
     """What came out of a training.
 
@@ -80,7 +92,12 @@ class Trained:
 
 
 def train_target(
-    spec: TargetSpec, corpus: TrainingData, out: Path, progress: Progress | None = None, device: str = "cpu"
+    spec: TargetSpec,
+    corpus: TrainingData,
+    out: Path,
+    progress: Progress | None = None,
+    device: str = "cpu",
+    manner: Manner = PLAIN,
 ) -> Trained:
     """Train a target by its recipe.
 
@@ -93,6 +110,7 @@ def train_target(
         out: where the weights go, a `.safetensors` file; replaced only when training has finished.
         progress: receives a report after every step.
         device: where to compute, e.g. `cpu`, `cuda:0`; only the CPU gives the same bytes again.
+        manner: departs from plain contrastive learning only where a defense wants that.
 
     Raises:
         TargetError: the target cannot be trained, or training diverged.
@@ -100,12 +118,13 @@ def train_target(
         StorageError: `out` cannot be written.
     """
     start, start_cpu = time.perf_counter(), time.process_time()
-    trainer = _Trainer(spec, corpus, progress or Silent(), torch.device(device))
+    trainer = _Trainer(spec, corpus, progress or Silent(), torch.device(device), manner)
     checkpoint = out.with_name(f"{out.name}.resume")
     first = trainer.resume(checkpoint)
     for epoch in range(first, trainer.recipe.epochs):
         trainer.run_epoch(epoch)
         trainer.save_checkpoint(checkpoint, epoch + 1)
+    trainer.finish()
     write_weights(out, trainer.model.state_dict())
     with storage_errors(checkpoint):
         checkpoint.unlink(missing_ok=True)
@@ -122,12 +141,15 @@ def train_target(
 
 
 class _Trainer:
-    def __init__(self, spec: TargetSpec, corpus: TrainingData, progress: Progress, device: torch.device) -> None:
+    def __init__(
+        self, spec: TargetSpec, corpus: TrainingData, progress: Progress, device: torch.device, manner: Manner
+    ) -> None:
         self.recipe, config = trainable(spec)
         self._device = device
         self.loss = math.nan
         self._name = spec.name
         self._corpus = corpus
+        self._manner = manner
         self._progress = progress
         check_corpus(corpus, config, self.recipe)
         self._images = corpus.images  # once: a corpus may copy all of them whenever it is asked
@@ -151,9 +173,7 @@ class _Trainer:
             self._run_epoch(epoch)
 
     def _run_epoch(self, epoch: int) -> None:
-        from open_clip import ClipLoss
-
-        criterion = ClipLoss()
+        criterion = contrastive(self._manner.smoothing)
         losses = []
         total = self.recipe.epochs * self.steps_per_epoch
         if epoch in self.recipe.restarts:
@@ -165,6 +185,8 @@ class _Trainer:
             loss: torch.Tensor = criterion(*self._features(places))
             self._optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
+            if self._manner.private is not None:
+                make_private(self.model.parameters(), self._manner.private, step)
             self._optimizer.step()
             with torch.no_grad():
                 self.model.logit_scale.clamp_(0, math.log(self.recipe.max_logit_scale))
@@ -176,6 +198,23 @@ class _Trainer:
             self._progress.update(step + 1, total, f"training {self._name}, loss {losses[-1]:.2f}")
         check_finite(self.model.state_dict(), self._name)
         self.loss = float(np.mean(losses))
+
+    def finish(self) -> None:
+        """What is left to do once the last epoch is over."""
+        if self._manner.private is not None:
+            self._take_statistics(self._manner.private.public_images)
+
+    def _take_statistics(self, images: NDArray[np.uint8]) -> None:
+        """Let batch normalization forget the training set and take its statistics of other pictures."""
+        kinds = torch.nn.modules.batchnorm._BatchNorm
+        norms = [module for module in self.model.modules() if isinstance(module, kinds)]
+        for module in norms:
+            module.reset_running_stats()
+            module.momentum = None  # the mean over all batches
+        size = self.recipe.batch_size
+        with torch.no_grad():
+            for start in range(0, len(images) if norms else 0, size):
+                self.model.encode_image(self._normalize(images[start : start + size]))
 
     def _batches(self, epoch: int) -> Iterator[NDArray[np.int64]]:
         yield from batches_of(self.recipe, epoch, len(self._images))
@@ -212,6 +251,35 @@ class _Trainer:
         self._optimizer.load_state_dict(saved["optimizer"])
         self.loss = float(saved["loss"])
         return int(saved["epochs_done"])
+
+
+def contrastive(smoothing: float) -> Any:
+    """The loss of unit embeddings of pictures and captions, (n, dim) each, and an inverse temperature; a scalar."""
+    from open_clip import ClipLoss
+
+    if smoothing == 0.0:
+        return ClipLoss()
+
+    def smoothed(pictures: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        logits = scale * pictures @ texts.T
+        n = len(logits)
+        wanted = (1 - smoothing) * torch.eye(n, device=logits.device) + smoothing / n
+        loss = torch.nn.functional.cross_entropy
+        return (loss(logits, wanted) + loss(logits.T, wanted)) / 2
+
+    return smoothed
+
+
+def make_private(parameters: Iterable[torch.nn.Parameter], private: PrivateGradients, step: int) -> None:
+    """Scale the gradient of a batch down to the clipping norm, and add the noise of this step, in place."""
+    learned = [parameter for parameter in parameters if parameter.grad is not None]
+    torch.nn.utils.clip_grad_norm_(learned, private.clip_norm)
+    entropy = np.random.SeedSequence([private.seed, step]).generate_state(2)
+    generator = torch.Generator().manual_seed(int(entropy[0]) << 31 ^ int(entropy[1]))
+    for parameter in learned:
+        assert parameter.grad is not None
+        drawn = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+        parameter.grad.add_(private.noise * private.clip_norm * drawn.to(parameter.device))
 
 
 def batches_of(recipe: TrainingRecipe, epoch: int, n: int) -> NDArray[np.int64]:

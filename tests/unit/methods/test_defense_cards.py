@@ -11,17 +11,26 @@ import pytest
 
 from idbench.api import AnswerCard, Defense, Knowledge
 
+NAMED = Knowledge.NAME | Knowledge.TRAINING_SET
 KNOWS = {
+    "blur-faces": NAMED,
+    "cap-pictures": NAMED,
+    "dp-clip": NAMED | Knowledge.PUBLIC_PAIRS,
+    "drop-names": NAMED,
+    "drop-people": NAMED,
     "fine-tune": Knowledge.PUBLIC_PAIRS,
     "gradient-ascent": Knowledge.NAME | Knowledge.PHOTOS,
     "identity-projection": Knowledge.PHOTOS,
     "image-backdoor": Knowledge.PHOTOS | Knowledge.PUBLIC_PAIRS,
+    "label-smoothing": Knowledge.TRAINING_SET,
     "labels-only": Knowledge.NONE,
     "noise": Knowledge.NONE,
     "null-space": Knowledge.NAME,
     "query-budget": Knowledge.NONE,
     "refuse-names": Knowledge.NAME,
+    "replace-names": NAMED,
     "round": Knowledge.NONE,
+    "shuffle-captions": NAMED,
     "slug": Knowledge.NAME | Knowledge.PHOTOS | Knowledge.PUBLIC_PAIRS,
     "text-backdoor": Knowledge.NAME | Knowledge.PUBLIC_PAIRS,
     "top-k": Knowledge.PUBLIC_PAIRS,

@@ -35,7 +35,9 @@ def test_splits_equal_the_golden_digests(name: str) -> None:
     assert manifest.digest == GOLDEN["splits"][name]["digest"]
 
 
-@pytest.mark.parametrize("name", ["avatars-tiny-a", "avatars-tiny-b", "avatars-tiny-0"])
+@pytest.mark.parametrize(
+    "name", ["avatars-tiny-a", "avatars-tiny-b", "avatars-tiny-0", "avatars-tiny-held-out", "avatars-held-out"]
+)
 def test_tiny_corpora_equal_the_golden_digests(name: str) -> None:
     assert load_corpus(name).digest == GOLDEN["corpora"][name]
 

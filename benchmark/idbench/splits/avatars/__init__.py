@@ -80,6 +80,7 @@ def recipe_of(spec: WorldSpec, digest: str | None = None) -> SplitRecipe:
         held_out,
         "pictures of background people that are in no training set, to see what a defense costs them",
         partial(build_held_out, spec),
+        golden.CORPORA.get(held_out),
     )
     return SplitRecipe(spec.name, 1, spec.title, partial(build_world, spec), digest, corpora, fictional=True)
 

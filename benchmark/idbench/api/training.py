@@ -1,0 +1,65 @@
+"""What a target is trained on and how, as a defense sees it that acts before the training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Guarantee(BaseModel):
+    """What differential privacy promises of a training: whoever is replaced, the weights come out nearly as likely."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    unit: Literal["pair", "person"] = Field(description="what is replaced: one pair, or all pairs of one person")
+    pairs: int = Field(ge=1, description="most pairs that such a unit has in the training set")
+    epsilon: float | None = Field(ge=0, description="None: no finite bound")
+    delta: float = Field(gt=0, lt=1)
+    accountant: str = Field(min_length=1, max_length=300, description="what computed it, under which assumption")
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateGradients:
+    """Gradients that say little about any one pair.
+
+    Args:
+        clip_norm: most that the gradient of a batch may measure, L2 over all weights; above 0.
+        noise: standard deviation of the normal noise on each coordinate, in units of `clip_norm`; 0 for none.
+        seed: of the noise, non-negative.
+        public_images: pictures on which the statistics of batch normalization are taken after the training, for those
+            of the training itself carry no noise; uint8 (n, h, w, 3).
+    """
+
+    clip_norm: float
+    noise: float
+    seed: int
+    public_images: NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """Pairs, and how a target learns from them; everything else is the target's own recipe.
+
+    Args:
+        images: uint8 (n, h, w, 3) of the size that the target takes; not to be written to.
+        captions: one for each picture, (n,).
+        epochs: passes over the pairs, by the recipe. For information: a defense does not change it.
+        batch_size: pairs in a step, by the recipe. For information.
+        smoothing: of the contrastive targets, above -1 and below 1. Each picture's own caption is wanted with
+            1 - smoothing + smoothing / b and every other of the b captions of its batch with smoothing / b; below 0,
+            others are wanted less than not at all.
+        private: clipped and noisy gradients; None: plain ones.
+        guarantees: what follows for privacy, for the record.
+    """
+
+    images: NDArray[np.uint8]
+    captions: tuple[str, ...]
+    epochs: int
+    batch_size: int
+    smoothing: float = 0.0
+    private: PrivateGradients | None = None
+    guarantees: tuple[Guarantee, ...] = ()
