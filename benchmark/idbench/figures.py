@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import struct
 import subprocess
 import sys
+import zlib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from idbench.errors import DataError
+from idbench.storage import read_bounded
 
 # Okabe and Ito's colours: told apart by colour-blind readers, and legible on white and on black.
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#2E86D0", "#E69F00", "#009E73", "#CC79A7", "#8A8A8A"
@@ -18,11 +22,15 @@ MEMBER, NONMEMBER = "#D55E00", "#56B4E9"
 Kind = Literal["png", "svg", "pdf"]
 KINDS: Final[tuple[Kind, ...]] = ("png", "svg", "pdf")
 
+_SIGNATURE: Final = b"drawn by idbench"
+_LARGEST: Final = 1 << 28  # bytes of a picture
+
 
 def draw(spec: Mapping[str, Any], kind: Kind) -> bytes:
     """A Vega-Lite specification as a picture; the same specification gives the same bytes, PDF's date apart.
 
-    A process of its own draws it: the drawing engine holds more memory than the rest of idbench, and gives none back.
+    The picture says inside, where no viewer shows it, that it was drawn here (`is_drawn`). A process of its own draws
+    it: the drawing engine holds more memory than the rest of idbench, and gives none back.
 
     Args:
         spec: with its data in it.
@@ -36,7 +44,27 @@ def draw(spec: Mapping[str, Any], kind: Kind) -> bytes:
     if done.returncode or not done.stdout:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no picture came back"]
         raise DataError(f"The chart cannot be drawn: {last[0]}.", hint="Use another format, or the numbers as CSV.")
-    return done.stdout
+    return _signed(done.stdout, kind)
+
+
+def is_drawn(path: Path) -> bool:
+    """Whether a file is a picture that `draw` made.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    return _SIGNATURE in read_bounded(path, _LARGEST)
+
+
+def _signed(picture: bytes, kind: Kind) -> bytes:
+    if kind == "svg":
+        return picture + b"<!-- " + _SIGNATURE + b" -->"
+    if kind == "pdf":
+        return picture + b"%" + _SIGNATURE + b"\n"
+    text = b"tEXtSoftware\0" + _SIGNATURE
+    end = picture.rindex(b"IEND") - 4  # the last chunk begins with its length
+    chunk = struct.pack(">I", len(text) - 4) + text + struct.pack(">I", zlib.crc32(text))
+    return picture[:end] + chunk + picture[end:]
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from idbench.errors import StorageError
-from idbench.storage import atomic_dir, expanded, is_there, read_bounded, storage_errors
+from idbench.storage import atomic_dir, expanded, is_there, read_bounded, recover, storage_errors
 
 MARKER: Final = ".made-by-idbench.json"
 """Lies in every folder that a command wrote as a whole, and lists what it wrote."""
@@ -19,11 +19,38 @@ _MARKER_BYTES: Final = 1 << 26
 _SHOWN: Final = 4
 
 
+def resolved(path: Path) -> Path:
+    """Where a path leads; a link that a person put there stays, and what it leads to is written.
+
+    Raises:
+        StorageError: nowhere.
+    """
+    with storage_errors(path):
+        try:
+            return expanded(path).resolve()
+        except RuntimeError as error:  # a loop of links
+            raise StorageError(f"{path} cannot be resolved: {error}.", hint="Check the path.") from error
+
+
+def check_outside(out: Path, inputs: Iterable[Path]) -> None:
+    """Refuse to write into what a command reads.
+
+    Raises:
+        StorageError: `out` is one of the inputs or lies within one.
+    """
+    place = resolved(out)
+    for path in inputs:
+        if place.is_relative_to(resolved(path)):
+            raise StorageError(
+                f"{out} lies within {path}, which this command reads.", hint="Name a folder apart from what is read."
+            )
+
+
 def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bool | None = None) -> list[str]:
     """Refuse a folder that cannot be written without destroying what this program did not make.
 
     A folder may be written where nothing is, where an empty folder is, or where the marker says that the same kind of
-    output lies there and nothing else was put next to it.
+    output lies there and nothing else was put next to it. What a kill left of an earlier writing is cleared up first.
 
     Args:
         out: the folder to write; what is in it would be replaced as a whole.
@@ -37,9 +64,10 @@ def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bo
     Raises:
         StorageError: the folder must not be written; the message says why, the hint what to do.
     """
-    place = _resolved(out)
+    place = resolved(out)
     _refuse_overlap(out, place, inputs)
     _refuse_surroundings(out, place)
+    recover(place)
     with storage_errors(out):
         if not place.exists():
             return []
@@ -58,8 +86,8 @@ def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bo
 
 
 def check_file(
-    out: Path, kind: str, is_own: Callable[[Path], bool], inputs: Iterable[Path] = (), *, force: bool = False
-) -> None:
+    out: Path, kind: str, is_own: Callable[[Path], bool], inputs: Iterable[Path] = (), *, force: bool | None = None
+) -> Path:
     """Refuse a file that cannot be written without destroying what this program did not make.
 
     Args:
@@ -67,60 +95,56 @@ def check_file(
         kind: what will be written, for the message.
         is_own: whether a file that is there is of this kind; any exception means no.
         inputs: files or folders that the command reads; none may be `out` or lie below it.
-        force: replace whatever file is there.
+        force: replace whatever file is there; None: the command cannot be told.
+
+    Returns:
+        where to write: a link is followed, for it is not ours to replace.
 
     Raises:
         StorageError: the file must not be written.
     """
-    place = _resolved(out)
+    place = resolved(out)
     for path in inputs:
-        if _resolved(path) == place:
+        if resolved(path) == place:
             raise StorageError(f"{out} is read by this command.", hint="Name another file to write.")
+    recover(place)
     with storage_errors(out):
         if not os.path.lexists(place):
-            return
+            return place
         regular = place.is_file()
     if not regular:
         raise StorageError(f"{out} is not a regular file.", hint="Name a file to write.")
     if not force and not _recognized(place, is_own):
         raise StorageError(
-            f"{out} exists and is not a {kind} written by idbench.", hint="Name another file; --force replaces it."
+            f"{out} exists and is not a {kind} written by idbench.",
+            hint="Name another file" + (", or remove that one first." if force is None else "; --force replaces it."),
         )
+    return place
 
 
 @contextmanager
 def made_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bool = False) -> Iterator[Path]:
     """A temporary folder that becomes `out` when the block ends well, with the marker in it.
 
-    Arguments and errors are those of `check_folder`. An older `out` is replaced only when everything is written.
+    Arguments and errors are those of `check_folder`. An older `out` is replaced only when everything is written; where
+    `out` is a link, what it leads to.
     """
     check_folder(out, kind, inputs, force=force)
-    with atomic_dir(out) as folder:
+    with atomic_dir(resolved(out)) as folder:
         yield folder
         listed = {"made_by": "idbench", "kind": kind, "files": sorted(_files(folder))}
         (folder / MARKER).write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
 
 
-def _resolved(path: Path) -> Path:
-    with storage_errors(path):
-        try:
-            return expanded(path).resolve()
-        except RuntimeError as error:  # a loop of links
-            raise StorageError(f"{path} cannot be resolved: {error}.", hint="Check the path.") from error
-
-
 def _refuse_overlap(out: Path, place: Path, inputs: Iterable[Path]) -> None:
-    for path in inputs:
-        given = _resolved(path)
-        if place == given or given.is_relative_to(place):
+    given = list(inputs)
+    for path in given:
+        if resolved(path).is_relative_to(place):
             raise StorageError(
                 f"{out} would be replaced, and {path}, which this command reads, with it.",
                 hint="Name a folder apart from what is read.",
             )
-        if place.is_relative_to(given):
-            raise StorageError(
-                f"{out} lies within {path}, which this command reads.", hint="Name a folder apart from what is read."
-            )
+    check_outside(out, given)
 
 
 def _refuse_surroundings(out: Path, place: Path) -> None:

@@ -8,16 +8,22 @@ import hashlib
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from idbench.errors import StorageError
 
+if sys.platform != "win32":
+    import fcntl
+
 _CHUNK = 1 << 20
+_OURS = ".idbench-"
+"""Part of the name of whatever is written next to its destination, so that nothing of anybody else is taken for it."""
 
 
 def cache_dir(*parts: str) -> Path:
@@ -137,16 +143,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     make_dir(path.parent)
     with storage_errors(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}{_OURS}", suffix=".tmp", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         try:
-            yield temporary
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-            # mkstemp makes files private to the user; results are meant to be shared.
-            temporary.chmod(0o666 & ~_umask())
-            temporary.replace(path)
+            with _in_use(temporary):
+                yield temporary
+                with temporary.open("rb+") as file:
+                    os.fsync(file.fileno())
+                # mkstemp makes files private to the user; results are meant to be shared.
+                temporary.chmod(0o666 & ~_umask())
+                temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 
@@ -167,19 +174,26 @@ def atomic_dir(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes `path` when the block ends well; an older `path` is replaced only then."""
     make_dir(path.parent)
     with storage_errors(path):
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}{_OURS}", suffix=".tmp", dir=path.parent))
         try:
-            yield temporary
-            temporary.chmod(0o777 & ~_umask())
-            if path.exists():
-                old = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".old", dir=path.parent))
-                path.replace(old / "old")
-                temporary.replace(path)
-                shutil.rmtree(old, ignore_errors=True)
-            else:
-                temporary.replace(path)
+            with _in_use(temporary):
+                yield temporary
+                temporary.chmod(0o777 & ~_umask())
+                if path.exists():
+                    _replace_folder(path, temporary)
+                else:
+                    temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _replace_folder(path: Path, new: Path) -> None:
+    """Two renames, for no system replaces a folder by one; a kill between them is what `recover` is for."""
+    old = Path(tempfile.mkdtemp(prefix=f".{path.name}{_OURS}", suffix=".old", dir=path.parent))
+    with _in_use(old):
+        path.replace(old / "old")
+        new.replace(path)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def require_regular(path: Path) -> None:
@@ -208,28 +222,70 @@ def read_bounded(path: Path, limit: int) -> bytes:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise StorageError(f"{path} is not a regular file.", hint="Give the path of a file.")
             data = file.read(limit + 1)
+    if data is None:  # a file of the kernel's that has nothing to say now
+        raise StorageError(f"{path} cannot be read to its end.", hint="Give the path of a file.")
     if len(data) > limit:
         raise StorageError(f"{path} is larger than {limit:,} bytes.", hint="Check that it is the file you mean.")
     return data
 
 
 def recover(path: Path) -> None:
-    """Clear up after processes that were killed while they wrote `path`; call it with the lock on `path` held.
+    """Clear up after processes that were killed while they wrote `path`; those that still write it are left alone.
 
-    A folder that had been moved aside and whose replacement never came is put back; temporary neighbours go.
+    A folder that had been moved aside and whose replacement never came is put back; temporary neighbours go. Only
+    names that `atomic_path` and `atomic_dir` give are looked at.
     """
     if not path.parent.is_dir():
         return
     with storage_errors(path):
-        for old in sorted(path.parent.glob(f".{glob.escape(path.name)}.*.old")):
-            if (old / "old").exists() and not path.exists():
-                (old / "old").replace(path)
-            shutil.rmtree(old, ignore_errors=True)
-        for temporary in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+        for old in sorted(path.parent.glob(f".{glob.escape(path.name)}{_OURS}*.old")):
+            if _abandoned(old):
+                if (old / "old").exists() and not os.path.lexists(path):
+                    (old / "old").replace(path)
+                shutil.rmtree(old, ignore_errors=True)
+        for temporary in path.parent.glob(f".{glob.escape(path.name)}{_OURS}*.tmp"):
+            if not _abandoned(temporary):
+                continue
             if temporary.is_dir() and not temporary.is_symlink():
                 shutil.rmtree(temporary, ignore_errors=True)
             else:
                 temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _in_use(path: Path) -> Iterator[None]:
+    """Hold a lock on a file or folder for as long as the block lasts; the system drops it when the process ends."""
+    if sys.platform == "win32":
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # a file system without such locks: then others must wait by a lock file
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _abandoned(path: Path) -> bool:
+    """Whether the process that wrote a temporary file or folder has ended."""
+    if sys.platform == "win32":
+        return True
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return False  # finished in this moment
+    except OSError:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(handle)
+    return True
 
 
 def read_regular(path: Path, limit: int) -> bytes:
@@ -252,6 +308,8 @@ def read_regular(path: Path, limit: int) -> bytes:
         if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{path.name} is not a regular file")
         data = file.read(limit + 1)
+    if data is None:  # a file of the kernel's that has nothing to say now
+        raise ValueError(f"{path.name} cannot be read to its end")
     if len(data) > limit:
         raise ValueError(f"{path.name} has more than {limit} bytes")
     return data

@@ -26,7 +26,7 @@ def campaign(folder: Path, seed: int, seconds: float, kinds: Sequence[str]) -> R
         seconds: shared out evenly among the kinds; each tries once at least.
         kinds: of `KINDS`.
     """
-    _preload()
+    preload()
     report = Report()
     for kind in kinds:
         rng = random.Random(f"{seed} {kind}")
@@ -39,7 +39,7 @@ def campaign(folder: Path, seed: int, seconds: float, kinds: Sequence[str]) -> R
     return report
 
 
-def _preload() -> None:
+def preload() -> None:
     """Import what commands import, but torch, whose threads do not survive a fork."""
     for name in ("cli.main", "runner.grid", "runner.scoring", "runner.comparing", "splits.lint", "studies.catalogue"):
         importlib.import_module(f"idbench.{name}")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -138,6 +141,78 @@ def test_a_file_or_an_impossible_name_in_place_of_a_folder_is_refused(tmp_path: 
         with pytest.raises(StorageError):
             make(tmp_path / out if out[0] != "~" else Path(out))
     assert (tmp_path / "file").read_text() == "x"
+
+
+def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    link = tmp_path / "board"
+    link.symlink_to(tmp_path / "disk" / "board")
+    for content in ("x", "y"):
+        make(link, content)
+        assert link.is_symlink()
+        assert contents(tmp_path / "disk" / "board")["data/file"] == content.encode()
+    assert names(tmp_path / "disk") == ["board"]
+    other = tmp_path / "labels.json"
+    other.symlink_to(tmp_path / "disk" / "labels.json")
+    assert check_file(other, "label file", is_label_file) == tmp_path / "disk" / "labels.json"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+
+replace, left = Path.replace, int(sys.argv[1])
+
+def kill_at_last(self, target):
+    global left
+    left -= 1
+    if left == 0:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+
+Path.replace = kill_at_last
+exec(sys.argv[2])
+"""
+
+
+def killed_at_rename(number: int, code: str) -> None:
+    """Run code in a process that is killed when it is about to rename for the n-th time."""
+    done = subprocess.run([sys.executable, "-c", KILLED, str(number), code], check=False)
+    assert done.returncode == -signal.SIGKILL
+
+
+def test_a_kill_between_two_renames_is_made_good_by_the_next_writing(tmp_path: Path) -> None:
+    out = tmp_path / "board"
+    make(out)
+    again = f"""
+from pathlib import Path
+from idbench.outputs import made_folder
+with made_folder(Path({str(out)!r}), "board") as folder:
+    (folder / "file").write_text("y")
+"""
+    killed_at_rename(2, again)
+    assert names(tmp_path) != ["board"]
+    assert not out.exists()
+    with pytest.raises(StorageError, match="not a site written by idbench"):  # what was hidden is there, and is judged
+        check_folder(out, "site")
+    assert names(tmp_path) == ["board"]
+    assert contents(out)["data/file"] == b"x"
+    killed_at_rename(1, again)
+    assert len(names(tmp_path)) == 3  # the old board, the new one half made, an empty folder to move the old one to
+    make(out, "z")
+    assert names(tmp_path) == ["board"]
+    assert contents(out)["data/file"] == b"z"
+
+
+def test_a_file_that_was_half_written_at_a_kill_goes_with_the_next_writing(tmp_path: Path) -> None:
+    out = tmp_path / "labels.json"
+    out.write_text("labels of the last version")
+    code = f"from pathlib import Path; from idbench.storage import write_text; write_text(Path({str(out)!r}), 'new')"
+    killed_at_rename(1, code)
+    assert len(names(tmp_path)) == 2
+    check_file(out, "label file", is_label_file)
+    assert names(tmp_path) == ["labels.json"]
+    assert out.read_text() == "labels of the last version"
 
 
 def is_label_file(path: Path) -> bool:

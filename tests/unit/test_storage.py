@@ -19,6 +19,7 @@ from idbench.storage import (
     check_writable,
     copy_files,
     explain,
+    read_bounded,
     read_regular,
     recover,
     storage_errors,
@@ -56,13 +57,13 @@ def test_a_kill_between_two_renames_hides_nothing(tmp_path: Path) -> None:
     for path in (folder, other):
         with atomic_dir(path) as temporary:
             (temporary / "x").write_text(path.name)
-    aside = tmp_path / ".run.abc.old"
+    aside = tmp_path / ".run.idbench-abc.old"
     aside.mkdir()
     folder.rename(aside / "old")
-    half = tmp_path / ".run.def.tmp"
+    half = tmp_path / ".run.idbench-def.tmp"
     half.mkdir()
     (half / "x").write_text("half")
-    foreign = tmp_path / ".run-2.ghi.tmp"
+    foreign = tmp_path / ".run-2.idbench-ghi.tmp"
     foreign.mkdir()
     recover(folder)
     assert (folder / "x").read_text() == "run"
@@ -73,6 +74,22 @@ def test_a_kill_between_two_renames_hides_nothing(tmp_path: Path) -> None:
     assert (folder / "x").read_text() == "run"
     assert not aside.exists()
     recover(tmp_path / "missing" / "run")
+
+
+def test_only_what_was_left_is_cleared_up(tmp_path: Path) -> None:
+    """Files of people, whatever they are called, and what a living process still writes."""
+    folder = tmp_path / "run"
+    mine = [".run.backup.old", ".run.20251103.tmp", ".run.abcdefgh.old", ".running.idbench-x.tmp"]
+    for name in mine:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.tex").write_text("years of work")
+    with atomic_dir(folder) as temporary, atomic_path(tmp_path / "run.json") as file:
+        recover(folder)
+        recover(tmp_path / "run.json")
+        (temporary / "x").write_text("new")
+        file.write_text("new")
+    assert (folder / "x").read_text() == (tmp_path / "run.json").read_text() == "new"
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "run.json", *mine}
 
 
 def test_what_is_not_a_regular_file_is_not_waited_for(tmp_path: Path) -> None:
@@ -88,6 +105,16 @@ def test_what_is_not_a_regular_file_is_not_waited_for(tmp_path: Path) -> None:
             read_regular(tmp_path / name, 100)
     with pytest.raises(FileNotFoundError):
         read_regular(tmp_path / "missing", 100)
+
+
+@pytest.mark.skipif(not os.access("/proc/kmsg", os.R_OK), reason="no file that waits for the kernel")
+def test_a_file_that_waits_for_the_kernel_is_not_waited_for(tmp_path: Path) -> None:
+    """It is a regular file by its mode, and reading it blocks until there is a message."""
+    kernel = Path("/proc/kmsg")
+    for read, kind in ((read_regular, ValueError), (read_bounded, StorageError)):
+        with pytest.raises(kind):
+            for _ in range(1000):
+                read(kernel, 1 << 20)
 
 
 def test_full_disk_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,10 @@ def _root(
     pass
 
 
-def _gather() -> None:
+def command_line() -> typer.Typer:
+    """`bench` with all its verbs."""
+    if app.registered_commands:
+        return app
     from idbench.cli import (
         assemble,
         attest,
@@ -99,6 +102,7 @@ def _gather() -> None:
     app.add_typer(target.app, name="target")
     app.add_typer(leaderboard.app, name="leaderboard")
     app.command("doctor")(doctor.doctor)
+    return app
 
 
 def run() -> int:
@@ -110,8 +114,7 @@ def run() -> int:
             # A file name need not be valid text: it is shown escaped rather than ending the command.
             stream.reconfigure(errors="backslashreplace")
     try:
-        _gather()
-        status = app(prog_name="bench", standalone_mode=False)
+        status = command_line()(prog_name="bench", standalone_mode=False)
         sys.stdout.flush()
         if closed:
             raise IdbenchError("Standard output is closed: what should have been printed is lost.")

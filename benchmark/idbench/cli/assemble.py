@@ -74,12 +74,13 @@ def subset(
     out: Annotated[Path, typer.Option(help="The folder to write; must not exist yet, or be empty.")],
 ) -> None:
     """Write a split of some of another one's people: a subset that it names, or members and non-members that match."""
-    from idbench.outputs import made_folder
+    from idbench.outputs import check_folder, made_folder
     from idbench.splits import load_split
     from idbench.splits.subsets import MATCHED, matched_people, people_of_subset, write_subset
 
     with console.bars() as progress:
         whole = load_split(split, progress)
+        check_folder(out, "split", [whole.folder])
         if name == MATCHED:
             pairs = matched_people(whole, progress)
             people = pairs.identities

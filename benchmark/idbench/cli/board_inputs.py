@@ -204,8 +204,12 @@ def split_card(split: Split, progress: Progress) -> SplitCard:
 
 def _card_of(split: Split) -> str:
     """The data card in the split's folder, without the metadata at its head; else the one that comes with idbench."""
-    card = split.folder / "README.md"
-    return card.read_text(encoding="utf-8", errors="replace") if card.is_file() else _data_card(split.manifest.name)
+    from idbench.splits.card import read_card
+
+    try:
+        return read_card(split.folder)
+    except IdbenchError:  # damaged, or none
+        return _data_card(split.manifest.name)
 
 
 def _data_card(name: str) -> str:

@@ -112,6 +112,7 @@ def _refuse(name: str, given: list[str]) -> None:
 
 
 def _build_known(recipe: SplitRecipe, out: Path | None, dry_run: bool) -> None:
+    from idbench.outputs import resolved
     from idbench.splits import load_split
     from idbench.storage import atomic_dir
 
@@ -120,7 +121,7 @@ def _build_known(recipe: SplitRecipe, out: Path | None, dry_run: bool) -> None:
     if dry_run:
         console.say(f"would build {recipe.name} version {recipe.version} ({recipe.title}) in {out}")
         return
-    with console.bars() as progress, atomic_dir(out) as folder:
+    with console.bars() as progress, atomic_dir(resolved(out)) as folder:
         recipe.build(folder, progress)
         split = load_split(str(folder), progress)
     if recipe.digest not in (None, split.manifest.digest):
@@ -130,6 +131,7 @@ def _build_known(recipe: SplitRecipe, out: Path | None, dry_run: bool) -> None:
 
 
 def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, folders: Folders, dry_run: bool) -> None:
+    from idbench.outputs import resolved
     from idbench.splits.building import build_sourced, check_sources, copy_split
     from idbench.splits.withholding import write_withheld
 
@@ -152,10 +154,10 @@ def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, fold
             sources = replace(sources, faces=recipe.fetch(progress))
         built = build_sourced(recipe, sources, progress)
         if folders.labels is not None and folders.out is not None:
-            copy_split(built.split, folders.labels)
-            write_withheld(built.split, folders.out)
+            copy_split(built.split, resolved(folders.labels))
+            write_withheld(built.split, resolved(folders.out))
         elif folders.out is not None:
-            copy_split(built.split, folders.out)
+            copy_split(built.split, resolved(folders.out))
     for note in built.notes:
         console.say(note)
     manifest = built.split.manifest
@@ -179,6 +181,7 @@ def fetch(
     dry_run: options.DryRun = False,
 ) -> None:
     """Fetch a split's photos from their addresses, with img2dataset; availability.csv says what came of each."""
+    from idbench.outputs import check_outside
     from idbench.splits import load_split
     from idbench.splits.cc3m.steps import Settings, from_environment
     from idbench.splits.faces import check_detector, has_face
@@ -189,6 +192,7 @@ def fetch(
         check_detector("leave --faces out")
     with console.bars() as progress:
         loaded = load_split(split, progress)
+        check_outside(out, [loaded.folder])
         if dry_run:
             console.say(f"would fetch up to {len(loaded.rows('urls'))} photos into {out}")
             return

@@ -55,12 +55,10 @@ def _device(_: object) -> Iterator[tuple[bool, str]]:
 
 
 def _disk(results: options.Results) -> Iterator[tuple[bool, str]]:
-    from idbench.storage import atomic_path, cache_dir, make_dir
+    from idbench.storage import cache_dir, check_space
 
-    for path in (cache_dir(), results):
-        with atomic_path(make_dir(path) / ".doctor") as probe:
-            probe.write_bytes(b"written by bench doctor")
-        (path / ".doctor").unlink(missing_ok=True)
+    for path, option in ((cache_dir(), "BENCH_CACHE"), (results, "--results")):
+        check_space(path, 1 << 12, option)
         free = shutil.disk_usage(path).free
         yield free > _LITTLE_SPACE, f"{path}: writable, {free / 2**30:.1f} GiB free"
 

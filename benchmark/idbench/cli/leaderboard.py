@@ -124,12 +124,12 @@ def labels(
     from idbench.splits import load_split
     from idbench_leaderboard.label_file import label_file, read_label_file, write_label_file
 
-    check_file(out, "label file", lambda path: bool(read_label_file(path)), force=force)
+    place = check_file(out, "label file", lambda path: bool(read_label_file(path)), force=force)
     with console.bars() as progress:
         opened = load_split(split, progress)
         shown = public or board_inputs.fictional(opened)
         written = label_file(board_inputs.labels_of(opened, public=shown), board_inputs.split_card(opened, progress))
-        write_label_file(out, written)
+        write_label_file(place, written)
     console.say(f"{len(written.test) + len(written.calibration)} identities, {len(written.corpora)} corpora in {out}")
     console.say(f"Next: bench leaderboard build results --labels {out} --out board")
 
@@ -196,6 +196,9 @@ def export(
 
 
 def _folder(board: Path | None) -> Path:
+    from idbench.storage import is_there, recover
     from idbench_leaderboard.manifest import REFERENCE
 
+    if board is not None and not is_there(board):
+        recover(board)  # a build that was killed may have moved it aside
     return board if board is not None else REFERENCE

@@ -29,7 +29,7 @@ def new(
     defense: Annotated[bool, typer.Option("--defense", help="A defense of weights instead of an attack.")] = False,
 ) -> None:
     """Write a package with a working attack or defense and a test, ready for `pip install -e`."""
-    from idbench.outputs import check_folder
+    from idbench.outputs import check_folder, resolved
     from idbench.storage import atomic_dir
 
     if not _NAME.fullmatch(name):
@@ -41,7 +41,7 @@ def new(
     values = {"name": name, "package": "_".join(words), "cls": "".join(word.capitalize() for word in words)}
     kind = _DEFENSE if defense else _ATTACK
     values |= {key: Template(text).substitute(name=name) for key, text in kind.words.items()}
-    with atomic_dir(folder) as temporary:
+    with atomic_dir(resolved(folder)) as temporary:
         for source, target in (_FILES | {kind.source: "src/$package/__init__.py"}).items():
             path = temporary / Template(target).substitute(values)
             path.parent.mkdir(parents=True, exist_ok=True)

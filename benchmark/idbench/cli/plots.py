@@ -11,6 +11,7 @@ import pandas as pd
 
 from idbench import figures, metrics
 from idbench.errors import IdbenchError
+from idbench.outputs import check_file
 from idbench.results import Run
 from idbench.runner.evaluate import LabelledScores, with_labels
 from idbench.runner.scoring import check_split, own_corpus
@@ -36,27 +37,29 @@ def plot_run(run: Run, path: Path) -> list[Path]:
     Raises:
         IdbenchError: another format.
         RecordError: the split has no labels for the run.
-        StorageError: a file cannot be written.
+        StorageError: a file cannot be written, or would replace one that idbench did not draw.
     """
-    kinds = _kinds(path)
+    files = [(kind, _checked(file, run)) for kind, file in _files(path)]
     split = load_split(run.record.split.name)
     check_split(run, split)
     spec = _figure(run, with_labels(run.scores(), split, own_corpus(run, split), "test")).to_dict()
-    written = []
-    for kind in kinds:
-        file = path if path.suffix else path.with_name(f"{path.name}.{kind}")
+    for kind, file in files:
         write_bytes(file, figures.draw(spec, kind))
-        written.append(file)
-    return written
+    return [file for _, file in files]
 
 
-def _kinds(path: Path) -> tuple[figures.Kind, ...]:
+def _files(path: Path) -> list[tuple[figures.Kind, Path]]:
     ending = path.suffix.removeprefix(".").lower()
     if not ending:
-        return ("png", "svg")
-    if ending not in figures.KINDS:
-        raise IdbenchError(f"--plot cannot write .{ending} files.", hint="Give FILE.png, FILE.svg or FILE.pdf.")
-    return (ending,)
+        return [(kind, path.with_name(f"{path.name}.{kind}")) for kind in ("png", "svg")]
+    for kind in figures.KINDS:
+        if ending == kind:
+            return [(kind, path)]
+    raise IdbenchError(f"--plot cannot write .{ending} files.", hint="Give FILE.png, FILE.svg or FILE.pdf.")
+
+
+def _checked(file: Path, run: Run) -> Path:
+    return check_file(file, "picture", figures.is_drawn, [run.path])
 
 
 def _figure(run: Run, labelled: LabelledScores) -> Any:

@@ -252,12 +252,14 @@ def parse_parameters(given: list[str] | None) -> dict[str, object]:
 
 
 def _write_plan(grid: Grid, path: Path, json: bool, dry_run: bool) -> None:
+    from idbench.outputs import check_file
     from idbench.runner.grid import blind_specs, specs
-    from idbench.runner.spec import write_plan
+    from idbench.runner.spec import read_plan, write_plan
 
+    place = check_file(path, "plan", lambda file: bool(read_plan(file)))
     runs = {spec.run_id: spec for spec in (*blind_specs(grid), *specs(grid))}
     if not dry_run:
-        write_plan(path, runs.values())
+        write_plan(place, runs.values())
     if json:
         console.write_json({"plan": path.as_posix(), "runs": list(runs), "written": not dry_run})
         return

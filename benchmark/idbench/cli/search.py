@@ -144,8 +144,7 @@ def search(
         if dry_run:
             console.say(f"would search {len(people.sought)} people in {len(found.shards) if found else 0} files")
             return
-        if labels:
-            _check_labels(labels, people)
+        place = _check_labels(labels, people) if labels else None
         # First what can fail early: a dead service or a damaged classifier must not cost a walk through the corpus.
         near = _near(people, nearness, rules, progress) if index or service else {}
         captions = None
@@ -159,8 +158,8 @@ def search(
         _show(reports, captions)
         if found is not None and found.next_to_tar:
             console.say(f"{len(found.next_to_tar)} parquet files next to tar files of the same name were not read")
-    if labels:  # last, so that a full disk does not take the report away
-        written = write_labels(labels, corpus_name or "", reports, captions, assumptions)
+    if place:  # last, so that a full disk does not take the report away
+        written = write_labels(place, corpus_name or "", reports, captions, assumptions)
         if not json:
             console.say(f"{written} labels in {labels}; {len(reports) - written} people are undecided and have none")
 
@@ -182,7 +181,9 @@ def train(
     json: options.Json = False,
 ) -> None:
     """Train a face classifier on a folder of people; an interrupted training continues where it stopped."""
+    from idbench.outputs import check_file
     from idbench.runner.opening import choose_device
+    from idbench.search.faces.model import load_classifier
     from idbench.search.faces.training import FaceRecipe, train_classifier
     from idbench.splits.injected.people import list_people
 
@@ -198,9 +199,10 @@ def train(
         weights=weights,
         device=choose_device(device),
     )
+    place = check_file(out, "face classifier", lambda path: bool(load_classifier(path)), [weights] if weights else [])
     found = list_people(folder)
     with console.bars() as progress:
-        trained = train_classifier(found.people, out, recipe, progress)
+        trained = train_classifier(found.people, place, recipe, progress)
     spec = trained.spec
     if json:
         console.write_json(
@@ -258,7 +260,14 @@ def _rules(fold_case: bool, fold_accents: bool, exact: bool, code_points: bool, 
     return Rules(folding, not substring)
 
 
-def _check_labels(labels: Path, people: _People) -> None:
+def _check_labels(labels: Path, people: _People) -> Path:
+    """Where the labels table goes.
+
+    Raises:
+        IdbenchError: somebody has no id, or the file must not or cannot be written.
+    """
+    from idbench.outputs import check_file
+    from idbench.search.report import is_labels_table
     from idbench.storage import check_writable
 
     nameless = next((one for one in people.sought if people.split is None and one.identity in one.spellings), None)
@@ -267,9 +276,9 @@ def _check_labels(labels: Path, people: _People) -> None:
             f"{nameless.name!r} has no id, and the labels table lists people by id, not by name.",
             hint="Write an opaque id and a tab before each name of the list.",
         )
-    if labels.is_dir():
-        raise IdbenchError(f"{labels} is a folder.", hint="Name a file with --labels, e.g. labels.parquet.")
-    check_writable(labels.parent, "--labels")
+    place = check_file(labels, "labels table", is_labels_table)
+    check_writable(place.parent, "--labels")
+    return place
 
 
 def _people(names: Path | None, split: str | None, photos: Path | None, progress: Progress) -> _People:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from idbench.api import Progress
 from idbench.errors import TargetError
 from idbench.locking import locked
+from idbench.outputs import check_file
 from idbench.splits import load_corpus
 from idbench.storage import check_space, recover, sha256_file, storage_errors
 from idbench.targets import Defended, TargetSpec, TrainedHere, list_targets, split_words, targets_meant
@@ -86,6 +88,13 @@ def _bytes_of(spec: TargetSpec) -> int:
     return 4 * sum(int(tensor.numel() * tensor.element_size()) for tensor in model.state_dict().values())
 
 
+def _checked_place(out: Path, spec: TargetSpec, how: HowToTrain) -> Path:
+    """Where weights may be written; the file of the same target may be replaced, anything else only by force."""
+    checkpoint = out.with_name(f"{out.name}.resume")
+    check_file(checkpoint, "checkpoint", zipfile.is_zipfile, force=how.force)
+    return check_file(out, f"file of {spec.name}", lambda path: sha256_file(path) == spec.sha256, force=how.force)
+
+
 def train_one(spec: TargetSpec, how: HowToTrain, progress: Progress, out: Path | None = None) -> TrainedTarget:
     """Train a target, or find that it is trained; an interrupted training continues where it stopped.
 
@@ -98,13 +107,13 @@ def train_one(spec: TargetSpec, how: HowToTrain, progress: Progress, out: Path |
     Raises:
         TargetError: the target cannot be trained, or training diverged.
         DataError: the corpus is not built yet, or does not fit the model.
-        StorageError: no space or no permission.
+        StorageError: no space or no permission, or `out` is a file of something else.
     """
     if out is not None and (out.suffix != ".safetensors" or out.is_dir()):
         raise TargetError(
             f"{out} cannot hold weights, which are written as safetensors.", hint="Let its name end in .safetensors."
         )
-    path = out or weights_place(spec)
+    path = weights_place(spec) if out is None else _checked_place(out, spec, how)
     check_space(path.parent, _bytes_of(spec), "--out" if out is not None else "BENCH_CACHE")
     lock = path.with_name(f".{path.name}.lock")
     with storage_errors(path), locked(lock, progress, spec.name):

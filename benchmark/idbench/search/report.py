@@ -202,3 +202,10 @@ def write_labels(
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pydict(columns, schema=arrow_schema("labels")), temporary, compression="zstd")
     return len(rows)
+
+
+def is_labels_table(path: Path) -> bool:
+    """Whether a file is a table like those of `write_labels`."""
+    import pyarrow.parquet as pq
+
+    return bool(pq.read_schema(path).equals(arrow_schema("labels")))

@@ -8,9 +8,12 @@ from pathlib import Path
 from idbench.errors import DataError
 from idbench.splits.manifest import Manifest
 from idbench.splits.tables import COLUMNS, table_path
+from idbench.storage import read_bounded
 
 HUB_SPLIT = "full"
 """The Hub's word for a table's only division; parts are a column, because cases of both are scored together."""
+
+_LARGEST = 1 << 22  # bytes of a card
 
 _SIZES = (
     (1000, "n<1K"),
@@ -35,6 +38,19 @@ def card_prose(name: str) -> str:
         if card.is_file():
             return card.read_text(encoding="utf-8")
     raise DataError(f"The card data_cards/{name}.md is missing.", hint="Install the package again.")
+
+
+def read_card(folder: Path) -> str:
+    """The README.md of a split's folder.
+
+    Raises:
+        DataError: it is not text in UTF-8.
+        StorageError: it is missing, too large, or not a regular file.
+    """
+    try:
+        return read_bounded(folder / "README.md", _LARGEST).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(f"The card {folder / 'README.md'} is not UTF-8.", hint="Save it as UTF-8.") from error
 
 
 def complete_card(prose: str, manifest: Manifest, folder: Path) -> str:

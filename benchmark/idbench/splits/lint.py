@@ -14,11 +14,11 @@ import numpy as np
 
 from idbench.api import Progress, Silent
 from idbench.captions import FOLDED
-from idbench.errors import DataError
-from idbench.splits.card import HUB_SPLIT
+from idbench.errors import DataError, IdbenchError
+from idbench.splits.card import HUB_SPLIT, read_card
 from idbench.splits.corpora import Corpus
 from idbench.splits.duplicates import near_pairs, signature, signatures
-from idbench.splits.hub_card import card_faults
+from idbench.splits.hub_card import card_faults, card_metadata
 from idbench.splits.manifest import Manifest, read_manifest
 from idbench.splits.photos import decode_photo
 from idbench.splits.tables import (
@@ -251,16 +251,10 @@ def _check_owners(split: _Opened) -> Iterator[Finding]:
 
 def _check_card(split: _Opened) -> Iterator[Finding]:
     # huggingface_hub accepts any license, configuration or count: what matters is compared here.
-    from huggingface_hub import DatasetCard
-
-    path = split.folder / "README.md"
     try:
-        data = DatasetCard.load(path).data.to_dict()
-    except (OSError, ValueError) as error:
-        yield Finding("error", "README.md", f"The card cannot be read: {type(error).__name__}.")
-        return
-    except Exception as error:  # noqa: BLE001  the YAML parser's errors are its own
-        yield Finding("error", "README.md", f"The card's metadata are not YAML: {type(error).__name__}.")
+        data = card_metadata(read_card(split.folder))
+    except IdbenchError as error:
+        yield Finding("error", "README.md", error.message)
         return
     named = ("license_name",) if data.get("license") == "other" else ()
     for field in ("license", *named, "language", "task_categories", "size_categories", "pretty_name"):

@@ -22,7 +22,7 @@ from idbench.hub import (
     snapshot_file,
     write_sums,
 )  # fmt: skip
-from idbench.splits.card import HUB_SPLIT, complete_card, plain_prose
+from idbench.splits.card import HUB_SPLIT, complete_card, plain_prose, read_card
 from idbench.splits.croissant import write_croissant
 from idbench.splits.hub_card import card_faults, card_metadata, gated_card, is_gated
 from idbench.splits.injected.dealing import SALTED
@@ -173,7 +173,7 @@ def _refuse_faults(folder: Path, manifest: Manifest, gated: bool, progress: Prog
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
-    return card_metadata((folder / "README.md").read_text(encoding="utf-8"))
+    return card_metadata(read_card(folder))
 
 
 def _stage(
@@ -184,7 +184,7 @@ def _stage(
     erased = tuple(sorted(mentioned(split.folder, split.manifest) & set(gone)))
     retracted = tuple(sorted(gone))
     manifest = split.manifest.model_copy(update={"retracted": retracted})
-    prose = plain_prose((split.folder / "README.md").read_text(encoding="utf-8"))
+    prose = plain_prose(read_card(split.folder))
     if erased:
         manifest = _without(split.folder, folder, manifest, set(erased), {str(row[2]) for row in held})
         manifest = manifest.model_copy(update={"version": _next_version(manifest, remote)})

@@ -11,6 +11,7 @@ from pathlib import Path
 from platformdirs import user_config_path
 
 from idbench.errors import DataError
+from idbench.outputs import check_file
 from idbench.splits.manifest import MANIFEST_FILE, Manifest, manifest_text, read_manifest
 from idbench.splits.tables import plain_columns, read_rows
 from idbench.storage import expanded, is_there, read_bounded, write_text
@@ -59,19 +60,26 @@ def retract(split: str, identities: Sequence[str], reason: str) -> None:
 
     Raises:
         DataError: the reason is not one short line, or an id cannot be on a list.
-        StorageError: the list cannot be written.
+        StorageError: the list cannot be written, or what lies in its place is another file.
     """
     if len(reason) > _REASON or not reason.isprintable():
         raise DataError("A reason is one line of at most 200 characters.", hint="Leave names and stories out of it.")
     if odd := [each for each in identities if not each or "#" in each or each.split() != [each]]:
         raise DataError(f"{odd[0]!r} cannot be the id of an identity.", hint="Ids are in the table `identities`.")
     path = own_list()
-    text = read_bounded(path, _BYTES).decode("utf-8", errors="replace") if is_there(path) else _HEAD
+    check_file(path, "list of retractions", _is_list)
+    text = read_bounded(path, _BYTES).decode("utf-8") if is_there(path) else _HEAD
     known, today = parse_retractions(text, split), f"{datetime.now(UTC):%Y-%m-%d}"
     note = f"{today}, {reason}" if reason else today
     lines = [f"{split} {identity}  # {note}\n" for identity in dict.fromkeys(identities) if identity not in known]
     if lines:
         write_text(path, text + ("" if text.endswith("\n") else "\n") + "".join(lines))
+
+
+def _is_list(path: Path) -> bool:
+    """Whether every line is a comment or names a split and an identity."""
+    lines = read_bounded(path, _BYTES).decode("utf-8").splitlines()
+    return all(len(line.partition("#")[0].split()) in (0, 2) for line in lines)
 
 
 def retract_in_folder(folder: Path, identities: Sequence[str]) -> None:

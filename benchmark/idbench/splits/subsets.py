@@ -11,7 +11,7 @@ import numpy as np
 
 from idbench.api import Progress
 from idbench.errors import DataError, UnknownNameError
-from idbench.splits.card import complete_card, plain_prose
+from idbench.splits.card import complete_card, plain_prose, read_card
 from idbench.splits.honesty import covariates_of, examine
 from idbench.splits.manifest import MANIFEST_FILE, Manifest, manifest_text
 from idbench.splits.split import Split
@@ -132,7 +132,7 @@ def write_subset(split: Split, people: Sequence[str], name: str, out: Path, prog
             "retracted": (),
         }
     )
-    prose = plain_prose((split.folder / "README.md").read_text(encoding="utf-8"))
+    prose = plain_prose(read_card(split.folder))
     write_text(out / "README.md", complete_card(prose, manifest, out))
     write_text(out / MANIFEST_FILE, manifest_text(manifest))
     return manifest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from idbench.errors import DataError
-from idbench.splits.card import complete_card, plain_prose
+from idbench.splits.card import complete_card, plain_prose, read_card
 from idbench.splits.injected.dealing import SALTED
 from idbench.splits.manifest import MANIFEST_FILE, Part, Withheld, manifest_text
 from idbench.splits.split import Split
@@ -69,6 +69,6 @@ def write_withheld(split: Split, out: Path, part: Part = "test") -> None:
         count, digest = write_table(folder, "labels", [rows])
         withheld = Withheld(part=part, rows=count, digest=digest)
         manifest = split.manifest.model_copy(update={"withheld": withheld})
-        prose = plain_prose((split.folder / "README.md").read_text(encoding="utf-8"))
+        prose = plain_prose(read_card(split.folder))
         write_text(folder / "README.md", complete_card(prose, manifest, folder))
         write_text(folder / MANIFEST_FILE, manifest_text(manifest))

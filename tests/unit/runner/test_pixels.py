@@ -151,7 +151,7 @@ def test_who_was_taken_out_stays_in_no_store(split: Split, monkeypatch: pytest.M
 
 def test_what_a_killed_process_left_is_cleared_away(split: Split) -> None:
     store = photo_store(split, Silent())
-    left = store.path.with_name(f".{store.path.name}.abc.tmp")
+    left = store.path.with_name(f".{store.path.name}.idbench-abc.tmp")
     left.write_bytes(b"half")
     store.path.unlink()
     photo_store(split, Silent())

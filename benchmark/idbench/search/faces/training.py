@@ -21,7 +21,7 @@ from idbench.search.faces import Architecture, Crop
 from idbench.search.faces.crops import check_crop, face_square
 from idbench.search.faces.model import FaceSpec, build_network, normalized, save_classifier
 from idbench.splits.injected.people import PhotographedPerson
-from idbench.storage import make_dir, sha256_bytes, sha256_file, storage_errors
+from idbench.storage import make_dir, require_regular, sha256_bytes, sha256_file, storage_errors
 from idbench.targets.checkpoints import check_finite, read_checkpoint, write_checkpoint
 
 _WEIGHT_DECAY = 0.05
@@ -154,6 +154,7 @@ def _prepare(
     for index, person in enumerate(people):
         for path in person.photos:
             with storage_errors(path):
+                require_regular(path)
                 data = path.read_bytes()
             try:
                 square = face_square(data, str(path), recipe.image_size, recipe.crop)

@@ -19,7 +19,7 @@ from idbench.splits.duplicates import near_pairs, signature
 from idbench.splits.injected.chance import shuffled
 from idbench.splits.manifest import PHOTO_LIMIT
 from idbench.splits.photos import SUFFIXES, decode_photo
-from idbench.storage import storage_errors
+from idbench.storage import require_regular, storage_errors
 
 _SHOWN = 3  # examples that one note names
 
@@ -184,6 +184,7 @@ def read_pixels(file: Path) -> NDArray[np.uint8]:
     try:
         if file.stat().st_size > PHOTO_LIMIT:
             raise DataError(f"Photo {what} is larger than {PHOTO_LIMIT >> 20} MiB.")
+        require_regular(file)
         data = file.read_bytes()
     except OSError as error:
         raise DataError(f"Photo {what} cannot be read: {error.strerror}.") from error

@@ -16,7 +16,7 @@ from idbench.splits.injected.people import list_people, name_of, read_people
 from idbench.splits.published.fixes import digest_of_name, read_fixes
 from idbench.splits.published.photos import TABLE, read_table
 from idbench.splits.published.upstream import EUROPEANS, Upstream
-from idbench.storage import storage_errors
+from idbench.storage import require_regular, storage_errors
 
 LISTS = ("facescrub_actors.txt", "facescrub_actresses.txt")
 """FaceScrub's own lists: tab-separated, with a heading name, image_id, face_id, url, bbox, sha256."""
@@ -143,6 +143,7 @@ def names_in(folder: Path | None) -> list[str]:
 def _lists_of_urls(folder: Path | None) -> Iterable[tuple[str, tuple[Address, ...]]]:
     for file in [] if folder is None else sorted(folder.rglob("*.txt")):
         with storage_errors(file):
+            require_regular(file)
             lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
         urls = dict.fromkeys(line.strip() for line in lines if line.strip())
         yield name_of(file.stem), tuple(Address(url) for url in urls)
@@ -151,6 +152,8 @@ def _lists_of_urls(folder: Path | None) -> Iterable[tuple[str, tuple[Address, ..
 def _facescrub_lists(upstream: Upstream) -> Iterable[tuple[str, tuple[Address, ...]]]:
     for place in filter(None, map(upstream.find, LISTS)):
         found: dict[str, dict[str, Address]] = defaultdict(dict)
+        with storage_errors(place):
+            require_regular(place)
         with storage_errors(place), place.open(encoding="utf-8", errors="replace", newline="") as file:
             rows = csv.DictReader((line for line in file if len(line) < _LONGEST), delimiter="\t")
             if not {"name", "url"} <= set(rows.fieldnames or ()):

@@ -21,14 +21,15 @@ from idbench.splits.cc3m.fetch import fetch_pictures, kind_of, shard_file
 from idbench.splits.cc3m.steps import Settings
 from idbench.splits.photos import decode_photo
 from idbench.splits.split import Split
-from idbench.storage import make_dir, sha256_bytes, storage_errors, write_bytes, write_text
+from idbench.storage import make_dir, read_bounded, sha256_bytes, storage_errors, write_bytes, write_text
 
 TABLE: Final = "availability.csv"
 FETCHED: Final = "fetched"
 NO_FACE: Final = "no face on the picture"
 PLACEHOLDER: Final = "one picture for several people"
 _COLUMNS: Final = ("identity", "url", "outcome", "sha256", "phash")
-_WORK: Final = ".work"
+_LARGEST_TABLE: Final = 1 << 30  # bytes
+_WORK: Final = ".idbench-fetch"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,10 @@ def read_table(path: Path) -> list[Availability]:
     Raises:
         DataError: it is another file.
     """
-    with storage_errors(path), path.open(encoding="utf-8", newline="") as file:
-        rows = list(csv.reader(file))
+    try:
+        rows = list(csv.reader(io.StringIO(read_bounded(path, _LARGEST_TABLE).decode("utf-8"), newline="")))
+    except (UnicodeDecodeError, csv.Error):
+        rows = []
     if not rows or tuple(rows[0]) != _COLUMNS or any(len(row) != len(_COLUMNS) for row in rows):
         raise DataError(f"{path} is not a table of what was fetched.", hint="Choose another folder.")
     return [Availability(*row) for row in rows[1:]]
@@ -133,7 +136,10 @@ def outcomes(rows: Sequence[Availability]) -> Counter[str]:
 
 def photo_file(out: Path, name: str, url: str) -> Path:
     """Where the photo of an address lies."""
-    return out / name.replace(" ", "_").replace("/", "_") / f"{sha256_bytes(url.encode())[:16]}.jpg"
+    # Names come from a split that anybody may have made: `..` and the like must not lead out of the folder.
+    person = name.replace(" ", "_").replace("/", "_").replace("\0", "_")
+    person = f"_{person}" if not person or person.startswith(".") else person
+    return out / person / f"{sha256_bytes(url.encode())[:16]}.jpg"
 
 
 def _known(split: Split, out: Path) -> list[Availability]:
