@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,7 +15,8 @@ from filelock import FileLock, Timeout
 from idbench.storage import explain, storage_errors
 
 _PREFIX = "idbench-"
-_LOCK, _MARKER = "owner.lock", "idbench-workplace.txt"
+_LOCK, _MARKER, _FILES = "owner.lock", "idbench-workplace.txt", "files"
+_STILLBORN = 3600.0  # seconds
 _WORDS = "A temporary folder of idbench: it is removed when the process that holds owner.lock has ended.\n"
 
 
@@ -37,12 +39,12 @@ def workplace() -> Iterator[Path]:
             # The marker comes last: a folder without it is never touched by others.
             lock.acquire()
             (outer / _MARKER).write_text(_WORDS, encoding="utf-8")
-            inner = outer / "files"
+            inner = outer / _FILES
             inner.mkdir()
             yield inner
     finally:
         lock.release()
-        shutil.rmtree(outer, ignore_errors=True)
+        _remove(outer)
 
 
 def sweep(folder: Path) -> None:
@@ -50,12 +52,29 @@ def sweep(folder: Path) -> None:
     for outer in folder.glob(f"{_PREFIX}*"):
         with suppress(OSError, Timeout, UnicodeDecodeError):
             marker = outer / _MARKER
-            if outer.is_symlink() or marker.is_symlink() or not marker.is_file() or not _ours(outer):
+            if outer.is_symlink() or marker.is_symlink() or not _ours(outer):
+                continue
+            if not marker.is_file():
+                if _is_stillborn(outer):
+                    shutil.rmtree(outer, ignore_errors=True)
                 continue
             if marker.stat().st_size != len(_WORDS) or marker.read_text(encoding="utf-8") != _WORDS:
                 continue
             with FileLock(outer / _LOCK, timeout=0):
-                shutil.rmtree(outer, ignore_errors=True)
+                _remove(outer)
+
+
+def _remove(outer: Path) -> None:
+    """Remove a folder; the marker goes last, so that what a dying process still writes into it is found again."""
+    shutil.rmtree(outer / _FILES, ignore_errors=True)
+    if not (outer / _FILES).exists():
+        shutil.rmtree(outer, ignore_errors=True)
+
+
+def _is_stillborn(outer: Path) -> bool:
+    """Whether a process was killed when it had made the folder and nothing in it but the lock, an hour ago."""
+    old = time.time() - outer.stat().st_mtime > _STILLBORN
+    return old and all(path.name == _LOCK and not path.stat().st_size for path in outer.iterdir())
 
 
 def _ours(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.app.fictional import World, write_about
 from tests.conftest import Bench, refused
+from tests.kills import bench_killed_at_rename
 from typer.testing import CliRunner
 
 from idbench.api import Silent
@@ -120,6 +121,24 @@ def test_an_empty_build_does_not_replace_a_board(results: Path, tmp_path: Path) 
     assert {path: path.read_bytes() for path in out.iterdir()} == before
     typed("build", str(empty), "--out", str(out), "--force")
     assert Board(out).default_view() is None
+
+
+def test_a_board_and_a_site_survive_a_kill_between_two_renames(results: Path, tmp_path: Path) -> None:
+    board, site = tmp_path / "board", tmp_path / "site"
+    build = ("leaderboard", "build", str(results), "--out", str(board))
+    export = ("leaderboard", "export", str(board), "--out", str(site))
+    typed(*build[1:])
+    typed(*export[1:])
+    for out, command in ((board, build), (site, export)):
+        before = listing(out)
+        bench_killed_at_rename(2, *command, of=f"{tmp_path}/.{out.name}.")
+        assert not out.exists()
+        if out == board:
+            typed(*export[1:])  # whoever reads the board next finds it
+        else:
+            typed(*command[1:])
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["board", "site"]
+        assert listing(out) == before
 
 
 def test_a_mistyped_public_split_is_refused(results: Path, tmp_path: Path) -> None:

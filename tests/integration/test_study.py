@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Bench, refused
+from tests.kills import bench_killed_at_rename
 
 TINY = ("--split", "avatars-tiny", "--targets", "avatars-a,avatars-b,avatars-0")
 
@@ -26,6 +27,7 @@ def test_studies_run_once_and_write_table_and_figure(bench: Bench, tmp_path: Pat
     _numbers_are_those_of_the_records(tmp_path)
     planned = bench("study", "idia-by-photos", *TINY, "--dry-run", "--json")
     assert [run["state"] for run in json.loads(planned.stdout)["runs"]] == ["done"] * 3
+    _files_survive_a_kill(bench, folder)
     # The second study of IDIA needs the same runs: it reads them.
     done = bench("study", "idia-by-training-pictures", *TINY, "--out", "here", "--json")
     assert done.returncode == 0, done.stderr
@@ -34,6 +36,17 @@ def test_studies_run_once_and_write_table_and_figure(bench: Bench, tmp_path: Pat
     assert found["points"] == json.loads((tmp_path / "here" / "idia-by-training-pictures.json").read_text())["points"]
     assert {p["pictures"] for p in found["points"]} == {"1", "2", "4", "8", "12", "16"}
     _no_names(tmp_path)
+
+
+def _files_survive_a_kill(bench: Bench, folder: Path) -> None:
+    """The kill comes when the second file of the study is about to take its place; runs are read from their records."""
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    places = ("--out", str(folder), "--results", str(bench.cwd / "results"))
+    bench_killed_at_rename(2, "study", "idia-by-photos", *TINY, *places, of=str(folder))
+    assert len(list(folder.iterdir())) == len(before) + 1
+    assert {name: (folder / name).read_bytes() for name in before} == before
+    assert bench("study", "idia-by-photos", *TINY, "--dry-run").returncode == 0
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def _no_names(folder: Path) -> None:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.kills import killed_at_rename
 
 from idbench.errors import StorageError
 from idbench.outputs import MARKER, check_file, check_folder, made_folder
@@ -155,30 +153,6 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path: Path) -> None:
     other = tmp_path / "labels.json"
     other.symlink_to(tmp_path / "disk" / "labels.json")
     assert check_file(other, "label file", is_label_file) == tmp_path / "disk" / "labels.json"
-
-
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-
-replace, left = Path.replace, int(sys.argv[1])
-
-def kill_at_last(self, target):
-    global left
-    left -= 1
-    if left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return replace(self, target)
-
-Path.replace = kill_at_last
-exec(sys.argv[2])
-"""
-
-
-def killed_at_rename(number: int, code: str) -> None:
-    """Run code in a process that is killed when it is about to rename for the n-th time."""
-    done = subprocess.run([sys.executable, "-c", KILLED, str(number), code], check=False)
-    assert done.returncode == -signal.SIGKILL
 
 
 def test_a_kill_between_two_renames_is_made_good_by_the_next_writing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,6 +75,38 @@ def test_what_a_killed_process_left_is_removed_by_the_next_and_nothing_else(tmp_
         running.wait()
     sweep(tmp_path)
     assert not alive.parent.exists()
+
+
+def test_what_a_dying_process_still_writes_into_is_found_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    killed, dead = held(tmp_path)
+    killed.kill()
+    killed.wait()
+    remove = shutil.rmtree
+
+    def busy(path: Path, ignore_errors: bool = False) -> None:
+        """Something is written into the files while they are removed."""
+        remove(path, ignore_errors=ignore_errors)
+        if path == dead:
+            path.mkdir()
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "rmtree", busy)
+        sweep(tmp_path)
+    assert dead.exists()
+    sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_whose_maker_was_killed_at_once_goes_after_an_hour(tmp_path: Path) -> None:
+    young, old, foreign = (tmp_path / f"idbench-{name}" for name in ("young", "old", "foreign"))
+    for folder in (young, old, foreign):
+        folder.mkdir()
+    (old / "owner.lock").touch()
+    (foreign / "owner.lock").write_text("mine")
+    for folder in (old, foreign):
+        os.utime(folder, (0, 0))
+    sweep(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"idbench-young", "idbench-foreign"}
 
 
 def test_a_folder_that_cannot_be_made_gives_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,6 +28,20 @@ WEIGHTS_DIR = Path(__file__).parent / "weights"
 _HUB_CONFIG = "open_clip_config.json"
 _HUB_WEIGHTS = "open_clip_pytorch_model.bin"
 
+_LARGEST = 64 << 30  # bytes of weights; five billion of them take 20 GiB
+
+
+def check_size(path: Path) -> None:
+    """Refuse a file that is too large for weights: hashing it would take for ever.
+
+    Raises:
+        TargetError: it is.
+    """
+    if path.stat().st_size > _LARGEST:
+        raise TargetError(
+            f"{path} is larger than {_LARGEST >> 30} GiB, which no checkpoint is.", hint="Check the file."
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class TargetFiles:
@@ -141,6 +155,7 @@ def _weights_file(spec: TargetSpec) -> Path:
         path = Path(weights.path).expanduser()
         if not path.is_file():
             raise TargetError(f"There is no checkpoint at {path}.", hint="Check the path; it must be a file.")
+        check_size(path)
         return path
     if isinstance(weights, PretrainedTag):
         return _tag_file(spec, weights)

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from idbench.errors import TargetError, UnknownNameError
 from idbench.storage import sha256_bytes, sha256_file
 from idbench.targets.catalogue import list_targets, registered_target
+from idbench.targets.fetch import check_size
 from idbench.targets.full_size.idia import missing_checkpoints, references, resolve_idia
 from idbench.targets.public_models import architecture_names, check_architecture, read_config
 from idbench.targets.spec import HubFile, LocalFile, Preprocessing, PretrainedTag, Stated, TargetSpec
@@ -421,6 +422,7 @@ def _existing(path: str) -> Path:
         patterns = " Patterns are for registered names and idia: only; give files one by one, with commas between them."
         hint = f"Did you mean {near[0]}?" if near else "Check the path; it must be a file."
         raise TargetError(f"There is no checkpoint at {place}.", hint=hint + (patterns if is_pattern(path) else ""))
+    check_size(place)
     return place
 
 

@@ -139,7 +139,7 @@ def test_no_manifest_no_more_findings(copy: Path) -> None:
         ("num_examples: 216", "num_examples: 215", "promises 215 rows of 'labels'; there are 216"),
         ("config_name: labels\n  data", "config_name: lables\n  data", "no config for the table 'labels'"),
         ("pretty_name: Avatars\n", "", "does not say its pretty_name"),
-        ("---\n", "---\n\t: [\n", "not YAML"),
+        ("---\n", "---\n\t: [\n", "metadata cannot be read"),
     ],
     ids=["license", "rows", "config", "field", "syntax"],
 )  # fmt: skip

@@ -259,3 +259,10 @@ def test_wrong_references_say_what_is_wrong(here: Path, ref: str, message: str) 
     with pytest.raises(IdbenchError, match=message) as caught:
         targets_meant(ref)
     assert caught.value.hint
+
+
+def test_a_file_too_large_for_weights_is_not_hashed(here: Path) -> None:
+    with (here / "x.pt").open("r+b") as file:
+        file.truncate(1 << 40)
+    with pytest.raises(TargetError, match="larger than 64 GiB"):
+        targets_meant("file:x.pt?arch=RN50")

@@ -1,0 +1,42 @@
+"""Kills a process at a moment that matters: when it is about to rename a file or folder."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+
+replace, left, code, of = Path.replace, int(sys.argv[1]), *sys.argv[2:]
+
+def kill_at_last(self, target):
+    global left
+    left -= of in f"{self} {target}"
+    if left == 0 and of in f"{self} {target}":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return replace(self, target)
+
+Path.replace = kill_at_last
+exec(code)
+"""
+
+
+def killed_at_rename(number: int, code: str, of: str = "") -> None:
+    """Run code in a process that is killed when it is about to rename for the n-th time.
+
+    Args:
+        number: counted from 1.
+        code: Python.
+        of: counts only renames to and from places whose path holds this.
+    """
+    done = subprocess.run([sys.executable, "-c", KILLED, str(number), code, of], check=False, capture_output=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+def bench_killed_at_rename(number: int, *arguments: str, of: str = "") -> None:
+    """The same for a `bench` command."""
+    code = f"import sys; sys.argv = {['bench', *arguments]!r}; from idbench.cli.main import main; main()"
+    killed_at_rename(number, code, of)
