@@ -1,4 +1,4 @@
-"""Times the engine: the text side of IDIA plain and cut, encoding of photos, labels, and gradients by batch size.
+"""Times the engine: the text side of IDIA plain and by shared beginnings, photos, labels, and gradients by batch size.
 
 python benchmark/perf/text_engine.py [TARGET] [--names 1000] [--photos 12000]
 """
@@ -59,7 +59,7 @@ def report_texts(target: LoadedTarget, names: int) -> None:
     slow = seconds(lambda: results.update(plain=plain(target, texts)))
     fast = seconds(lambda: results.update(cut=TextEncoder(target, Silent()).embed(texts)))
     difference = float((results["plain"] - results["cut"]).abs().max())
-    print(f"{len(texts)} texts: full context {slow:.1f} s, cut and bucketed {fast:.1f} s, difference {difference:.1e}")
+    print(f"{len(texts)} texts: full context {slow:.1f} s, by beginnings {fast:.1f} s, difference {difference:.1e}")
 
 
 def report_photos(target: LoadedTarget, n: int, names: int) -> None:

@@ -10,7 +10,9 @@ from typing import Any, Final, Protocol
 from idbench.results.record import RunRecord, SplitRef, TargetRef
 
 ENGINE_VERSION: Final = 2
-"""Raised whenever code of `idbench` itself, outside of a method's own import closure, may change scores.
+"""Raised whenever code of `idbench` itself, outside of a method's own import closure, may change scores
+by more than rounding. Another order of the same sums (texts in a trie instead of one by one, batches of another size)
+does not count: it moves scores no more than another processor does, and a repetition allows for that.
 
 1 is the engine of records of schema 1, which do not state it.
 """

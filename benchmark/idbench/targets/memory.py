@@ -41,10 +41,7 @@ class Batches:
                 result = work(start, stop)
             except torch.OutOfMemoryError as error:
                 if self.size == 1:
-                    raise TargetError(
-                        "The device has not enough memory for a single input.",
-                        hint="Free its memory, or use --device cpu.",
-                    ) from error
+                    raise _too_little() from error
                 self.size = max(1, min(self.size, stop - start) // 2)
             else:
                 yield start, stop, result
@@ -52,6 +49,27 @@ class Batches:
                 continue
             # Outside of the handler, where the failed batch's tensors are no longer held by the traceback.
             torch.cuda.empty_cache()
+
+
+def halved(work: Callable[[], R], items: int) -> R | None:
+    """What `work` returns; None where the device ran out of memory and should be given half of the items.
+
+    Raises:
+        TargetError: there was one item only.
+    """
+    try:
+        return work()
+    except torch.OutOfMemoryError as error:
+        if items == 1:
+            raise _too_little() from error
+    torch.cuda.empty_cache()  # outside of the handler, as above
+    return None
+
+
+def _too_little() -> TargetError:
+    return TargetError(
+        "The device has not enough memory for a single input.", hint="Free its memory, or use --device cpu."
+    )
 
 
 class Table:
