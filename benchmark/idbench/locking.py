@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from idbench.api.method import Progress
+from idbench.progress import Progress
 
 NOTICE_EVERY = 2.0  # seconds between two notices to the user who waits
 

@@ -38,7 +38,7 @@ from idbench.captions import (
     read_shard,
 )
 from idbench.programs import processors
-from idbench.search import CountOptions, count_names
+from idbench.search.counting import CountOptions, count_names
 
 SYLLABLES = ("ka", "lo", "mi", "ren", "tas", "vo", "el", "dun", "ip", "sha", "or", "quen", "bel", "ty")
 COMMON = "a photo of the at premiere in new york red carpet during event actor stock image with blue house for"

@@ -31,6 +31,20 @@ def test_starts_without_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_help_starts_without_numbers_and_schemas() -> None:
+    code = (
+        "import sys, contextlib, io\n"
+        "from idbench.cli import main\n"
+        "sys.argv = ['bench', '--help']\n"
+        "with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):\n"
+        "    main.main()\n"
+        "slow = {'numpy', 'pydantic', 'pandas', 'pyarrow', 'scipy', 'idbench.api'} & set(sys.modules)\n"
+        "assert not slow, slow\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_run_prints_a_result_and_where_it_is(bench: Bench, tmp_path: Path) -> None:
     done = bench("run", "--method", "idia", *TINY)
     assert done.returncode == 0, done.stderr

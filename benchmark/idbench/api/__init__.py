@@ -12,10 +12,11 @@ from idbench.api.errors import (
     TargetError,
     TimeLimitExceeded,
 )
-from idbench.api.method import Attack, Context, Method, Progress, Reporter, Silent
+from idbench.api.method import Attack, Context, Method
 from idbench.api.target import EditableTarget, TargetInfo, TargetView
 from idbench.api.training import Guarantee, PrivateGradients, Training
 from idbench.api.words import Access, Knowledge, Track, names_of, track_of
+from idbench.progress import Progress, Reporter, Silent
 
 __all__ = [
     "Access",

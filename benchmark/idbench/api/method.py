@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Generic, TypeVar, get_args, get_origin
 
 import numpy as np
 from pydantic import ValidationError
@@ -17,52 +17,9 @@ from idbench.api.cases import AuxiliaryPerson, Calibration, Case, Pair, Scores
 from idbench.api.target import TargetView
 from idbench.api.words import Knowledge
 from idbench.errors import AccessViolation, MethodError
+from idbench.progress import Progress
 
 P = TypeVar("P", bound=MethodParams)
-T = TypeVar("T")
-
-
-class Progress(Protocol):
-    """Shows a person how far the work is."""
-
-    def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-        """Pass items on while a bar with the time left moves.
-
-        Args:
-            items: whatever is worked on.
-            description: a few words, e.g. "asking".
-            total: how many items there are; None: counted first, which draws all of them.
-        """
-        ...
-
-    def update(self, done: float, total: float, description: str) -> None:
-        """Report that `done` of `total` units are finished, 0 <= done <= total, in any unit."""
-        ...
-
-
-class Reporter(ABC):
-    """A progress reporter that only has to define how `update` is shown."""
-
-    @abstractmethod
-    def update(self, done: float, total: float, description: str) -> None:
-        """Report that `done` of `total` units are finished, 0 <= done <= total, in any unit."""
-
-    def track(self, items: Iterable[T], description: str, total: int | None = None) -> Iterator[T]:
-        """Pass items on and report how many are finished; see `Progress.track`."""
-        if total is None:
-            items = list(items)
-            total = len(items)
-        for done, item in enumerate(items):
-            self.update(done, total, description)
-            yield item
-        self.update(total, total, description)
-
-
-class Silent(Reporter):
-    """A progress reporter that shows nothing."""
-
-    def update(self, done: float, total: float, description: str) -> None:
-        """Do nothing."""
 
 
 @dataclass(frozen=True, slots=True)

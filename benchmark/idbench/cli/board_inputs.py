@@ -9,8 +9,8 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from idbench.api import Progress
 from idbench.errors import DataError, IdbenchError, UnknownNameError
+from idbench.progress import Progress
 
 if TYPE_CHECKING:
     from idbench.results import Run

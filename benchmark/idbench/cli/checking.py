@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from idbench.api import Progress
 from idbench.cli import console, options
 from idbench.escaping import line
+from idbench.progress import Progress
 
 if TYPE_CHECKING:
     from idbench.results.checks import Gathered, Known, Report

@@ -13,9 +13,9 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Table
 from rich.text import Text
 
-from idbench.api import Reporter
 from idbench.errors import IdbenchError
 from idbench.escaping import terminal, terminal_json
+from idbench.progress import Reporter
 
 _BARS = 20  # remembered at once; with more descriptions than that, the oldest bars start again
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from idbench.api import Progress
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError
 from idbench.escaping import line
+from idbench.progress import Progress
 from idbench.search.faces import Architecture, Crop
 
 if TYPE_CHECKING:
     from idbench.captions import Rules, Sought
-    from idbench.search import CaptionSearch
     from idbench.search.clip import Clip
+    from idbench.search.counting import CaptionSearch
     from idbench.search.neighbours import NeighbourSource
     from idbench.search.neighbours.recognition import Near, Portraits
     from idbench.search.report import PersonReport
@@ -130,7 +130,7 @@ def search(
 ) -> None:
     """Look for people in a corpus: their names in its captions, their faces among the neighbours of their photos."""
     from idbench.captions import ReadOptions, find_shards
-    from idbench.search import CountOptions, count_names, fitting_processes
+    from idbench.search.counting import CountOptions, count_names, fitting_processes
     from idbench.search.report import Assumptions, report, write_labels
 
     nearness = _Nearness(index, service, index_name, model, k, face_classifier, clip_hits, pictures, fetch, device)

@@ -10,10 +10,10 @@ import typer
 
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError, TargetError
-from idbench.targets import TargetSpec, TrainedHere
 
 if TYPE_CHECKING:
     from idbench.runner.training import TrainedTarget
+    from idbench.targets import TargetSpec
     from idbench.targets.verify import Verified
 
 app = typer.Typer(help="Train and verify the models under audit.", no_args_is_help=True)
@@ -50,6 +50,7 @@ def train(
     """Train targets from their corpora; an interrupted training continues where it stopped, a finished one is kept."""
     from idbench.runner.full_size import Wanted, full_size_recipe
     from idbench.runner.training import HowToTrain, targets_to_train, train_one
+    from idbench.targets import TrainedHere
 
     full_size = full_size_recipe(name)
     if full_size is not None:
@@ -96,10 +97,14 @@ def _refuse_full_size(name: str, given: list[str]) -> None:
 
 def _place(spec: TargetSpec) -> Path | None:
     """Where a shipped target goes when it is trained again; None for targets that belong in the cache."""
+    from idbench.targets import TrainedHere
+
     return None if isinstance(spec.weights, TrainedHere) else Path(f"{spec.name}.safetensors")
 
 
 def _split_of(specs: list[TargetSpec]) -> str:
+    from idbench.targets import TrainedHere
+
     return next(spec.weights.group for spec in specs if isinstance(spec.weights, TrainedHere))
 
 
@@ -152,6 +157,8 @@ def verify(
 
 def _missing(spec: TargetSpec) -> str:
     """What was not done with a target that is not on this machine."""
+    from idbench.targets import TrainedHere
+
     if isinstance(spec.weights, TrainedHere):
         return f"trained on this machine yet: bench target train {spec.name}"
     return f"on this machine yet: bench target verify {spec.name} downloads it"

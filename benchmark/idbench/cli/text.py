@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from idbench.results import BinSummary, BlindComparison, DefenseRef, Estimate, RateSummary, Summary
+if TYPE_CHECKING:
+    from idbench.results import BinSummary, BlindComparison, DefenseRef, Estimate, RateSummary, Summary
 
 
 def estimate(value: Estimate) -> str:

@@ -16,8 +16,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file, save
 
 from idbench.api.cases import Photo
-from idbench.api.method import Progress
 from idbench.errors import DataError, StorageError
+from idbench.progress import Progress
 from idbench.storage import sha256_bytes, write_bytes
 from idbench.targets.load import LoadedTarget
 from idbench.targets.memory import Batches, Table, batch_for

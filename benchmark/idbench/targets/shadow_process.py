@@ -24,8 +24,8 @@ import numpy as np
 import torch
 
 from idbench import errors
-from idbench.api.method import Progress, Reporter
 from idbench.errors import IdbenchError, TargetError
+from idbench.progress import Progress, Reporter
 from idbench.storage import explain, storage_errors
 from idbench.targets.shadow_store import Shadow, ShadowData, ShadowStore
 from idbench.targets.spec import TargetSpec

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from idbench.api.cases import Pair, Photo
-from idbench.api.method import Progress
 from idbench.errors import MethodError, TargetError
 from idbench.programs import processors
+from idbench.progress import Progress
 from idbench.storage import make_dir, sha256_bytes, storage_errors
 from idbench.targets.checkpoints import read_state_dict
 from idbench.targets.images import Preprocessor

@@ -18,8 +18,8 @@ import torch
 from torch.func import functional_call, stack_module_state
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from idbench.api.method import Progress, Silent
 from idbench.errors import TargetError
+from idbench.progress import Progress, Silent
 from idbench.storage import sha256_bytes, sha256_file, storage_errors
 from idbench.targets.checkpoints import check_finite, read_checkpoint, write_checkpoint, write_weights
 from idbench.targets.load import build_model

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from idbench.api.method import Progress
+from idbench.progress import Progress
 from idbench.targets.load import LoadedTarget
 from idbench.targets.memory import Batches, Table, halved
 from idbench.targets.prefixes import Trie, encode_trie, most_nodes, shares_beginnings, tries

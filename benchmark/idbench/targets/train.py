@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from idbench.api.method import Progress, Silent
 from idbench.api.training import PrivateGradients
 from idbench.errors import DataError, TargetError
+from idbench.progress import Progress, Silent
 from idbench.storage import sha256_bytes, sha256_file, storage_errors
 from idbench.targets.checkpoints import check_finite, read_checkpoint, write_checkpoint, write_weights
 from idbench.targets.fetch import packaged_file

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from idbench.api.method import Silent
 from idbench.errors import TargetError
+from idbench.progress import Silent
 from idbench.storage import sha256_file, storage_errors, write_text
 from idbench.targets.fetch import packaged_file
 from idbench.targets.images import encode_images

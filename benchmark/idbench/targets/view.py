@@ -12,10 +12,10 @@ import torch
 from numpy.typing import NDArray
 
 from idbench.api.cases import Pair, Photo
-from idbench.api.method import Progress, Silent
 from idbench.api.target import TargetInfo
 from idbench.api.words import Access
 from idbench.errors import AccessViolation, MethodError
+from idbench.progress import Progress, Silent
 from idbench.storage import cache_dir
 from idbench.targets.images import PhotoEncoder, encode_images
 from idbench.targets.load import LoadedTarget

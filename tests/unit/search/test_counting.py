@@ -12,7 +12,8 @@ from tests.corpora import WRITERS, Writer, write_parquet, write_tar, write_tsv
 from idbench.api import Reporter
 from idbench.captions import UPSTREAM, DamagedShard, gather
 from idbench.errors import DataError
-from idbench.search import CaptionSearch, CountOptions, count_names, counting, fitting_processes
+from idbench.search import counting
+from idbench.search.counting import CaptionSearch, CountOptions, count_names, fitting_processes
 from idbench.splits.avatars import TINY_SPEC
 from idbench.splits.avatars.world import World
 

@@ -10,7 +10,7 @@ from tests.corpora import write_tsv
 
 from idbench.captions import EXACT, Folding, Rules, gather
 from idbench.errors import DataError
-from idbench.search import CaptionSearch, CountOptions, count_names
+from idbench.search.counting import CaptionSearch, CountOptions, count_names
 from idbench.search.neighbours.recognition import Near
 from idbench.search.report import Assumptions, PersonReport, report, write_labels
 from idbench.splits.tables import arrow_schema

@@ -13,9 +13,9 @@ from statistics import median
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from idbench.api.method import Progress
 from idbench.errors import IdbenchError, TargetError
 from idbench.programs import disk_full, failure, log_size, run_program
+from idbench.progress import Progress
 from idbench.storage import explain, make_dir, storage_errors, write_text
 from idbench.targets.full_size.command import Training, command_of, options_of
 from idbench.targets.full_size.outcome import DECIDES, ResultingTarget, outcome_of
