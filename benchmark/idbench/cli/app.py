@@ -60,6 +60,7 @@ def command_line() -> typer.Typer:
     from idbench.cli import (
         assemble,
         attest,
+        audit,
         compare,
         data,
         defend,
@@ -90,6 +91,7 @@ def command_line() -> typer.Typer:
         (attest.invalidate, "invalidate"),
     ):
         app.command(name)(function)
+    app.add_typer(audit.app, name="audit")
     app.add_typer(method.app, name="method")
     for command, name in ((hub.publish, "publish"), (hub.verify, "verify"), (hub.retract, "retract")):
         data.app.command(name)(command)

@@ -26,6 +26,7 @@ from idbench.metrics.delong import (
     delong_test,
     newcombe_interval,
 )
+from idbench.metrics.evidence import Conformal, EvidenceRatio, conformal, evidence_ratio, joint_conformal
 from idbench.metrics.low_fpr import tpr_at_fpr_interval
 from idbench.metrics.multiple import benjamini_hochberg, holm
 from idbench.metrics.pooled import Pooled, PooledRate, pooled, pooled_rate, spread
@@ -68,8 +69,10 @@ __all__ = [
     "BestThreshold",
     "Bootstrap",
     "Comparison",
+    "Conformal",
     "DecisionMetrics",
     "Equivalence",
+    "EvidenceRatio",
     "Interval",
     "MacroRate",
     "McNemar",
@@ -102,13 +105,16 @@ __all__ = [
     "by_stratum",
     "clopper_pearson",
     "compare",
+    "conformal",
     "decision_metrics",
     "delong_covariance",
     "delong_interval",
     "delong_interval_logit",
     "delong_test",
     "equivalence",
+    "evidence_ratio",
     "holm",
+    "joint_conformal",
     "mcnemar",
     "minimum_detectable_auc",
     "minimum_detectable_difference",

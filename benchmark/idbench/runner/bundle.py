@@ -141,6 +141,7 @@ def write_bundle(
     target: str | None,
     auxiliary: Corpus | None = None,
     training: Path | None = None,
+    photos: PixelStore | None = None,
     progress: Progress | None = None,
 ) -> Request:
     """Write everything that the worker gets, and nothing else.
@@ -160,6 +161,7 @@ def write_bundle(
         target: the target's specification as JSON text; None for a blind attack.
         auxiliary: a corpus with owners, from `load_auxiliary`; only where the attack may know AUXILIARY_PEOPLE.
         training: folder of the target's training set; only where a defense may know TRAINING_SET.
+        photos: those of the cases, decoded; None: decoded here, and kept for other runs where everybody is a case.
         progress: receives a notice when another process decodes the same photos.
 
     Raises:
@@ -170,7 +172,8 @@ def write_bundle(
     pairs = split.public_pairs if Knowledge.PUBLIC_PAIRS in knowledge else None
     index = _Index()
     waiting = progress or Silent()
-    of_people = index.add(_photos_of(split, plan, folder, waiting)) if Knowledge.PHOTOS in knowledge else None
+    seen = Knowledge.PHOTOS in knowledge
+    of_people = index.add(photos or _photos_of(split, plan, folder, waiting)) if seen else None
     of_pairs = index.add(pair_store(split, waiting)) if pairs else {}
     of_corpus = {} if auxiliary is None else index.add(corpus_store(auxiliary, waiting))
     calibration = [i for i, identity in enumerate(identities) if identity.part == "calibration"]

@@ -1,0 +1,157 @@
+"""`bench audit`: what a model shows of single people, as a report for somebody who is no statistician."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from idbench.cli import console, options
+from idbench.errors import IdbenchError
+
+if TYPE_CHECKING:
+    from idbench.people import Audited, PersonAudit, Wish
+
+app = typer.Typer(help="Audit single people.", no_args_is_help=True)
+
+
+@app.callback()
+def _audit() -> None:
+    pass
+
+
+@app.command()
+def person(
+    target: Annotated[str, typer.Option(help="One target, by name or reference.")],
+    name: Annotated[
+        list[str] | None, typer.Option(help="The person's full name; may be repeated, each with its own --photos.")
+    ] = None,
+    photos: Annotated[
+        list[Path] | None, typer.Option(metavar="DIR", help="Folder with photos of the person named before it.")
+    ] = None,
+    people: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A table with the columns name and photos, instead of --name.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option("--method", "-m", help="An attack; may be repeated; default: each that can be carried out."),
+    ] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Photos of people who are certainly not in, a folder each; they get invented names."
+        ),
+    ] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Whose people are compared with; default: the split that fits the target.")
+    ] = None,
+    search: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What `bench data search --json` printed, as second witness.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The report, one HTML file.")] = Path("audit.html"),
+    pdf: Annotated[Path | None, typer.Option(help="The report as PDF, too; Chromium prints it.")] = None,
+    most: Annotated[int, typer.Option(min=1, max=100_000, help="Reference people at most.")] = 500,
+    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED)] = 0,
+    device: options.Device = "auto",
+    time_limit: options.TimeLimit = options.TIME_LIMIT,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace the files even if idbench did not write them.")
+    ] = False,
+    json: options.Json = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Say what a model shows of a person, measured against people who are certainly not in its training data."""
+    from idbench.outputs import check_file
+    from idbench.people import Wish, audit_people
+    from idbench.people.inputs import check_people
+    from idbench.people.page import check_printing, is_report, write_html, write_pdf
+
+    asked = _asked(name or [], photos or [], people)
+    check_people(asked)
+    wish = Wish(target, tuple(method or ()), reference, split, search, most, seed, device, time_limit)
+    inputs = [path for path in (people, search) if path is not None]
+    check_file(out, "report", is_report, inputs, force=force)
+    if pdf is not None:
+        check_printing()
+        check_file(pdf, "report", lambda file: file.read_bytes()[:5] == b"%PDF-", [*inputs, out], force=force)
+    if dry_run:
+        _announce(asked, wish, json)
+        return
+    with console.bars() as progress:
+        audit = audit_people(asked, wish, progress)
+    write_html(audit, out)
+    if pdf is not None:
+        write_pdf(audit, pdf)
+    _show(audit, out, pdf, json)
+
+
+def _asked(names: list[str], photos: list[Path], people: Path | None) -> list[Audited]:
+    """Everybody who was typed, or who stands in the table."""
+    from idbench.people import Audited, people_of_table
+
+    if people is not None:
+        if names or photos:
+            raise IdbenchError("--people and --name exclude each other.", hint="Give one of them.")
+        return people_of_table(people)
+    if photos and len(photos) != len(names):
+        raise IdbenchError(
+            f"{len(names)} --name and {len(photos)} --photos: it is not clear whose photos are whose.",
+            hint="Give one --photos for each --name, in the same order, or a table with --people.",
+        )
+    return [Audited(one, photos[i] if photos else None) for i, one in enumerate(names)]
+
+
+def _announce(asked: list[Audited], wish: Wish, json: bool) -> None:
+    from idbench.people.auditing import attacks_for
+
+    attacks, left_out = attacks_for(wish)
+    if json:
+        console.write_json({"people": [one.name for one in asked], "attacks": attacks, "left_out": left_out})
+        return
+    console.say(f"{len(asked)} people, {len(attacks)} attacks: {', '.join(attacks)}")
+    for each, reason in left_out.items():
+        console.say(f"{each} is left out: {reason}.")
+
+
+def _show(audit: PersonAudit, out: Path, pdf: Path | None, json: bool) -> None:
+    from idbench.people import words
+    from idbench.people.auditing import every_score
+
+    written = [path.as_posix() for path in (out, pdf) if path is not None]
+    if json:
+        people = [
+            {
+                "name": one.name,
+                "verdict": words.verdict(one, audit),
+                "summary": " ".join(words.summary(one, audit)),
+                "notes": list(one.notes),
+                "photos": list(one.photos),
+                "unusable": list(one.unusable),
+                "references": one.n_references,
+                "members": one.n_members,
+                "search": None if one.search is None else one.search["verdict"],
+            }
+            for one in audit.people
+        ]
+        console.write_json(
+            {
+                "target": audit.target.name,
+                "people": people,
+                "attacks": list(every_score(audit)),
+                "left_out": dict(audit.left_out),
+                "written": written,
+            }
+        )
+        return
+    for one in audit.people:
+        console.say(f"{one.name}: {words.verdict(one, audit)}")
+        console.say(" ".join(words.summary(one, audit)))
+        for line in (*one.notes, *one.unusable):
+            console.say(f"  {line}")
+        for line in words.search_words(one):
+            console.say(f"  {line}")
+        console.say("")
+    for each, reason in audit.left_out.items():
+        console.say(f"{each} is left out: {reason}.")
+    console.say(f"report in {' and '.join(written)}; it says what this does not show")
