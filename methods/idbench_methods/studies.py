@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from idbench.api.studies import BudgetAxis, BudgetStudy, PhotoStudy
+from idbench.api.studies import BudgetAxis, BudgetStudy, EpochStudy, PhotoStudy
 
 IDIA_BY_PHOTOS = PhotoStudy(
     name="idia-by-photos",
@@ -41,4 +41,32 @@ TUNI_BY_BUDGET = BudgetStudy(
         BudgetAxis(parameter="runs", values=(2, 4, 8), usual=4, title="Optimizations of each name, {steps} steps"),
     ),
     people=240,
+)
+TUNI_AT_LENGTH = BudgetStudy(
+    name="tuni-at-length",
+    title="TUNI by number of steps, on the people seen most often",
+    source="Li, Cheng, Jia, arXiv 2405.14517, and its released code",
+    attack="tuni",
+    parameters={"runs": 10},
+    axes=(
+        BudgetAxis(parameter="steps", values=(16, 64, 256, 1024), usual=16, title="Gradient steps, 10 optimizations"),
+    ),
+    variants={
+        "Adam": {"optimizer": "adam"},
+        # Plain ascent as in the released code, which never stops early.
+        "SGD as released": {"optimizer": "sgd", "learning_rate": 0.02, "tolerance": 0.0},
+    },
+    people=128,
+    chosen="most seen",
+)
+BY_EPOCHS = EpochStudy(
+    name="by-epochs",
+    title="Attacks by length of the target's training",
+    source="which of the attacks here begins to see at which loss?",
+    # All that ask the target and train no shadow models.
+    attacks=(
+        *("cosine", "ramia", "aea", "prmid", "gradient", "wsa", "stack", "idia"),
+        *("deja-vu", "binding", "binding-similarity", "text-statistic", "umid", "tuni", "mint", "batchnorm"),
+    ),
+    epochs=(5, 11, 22, 50),
 )

@@ -79,8 +79,20 @@ def _numbers_are_those_of_the_records(tmp_path: Path) -> None:
             assert float(row["value"]) == pytest.approx(sum(people) / len(people), abs=1e-5)
 
 
+def test_what_is_finished_is_measured_without_running_anything(bench: Bench, tmp_path: Path) -> None:
+    assert "Nothing of tuni-at-length is finished" in refused(bench("study", "tuni-at-length", *TINY, "--so-far"))
+    assert not list(tmp_path.glob("results/*/*/*/run.json"))
+
+
+def test_by_epochs_says_what_it_would_train(bench: Bench) -> None:
+    planned = bench("study", "by-epochs", *TINY, "--dry-run")
+    assert planned.returncode == 0, planned.stderr
+    words = " ".join(planned.stdout.split())
+    assert "would train avatars-0-11-epochs, avatars-0-22-epochs, avatars-0-5-epochs, avatars-0-50-epochs" in words
+
+
 def test_list(bench: Bench) -> None:
-    names = {"idia-by-photos", "idia-by-training-pictures", "tuni-by-budget"}
+    names = {"by-epochs", "idia-by-photos", "idia-by-training-pictures", "tuni-at-length", "tuni-by-budget"}
     for arguments in (("study", "--json"), ("list", "studies", "--json")):
         assert {row["name"] for row in json.loads(bench(*arguments).stdout)} == names
     assert all(name in bench("study").stdout for name in names)

@@ -17,7 +17,10 @@ class _Declared(BaseModel):
 
     name: str = Field(description="of the study, as on the command line")
     title: str = Field(description="one line for people")
-    source: str = Field(description="what it repeats: paper and figure")
+    source: str = Field(description="what it repeats: paper and figure; or whose question it answers")
+
+
+class _OfOneAttack(_Declared):
     attack: str = Field(description="name on the card of the attack that is run")
     instrument: str | None = Field(
         default=None, description="where the attack is, `package.module:Class`, if it is not registered"
@@ -25,7 +28,7 @@ class _Declared(BaseModel):
     parameters: Mapping[str, Any] = Field(default_factory=dict, description="of every run; the others are the defaults")
 
 
-class PhotoStudy(_Declared):
+class PhotoStudy(_OfOneAttack):
     """How results depend on numbers of photos or of training pictures, by an attack that counts all draws of one run.
 
     The attack takes the numbers of photos as one parameter and gives a score of each person for each number and draw
@@ -57,8 +60,25 @@ class BudgetAxis(BaseModel):
         return self
 
 
-class BudgetStudy(_Declared):
+class BudgetStudy(_OfOneAttack):
     """How results depend on what an attack may spend: each parameter varied while the others are usual."""
 
     axes: tuple[BudgetAxis, ...] = Field(min_length=1)
+    variants: Mapping[str, Mapping[str, Any]] = Field(
+        default_factory=dict, description="ways of spending it, each with its parameters and with curves of its own"
+    )
     people: int = Field(ge=2, description="people of the test part that are audited, to save time")
+    chosen: Literal["evenly", "most seen"] = Field(
+        default="evenly",
+        description="who: evenly over membership and training pictures, or of each corpus the members with the most",
+    )
+
+
+class EpochStudy(_Declared):
+    """How attacks do on targets that are trained for more and more epochs, everything else being equal.
+
+    The targets are that of the first corpus and the control, trained anew with one cycle of the learning rate.
+    """
+
+    attacks: tuple[str, ...] = Field(min_length=1, description="names on the cards of registered attacks")
+    epochs: tuple[int, ...] = Field(min_length=2, description="of each training, ascending")

@@ -30,6 +30,9 @@ def study(
     device: options.Device = "auto",
     time_limit: options.TimeLimit = options.TIME_LIMIT,
     force: options.Overwrite = False,
+    so_far: Annotated[
+        bool, typer.Option("--so-far", help="Table and figure of what is finished; runs nothing.")
+    ] = False,
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:
@@ -55,7 +58,7 @@ def study(
         if dry_run:
             _announce(wanted, setting, folder, json)
             return
-        result, files = run_study(wanted, setting, folder, progress)
+        result, files = run_study(wanted, setting, folder, progress, so_far=so_far)
     if json:
         import dataclasses
 
@@ -90,17 +93,12 @@ def _announce(wanted: Study, setting: Setting, folder: Path, json: bool) -> None
     derived = derive(wanted, setting.split)
     # Run ids depend on the content of the split: before it is made, no run of it can have a record.
     jobs = plan(wanted, setting, derived.open(Silent()) if derived.ready else setting.split)
-    rows = [
-        (
-            job.spec.attack.name,
-            job.audited.series,
-            job.audited.target.name,
-            str(job.spec.seed),
-            job.spec.run_id if derived.ready else "-",
-            "done" if derived.ready and job_done(job, setting) else "to run",
-        )
-        for job in jobs
-    ]
+    rows = []
+    for job in jobs:
+        known = derived.ready and job.spec.target.sha256 is not None
+        state = "done" if known and job_done(job, setting) else "to run"
+        name, target = job.spec.attack.name, job.audited.target.name
+        rows.append((name, job.audited.series, target, str(job.spec.seed), job.spec.run_id if known else "-", state))
     names = ("method", "series", "target", "seed", "run", "state")
     if json:
         runs = [dict(zip(names, row, strict=True)) for row in rows]
@@ -111,6 +109,9 @@ def _announce(wanted: Study, setting: Setting, folder: Path, json: bool) -> None
     console.table(f"{wanted.name} on {derived.name}: {len(rows)} runs", names, rows, right=("seed",))
     if not derived.ready:
         console.say(f"would make {derived.name} from {setting.split.manifest.name}, once, in the cache")
+    untrained = sorted({job.audited.target.name for job in jobs if job.spec.target.sha256 is None})
+    if untrained:
+        console.say(f"would train {', '.join(untrained)}, once, in the cache")
     console.say(f"would write {wanted.name}.csv, .json, .svg and .png to {folder.as_posix()}")
 
 
@@ -121,21 +122,36 @@ def _print(result: StudyResult) -> None:
     shown = [s for s in STATISTICS if any(p.statistic == s for p in result.points)]
     varied = list(dict.fromkeys(name for point in result.points for name in point.settings or {}))
     cells: dict[tuple[str, ...], dict[str, str]] = {}
+    targets = TARGETS if any(point.series == TARGETS for point in result.points) else "A"
+    several = any(point.variant is not None for point in result.points)
     for point in result.points:
-        if point.series in (TARGETS, CONTROL):
-            cells.setdefault(_condition(point, varied), {})[point.statistic] = _estimate(point)
+        if point.series in (targets, CONTROL):
+            cells.setdefault(_condition(point, varied, several), {})[point.statistic] = _estimate(point)
     console.table(
         f"{result.title}\n{result.note}",
-        ("targets", "photos", "training pictures", *varied, *(STATISTICS[s] for s in shown)),
+        (
+            "targets",
+            *(["variant"] if several else []),
+            "photos",
+            "training pictures",
+            *varied,
+            *(STATISTICS[s] for s in shown),
+        ),
         [(*condition, *(found.get(s, "-") for s in shown)) for condition, found in cells.items()],
         right=("photos", "training pictures", *varied),
     )
     console.say("95 % intervals over people; control: judged with the labels of A, an attack should be at chance")
 
 
-def _condition(point: Point, varied: list[str]) -> tuple[str, ...]:
+def _condition(point: Point, varied: list[str], several: bool) -> tuple[str, ...]:
     settings = point.settings or {}
-    values = (point.series, point.photos, point.pictures, *(settings.get(name) for name in varied))
+    values = (
+        point.series,
+        *([point.variant] if several else []),
+        point.photos,
+        point.pictures,
+        *(settings.get(name) for name in varied),
+    )
     return tuple("-" if value is None else str(value) for value in values)
 
 

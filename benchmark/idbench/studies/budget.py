@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import prod
 
 from idbench.api import Progress
 from idbench.api.studies import BudgetStudy
 from idbench.splits import Split
-from idbench.studies.estimates import Reading, graded
-from idbench.studies.execution import Job, LabelledRun, jobs, people, series_of
+from idbench.studies.execution import Job, LabelledRun, graded_points, jobs, series_of
 from idbench.studies.setting import Setting
 from idbench.studies.table import Point, Where
 
@@ -28,20 +27,33 @@ def budgets(study: BudgetStudy) -> list[Budget]:
 
 
 def budget_jobs(study: BudgetStudy, setting: Setting, split: Split) -> list[Job]:
-    """One run for each budget, target and seed; the cheapest first."""
-    return [job for budget in budgets(study) for job in jobs(setting, split, study, budget)]
+    """One run for each budget, variant, target and seed; the cheapest first."""
+    return [
+        job
+        for budget in budgets(study)
+        for variant in variants(study).values()
+        for job in jobs(setting, split, study, {**variant, **budget})
+    ]
+
+
+def variants(study: BudgetStudy) -> Mapping[str | None, Mapping[str, object]]:
+    """The parameters of each variant by its name; one without a name where a study has none."""
+    named: dict[str | None, Mapping[str, object]] = {}
+    named.update(study.variants.items())
+    return named or {None: {}}
 
 
 def measure(study: BudgetStudy, split: Split, finished: Sequence[LabelledRun], progress: Progress) -> list[Point]:
-    """AUC and TPR at 10 % FPR for every budget: both targets together, each alone, and the control."""
+    """AUC and TPR at 10 % FPR for every budget and variant: both targets together, each alone, and the control.
+
+    Conditions of which nothing is finished are left out.
+    """
     del split
     points: list[Point] = []
     for budget in progress.track(budgets(study), "intervals"):
-        own = [run for run in finished if budget.items() <= run.run.record.parameters.items()]
-        for series, chosen in series_of(own).items():
-            rows = [Reading(r.labelled.scores, r.labelled.members, ~r.labelled.members) for r in chosen]
-            members, nonmembers, _ = people(rows)
-            where = Where(series, settings=budget, members=members, nonmembers=nonmembers, readings=len(rows))
-            area, at_10 = graded(rows)
-            points += [where.point("auc", area), where.point("tpr_10", at_10)]
+        for name, variant in variants(study).items():
+            asked = {**variant, **budget}
+            own = [run for run in finished if asked.items() <= run.run.record.parameters.items()]
+            for series, chosen in series_of(own).items():
+                points += graded_points(chosen, Where(series, settings=budget, variant=name))
     return points

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final, TypeAlias
 
 from idbench.api import Progress
-from idbench.api.studies import BudgetStudy, PhotoStudy
+from idbench.api.studies import BudgetStudy, EpochStudy, PhotoStudy
 from idbench.errors import DataError
 from idbench.plugins import ObjectRegistry
 from idbench.runner.registry import find_attack, params_dict
 from idbench.splits import Split
 from idbench.storage import check_writable, write_bytes
-from idbench.studies import budget, photos
+from idbench.studies import budget, epochs, photos
 from idbench.studies.budget import budget_jobs
-from idbench.studies.derived import Derived, fewer_people, more_photos
-from idbench.studies.execution import Job, LabelledRun, run_jobs
+from idbench.studies.derived import Derived, fewer_people, more_photos, most_seen_people
+from idbench.studies.epochs import epoch_jobs, targets_used, train_missing
+from idbench.studies.execution import Job, LabelledRun, job_done, run_jobs
 from idbench.studies.photos import photo_jobs
 from idbench.studies.setting import Setting
 from idbench.studies.table import Point, StudyResult, TargetUsed, write_tables
 
-Study: TypeAlias = PhotoStudy | BudgetStudy
+Study: TypeAlias = PhotoStudy | BudgetStudy | EpochStudy
 
 
-STUDIES: Final = ObjectRegistry[Study]("idbench.studies", "study", PhotoStudy, BudgetStudy)
+STUDIES: Final = ObjectRegistry[Study]("idbench.studies", "study", PhotoStudy, BudgetStudy, EpochStudy)
 """Every study that an installed package declares."""
 
 
@@ -32,6 +33,10 @@ def derive(study: Study, split: Split) -> Derived:
     """The split that a study runs on, made from the one that was asked for."""
     if isinstance(study, PhotoStudy):
         return more_photos(split, study.most_photos)
+    if isinstance(study, EpochStudy):
+        return Derived(split, split.manifest.name)
+    if study.chosen == "most seen":
+        return most_seen_people(split, study.people // 2)  # of each of two corpora
     return fewer_people(split, study.people)
 
 
@@ -42,16 +47,24 @@ def plan(study: Study, setting: Setting, split: Split) -> list[Job]:
         DataError: the split does not have what is to be varied.
         MethodError: a parameter does not fit the attack.
     """
-    return photo_jobs(study, setting, split) if isinstance(study, PhotoStudy) else budget_jobs(study, setting, split)
+    if isinstance(study, PhotoStudy):
+        return photo_jobs(study, setting, split)
+    if isinstance(study, EpochStudy):
+        return epoch_jobs(study, setting, split)
+    return budget_jobs(study, setting, split)
 
 
 def _measure(study: Study, split: Split, finished: Sequence[LabelledRun], progress: Progress) -> list[Point]:
     if isinstance(study, PhotoStudy):
         return photos.measure(study, split, finished, progress)
+    if isinstance(study, EpochStudy):
+        return epochs.measure(study, finished, progress)
     return budget.measure(study, split, finished, progress)
 
 
-def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> tuple[StudyResult, list[Path]]:
+def run_study(
+    study: Study, setting: Setting, out: Path, progress: Progress, *, so_far: bool = False
+) -> tuple[StudyResult, list[Path]]:
     """Run a study and write its table and figure; runs that have a record are read, so that it can be resumed.
 
     Args:
@@ -59,6 +72,7 @@ def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> 
         setting: split, targets, seeds, where records are.
         out: folder for `NAME.csv`, `.json`, `.svg` and `.png`.
         progress: receives progress reports.
+        so_far: measure what is finished, and neither train nor run anything.
 
     Returns:
         what was measured, and the files.
@@ -68,8 +82,15 @@ def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> 
     """
     check_writable(out, "--out")
     split = derive(study, setting.split).open(progress)
+    if isinstance(study, EpochStudy) and not so_far:
+        train_missing(study, setting, progress)
     jobs = plan(study, setting, split)
-    finished = list(run_jobs(jobs, setting, progress))
+    chosen = finished_conditions(jobs, setting) if so_far else jobs
+    if not chosen:
+        raise DataError(
+            f"Nothing of {study.name} is finished on {split.manifest.name}.", hint="Leave --so-far out to run it."
+        )
+    finished = list(run_jobs(chosen, setting, progress))
     points = _measure(study, split, finished, progress)
     if not points:
         raise DataError(
@@ -79,14 +100,14 @@ def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> 
     result = StudyResult(
         study=study.name,
         title=study.title,
-        note=_note(setting, split, points),
+        note=_note(study, setting, split, points, _targets(study, setting, chosen)) + _missing(len(chosen), len(jobs)),
         split=split.manifest.name,
         split_version=split.manifest.version,
         split_digest=split.digest,
         made_from=setting.split.manifest.name,
-        targets=tuple(TargetUsed(a.series, a.target.name, a.target.sha256, a.corpus) for a in setting.audited),
-        attack=jobs[0].spec.attack.name,
-        parameters=_parameters(jobs),
+        targets=_targets(study, setting, chosen),
+        attack=", ".join(dict.fromkeys(job.spec.attack.name for job in chosen)),
+        parameters=_parameters(chosen),
         seeds=setting.seeds,
         runs=tuple(run.run.record.run_id for run in finished),
         points=tuple(points),
@@ -94,10 +115,38 @@ def run_study(study: Study, setting: Setting, out: Path, progress: Progress) -> 
     return result, [*write_tables(result, out), *_draw(study, result, out)]
 
 
-def _note(setting: Setting, split: Split, points: Sequence[Point]) -> str:
+def finished_conditions(jobs: Sequence[Job], setting: Setting) -> list[Job]:
+    """The jobs that have a record, of conditions that are finished on every target and with every seed."""
+    waiting = {_condition(job) for job in jobs if job.spec.target.sha256 is None or not job_done(job, setting)}
+    return [job for job in jobs if _condition(job) not in waiting]
+
+
+def _condition(job: Job) -> str:
+    attack, recipe = job.spec.attack, job.spec.target.recipe
+    return f"{attack.name} {sorted(attack.parameters.items())} {recipe and recipe.epochs}"
+
+
+def _missing(chosen: int, jobs: int) -> str:
+    return "" if chosen == jobs else f" {chosen} of the study's {jobs} runs: the others were not run."
+
+
+def _targets(study: Study, setting: Setting, jobs: Iterable[Job]) -> tuple[TargetUsed, ...]:
+    if isinstance(study, EpochStudy):
+        return targets_used(job.audited for job in jobs)
+    return tuple(TargetUsed(a.series, a.target.name, a.target.sha256, a.corpus) for a in setting.audited)
+
+
+def _note(study: Study, setting: Setting, split: Split, points: Sequence[Point], targets: Sequence[TargetUsed]) -> str:
     """Who was audited in which targets, in a few sentences."""
     whole, used = _under_test(setting.split), _under_test(split)
-    people = f"{used} people under test" if used == whole else f"{used} of {whole} people under test, to save time"
+    which = "those with the most training pictures" if _by_pictures(study) else "to save time"
+    people = f"{used} people under test" if used == whole else f"{used} of {whole} people under test, {which}"
+    if isinstance(study, EpochStudy):
+        trained = ", ".join(f"{t.name} {t.loss:.2f}" for t in targets if t.loss is not None)
+        return (
+            f"{split.manifest.name} v{split.manifest.version}: {people}; loss of the last epoch: {trained}. The "
+            f"control is judged with A's labels."
+        )
     a, b, control = (audited.target.name for audited in setting.audited)
     left_out = max((point.left_out for point in points), default=0)
     missing = f" Up to {left_out} of them are left out for want of photos." if left_out else ""
@@ -105,6 +154,10 @@ def _note(setting: Setting, split: Split, points: Sequence[Point]) -> str:
         f"{split.manifest.name} v{split.manifest.version}: {people}; mean of the targets {a} and {b}; control "
         f"{control}, judged with A's labels.{missing}"
     )
+
+
+def _by_pictures(study: Study) -> bool:
+    return isinstance(study, BudgetStudy) and study.chosen == "most seen"
 
 
 def _under_test(split: Split) -> int:

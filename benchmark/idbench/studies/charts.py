@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -11,7 +12,7 @@ import altair as alt
 import pandas as pd
 
 from idbench import figures
-from idbench.api.studies import BudgetStudy, PhotoStudy
+from idbench.api.studies import BudgetStudy, EpochStudy, PhotoStudy
 from idbench.figures import BLUE, GREEN, GREY, MEMBER, NONMEMBER, PURPLE
 from idbench.studies.execution import CONTROL, TARGETS
 from idbench.studies.table import STATISTICS, Point, StudyResult
@@ -50,7 +51,7 @@ class _Axis:
     places: tuple[str, ...] | None = None
 
 
-def draw(study: PhotoStudy | BudgetStudy, result: StudyResult) -> FigureFiles:
+def draw(study: PhotoStudy | BudgetStudy | EpochStudy, result: StudyResult) -> FigureFiles:
     """The figure of a study.
 
     Args:
@@ -60,8 +61,10 @@ def draw(study: PhotoStudy | BudgetStudy, result: StudyResult) -> FigureFiles:
     Raises:
         DataError: it cannot be drawn.
     """
-    if isinstance(study, BudgetStudy):
-        chart = _by_budget(study, result)
+    if isinstance(study, EpochStudy):
+        chart = _by_epochs(study, result)
+    elif isinstance(study, BudgetStudy):
+        chart = _by_variant(study, result) if study.variants else _by_budget(study, result)
     else:
         chart = (_by_photos if study.over == "photos" else _by_training_pictures)(study, result)
     spec = chart.to_dict()
@@ -131,7 +134,7 @@ def _by_bin(result: StudyResult, series: str, statistic: str, photos: int) -> li
 def _by_budget(study: BudgetStudy, result: StudyResult) -> Chart:
     names = _Names(result)
     usual = {axis.parameter: axis.usual for axis in study.axes}
-    legend = [_Line(names.targets, MEMBER, ()), _Line(names.control, GREY, (), dashed=True)]
+    legend = _two_lines(names.targets, names.control)
     panels = []
     for statistic in ("auc", "tpr_10"):
         for axis in study.axes:
@@ -139,6 +142,48 @@ def _by_budget(study: BudgetStudy, result: StudyResult) -> Chart:
             places = tuple(map(str, sorted(axis.values)))
             panels.append(_panel(lines, _Axis(axis.parameter, axis.title.format(**usual), places), statistic))
     return _figure(result, panels, legend, columns=2)
+
+
+def _by_variant(study: BudgetStudy, result: StudyResult) -> Chart:
+    """As `_by_budget`, a row of panels for each variant."""
+    usual = {axis.parameter: axis.usual for axis in study.axes}
+    legend = _two_lines(_Names(result).targets, _Names(result).control)
+    panels = []
+    for variant in study.variants:
+        own = replace(result, points=tuple(_select(result, variant=variant)))
+        for statistic in ("auc", "tpr_10"):
+            for axis in study.axes:
+                lines = [replace(line, points=_varied(own, line, statistic, axis.parameter, usual)) for line in legend]
+                places = tuple(map(str, sorted(axis.values)))
+                on = _Axis(axis.parameter, axis.title.format(**usual), places)
+                panels.append(_panel(lines, on, statistic, f"{variant}: {STATISTICS[statistic]}"))
+    return _figure(result, panels, legend, columns=2 * len(study.axes))
+
+
+def _by_epochs(study: EpochStudy, result: StudyResult) -> Chart:
+    """One small panel for each attack: the AUC on the target and on the control."""
+    a, control = (next(t.name for t in result.targets if t.series == series) for series in ("A", CONTROL))
+    legend = _two_lines(f"{_stem(a)}: members", f"{_stem(control)}, control: the members of A")
+    axis = _Axis("epochs", "Epochs", tuple(map(str, study.epochs)))
+    lows = [p.low for p in result.points if p.statistic == "auc" and p.low is not None]
+    domain = (min([0.4, *(round(low - 0.02, 2) for low in lows)]), 1.02)
+    panels = []
+    for attack in study.attacks:
+        lines = [
+            replace(line, points=_select(result, series=series, statistic="auc", variant=attack))
+            for line, series in zip(legend, ("A", CONTROL), strict=True)
+        ]
+        panels.append(_panel(lines, axis, "auc", attack, size=(135, 105), domain=domain))
+    return _figure(result, panels, legend, columns=4)
+
+
+def _stem(target: str) -> str:
+    """What the targets of all trainings are called alike."""
+    return re.sub(r"-\d+-epochs$", "", target)
+
+
+def _two_lines(targets: str, control: str) -> list[_Line]:
+    return [_Line(targets, MEMBER, ()), _Line(control, GREY, (), dashed=True)]
 
 
 def _varied(result: StudyResult, line: _Line, statistic: str, parameter: str, usual: dict[str, int]) -> list[Point]:
@@ -174,17 +219,24 @@ def _photos(number: int) -> str:
     return "1 attack photo" if number == 1 else f"{number} attack photos"
 
 
-def _panel(lines: Sequence[_Line], axis: _Axis, statistic: str, heading: str = "") -> Chart:
+def _panel(
+    lines: Sequence[_Line],
+    axis: _Axis,
+    statistic: str,
+    heading: str = "",
+    size: tuple[int, int] = (_WIDTH, _HEIGHT),
+    domain: tuple[float, float] | None = None,
+) -> Chart:
     """One statistic: lines through the estimates, with their intervals; its own name unless a heading is given."""
     frame = _frame(lines, axis)
-    domain = [line.label for line in lines]
-    colour = alt.Color("line:N", scale=alt.Scale(domain=domain, range=[line.colour for line in lines]), legend=None)
+    labels = [line.label for line in lines]
+    colour = alt.Color("line:N", scale=alt.Scale(domain=labels, range=[line.colour for line in lines]), legend=None)
     dash = alt.StrokeDash(
         "line:N",
-        scale=alt.Scale(domain=domain, range=[[5, 3] if line.dashed else [1, 0] for line in lines]),
+        scale=alt.Scale(domain=labels, range=[[5, 3] if line.dashed else [1, 0] for line in lines]),
         legend=None,
     )
-    scale = alt.Scale(domain=_domain(statistic, frame), nice=False, zero=False)
+    scale = alt.Scale(domain=list(domain or _domain(statistic, frame)), nice=False, zero=False)
     style = alt.Axis(format=".1f" if statistic == "auc" else "%", tickCount=6)
     title = "Share of people" if statistic == "tpr_rule" else STATISTICS[statistic]
     y, low = (alt.Y(f"{field}:Q", title=title, scale=scale, axis=style) for field in ("value", "low"))
@@ -193,7 +245,7 @@ def _panel(lines: Sequence[_Line], axis: _Axis, statistic: str, heading: str = "
     if axis.places is None:
         layers.insert(0, base.mark_area(opacity=0.18).encode(y=low, y2="high:Q"))
     else:
-        offset = alt.XOffset("line:N", sort=domain, scale=alt.Scale(paddingOuter=1.0))
+        offset = alt.XOffset("line:N", sort=labels, scale=alt.Scale(paddingOuter=1.0))
         base = base.encode(xOffset=offset)
         layers = [layers[0].encode(xOffset=offset), base.mark_rule(strokeWidth=1.5).encode(y=low, y2="high:Q")]
     layers.append(base.mark_point(filled=True, size=34, opacity=1).encode(y=y))
@@ -201,7 +253,7 @@ def _panel(lines: Sequence[_Line], axis: _Axis, statistic: str, heading: str = "
         chance = alt.Chart(pd.DataFrame({"value": [_CHANCE[statistic]]}))
         layers.insert(0, chance.mark_rule(strokeDash=[2, 3], color="#444444").encode(y=y))
     title_ = alt.TitleParams(heading or STATISTICS[statistic], fontSize=12, anchor="start", frame="group", offset=8)
-    return alt.layer(*layers).properties(width=_WIDTH, height=_HEIGHT, title=title_)
+    return alt.layer(*layers).properties(width=size[0], height=size[1], title=title_)
 
 
 def _x(axis: _Axis) -> Any:

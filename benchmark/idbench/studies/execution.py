@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +17,9 @@ from idbench.runner.grid import is_done
 from idbench.runner.registry import find_attack, load_attack
 from idbench.runner.spec import Resolver, RunSpec, plan_method, split_spec
 from idbench.splits import Split
-from idbench.studies.estimates import Reading
+from idbench.studies.estimates import Reading, graded
 from idbench.studies.setting import Audited, Setting
+from idbench.studies.table import Point, Where
 
 TARGETS = "A and B"
 CONTROL = "control"
@@ -55,6 +56,17 @@ class LabelledRun:
     run: Run
     labelled: LabelledScores
     details: Mapping[str, NDArray[np.float64]]
+
+
+def graded_points(runs: Sequence[LabelledRun], where: Where) -> list[Point]:
+    """AUC and TPR at 10 % FPR of runs of the same people, members against non-members; nothing without runs."""
+    if not runs:
+        return []
+    rows = [Reading(r.labelled.scores, r.labelled.members, ~r.labelled.members) for r in runs]
+    members, nonmembers, _ = people(rows)
+    where = replace(where, members=members, nonmembers=nonmembers, readings=len(rows))
+    area, at_10 = graded(rows)
+    return [where.point("auc", area), where.point("tpr_10", at_10)]
 
 
 def jobs(setting: Setting, split: Split, study: PhotoStudy | BudgetStudy, varied: Mapping[str, object]) -> list[Job]:

@@ -33,12 +33,13 @@ class Point:
         statistic: a key of `STATISTICS`.
         photos: attack photos of each person; None where no photos are used.
         pictures: training pictures of the members, e.g. `25` or `10-19`; None: members of all numbers.
-        settings: parameters of the attack that the study varies; None where it varies none.
+        settings: parameters of the attack, or of the targets' training, that the study varies; None: it varies none.
         value, low, high: the estimate and its 95 % interval; None if it cannot be estimated.
         interval: how the interval was made, or why there is no estimate.
         members, nonmembers: people behind it; a member on A who is a non-member on B counts as both.
         left_out: people of the test part with too few photos.
         readings: scores of each person that were averaged over: draws of photos, seeds, targets.
+        variant: what has a curve of its own: an attack, or a way of running it; None where there is but one.
     """
 
     series: str
@@ -54,6 +55,7 @@ class Point:
     nonmembers: int
     left_out: int
     readings: int
+    variant: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Where:
     nonmembers: int = 0
     left_out: int = 0
     readings: int = 1
+    variant: str | None = None
 
     def point(self, statistic: str, value: Value) -> Point:
         """The estimate of a statistic under this condition."""
@@ -76,12 +79,16 @@ class Where:
 
 @dataclass(frozen=True, slots=True)
 class TargetUsed:
-    """A target of a study: its role, name, hash of its weights, and the corpus whose labels it is judged with."""
+    """A target of a study: its role, name, hash of its weights, and the corpus whose labels it is judged with.
+
+    `loss` is that of the last epoch, for targets that the study trained.
+    """
 
     series: str
     name: str
     sha256: str | None
     corpus: str
+    loss: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +104,7 @@ class StudyResult:
         split_digest: its digest.
         made_from: name of the split that was asked for.
         targets: A, B and control.
-        attack: name of the attack in the records.
+        attack: name of the attack in the records; of several, by commas.
         parameters: those that differ from the attack's defaults, for each group of runs.
         seeds: of the runs.
         runs: ids of the records.
@@ -168,7 +175,7 @@ def as_csv(points: tuple[Point, ...]) -> str:
 
 
 def _row(point: Point) -> dict[str, object]:
-    row: dict[str, object] = {}
+    row: dict[str, object] = {"series": point.series, "variant": point.variant}
     for name, value in asdict(point).items():
         row |= (value or {}) if name == "settings" else {name: value}
     return row

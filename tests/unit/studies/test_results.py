@@ -11,25 +11,36 @@ from pathlib import Path
 import pytest
 from tests.conftest import ROOT
 
+from idbench.api import Access
 from idbench.runner.registry import ATTACKS
 from idbench.studies import catalogue
-from idbench.studies.budget import budgets
+from idbench.studies.budget import budgets, variants
 from idbench.studies.catalogue import STUDIES
 from idbench.studies.charts import draw
 from idbench.studies.estimates import Value
 from idbench.studies.photos import few_numbers, photo_numbers
 from idbench.studies.table import StudyResult, TargetUsed, Where, as_csv, read_result, write_tables
-from idbench_methods.studies import TUNI_BY_BUDGET
+from idbench_methods.studies import BY_EPOCHS, TUNI_AT_LENGTH, TUNI_BY_BUDGET
 
 CONDITIONS = {
     "idia-by-photos": [Where("A and B", photos) for photos in (1, 3, 30)],
     "idia-by-training-pictures": [Where("A and B", k, label) for k in (1, 10, 30) for label in ("1", "5", "10-19")],
     "tuni-by-budget": [Where("A and B", settings=budget) for budget in budgets(TUNI_BY_BUDGET)],
+    "tuni-at-length": [
+        Where("A and B", settings=budget, variant=variant)
+        for budget in budgets(TUNI_AT_LENGTH)
+        for variant in variants(TUNI_AT_LENGTH)
+    ],
+    "by-epochs": [
+        Where("A", settings={"epochs": epochs}, variant=attack)
+        for epochs in BY_EPOCHS.epochs
+        for attack in BY_EPOCHS.attacks
+    ],
 }
 
 
 def result_of(study: str) -> StudyResult:
-    places = [replace(where, series=series) for where in CONDITIONS[study] for series in ("A and B", "control")]
+    places = [replace(where, series=series) for where in CONDITIONS[study] for series in (where.series, "control")]
     points = [
         where.point(statistic, Value(0.25 + i / 100, 0.2, 0.6, "made up"))
         for i, where in enumerate(places)
@@ -50,8 +61,10 @@ def test_every_figure_can_be_drawn(study: str) -> None:
     pictures = draw(STUDIES.load(study), result_of(study))
     assert pictures.png.startswith(b"\x89PNG")
     assert pictures.svg.startswith("<svg")
-    for words in (STUDIES.load(study).title, "AUC", "TPR at 10 % FPR", "control", "95 % intervals over people"):
+    for words in (STUDIES.load(study).title, "AUC", "control", "95 % intervals over people"):
         assert words in pictures.svg
+    each = BY_EPOCHS.attacks if study == "by-epochs" else ("TPR at 10 % FPR",)
+    assert all(words in pictures.svg for words in each)
 
 
 @pytest.mark.parametrize("study", CONDITIONS)
@@ -88,6 +101,12 @@ def test_numbers_of_photos_are_the_papers() -> None:
 def test_budgets_vary_one_thing_at_a_time() -> None:
     found = [(budget["runs"], budget["steps"]) for budget in budgets(TUNI_BY_BUDGET)]
     assert found == [(4, 4), (2, 16), (4, 16), (8, 16), (4, 64)]
+
+
+def test_every_attack_that_asks_the_target_and_trains_no_shadows_is_seen_by_epochs() -> None:
+    cards = [entry.value.card for entry in ATTACKS.entries() if entry.value is not None]
+    asking = {card.name for card in cards if card.access and Access.TRAIN_SHADOWS not in card.access}
+    assert set(BY_EPOCHS.attacks) == {name for name in asking if not name.startswith("sample-")}
 
 
 def test_studies_are_found_by_what_packages_declare() -> None:
