@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,6 +23,19 @@ Overwrite = Annotated[
 ]
 TimeLimit = Annotated[
     float, typer.Option("--time-limit", envvar="BENCH_TIME_LIMIT", min=1.0, help="Seconds that one run may take.")
+]
+Jobs = Annotated[
+    int, typer.Option("--jobs", "-j", envvar="BENCH_JOBS", min=1, max=1024, help="Runs side by side on this machine.")
+]
+ExecutorName = Annotated[
+    Literal["local", "ray"],
+    typer.Option("--executor", envvar="BENCH_EXECUTOR", help="Where runs are carried out: here, or on a Ray cluster."),
+]
+CpusPerRun = Annotated[
+    float, typer.Option("--cpus-per-run", min=0.1, help="Processors of a Ray cluster that a run takes.")
+]
+GpusPerRun = Annotated[
+    float, typer.Option("--gpus-per-run", min=0.0, help="GPUs of a Ray cluster that a run takes, e.g. 0.25.")
 ]
 
 RESULTS = Path("results")

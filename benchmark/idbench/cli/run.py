@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from idbench.api import Progress
     from idbench.results import RunRecord
     from idbench.runner.execute import Executed, Options
+    from idbench.runner.executor import Executor
     from idbench.runner.grid import Grid, Outcome
     from idbench.runner.spec import PlannedDefense, RunSpec
     from idbench.splits import Split
@@ -66,6 +67,10 @@ def run(
         list[str] | None,
         typer.Option("--only", metavar="ID", help="Of the plan, the run whose id begins so; may be repeated."),
     ] = None,
+    jobs: options.Jobs = 1,
+    executor: options.ExecutorName = "local",
+    cpus_per_run: options.CpusPerRun = 1.0,
+    gpus_per_run: options.GpusPerRun = 0.0,
     json: options.Json = False,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -73,13 +78,14 @@ def run(
     from idbench.runner.execute import Options
 
     wanted = Options(results, device, time_limit, force)
+    machines = _machines(executor, jobs, cpus_per_run, gpus_per_run)
     if plan is not None:
         if method or defense or write_plan is not None:
             raise IdbenchError(
                 "--plan has its methods and defenses and is written already.",
                 hint="Leave --method, --defense and --write-plan out.",
             )
-        _run_plan(plan, only or [], wanted, json, dry_run)
+        _run_plan(plan, only or [], wanted, machines, json, dry_run)
         return
     if only:
         raise IdbenchError("--only chooses among the runs of a plan.", hint="Add --plan FILE.")
@@ -94,7 +100,7 @@ def run(
             for name, reason in left_out.items():
                 console.say(f"{name} is left out: {reason}.")
         planned_only = dry_run or write_plan is not None
-        outcomes, unscored, failure = ([], [], None) if planned_only else _carry_out(grid, wanted, progress)
+        outcomes, unscored, failure = ([], [], None) if planned_only else _carry_out(grid, wanted, machines, progress)
     if write_plan is not None:
         _write_plan(grid, write_plan, json, dry_run)
     elif dry_run:
@@ -159,20 +165,39 @@ def _grid(
     return grid, left_out | {name: refusals[i] for i, (name, _, _) in enumerate(named_refusals(grid))}
 
 
+def _machines(executor: str, jobs: int, processors: float, gpus: float) -> Executor | None:
+    """What carries the runs out; None for one after the other, in this process's own workers."""
+    if executor == "ray":
+        from idbench.runner.on_ray import OnRay
+
+        if jobs != 1:
+            raise IdbenchError(
+                "--jobs is for --executor local.", hint="Ray runs as many at once as its processors allow."
+            )
+        return OnRay(processors, gpus)
+    if jobs == 1:
+        return None
+    from idbench.runner.crew import Crew
+
+    return Crew(jobs)
+
+
 def _carry_out(
-    grid: Grid, wanted: Options, progress: Progress
+    grid: Grid, wanted: Options, machines: Executor | None, progress: Progress
 ) -> tuple[list[Outcome], list[Executed], IdbenchError | None]:
     from idbench.runner.grid import run_grid, run_unscored
 
     if grid.split.manifest.withheld is None:
-        outcomes, failure = _collect(run_grid(grid, wanted, progress))
+        outcomes, failure = _collect(run_grid(grid, wanted, progress, machines))
         return outcomes, [], failure
-    unscored, failure = _collect(run_unscored(grid, wanted, progress))
+    unscored, failure = _collect(run_unscored(grid, wanted, progress, machines))
     return [], unscored, failure
 
 
-def _run_plan(plan: Path, only: list[str], wanted: Options, json: bool, dry_run: bool) -> None:
-    """Carry out runs of a written plan in this process; each is compared with the blind attacks that have records."""
+def _run_plan(
+    plan: Path, only: list[str], wanted: Options, machines: Executor | None, json: bool, dry_run: bool
+) -> None:
+    """Carry out runs of a written plan; each is compared with the blind attacks that have records."""
     from idbench.runner.executor import LocalExecutor
     from idbench.runner.grid import judged, run_specs
     from idbench.runner.scoring import blind_runs
@@ -184,7 +209,7 @@ def _run_plan(plan: Path, only: list[str], wanted: Options, json: bool, dry_run:
         return
     with console.bars() as progress:
         resolver = Resolver(progress)
-        done, failure = _collect(run_specs(specs, wanted, progress, LocalExecutor(resolver)))
+        done, failure = _collect(run_specs(specs, wanted, progress, machines or LocalExecutor(resolver)))
         open_splits = {each.spec.split.source: resolver.split(each.spec.split) for each in done}
         scored = [each for each in done if open_splits[each.spec.split.source].manifest.withheld is None]
         outcomes = [

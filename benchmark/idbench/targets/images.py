@@ -118,14 +118,16 @@ class PhotoEncoder:
     def embed(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
         """Embeddings, not normalized, (n_photos, dim)."""
         rows = self._places()
-        self._asked.update(photo.digest for photo in photos)
-        # In an order of their own: batches, and so the last bits, do not depend on the order of the cases.
-        distinct = dict(sorted({photo.digest: photo for photo in photos}.items()))
-        self._sample([photo for digest, photo in distinct.items() if digest in self._doubted])
-        new = [photo for digest, photo in distinct.items() if digest not in rows]
+        digests = [photo.digest for photo in photos]
+        self._asked.update(digests)
+        if self._samples and self._doubted:
+            distinct = {photo.digest: photo for photo in photos if photo.digest in self._doubted}
+            self._sample([distinct[digest] for digest in sorted(distinct)])
+        new = {photo.digest: photo for photo in photos if photo.digest not in rows}
         if new:
-            self._add(new)
-        return self._table[[rows[photo.digest] for photo in photos]].numpy()
+            # In an order of their own: batches, and so the last bits, do not depend on the order of the cases.
+            self._add([new[digest] for digest in sorted(new)])
+        return self._table[[rows[digest] for digest in digests]].numpy()
 
     def _places(self) -> dict[str, int]:
         if self._rows is None:

@@ -14,7 +14,7 @@ R = TypeVar("R")
 _BUDGET = {"cpu": 512 << 20, "cuda": 8 << 30}
 """Bytes that one batch may take, roughly."""
 
-LARGEST_MATRIX = 64 << 20
+LARGEST_MATRIX = 8 << 20
 """Bytes of the largest block of similarities that is held at once."""
 
 
