@@ -1,0 +1,180 @@
+"""Writes the tables of measured methods in README.md and docs/methods.md from the reference board.
+
+python docs/make_methods_table.py            write the tables
+python docs/make_methods_table.py --check    say whether they are up to date, and exit with 1 if they are not
+
+The board is what `bench leaderboard build leaderboard/reference` makes; the tables show its numbers and no others.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from idbench_leaderboard.board import Board
+
+ROOT = Path(__file__).parents[1]
+BOARD = ROOT / "leaderboard" / "idbench_leaderboard" / "reference"
+SPLIT = "avatars"
+SERIES = ("avatars-a", "avatars-b", "avatars-0")
+"""The two targets and the control, in the order of the columns."""
+HEAD = ("method", "track", f"AUC on {SERIES[0]}", f"on {SERIES[1]}", "control")
+QUERIES = {
+    "texts": "texts",
+    "images": "photos",
+    "gradients": "gradients",
+    "training_steps": "training steps",
+}
+"""What is counted apart: columns of the board, and what they are called."""
+
+
+def entries(board: Board) -> pd.DataFrame:
+    """The rows of the split that stand for a method as it is by default: undefended, of the newest engine that ran it.
+
+    One row for each method and target, judged with the labels of its corpus, and the control with those of the first
+    target's. Pooled rows are called by their targets.
+    """
+    rows = board.entries
+    rows = rows[(rows["split"] == SPLIT) & rows["usual"] & (rows["defense"] == "")]
+    rows = rows[~rows["control"] | (rows["corpus"] == SERIES[0])]
+    rows = rows.sort_values(["split_version", "engine", "created"]).drop_duplicates(["method", "target"], keep="last")
+    return rows.set_index(["method", "target"])
+
+
+def ordered(rows: pd.DataFrame, target: str) -> list[str]:
+    """The methods with a row for the target; the highest AUC first, equals by name."""
+    aucs = rows.xs(target, level="target")["auc"]
+    return sorted(aucs.index, key=lambda method: (-float(aucs[method]), method))
+
+
+def estimate(row: Any) -> str:
+    """AUC with its interval."""
+    return f"{row['auc']:.3f} [{row['auc_low']:.3f}, {row['auc_high']:.3f}]"
+
+
+def seconds(value: float) -> str:
+    """Rounded so that another run prints much the same."""
+    if value < 60:
+        return f"{max(1, round(value))} s"
+    return f"{value / 60:.0f} min" if value < 5400 else f"{value / 3600:.1f} h"
+
+
+def queries(row: Any) -> str:
+    """What the target was asked for in one run, about everybody, and the steps that trained shadow models."""
+    if not row["access"]:
+        return "nothing"
+    found = [f"{row[column]:,.0f} {word}" for column, word in QUERIES.items() if row[column]]
+    return ", ".join(found) or "weights"
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    rows = [head, ["---"] * len(head), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+
+
+def origin(rows: pd.DataFrame, methods: Sequence[str]) -> str:
+    """Which engine and how many seeds stand behind a table."""
+    engines: dict[int, list[str]] = {}
+    for method in methods:
+        engines.setdefault(int(rows.loc[(method, SERIES[0]), "engine"]), []).append(f"`{method}`")
+    seeds = sorted({int(rows.loc[(method, SERIES[0]), "n_seeds"]) for method in methods})
+    how_many = " or ".join(map(str, seeds))
+    words = "; ".join(
+        f"version {engine}: {', '.join(found)}" for engine, found in sorted(engines.items(), reverse=True)
+    )
+    which = f"version {next(iter(engines))}" if len(engines) == 1 else words
+    return f"Mean over {how_many} seeds, test part, with 95 % intervals over people. Engine {which}."
+
+
+def in_readme(board: Board) -> str:
+    """What the methods find, in short."""
+    rows = entries(board)
+    methods = ordered(rows, SERIES[0])
+    head = (*HEAD, "time")
+    return table(head, [_line(rows, method)[:-1] for method in methods]) + "\n\n" + origin(rows, methods)
+
+
+def on_the_page(board: Board) -> str:
+    """The same with queries."""
+    rows = entries(board)
+    methods = ordered(rows, SERIES[0])
+    head = (*HEAD, "time", "asked of the target")
+    lines = [_line(rows, method) for method in methods]
+    return table(head, lines) + "\n\n" + origin(rows, methods)
+
+
+def _line(rows: pd.DataFrame, method: str) -> list[str]:
+    row = rows.loc[(method, SERIES[0])]
+    aucs = [estimate(rows.loc[(method, target)]) if (method, target) in rows.index else "not run" for target in SERIES]
+    return [f"`{method}`", str(row["track"]), *aucs, seconds(float(row["seconds"])), queries(row)]
+
+
+def over_architectures(board: Board) -> str:
+    """The methods over the targets of all architectures."""
+    rows = entries(board)
+    pooled = f"all of {SERIES[0]}"
+    rates = board.rates
+    lines = []
+    for method in ordered(rows, pooled):
+        row = rows.loc[(method, pooled)]
+        if row["track"] == "blind":
+            continue
+        (rate,) = rates[(rates["entry"] == row["entry"]) & (rates["fpr"] == 0.1)].itertuples()
+        at_10 = f"{rate.value:.1%} [{100 * rate.low:.1f}, {100 * rate.high:.1f}]".replace("%", " %")
+        lines.append([method, str(row["pooled"]), estimate(row), f"{row['auc_spread']:.3f}", at_10])
+    return table(("method", "targets", "AUC [95 %]", "sd over targets", "TPR at 10 % FPR"), lines)
+
+
+TABLES: dict[str, tuple[str, Callable[[Board], str]]] = {
+    "methods": ("README.md", in_readme),
+    "architectures": ("README.md", over_architectures),
+    "measured": ("docs/methods.md", on_the_page),
+}
+"""Marks in the pages, the page of each, and what stands between them."""
+
+
+def renewed(text: str, mark: str, made: str) -> str:
+    """The page with what stands between two marks exchanged.
+
+    Raises:
+        ValueError: the page does not have the marks.
+    """
+    begin, end = f"<!-- {mark}: docs/make_methods_table.py -->", f"<!-- end of {mark} -->"
+    pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise ValueError(f"the page must hold {begin} and {end} once")
+    return pattern.sub(lambda _: f"{begin}\n\n{made}\n\n{end}", text)
+
+
+def pages(board: Path = BOARD) -> dict[Path, str]:
+    """Every page as it should be."""
+    opened, found = Board(board), dict[Path, str]()
+    for mark, (name, make) in TABLES.items():
+        path = ROOT / name
+        found[path] = renewed(found.get(path) or path.read_text(encoding="utf-8"), mark, make(opened))
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write or check the tables; the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing")
+    parser.add_argument("--board", type=Path, default=BOARD, help="folder of a built board")
+    given = parser.parse_args(arguments)
+    stale = [path for path, text in pages(given.board).items() if path.read_text(encoding="utf-8") != text]
+    if not given.check:
+        for path, text in pages(given.board).items():
+            path.write_text(text, encoding="utf-8")
+        return 0
+    for path in stale:
+        sys.stderr.write(f"{path.relative_to(ROOT)} is not up to date; run: python docs/make_methods_table.py\n")
+    return 1 if stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
