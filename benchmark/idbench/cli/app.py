@@ -61,6 +61,7 @@ def command_line() -> typer.Typer:
         assemble,
         attest,
         audit,
+        cache,
         compare,
         data,
         defend,
@@ -103,6 +104,7 @@ def command_line() -> typer.Typer:
     app.add_typer(data.app, name="data")
     app.add_typer(target.app, name="target")
     app.add_typer(leaderboard.app, name="leaderboard")
+    app.add_typer(cache.app, name="cache")
     app.command("doctor")(doctor.doctor)
     return app
 

@@ -9,9 +9,12 @@ workers are given.
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 import tempfile
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,6 +27,12 @@ from idbench.locking import locked
 from idbench.splits import Split, decode_photo
 from idbench.splits.corpora import Corpus
 from idbench.storage import atomic_path, cache_dir, make_dir, recover, sha256_bytes, sha256_file, storage_errors
+
+_DECODERS = 16
+"""Threads that decode, at most."""
+
+_AHEAD = 4
+"""Photos for each of them that wait decoded or are being so: memory does not grow with their number."""
 
 Pictures = Iterator[tuple[str, NDArray[np.uint8]]]
 
@@ -96,9 +105,21 @@ def digest_of(pixels: NDArray[np.uint8]) -> str:
 
 
 def _decoded(split: Split, photos: list[str]) -> Pictures:
+    """Photos decoded side by side (Pillow lets other threads run meanwhile), in their order, a few ahead at most."""
     unique = list(dict.fromkeys(photos))
-    for photo, data in zip(unique, split.read_photos(unique), strict=True):
-        yield photo, decode_photo(data, photo)
+    threads = min(_DECODERS, os.cpu_count() or 1)
+    with ThreadPoolExecutor(threads) as pool:
+        ahead: deque[tuple[str, Future[NDArray[np.uint8]]]] = deque()
+        try:
+            for photo, data in zip(unique, split.read_photos(unique), strict=True):
+                ahead.append((photo, pool.submit(decode_photo, data, photo)))
+                if len(ahead) > _AHEAD * threads:
+                    name, pixels = ahead.popleft()
+                    yield name, pixels.result()
+            for name, pixels in ahead:
+                yield name, pixels.result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _numbered(corpus: Corpus) -> Pictures:

@@ -6,6 +6,7 @@ import hashlib
 import json
 import secrets
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,14 @@ class PhotoEncoder:
 
     def embed(self, photos: Sequence[Photo]) -> NDArray[np.float32]:
         """Embeddings, not normalized, (n_photos, dim)."""
+        self.prepare(photos)
         rows = self._places()
-        digests = [photo.digest for photo in photos]
-        self._asked.update(digests)
+        return self._table[[rows[photo.digest] for photo in photos]].numpy()
+
+    def prepare(self, photos: Sequence[Photo]) -> None:
+        """Encode what is new among some photos."""
+        rows = self._places()
+        self._asked.update(photo.digest for photo in photos)
         if self._samples and self._doubted:
             distinct = {photo.digest: photo for photo in photos if photo.digest in self._doubted}
             self._sample([distinct[digest] for digest in sorted(distinct)])
@@ -127,14 +133,12 @@ class PhotoEncoder:
         if new:
             # In an order of their own: batches, and so the last bits, do not depend on the order of the cases.
             self._add([new[digest] for digest in sorted(new)])
-        return self._table[[rows[digest] for digest in digests]].numpy()
 
     def _places(self) -> dict[str, int]:
         if self._rows is None:
             self._rows = {}
             for shards in (self._kept, self.shards):
-                if shards is not None:
-                    digests, embeddings = shards.read(remove=shards is self.shards)
+                for digests, embeddings in () if shards is None else shards.read(remove=shards is self.shards):
                     first = len(self._table)
                     self._table.append(torch.from_numpy(embeddings))
                     self._rows.update({digest: first + i for i, digest in enumerate(digests)})
@@ -161,16 +165,20 @@ class PhotoEncoder:
 
     def _add(self, photos: list[Photo]) -> None:
         rows = self._places()
-        fresh = self._encode(photos, "encoding photos")
-        first = len(self._table)
-        self._table.append(fresh)
-        rows.update({photo.digest: first + i for i, photo in enumerate(photos)})
-        self._unsaved += [photo.digest for photo in photos]
-        if len(self._unsaved) >= SAVE_AT_ONCE:
-            self.save()
+        for start in range(0, len(photos), SAVE_AT_ONCE):
+            part = photos[start : start + SAVE_AT_ONCE]
+            first = len(self._table)
+            self._table.append(self._encode(part, partial(self._report, start, len(photos))))
+            rows.update({photo.digest: first + i for i, photo in enumerate(part)})
+            self._unsaved += [photo.digest for photo in part]
+            if len(self._unsaved) >= SAVE_AT_ONCE:
+                self.save()
 
-    def _encode(self, photos: list[Photo], description: str = "") -> torch.Tensor:
-        """Embeddings of photos on the CPU, (n, dim); progress is reported under a description, if there is one."""
+    def _report(self, before: int, total: int, done: int) -> None:
+        self._progress.update(before + done, total, "encoding photos")
+
+    def _encode(self, photos: list[Photo], report: Callable[[int], None] | None = None) -> torch.Tensor:
+        """Embeddings of photos on the CPU, (n, dim); `report` hears how many are finished."""
         result = torch.empty((len(photos), self._target.info.embedding_dim))
 
         def encode(low: int, high: int) -> torch.Tensor:
@@ -178,8 +186,8 @@ class PhotoEncoder:
 
         for low, high, part in self._batches.run(len(photos), encode):
             result[low:high] = part.cpu()
-            if description:
-                self._progress.update(high, len(photos), description)
+            if report is not None:
+                report(high)
         return result
 
     def save(self) -> None:
@@ -221,21 +229,13 @@ class EmbeddingShards:
         self._folder = folder
         self._dim = dim
 
-    def read(self, *, remove: bool) -> tuple[list[str], NDArray[np.float32]]:
-        """All intact embeddings with the digests of their photos; damaged files are removed where that is wanted."""
-        digests: list[str] = []
-        parts = [np.empty((0, self._dim), dtype=np.float32)]
-        for names, embeddings in self._good(remove):
-            digests += names
-            parts.append(embeddings)
-        return digests, np.concatenate(parts)
-
     def clear(self) -> None:
         """Remove all that is kept."""
         for path in self._folder.glob("*.safetensors"):
             _remove(path)
 
-    def _good(self, remove: bool) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+    def read(self, *, remove: bool) -> Iterator[tuple[list[str], NDArray[np.float32]]]:
+        """Intact embeddings with the digests of their photos, file by file; damaged files are removed if wanted."""
         for path in sorted(self._folder.glob("*.safetensors")):
             try:
                 content = load_file(path)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,9 +134,9 @@ class View:
             places.setdefault(text, place)
         distinct, first = list(places), np.array(list(places.values()), dtype=np.int64)
         result = np.empty(len(photos), dtype=np.int64)
-        left, right = self.__normalized_photos(photos), self.__normalized_texts(distinct)
-        for low, high in _row_blocks(len(photos), len(distinct)):
-            result[low:high] = first[(left[low:high] @ right.T).argmax(dim=1).cpu().numpy()]
+        right = self.__normalized_texts(distinct)
+        for low, high, left in self.__blocks_of(photos, len(distinct)):
+            result[low:high] = first[(left @ right.T).argmax(dim=1).cpu().numpy()]
         self.__pairs += len(photos) * len(names)
         return result
 
@@ -145,9 +145,9 @@ class View:
         self.__need("similarities", Access.SIMILARITY)
         names = _texts(texts)
         result = np.empty((len(photos), len(names)), dtype=np.float32)
-        left, right = self.__normalized_photos(photos), self.__normalized_texts(names)
-        for low, high in _row_blocks(len(photos), len(names)):
-            result[low:high] = _cosines(left[low:high] @ right.T).cpu().numpy()
+        right = self.__normalized_texts(names)
+        for low, high, left in self.__blocks_of(photos, len(names)):
+            result[low:high] = _cosines(left @ right.T).cpu().numpy()
         self.__pairs += len(photos) * len(names)
         return result
 
@@ -251,6 +251,12 @@ class View:
 
     def __normalized_texts(self, texts: list[str]) -> torch.Tensor:
         return torch.nn.functional.normalize(self.__texts.embed(texts), dim=-1)
+
+    def __blocks_of(self, photos: Sequence[Photo], columns: int) -> Iterator[tuple[int, int, torch.Tensor]]:
+        """Normalized embeddings of photos in blocks: first, last, (n, dim). What is new is encoded before the first."""
+        self.__photos.prepare(photos)
+        for low, high in _row_blocks(len(photos), columns):
+            yield low, high, self.__normalized_photos(photos[low:high])
 
     def __normalized_photos(self, photos: Sequence[Photo]) -> torch.Tensor:
         embeddings = torch.from_numpy(self.__photos.embed(photos)).to(self.__target.device)
