@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from idbench.api.studies import BudgetAxis, BudgetStudy, EpochStudy, PhotoStudy
+from idbench.api.studies import AdaptedBy, BudgetAxis, BudgetStudy, DefenseStudy, EpochStudy, PhotoStudy
 
 IDIA_BY_PHOTOS = PhotoStudy(
     name="idia-by-photos",
@@ -69,4 +69,24 @@ BY_EPOCHS = EpochStudy(
         *("deja-vu", "binding", "binding-similarity", "text-statistic", "umid", "tuni", "mint", "batchnorm"),
     ),
     epochs=(5, 11, 22, 50),
+)
+DEFENSES = DefenseStudy(
+    name="defenses",
+    title="Defenses against the attacker who knows them",
+    source="the strongest of several attacks, as they are and adapted, as UnlearnDiffAtk (ECCV 2024) does",
+    defenses=(
+        *("drop-people", "drop-names", "replace-names", "shuffle-captions", "cap-pictures", "blur-faces"),
+        *("label-smoothing", "dp-clip"),
+        *("text-backdoor", "image-backdoor", "null-space", "identity-projection", "slug"),
+        *("gradient-ascent", "fine-tune"),
+        *("round", "noise", "labels-only", "top-k", "query-budget", "refuse-names"),
+    ),
+    attacks=("cosine", "idia", "binding", "blind-names"),
+    adapted=("cosine", "idia"),
+    adaptations=(
+        *(AdaptedBy(name=name) for name in ("name-variants", "other-prompts", "average-answers")),
+        *(AdaptedBy(name=name) for name in ("photos-for-names", "names-for-photos", "nonlinear-probe")),
+        *(AdaptedBy(name="relearn", parameters={"steps": steps}) for steps in (5, 20, 80)),
+        *(AdaptedBy(name=name) for name in ("clean-clip", "par", "int8", "int4")),
+    ),
 )

@@ -1,5 +1,6 @@
 """The only thing a method author imports."""
 
+from idbench.api.adaptation import Adaptation, AdaptationCard, AnswerAdaptation, AskingCard, WeightAdaptation
 from idbench.api.card import AnswerCard, Card, Choice, CorpusCard, DefenseCard, MethodCard, MethodParams
 from idbench.api.cases import AuxiliaryPerson, Calibration, Case, Pair, Photo, Scores
 from idbench.api.defense import AnswerDefense, CorpusDefense, Defense, TargetDefense, TargetFront
@@ -21,8 +22,12 @@ from idbench.progress import Progress, Reporter, Silent
 __all__ = [
     "Access",
     "AccessViolation",
+    "Adaptation",
+    "AdaptationCard",
+    "AnswerAdaptation",
     "AnswerCard",
     "AnswerDefense",
+    "AskingCard",
     "Attack",
     "AuxiliaryPerson",
     "Calibration",
@@ -59,6 +64,7 @@ __all__ = [
     "TimeLimitExceeded",
     "Track",
     "Training",
+    "WeightAdaptation",
     "names_of",
     "track_of",
 ]

@@ -82,3 +82,30 @@ class EpochStudy(_Declared):
 
     attacks: tuple[str, ...] = Field(min_length=1, description="names on the cards of registered attacks")
     epochs: tuple[int, ...] = Field(min_length=2, description="of each training, ascending")
+
+
+class AdaptedBy(BaseModel):
+    """An adaptation of a study of defenses, with its parameters."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(description="of a registered adaptation")
+    parameters: Mapping[str, Any] = Field(default_factory=dict, description="the others are the defaults")
+
+
+class DefenseStudy(_Declared):
+    """Defenses against attacks, as these are and adapted: what the strongest finds, and what each defense costs.
+
+    Every attack runs behind every defense, and behind none; where the two do not go together, the run is left out.
+    """
+
+    defenses: tuple[str, ...] = Field(min_length=1, description="names of registered defenses")
+    attacks: tuple[str, ...] = Field(min_length=1, description="names of registered attacks")
+    adapted: tuple[str, ...] = Field(description="which of the attacks are also run with every adaptation")
+    adaptations: tuple[AdaptedBy, ...] = Field(description="what the attacks are combined with")
+
+    @model_validator(mode="after")
+    def _adapted_are_attacks(self) -> Self:
+        if unknown := set(self.adapted) - set(self.attacks):
+            raise ValueError(f"{', '.join(sorted(unknown))} is to be adapted and is none of the attacks")
+        return self

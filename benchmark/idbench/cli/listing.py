@@ -10,19 +10,25 @@ from idbench.cli import console, options, text
 from idbench.errors import UnknownNameError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from idbench.plugins import Entry
     from idbench.targets import TargetSpec
 
-_KINDS = ("methods", "defenses", "splits", "targets", "runs", "studies")
+_KINDS = ("methods", "defenses", "splits", "targets", "adaptations", "runs", "studies")
 
 
 def listing(
     kind: Annotated[
-        str, typer.Argument(help="methods, defenses, splits, targets, runs or studies; default: the first four.")
+        str,
+        typer.Argument(
+            help="methods, defenses, splits, targets, adaptations, runs or studies; default: the first four."
+        ),
     ] = "",
     results: options.Results = options.RESULTS,
     json: options.Json = False,
 ) -> None:
-    """List methods, defenses, splits, targets, runs and studies."""
+    """List methods, defenses, splits, targets, adaptations, runs and studies."""
     if kind and kind not in _KINDS:
         raise UnknownNameError("kind of thing to list", kind, _KINDS)
     if kind == "runs":
@@ -61,11 +67,23 @@ def _methods(_: object) -> list[dict[str, Any]]:
 
 
 def _defenses(_: object) -> list[dict[str, Any]]:
-    from idbench.api import names_of
     from idbench.runner.registry import DEFENSES
 
+    return _cards(DEFENSES.entries())
+
+
+def _adaptations(_: object) -> list[dict[str, Any]]:
+    from idbench.runner.registry import ADAPTATIONS
+
+    return _cards(ADAPTATIONS.entries())
+
+
+def _cards(entries: Sequence[Entry[Any]]) -> list[dict[str, Any]]:
+    """What is known of defenses or adaptations."""
+    from idbench.api import names_of
+
     rows = []
-    for entry in DEFENSES.entries():
+    for entry in entries:
         card = entry.value.card if entry.value is not None else None
         rows.append(
             {
@@ -135,7 +153,7 @@ def _runs(results: Any) -> list[dict[str, Any]]:
         rows.append(
             {
                 "run": record.run_id[:8],
-                "method": record.attack.name,
+                "method": record.attack_label,
                 "split": f"{record.split.name} v{record.split.version}",
                 "target": record.target.name,
                 "defense": record.defense.name if record.defense else "-",
@@ -159,6 +177,7 @@ def _studies(_: object) -> list[dict[str, Any]]:
 _ROWS = {
     "methods": _methods,
     "defenses": _defenses,
+    "adaptations": _adaptations,
     "splits": _splits,
     "targets": _targets,
     "runs": _runs,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from idbench.runner.execute import Executed, Options
     from idbench.runner.executor import Executor
     from idbench.runner.grid import Grid, Outcome
-    from idbench.runner.spec import PlannedDefense, RunSpec
+    from idbench.runner.spec import PlannedAdaptation, PlannedDefense, RunSpec
     from idbench.splits import Split
 
 
@@ -47,6 +47,16 @@ def run(
             help="A defense that the target is put behind; may be repeated; `all` for every one, `none` for the target "
             "as it is."
         ),
+    ] = None,
+    adapt: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="What an attacker changes who knows of the defense; may be repeated; `all` for every one, `none` for "
+            "the attack as it is."
+        ),
+    ] = None,
+    adapt_param: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the adaptation; may be repeated.")
     ] = None,
     defense_preset: Annotated[str | None, typer.Option(help="Named parameters from the defense's card.")] = None,
     defense_param: Annotated[
@@ -80,10 +90,10 @@ def run(
     wanted = Options(results, device, time_limit, force)
     machines = _machines(executor, jobs, cpus_per_run, gpus_per_run)
     if plan is not None:
-        if method or defense or write_plan is not None:
+        if method or defense or adapt or write_plan is not None:
             raise IdbenchError(
-                "--plan has its methods and defenses and is written already.",
-                hint="Leave --method, --defense and --write-plan out.",
+                "--plan has its methods, defenses and adaptations and is written already.",
+                hint="Leave --method, --defense, --adapt and --write-plan out.",
             )
         _run_plan(plan, only or [], wanted, machines, json, dry_run)
         return
@@ -93,11 +103,12 @@ def run(
         raise IdbenchError("No method to run.", hint="Add --method NAME; `bench list` shows the methods.")
     params = parse_parameters(param)
     defenses = _defenses(defense or [], defense_preset, parse_parameters(defense_param))
+    adaptations = _adaptations(adapt or [], parse_parameters(adapt_param))
     with console.bars() as progress:
         seeds_ = range(seed, _last(seed, seeds))
-        grid, left_out = _grid(method, split, target, seeds_, corpus, preset, params, defenses, progress)
+        grid, left_out = _grid(method, split, target, seeds_, corpus, preset, params, defenses, adaptations, progress)
         if not json:
-            for name, reason in left_out.items():
+            for name, reason in left_out:
                 console.say(f"{name} is left out: {reason}.")
         planned_only = dry_run or write_plan is not None
         outcomes, unscored, failure = ([], [], None) if planned_only else _carry_out(grid, wanted, machines, progress)
@@ -128,6 +139,22 @@ def _defenses(names: list[str], preset: str | None, params: dict[str, object]) -
     return planned
 
 
+def _adaptations(names: list[str], params: dict[str, object]) -> list[PlannedAdaptation | None]:
+    """The adaptations that a person typed, each once; None for the attack as it is."""
+    from idbench.runner.registry import ADAPTATIONS
+    from idbench.runner.spec import plan_adaptation
+
+    if not names:
+        if params:
+            raise IdbenchError("There are parameters of an adaptation, but no adaptation.", hint="Add --adapt NAME.")
+        return [None]
+    usable = [entry.name for entry in ADAPTATIONS.entries() if entry.value is not None] if "all" in names else []
+    wanted = list(dict.fromkeys(name for given in names for name in (usable if given == "all" else [given])))
+    if params and wanted == ["none"]:
+        raise IdbenchError("`none` has no parameters.", hint="Leave --adapt-param out.")
+    return [None if name == "none" else plan_adaptation(name, None, params) for name in wanted]
+
+
 def _last(seed: int, seeds: int) -> int:
     if seed + seeds - 1 > options.MAX_SEED:
         raise IdbenchError(f"The last of {seeds} seeds from {seed} is too large.", hint="Use seeds below 2**63.")
@@ -143,8 +170,9 @@ def _grid(
     preset: str | None,
     params: dict[str, object],
     defenses: list[PlannedDefense | None],
+    adaptations: list[PlannedAdaptation | None],
     progress: Progress,
-) -> tuple[Grid, dict[str, str]]:
+) -> tuple[Grid, list[tuple[str, str]]]:
     """The grid that the options ask for, and the methods that `all` leaves out, each with the reason."""
     from idbench.runner.grid import make_grid, named_refusals, unable
     from idbench.runner.registry import ATTACKS, load_attack, make_method
@@ -158,11 +186,12 @@ def _grid(
     # `all` means all that can run here; for a method that was named, an error says why it cannot.
     left_out = unable(loaded, target, [name for name in usable if name not in method])
     methods = [name for name in methods if name not in left_out]
-    grid = make_grid(loaded, methods, target, seeds, corpus, preset, params, defenses, progress)
-    refusals = [f"behind {defense}, which answers no {asked}" for _, defense, asked in named_refusals(grid)]
+    grid = make_grid(loaded, methods, target, seeds, corpus, preset, params, defenses, progress, adaptations)
+    refusals = named_refusals(grid)
     if not grid.size:
-        raise IdbenchError(f"{methods[0]} cannot be carried out {refusals[0]}.", hint="Choose another attack.")
-    return grid, left_out | {name: refusals[i] for i, (name, _, _) in enumerate(named_refusals(grid))}
+        name, reason = refusals[0]
+        raise IdbenchError(f"{name} cannot be carried out {reason}.", hint="Choose another attack.")
+    return grid, [*left_out.items(), *refusals]
 
 
 def _machines(executor: str, jobs: int, processors: float, gpus: float) -> Executor | None:
@@ -305,11 +334,12 @@ def _list_runs(title: str, runs: Sequence[RunSpec], results: Path, json: bool) -
     rows = [
         (
             *(s.attack.name, s.target.name, s.defense.name if s.defense else "-"),
+            s.adaptation.name if s.adaptation else "-",
             *(str(s.seed), s.run_id, "done" if is_done(s, results) else "to run"),
         )
         for s in runs
     ]
-    names = ("method", "target", "defense", "seed", "run", "state")
+    names = ("method", "target", "defense", "adaptation", "seed", "run", "state")
     if json:
         console.write_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
@@ -369,12 +399,13 @@ def _print(split: Split, outcomes: list[Outcome]) -> None:
         console.table(f"{_title(record)}\n{people}", ("", ""), _facts(outcomes[0]))
     else:
         defended = any(o.run.record.defense for o in outcomes)
+        adapted = any(o.run.record.adaptation for o in outcomes)
         columns = (
-            *("method", "target"),
+            *("method", *(("adaptation",) if adapted else ()), "target"),
             *(("defense", "AUC of the protected", "of the others") if defended else ()),
             *("seed", "AUC [95 %]", "TPR at 10 % FPR", "TPR at 1 % FPR", "p", "over blind", "time"),
         )
-        rows = [_row(o, _behind(o) if defended else ()) for o in outcomes]
+        rows = [_row(o, _by(o) if adapted else (), _behind(o) if defended else ()) for o in outcomes]
         console.table(people, columns, rows, right=("seed", "time"))
         console.say("p: against chance, two-sided; over blind: AUC minus the best blind attack's, and its p")
         _print_pooled(split, outcomes)
@@ -391,7 +422,14 @@ def _print(split: Split, outcomes: list[Outcome]) -> None:
 
 def _title(record: RunRecord) -> str:
     behind = "" if record.defense is None else f" behind {record.defense.name}"
-    return f"{record.attack.name} on {record.target.name}{behind}"
+    adapted = "" if record.adaptation is None else f" adapted by {record.adaptation.name}"
+    return f"{record.attack.name}{adapted} on {record.target.name}{behind}"
+
+
+def _by(outcome: Outcome) -> tuple[str]:
+    """The adaptation."""
+    adaptation = outcome.run.record.adaptation
+    return ("-" if adaptation is None else adaptation.name,)
 
 
 def _behind(outcome: Outcome) -> tuple[str, ...]:
@@ -425,11 +463,12 @@ def _facts(outcome: Outcome) -> list[tuple[str, str]]:
     return rows
 
 
-def _row(outcome: Outcome, behind: tuple[str, ...]) -> tuple[str, ...]:
+def _row(outcome: Outcome, by: tuple[str, ...], behind: tuple[str, ...]) -> tuple[str, ...]:
     record, summary = outcome.run.record, outcome.summary
     blind = summary.blind
     return (
         record.attack.name,
+        *by,
         record.target.name,
         *behind,
         str(record.seed),

@@ -14,8 +14,9 @@ from idbench.storage import is_there
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from idbench.results import DefenseRef, Environment
-    from idbench.runner.registry import Registered, RegisteredAttack, RegisteredDefense
+    from idbench.api import Guarantee
+    from idbench.results import AdaptationRef, DefenseRef, Environment
+    from idbench.runner.registry import Registered, RegisteredAdaptation, RegisteredAttack, RegisteredDefense
 
 
 def show(
@@ -27,7 +28,7 @@ def show(
     json: options.Json = False,
 ) -> None:
     """Show everything about a method, defense, split, target or run."""
-    from idbench.runner.registry import ATTACKS, DEFENSES, load_attack, load_defense
+    from idbench.runner.registry import ADAPTATIONS, ATTACKS, DEFENSES, load_adaptation, load_attack, load_defense
     from idbench.splits import split_names
     from idbench.targets import list_targets, resolve_target
 
@@ -35,6 +36,8 @@ def show(
         _attack(load_attack(what), json)
     elif what in (defenses := DEFENSES.names()):
         _defense(load_defense(what), json)
+    elif what in (adaptations := ADAPTATIONS.names()):
+        _defense(load_adaptation(what), json)
     elif what in (names := split_names()) or _is_split_folder(what):
         _split(what, json)
     elif what in (targets := [t.name for t in list_targets()]) or ":" in what:
@@ -46,7 +49,7 @@ def show(
         except RecordError as error:
             if not what.strip() or is_there(Path(what)) or "may be any of" in error.message:
                 raise
-            known = [*attacks, *defenses, *names, *targets]
+            known = [*attacks, *defenses, *adaptations, *names, *targets]
             raise UnknownNameError("method, defense, split, target or run", what, known) from error
 
 
@@ -59,7 +62,7 @@ def _attack(registered: RegisteredAttack, json: bool) -> None:
     _method(registered, facts, flags, "bench run --param NAME=VALUE", json)
 
 
-def _defense(registered: RegisteredDefense, json: bool) -> None:
+def _defense(registered: RegisteredDefense | RegisteredAdaptation, json: bool) -> None:
     from idbench.api import names_of
 
     _method(registered, (), {"knowledge": names_of(registered.kind.card.knowledge)}, "NAME=VALUE", json)
@@ -187,6 +190,7 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
         "target": f"{record.target.name} ({record.target.architecture}), weights {record.target.sha256[:12]}",
         "method": f"{record.attack.name} {record.attack.version} ({record.attack.distribution}), {record.attack.track}",
         **({} if record.defense is None else {"defense": _defended(record.defense)}),
+        **({} if record.adaptation is None else {"adapted by": _adapted(record.adaptation)}),
         "parameters": record.parameters,
         **({} if record.parameters_passed is None else {"passed": record.parameters_passed.model_dump()}),
         "seed": record.seed,
@@ -225,8 +229,19 @@ def _defended(defense: DefenseRef) -> str:
     weights = "" if defense.weights_sha256 is None else f", weights {defense.weights_sha256[:12]}"
     return (
         f"{defense.name} {defense.version} ({defense.distribution}), protects {len(defense.protected)} people"
-        f"{weights}, parameters {defense.parameters}"
+        f"{weights}, parameters {defense.parameters}{''.join(f'; {_promise(one)}' for one in defense.guarantees)}"
     )
+
+
+def _promise(one: Guarantee) -> str:
+    epsilon = "no bound" if one.epsilon is None else f"epsilon {one.epsilon:.3g}"
+    unit = "one pair" if one.unit == "pair" else f"one person of up to {one.pairs} pairs"
+    return f"differential privacy for {unit}: {epsilon} at delta {one.delta:g}"
+
+
+def _adapted(adaptation: AdaptationRef) -> str:
+    weights = "" if adaptation.weights_sha256 is None else f", weights {adaptation.weights_sha256[:12]}"
+    return f"{adaptation.name} {adaptation.version} ({adaptation.distribution}){weights}, {adaptation.parameters}"
 
 
 def _device(where: Environment) -> str:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idbench.cli import console, options
+from idbench.cli import console, options, text
 
 if TYPE_CHECKING:
     from idbench.studies.catalogue import Study
+    from idbench.studies.defenses import DefenseResult
     from idbench.studies.setting import Setting
     from idbench.studies.table import Point, StudyResult
 
@@ -37,9 +38,11 @@ def study(
     json: options.Json = False,
 ) -> None:
     """Rerun a study on two targets and their control; finished runs are read. Writes CSV, JSON, SVG and PNG."""
+    from idbench.api.studies import DefenseStudy
     from idbench.outputs import check_file
     from idbench.splits import load_split
-    from idbench.studies.catalogue import STUDIES, run_study
+    from idbench.studies.catalogue import STUDIES, run_defense_study, run_study
+    from idbench.studies.defenses import is_defense_result
     from idbench.studies.setting import Setting, choose_audited
     from idbench.studies.table import is_result_of
 
@@ -53,12 +56,25 @@ def study(
         folder = out or Path("studies") / f"{name}-{loaded.manifest.name}"
         for kind in ("csv", "json", "svg", "png"):
             check_file(
-                folder / f"{name}.{kind}", f"result of {name}", lambda _: is_result_of(name, folder), force=force
+                folder / f"{name}.{kind}",
+                f"result of {name}",
+                lambda _: is_result_of(name, folder) or is_defense_result(name, folder),
+                force=force,
             )
         if dry_run:
             _announce(wanted, setting, folder, json)
             return
-        result, files = run_study(wanted, setting, folder, progress, so_far=so_far)
+        if isinstance(wanted, DefenseStudy):
+            worst, files = run_defense_study(wanted, setting, folder, progress, so_far=so_far)
+        else:
+            result, files = run_study(wanted, setting, folder, progress, so_far=so_far)
+    if isinstance(wanted, DefenseStudy):
+        if json:
+            console.write_json(worst.model_dump(mode="json"))
+            return
+        _print_defenses(worst)
+        console.say(f"written: {', '.join(file.as_posix() for file in files)}")
+        return
     if json:
         import dataclasses
 
@@ -97,9 +113,12 @@ def _announce(wanted: Study, setting: Setting, folder: Path, json: bool) -> None
     for job in jobs:
         known = derived.ready and job.spec.target.sha256 is not None
         state = "done" if known and job_done(job, setting) else "to run"
+        with_ = job.spec.adaptation.name if job.spec.adaptation else "-"
+        behind = job.spec.defense.name if job.spec.defense else "-"
         name, target = job.spec.attack.name, job.audited.target.name
-        rows.append((name, job.audited.series, target, str(job.spec.seed), job.spec.run_id if known else "-", state))
-    names = ("method", "series", "target", "seed", "run", "state")
+        where = (job.audited.series, target, str(job.spec.seed), job.spec.run_id if known else "-", state)
+        rows.append((name, with_, behind, *where))
+    names = ("method", "adaptation", "defense", "series", "target", "seed", "run", "state")
     if json:
         runs = [dict(zip(names, row, strict=True)) for row in rows]
         console.write_json(
@@ -141,6 +160,27 @@ def _print(result: StudyResult) -> None:
         right=("photos", "training pictures", *varied),
     )
     console.say("95 % intervals over people; control: judged with the labels of A, an attack should be at chance")
+
+
+def _print_defenses(result: DefenseResult) -> None:
+    """The worst case of each defense."""
+    from idbench.results.worst_case import GUESSED_TENTH
+
+    rows = [
+        (
+            *(row.defense, row.strongest, text.estimate(row.protected), text.estimate(row.others)),
+            f"{row.tenth.value:.3f}",
+            "-" if row.beyond_reference is None else f"{row.beyond_reference.value:+.3f}",
+            f"{row.marks.value:.3f} ({row.marked_by})",
+            "-" if row.cost is None else text.seconds(row.cost.seconds),
+        )
+        for row in sorted(result.worst, key=lambda row: row.protected.value)
+    ]
+    names = ("defense", "strongest attack", "AUC of the protected", "of the others", "highest tenth")
+    console.table(f"{result.title}\n{result.note}", (*names, "over drop-people", "marks", "cost"), rows)
+    console.say(f"highest tenth: guessing gives {GUESSED_TENTH}; marks: who was protected, either way, 0.5 is guessing")
+    for failed in result.failed:
+        console.say(f"left out: {failed}")
 
 
 def _condition(point: Point, varied: list[str], several: bool) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from idbench.results.identity import ENGINE_VERSION, expected_run_id, run_id
 from idbench.results.record import (
     MAX_SEED,
     SCHEMA_VERSION,
+    AdaptationRef,
     BinSummary,
     BlindComparison,
     CardCopy,
@@ -45,6 +46,7 @@ __all__ = [
     "ENGINE_VERSION",
     "MAX_SEED",
     "SCHEMA_VERSION",
+    "AdaptationRef",
     "BinSummary",
     "BlindComparison",
     "CardCopy",

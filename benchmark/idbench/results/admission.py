@@ -133,7 +133,8 @@ def _of_the_method(record: RunRecord) -> str:
             knowledge |= Knowledge[name]
     except KeyError as error:
         return f"its method has an access or knowledge that does not exist: {shortened(str(error.args[0]))}"
-    if ("CALIBRATION_LABELS" in method.knowledge) != (given_labels_of(record) is not None):
+    given_to = {*method.knowledge, *(record.adaptation.knowledge if record.adaptation else ())}
+    if ("CALIBRATION_LABELS" in given_to) != (given_labels_of(record) is not None):
         return "whose calibration labels its method was given does not fit what its method knows"
     if reason := _of_the_card(record):
         return reason

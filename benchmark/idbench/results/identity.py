@@ -40,6 +40,13 @@ class DefenseIdentity(MethodIdentity, Protocol):
     def given_sha256(self) -> str: ...
 
 
+class AdaptationIdentity(MethodIdentity, Protocol):
+    """Which code an adaptation runs, with what."""
+
+    @property
+    def parameters(self) -> Mapping[str, Any]: ...
+
+
 def run_id(
     *,
     split: SplitRef,
@@ -49,6 +56,7 @@ def run_id(
     seed: int,
     calibration_corpus: str | None,
     defense: DefenseIdentity | None = None,
+    adaptation: AdaptationIdentity | None = None,
     engine: int = ENGINE_VERSION,
 ) -> str:
     """16 hexadecimal digits that follow from everything that the scores may depend on.
@@ -62,9 +70,11 @@ def run_id(
         calibration_corpus: whose calibration labels the method is given; None if it is given none.
         defense: what the target was put behind, with the hash over whom it protects and what else it was given; None
             for nothing. The target is then the one before the defense.
+        adaptation: what the attack is combined with; None for nothing, which leaves the id as it was before there were
+            adaptations. What it is given follows from the split and the calibration corpus.
         engine: see `ENGINE_VERSION`.
     """
-    parts = {
+    parts: dict[str, object] = {
         "engine": engine,
         "split": [split.name, split.version, split.digest],
         "target": [target.name, target.sha256, target.design],
@@ -79,6 +89,9 @@ def run_id(
             *(defense.seed, defense.given_sha256),
         ],
     }
+    if adaptation is not None:
+        own = (adaptation.name, adaptation.version, adaptation.code_sha256, dict(adaptation.parameters))
+        parts["adaptation"] = list(own)
     return _hashed(parts)
 
 
@@ -98,6 +111,7 @@ def expected_run_id(record: RunRecord) -> str:
         seed=record.seed,
         calibration_corpus=record.calibration_corpus,
         defense=record.defense,
+        adaptation=record.adaptation,
         engine=record.engine or ENGINE_VERSION,
     )
 

@@ -130,6 +130,15 @@ class DefenseRef(MethodRef):
     )
 
 
+class AdaptationRef(MethodRef):
+    """What an attacker changed who knows of the defense: of the weights before the attack, or of its questions."""
+
+    parameters: dict[str, Any] = Field(description="all of them")
+    lineage: str | None = Field(description="of the adapted weights; None where no weights were changed")
+    weights_sha256: str | None = Field(description="of the adapted weights; None where no weights were changed")
+    cost: DefenseCost | None = Field(description="of the weights; None where no weights were changed")
+
+
 class PassedParameters(Closed):
     """The parameters as they were passed, before defaults filled in the rest."""
 
@@ -223,6 +232,12 @@ class RunRecord(Closed):
     environment: Environment
     scores_sha256: str
     shadows: ShadowCosts | None = Field(default=None, description="None: the run used no shadow models")
+    adaptation: AdaptationRef | None = Field(default=None, description="what the attack was combined with")
+
+    @property
+    def attack_label(self) -> str:
+        """What to call the attack in a table, e.g. `cosine`, or `cosine + relearn` where it was adapted."""
+        return self.attack.name if self.adaptation is None else f"{self.attack.name} + {self.adaptation.name}"
 
     @model_validator(mode="after")
     def _check_complete(self) -> Self:

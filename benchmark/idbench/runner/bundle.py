@@ -31,6 +31,10 @@ DEFENSE = "defense"
 """Folder within a bundle: what an `AnswerDefense` is given that stands before the target."""
 
 
+ADAPTATION = "adaptation"
+"""Folder within a bundle: what an `AnswerAdaptation` is given that stands between the attack and the target."""
+
+
 @dataclass(frozen=True, slots=True)
 class Folders:
     """What outlives a run: folders in which a method's process may write, and folders that it may only read.

@@ -81,6 +81,7 @@ def _meant(reference: str, split: Split, target: str, results: Path) -> Run:
         if run.record.attack.name == reference
         and run.record.target.name == target
         and run.record.defense is None
+        and run.record.adaptation is None
         and run.record.split.digest == split.digest
     ]
     if found:

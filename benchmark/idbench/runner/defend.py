@@ -7,16 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from idbench.api import Access, AnswerDefense, CorpusDefense, Defense, Knowledge, Progress, TargetDefense
+from idbench.api import (
+    Access,
+    Adaptation,
+    AnswerDefense,
+    CorpusDefense,
+    Defense,
+    Knowledge,
+    Progress,
+    TargetDefense,
+    WeightAdaptation,
+)
 from idbench.errors import IdbenchError, MethodError, TargetError
 from idbench.locking import locked
-from idbench.results import DefenseCost, DefenseRef, UtilityMeasure
+from idbench.results import AdaptationRef, DefenseCost, DefenseRef, UtilityMeasure
 from idbench.runner.bundle import Folders, write_bundle
 from idbench.runner.folders import folders_of, writable
 from idbench.runner.messages import WEIGHTS
 from idbench.runner.process import LOG, keep_log, run_worker
 from idbench.runner.protection import cases_of
-from idbench.runner.registry import RegisteredDefense
+from idbench.runner.registry import RegisteredAdaptation, RegisteredDefense
 from idbench.splits import Split, load_corpus
 from idbench.splits.auxiliary import load_auxiliary
 from idbench.splits.registry import corpus_folder
@@ -36,18 +46,18 @@ from idbench.workplace import workplace
 
 @dataclass(frozen=True, slots=True)
 class Applying:
-    """A defense in this process, ready to be applied to targets.
+    """A defense or an adaptation in this process, ready to be applied to targets.
 
     Args:
         registered: where it comes from.
         defense: with its parameters.
         applied: how lineages speak of it.
         split: has the people, and whatever else it is given.
-        people: places of the protected in `split.identities`.
+        people: places of the protected in `split.identities`; none for an adaptation.
     """
 
-    registered: RegisteredDefense
-    defense: Defense[Any]
+    registered: RegisteredDefense | RegisteredAdaptation
+    defense: Defense[Any] | Adaptation[Any]
     applied: AppliedDefense
     split: Split
     people: tuple[int, ...]
@@ -55,7 +65,7 @@ class Applying:
     @property
     def changes_weights(self) -> bool:
         """Whether it makes another target, not other answers of the same one."""
-        return isinstance(self.defense, TargetDefense | CorpusDefense)
+        return isinstance(self.defense, TargetDefense | CorpusDefense | WeightAdaptation)
 
     @property
     def trains_again(self) -> bool:
@@ -224,14 +234,40 @@ def defense_ref(applying: Applying, base: TargetSpec, utility: tuple[UtilityMeas
     """
     spec = applying.target(base)
     note = read_defense_note(spec.weights) if isinstance(spec.weights, Defended) else None
+    assert isinstance(applying.registered, RegisteredDefense)
+    assert isinstance(applying.defense, Defense)
     return applying.registered.reference(
         applying.defense,
         applying.applied,
         protected=sorted(applying.split.identities[i].id for i in applying.people),
         lineage=spec.lineage,
         weights_sha256=None if note is None else note.sha256,
-        cost=None if note is None else DefenseCost(seconds=note.seconds, steps=note.steps, device=note.device),
+        cost=_cost(note),
     ).model_copy(update={"utility": utility, "guarantees": () if note is None else note.guarantees})
+
+
+def adaptation_ref(applying: Applying, defended: TargetSpec) -> AdaptationRef:
+    """How a record refers to an adaptation that was applied.
+
+    Args:
+        applying: the adaptation.
+        defended: the target that it was applied to, pinned.
+    """
+    spec = applying.target(defended)
+    note = read_defense_note(spec.weights) if isinstance(spec.weights, Defended) else None
+    assert isinstance(applying.registered, RegisteredAdaptation)
+    assert isinstance(applying.defense, Adaptation)
+    return applying.registered.reference(
+        applying.defense,
+        applying.applied,
+        lineage=spec.lineage,
+        weights_sha256=None if note is None else note.sha256,
+        cost=_cost(note),
+    )
+
+
+def _cost(note: DefenseNote | None) -> DefenseCost | None:
+    return None if note is None else DefenseCost(seconds=note.seconds, steps=note.steps, device=note.device)
 
 
 def names_of_people(split: Split, people: Sequence[int]) -> list[str]:

@@ -5,30 +5,45 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
+from functools import reduce
+from operator import or_
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from idbench import plugins
-from idbench.api import AnswerDefense, Context, CorpusDefense, Progress, TargetDefense, TargetView
+from idbench.api import (
+    Access,
+    AnswerAdaptation,
+    AnswerDefense,
+    Context,
+    CorpusDefense,
+    EditableTarget,
+    Progress,
+    TargetDefense,
+    TargetView,
+    WeightAdaptation,
+)
 from idbench.errors import MethodError
-from idbench.runner.bundle import DEFENSE, Given, Request, read_given, read_request
+from idbench.runner.bundle import ADAPTATION, DEFENSE, Given, Request, read_given, read_request
 from idbench.runner.messages import WEIGHTS, Result, Stage
 from idbench.splits.corpora import read_corpus
 
+_Changing: TypeAlias = TargetDefense[Any] | CorpusDefense[Any] | WeightAdaptation[Any]
+
 
 def is_defense(request: Request) -> bool:
-    """Whether the class that a worker was asked for is a defense that makes another target."""
+    """Whether the class that a worker was asked for is a defense or an adaptation that makes another target."""
     kind = plugins.load_object(request.attack)
-    return isinstance(kind, type) and issubclass(kind, TargetDefense | CorpusDefense)
+    return isinstance(kind, type) and issubclass(kind, TargetDefense | CorpusDefense | WeightAdaptation)
 
 
 def change_weights(
     folder: Path, progress: Progress, tell: Callable[[Stage], None], peak: Callable[[], float]
 ) -> Result:
-    """Let a defense change the target of a bundle; the weights go to a file in the folder.
+    """Let a defense or an adaptation change the target of a bundle; the weights go to a file in the folder.
 
     Args:
-        folder: a bundle whose method is a `TargetDefense` or a `CorpusDefense`.
+        folder: a bundle whose method is a `TargetDefense`, a `CorpusDefense` or a `WeightAdaptation`.
         progress: told how far it is.
         tell: called with what is being done, for the message if it fails.
         peak: the most memory that this process used so far, in MiB.
@@ -43,25 +58,25 @@ def change_weights(
 
     begin = time.perf_counter()
     request = read_request(folder)
-    kind = cast("type[TargetDefense[Any] | CorpusDefense[Any]]", plugins.load_object(request.attack))
-    defense = kind(kind.Params.model_validate(request.params))
+    kind = cast("type[_Changing]", plugins.load_object(request.attack))
+    method: _Changing = kind(kind.Params.model_validate(request.params))
     given = read_given(folder, request)
     tell("loading the target")
     device = choose_device(request.device)
     assert request.target is not None
     spec = TargetSpec.model_validate_json(request.target)
     context = _context(request, given, device, progress)
-    if isinstance(defense, CorpusDefense):
+    if isinstance(method, CorpusDefense):
         assert request.training is not None
         corpus = read_corpus(spec.corpus or spec.name, Path(request.training))
         ready = time.perf_counter()
         tell("the defense")
-        cost = retrain(folder / WEIGHTS, spec, corpus, defense, given.cases, context)
+        cost = retrain(folder / WEIGHTS, spec, corpus, method, given.cases, context)
     else:
         loaded = load_target(spec, device)
         ready = time.perf_counter()
         tell("the defense")
-        cost = write_defended(folder / WEIGHTS, loaded, kind.card.name, defense, given.cases, context)
+        cost = write_defended(folder / WEIGHTS, loaded, kind.card.name, _change(method, given, context))
     return Result(
         load=ready - begin,
         fit=0.0,
@@ -72,6 +87,14 @@ def change_weights(
         steps=cost.steps,
         guarantees=cost.guarantees,
     )
+
+
+def _change(
+    method: TargetDefense[Any] | WeightAdaptation[Any], given: Given, context: Context
+) -> Callable[[EditableTarget], object]:
+    if isinstance(method, WeightAdaptation):
+        return lambda target: method.adapt(target, context)
+    return lambda target: method.defend(target, given.cases, context)
 
 
 def put_before(view: TargetView, folder: Path, device: str, progress: Progress) -> TargetView:
@@ -98,6 +121,38 @@ def put_before(view: TargetView, folder: Path, device: str, progress: Progress) 
         )
     shutil.rmtree(own, ignore_errors=True)
     return front
+
+
+def put_adaptation(view: TargetView, folder: Path, device: str, progress: Progress) -> TargetView:
+    """What an `AnswerAdaptation` makes of the target that an attack's bundle is about.
+
+    Args:
+        view: the target behind its defense.
+        folder: the attack's bundle; it holds the adaptation's own.
+        device: where to compute.
+        progress: told how far the adaptation is.
+    """
+    own = folder / ADAPTATION
+    request = read_request(own)
+    kind = cast("type[AnswerAdaptation[Any]]", plugins.load_object(request.attack))
+    adaptation = kind(kind.Params.model_validate(request.params))
+    given = read_given(own, request)
+    context = _context(request, given, device, progress)
+    return adaptation.adapt(view, given.cases, given.calibration, context)
+
+
+def asked_by_adaptation(folder: Path) -> Access:
+    """What the adaptation in an attack's bundle asks beyond the attack; nothing where there is none."""
+    if not (folder / ADAPTATION).is_dir():
+        return Access.NONE
+    return reduce(or_, (Access[name] for name in read_request(folder / ADAPTATION).access), Access.NONE)
+
+
+def adaptation_card(folder: Path) -> Any:
+    """The card of the adaptation in an attack's bundle; None where there is none."""
+    if not (folder / ADAPTATION).is_dir():
+        return None
+    return cast("type[AnswerAdaptation[Any]]", plugins.load_object(read_request(folder / ADAPTATION).attack)).card
 
 
 def has_answers(folder: Path) -> bool:

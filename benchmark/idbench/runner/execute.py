@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from idbench.api import InvalidScores, Knowledge, Progress, Scores
+from idbench.api import Access, AskingCard, InvalidScores, Knowledge, Progress, Scores
 from idbench.errors import IdbenchError, RecordError
 from idbench.locking import locked
 from idbench.results import (
@@ -26,8 +26,8 @@ from idbench.results import (
     run_path,
     write_run,
 )
-from idbench.runner.bundle import DEFENSE, CasePlan, Folders, plan_cases, write_bundle
-from idbench.runner.defend import defend, defense_ref
+from idbench.runner.bundle import ADAPTATION, DEFENSE, CasePlan, Folders, plan_cases, write_bundle
+from idbench.runner.defend import adaptation_ref, defend, defense_ref
 from idbench.runner.environment import environment
 from idbench.runner.folders import folders_of, writable
 from idbench.runner.messages import SCORES, Result, load_scores
@@ -117,7 +117,8 @@ def existing(spec: RunSpec, results: Path) -> Run | None:
 def _run(resolved: ResolvedRun, options: Options, progress: Progress) -> Run:
     begin = time.perf_counter()
     spec = resolved.spec
-    target = _attacked(resolved, options, progress)
+    defended = _attacked(resolved, options, progress)
+    target = _adapted(resolved, defended, options, progress)
     cases = plan_cases(resolved.split, options.secret)
     with workplace() as place:
         folder, log = place / "bundle", place / LOG
@@ -130,7 +131,8 @@ def _run(resolved: ResolvedRun, options: Options, progress: Progress) -> Run:
             table = _table(folder, resolved, cases)
         except IdbenchError as error:
             raise keep_log(error, log, _failed(options, spec.attack.name, spec.run_id)) from error
-        record = _record(resolved, table, result, begin, prepared, _utility(resolved, target, options, progress))
+        utility = _utility(resolved, defended, options, progress)
+        record = _record(resolved, defended, table, result, begin, prepared, utility)
         return write_run(options.results, record, table, log.read_text(encoding="utf-8", errors="replace"))
 
 
@@ -143,11 +145,23 @@ def _attacked(resolved: ResolvedRun, options: Options, progress: Progress) -> Ta
     """The target that the attack is given, defended where the run asks for that; None for a blind attack."""
     if resolved.registered.card.blind:
         return None
-    spec, applying = resolved.spec, resolved.applying
-    if applying is None or not applying.changes_weights:
-        return spec.target
-    log = _failed(options, applying.applied.name, spec.run_id)
-    return defend(spec.target, applying, options.device, options.time_limit, progress, log)
+    spec, target = resolved.spec, resolved.spec.target
+    applying = resolved.applying
+    if applying is not None and applying.changes_weights:
+        log = _failed(options, applying.name, spec.run_id)
+        target = defend(target, applying, options.device, options.time_limit, progress, log)
+    return target
+
+
+def _adapted(
+    resolved: ResolvedRun, target: TargetSpec | None, options: Options, progress: Progress
+) -> TargetSpec | None:
+    """The target after an adaptation of weights, which the attacker applies to what the defender released."""
+    adapting = resolved.adapting
+    if target is None or adapting is None or not adapting.changes_weights:
+        return target
+    log = _failed(options, adapting.name, resolved.spec.run_id)
+    return defend(target, adapting, options.device, options.time_limit, progress, log)
 
 
 def _utility(
@@ -191,6 +205,34 @@ def _write(
     if target is not None and applying is not None and not applying.changes_weights:
         (folder / DEFENSE).mkdir()
         applying.write_request(folder / DEFENSE, options.device, None, progress)
+    _write_adaptation(folder, resolved, cases, folders, options, progress)
+
+
+def _write_adaptation(
+    folder: Path, resolved: ResolvedRun, cases: CasePlan, folders: Folders, options: Options, progress: Progress
+) -> None:
+    """What an adaptation of questions is given: the cases of the run, as far as its own card declares them."""
+    adapting, spec, split = resolved.adapting, resolved.spec, resolved.split
+    if adapting is None or adapting.changes_weights or spec.adaptation is None:
+        return
+    card = adapting.registered.kind.card
+    own = folder / ADAPTATION
+    own.mkdir()
+    write_bundle(
+        own,
+        split,
+        cases,
+        adapting.defense.knowledge,
+        split.calibration_members(spec.corpus),
+        attack=spec.adaptation.plugin,
+        access=card.access if isinstance(card, AskingCard) else Access.NONE,
+        params=spec.adaptation.parameters,
+        seed=spec.seed,
+        device=options.device,
+        folders=folders,
+        target=None,
+        progress=progress,
+    )
 
 
 def _table(folder: Path, resolved: ResolvedRun, cases: CasePlan) -> ScoreTable:
@@ -227,6 +269,7 @@ def _reasons(resolved: ResolvedRun, scores: Scores, identities: Sequence[Identit
 
 def _record(
     resolved: ResolvedRun,
+    defended: TargetSpec | None,
     table: ScoreTable,
     result: Result,
     begin: float,
@@ -234,6 +277,7 @@ def _record(
     utility: tuple[UtilityMeasure, ...],
 ) -> RunRecord:
     spec, scored = resolved.spec, ~table.abstained
+    adapting = resolved.adapting
     return RunRecord(
         schema_version=SCHEMA_VERSION,
         run_id=spec.run_id,
@@ -243,6 +287,7 @@ def _record(
         target=spec.target_ref,
         attack=resolved.registered.reference(resolved.attack),
         defense=None if resolved.applying is None else defense_ref(resolved.applying, spec.target, utility),
+        adaptation=None if adapting is None or defended is None else adaptation_ref(adapting, defended),
         parameters=spec.attack.parameters,
         parameters_passed=spec.attack.passed,
         seed=spec.seed,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
-from idbench.api import Access, AnswerCard, CorpusDefense, Knowledge, Progress, Silent, names_of
+from idbench.api import Access, AnswerCard, AskingCard, CorpusDefense, Knowledge, Progress, Silent, names_of
 from idbench.errors import IdbenchError
 from idbench.results import Run, Summary, write_summary
 from idbench.runner.evaluate import summarize
@@ -18,6 +19,7 @@ from idbench.runner.selection import check_trained_on, check_undefended, choose_
 from idbench.runner.spec import (
     DefenseSpec,
     MethodSpec,
+    PlannedAdaptation,
     PlannedDefense,
     Resolver,
     RunSpec,
@@ -58,6 +60,7 @@ class Grid:
         methods: attacks with their parameters.
         seeds: one run for each.
         defenses: what each target is put behind; None for nothing. One run for each.
+        adaptations: what each attack is combined with; None for nothing. One run for each.
         progress: told when something has to be made before runs can be named.
         kept: defenses as plain data by name and seed, filled as they are asked for.
     """
@@ -67,14 +70,14 @@ class Grid:
     methods: tuple[MethodSpec, ...]
     seeds: Sequence[int] = (0,)
     defenses: tuple[PlannedDefense | None, ...] = (None,)
+    adaptations: tuple[PlannedAdaptation | None, ...] = (None,)
     progress: Progress = field(default_factory=Silent)
     kept: dict[tuple[str, int], DefenseSpec] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def size(self) -> int:
         """Number of runs, without the blind attacks that are added."""
-        pairs = sum(not refused(method.name, planned) for planned in self.defenses for method in self.methods)
-        return len(self.targets) * pairs * len(self.seeds)
+        return len(self.targets) * len(combinations(self)) * len(self.seeds)
 
 
 def make_grid(
@@ -87,6 +90,7 @@ def make_grid(
     params: Mapping[str, object] | None = None,
     defenses: Sequence[PlannedDefense | None] = (None,),
     progress: Progress | None = None,
+    adaptations: Sequence[PlannedAdaptation | None] = (None,),
 ) -> Grid:
     """Resolve the options; everything that can be wrong is found here, before anything runs.
 
@@ -100,6 +104,7 @@ def make_grid(
         params: over the preset; values, or texts as given on the command line.
         defenses: what each target is put behind; None for nothing.
         progress: told when something has to be made before runs can be named.
+        adaptations: what each attack is combined with; None for nothing.
 
     Raises:
         UnknownNameError: a method, target, preset, parameter or corpus does not exist.
@@ -120,7 +125,7 @@ def make_grid(
         if any(planned and issubclass(planned.registered.kind, CorpusDefense) for planned in defenses):
             check_retrainable(pinned)
         targets.append((pinned, labels))
-    return Grid(split, tuple(targets), planned, seeds, tuple(defenses), progress or Silent())
+    return Grid(split, tuple(targets), planned, seeds, tuple(defenses), tuple(adaptations), progress or Silent())
 
 
 def unable(split: Split, target: str | None, methods: Sequence[str]) -> dict[str, str]:
@@ -147,19 +152,63 @@ def unable(split: Split, target: str | None, methods: Sequence[str]) -> dict[str
     return reasons
 
 
-def named_refusals(grid: Grid) -> list[tuple[str, str, str]]:
-    """Pairs of attack and defense that are left out, with what the defense does not answer, e.g. `SIMILARITY`."""
-    pairs = [(method.name, planned) for planned in grid.defenses if planned for method in grid.methods]
-    found = [(name, planned.name, refused(name, planned)) for name, planned in pairs]
-    return [(name, defense, " or ".join(names_of(asked))) for name, defense, asked in found if asked]
+Combination: TypeAlias = "tuple[MethodSpec, PlannedDefense | None, PlannedAdaptation | None]"
 
 
-def refused(attack: str, planned: PlannedDefense | None) -> Access:
-    """What an attack asks and a target behind a defense does not answer; `Access.NONE` if it can be carried out."""
+def combinations(grid: Grid) -> list[Combination]:
+    """Attack, defense and adaptation of every run that can be carried out, in the order of the grid."""
+    return [each for each in _every(grid) if not why_not(*each)]
+
+
+def named_refusals(grid: Grid) -> list[tuple[str, str]]:
+    """Attacks that are left out somewhere, each with the reason, e.g. `behind round, which answers no GRADIENT`."""
+    return [(each[0].name, reason) for each in _every(grid) if (reason := why_not(*each))]
+
+
+def _every(grid: Grid) -> list[Combination]:
+    return [
+        (method, planned, adapted)
+        for planned in grid.defenses
+        for adapted in grid.adaptations
+        for method in grid.methods
+    ]
+
+
+def why_not(method: MethodSpec, planned: PlannedDefense | None, adapted: PlannedAdaptation | None) -> str:
+    """Why an attack cannot be carried out behind a defense with an adaptation; empty if it can."""
+    access = load_attack(method.name).card.access
+    extra = Access.NONE
+    if adapted is not None:
+        card = adapted.registered.kind.card
+        if access is Access.NONE:
+            return f"with {adapted.name}, for it asks the target nothing"
+        if isinstance(card, AskingCard):
+            if left := access & ~card.answers:
+                return f"with {adapted.name}, which answers no {_words(left)}"
+            extra = card.access
+        elif planned is not None and isinstance(planned.registered.kind.card, AnswerCard):
+            return f"with {adapted.name} behind {planned.name}, for who is answered has no weights to change"
+    if asked := refused(method.name, planned, extra):
+        return f"behind {planned.name if planned else ''}, which answers no {_words(asked)}"
+    return ""
+
+
+def _words(access: Access) -> str:
+    return " or ".join(names_of(access))
+
+
+def refused(attack: str, planned: PlannedDefense | None, extra: Access = Access.NONE) -> Access:
+    """What an attack asks and a target behind a defense does not answer; `Access.NONE` if it can be carried out.
+
+    Args:
+        attack: its name.
+        planned: the defense.
+        extra: what an adaptation asks beyond the attack.
+    """
     card = None if planned is None else planned.registered.kind.card
     if not isinstance(card, AnswerCard):
         return Access.NONE
-    return load_attack(attack).card.access & ~(card.answers | Access.TRAIN_SHADOWS)
+    return (load_attack(attack).card.access | extra) & ~(card.answers | Access.TRAIN_SHADOWS)
 
 
 def specs(grid: Grid) -> Iterator[RunSpec]:
@@ -273,13 +322,17 @@ def _blind() -> tuple[MethodSpec, ...]:
 
 def _own(grid: Grid, split: SplitSpec, place: int) -> Iterator[RunSpec]:
     target, corpus = grid.targets[place]
-    for planned in grid.defenses:
-        for method in grid.methods:
-            if refused(method.name, planned):
-                continue
-            for seed in grid.seeds:
-                defense = None if planned is None else _defense(grid, planned, seed)
-                yield RunSpec(split=split, target=target, attack=method, defense=defense, seed=seed, corpus=corpus)
+    for method, planned, adapted in combinations(grid):
+        for seed in grid.seeds:
+            yield RunSpec(
+                split=split,
+                target=target,
+                attack=method,
+                defense=None if planned is None else _defense(grid, planned, seed),
+                adaptation=None if adapted is None else adapted.spec,
+                seed=seed,
+                corpus=corpus,
+            )
 
 
 def _defense(grid: Grid, planned: PlannedDefense, seed: int) -> DefenseSpec:

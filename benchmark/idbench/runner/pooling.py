@@ -66,7 +66,7 @@ def _several(split: Split, outcomes: Sequence[Outcome]) -> dict[tuple[str, str |
         swapped = trained_on in split.corpora and trained_on != outcome.summary.corpus
         if not outcome.summary.control and not swapped:
             record = outcome.run.record
-            key = (record.attack.name, record.defense.name if record.defense else None)
+            key = (record.attack_label, record.defense.name if record.defense else None)
             by_method.setdefault(key, []).append(outcome)
     return {m: found for m, found in by_method.items() if len({o.run.record.target.name for o in found}) > 1}
 

@@ -10,11 +10,24 @@ from typing import Any, Final, Generic
 
 from pydantic import ValidationError
 
-from idbench.api import AnswerCard, Attack, Card, CorpusCard, Defense, DefenseCard, MethodCard, MethodParams, names_of
+from idbench.api import (
+    Adaptation,
+    AnswerCard,
+    AskingCard,
+    Attack,
+    Card,
+    CorpusCard,
+    Defense,
+    DefenseCard,
+    Method,
+    MethodCard,
+    MethodParams,
+    names_of,
+)
 from idbench.api.words import track_of
 from idbench.errors import MethodError, PluginError, UnknownNameError
 from idbench.plugins import Entry, M, MethodRegistry, Plugin
-from idbench.results import CardCopy, DefenseCost, DefenseRef, MethodRef, ParameterCopy
+from idbench.results import AdaptationRef, CardCopy, DefenseCost, DefenseRef, MethodRef, ParameterCopy
 from idbench.runner.cards import Description, StandInParams, describe, describe_all, locate, stand_in
 from idbench.runner.closure import code_hash, code_hash_of
 from idbench.runner.folders import is_own
@@ -53,6 +66,26 @@ def _strange(plugin: Plugin) -> bool:
 
 ATTACKS: Final = AttackRegistry("idbench.attacks", "attack", Attack)
 DEFENSES: Final = MethodRegistry[Defense[Any]]("idbench.defenses", "defense", Defense)
+
+
+class AdaptationRegistry(MethodRegistry[Adaptation[Any]]):
+    """All adaptations. Those of other distributions are not used, for their code would run in this process."""
+
+    def checked(self, plugin: Plugin) -> type[Adaptation[Any]]:
+        """An adaptation of idbench's own.
+
+        Raises:
+            PluginError: it cannot be imported, is not one, or another distribution brings it.
+        """
+        if _strange(plugin):
+            raise PluginError(
+                f"{plugin.value} is an adaptation of {plugin.distribution}; only idbench's own are used so far.",
+                hint="Write it as an attack, or contribute it.",
+            )
+        return super().checked(plugin)
+
+
+ADAPTATIONS: Final = AdaptationRegistry("idbench.adaptations", "adaptation", Adaptation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,15 +137,7 @@ class RegisteredDefense(Registered[Defense[Any]]):
             seed: non-negative.
             given: SHA-256 over whom it protects and whatever else it is given; see `AppliedDefense`.
         """
-        return AppliedDefense(
-            name=self.kind.card.name,
-            version=self.kind.card.version,
-            distribution=self.plugin.distribution,
-            code_sha256=code_hash(self.kind, self.plugin.distribution.partition(" ")[0]),
-            parameters=params_dict(defense.params),
-            seed=seed,
-            given_sha256=given,
-        )
+        return _applied(self, defense, seed, given)
 
     def reference(
         self,
@@ -145,6 +170,62 @@ class RegisteredDefense(Registered[Defense[Any]]):
             weights_sha256=weights_sha256,
             cost=cost,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredAdaptation(Registered[Adaptation[Any]]):
+    """An adaptation that was found, imported and checked."""
+
+    def applied(self, adaptation: Adaptation[Any], seed: int, given: str) -> AppliedDefense:
+        """How adapted weights refer to it: they follow from a target as defended ones do."""
+        return _applied(self, adaptation, seed, given)
+
+    def reference(
+        self,
+        adaptation: Adaptation[Any],
+        applied: AppliedDefense,
+        *,
+        lineage: str | None,
+        weights_sha256: str | None,
+        cost: DefenseCost | None,
+    ) -> AdaptationRef:
+        """How a record refers to it; the arguments are what `AdaptationRef` says."""
+        card = self.kind.card
+        asks = tuple(names_of(card.access)) if isinstance(card, AskingCard) else ("WEIGHTS",)
+        return AdaptationRef(
+            name=card.name,
+            version=card.version,
+            title=card.title,
+            distribution=applied.distribution,
+            code_sha256=applied.code_sha256,
+            access=asks,
+            knowledge=tuple(names_of(adaptation.knowledge)),
+            track="questions" if isinstance(card, AskingCard) else "weights",
+            card=copy_card(card, self.kind.Params, asks),
+            parameters=applied.parameters,
+            lineage=lineage,
+            weights_sha256=weights_sha256,
+            cost=cost,
+        )
+
+
+def _applied(registered: Registered[Any], method: Method[Any], seed: int, given: str) -> AppliedDefense:
+    card = registered.kind.card
+    return AppliedDefense(
+        name=card.name,
+        version=card.version,
+        distribution=registered.plugin.distribution,
+        code_sha256=code_hash(registered.kind, registered.plugin.distribution.partition(" ")[0]),
+        parameters=params_dict(method.params),
+        seed=seed,
+        given_sha256=given,
+    )
+
+
+def load_adaptation(name: str) -> RegisteredAdaptation:
+    """The adaptation of that name; raises what `Registry.load` raises."""
+    plugin = ADAPTATIONS.plugin(name)
+    return RegisteredAdaptation(plugin, ADAPTATIONS.checked(plugin))
 
 
 def _track(card: DefenseCard) -> str:

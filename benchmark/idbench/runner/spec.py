@@ -16,16 +16,18 @@ from idbench.results.record import MAX_SEED, Closed
 from idbench.runner.defend import Applying, check_kind
 from idbench.runner.protection import given_sha256, protected_people
 from idbench.runner.registry import (
+    RegisteredAdaptation,
     RegisteredAttack,
     RegisteredDefense,
     find_attack,
+    load_adaptation,
     load_defense,
     make_method,
     params_dict,
     with_parameters,
 )
 from idbench.splits import Split, load_split, split_names
-from idbench.storage import cache_dir, read_bounded, write_text
+from idbench.storage import cache_dir, read_bounded, sha256_bytes, write_text
 from idbench.targets import Defended, TargetSpec
 
 
@@ -73,6 +75,9 @@ class RunSpec(Closed):
     target: TargetSpec = Field(description="before the defense; pinned: with the SHA-256 of its weights")
     attack: MethodSpec
     defense: DefenseSpec | None = Field(default=None, description="what the target is put behind; None for nothing")
+    adaptation: MethodSpec | None = Field(
+        default=None, description="what an attacker changes who knows of the defense; None for nothing"
+    )
     seed: int = Field(ge=0, le=MAX_SEED)
     corpus: str = Field(description="whose labels the scores are judged with")
 
@@ -98,13 +103,15 @@ class RunSpec(Closed):
             seed=self.seed,
             calibration_corpus=self.calibration_corpus,
             defense=self.defense,
+            adaptation=self.adaptation,
             engine=self.engine,
         )
 
     @property
     def calibration_corpus(self) -> str | None:
-        """Whose calibration labels the attack is given; None if it is given none."""
-        return self.corpus if "CALIBRATION_LABELS" in self.attack.knowledge else None
+        """Whose calibration labels the attack or its adaptation is given; None if they are given none."""
+        knows = {*self.attack.knowledge, *(self.adaptation.knowledge if self.adaptation else ())}
+        return self.corpus if "CALIBRATION_LABELS" in knows else None
 
     @property
     def control(self) -> bool:
@@ -123,7 +130,8 @@ class RunSpec(Closed):
 
     def __str__(self) -> str:
         behind = "" if self.defense is None else f" behind {self.defense.name}"
-        return f"{self.attack.name} on {self.target.name}{behind}, seed {self.seed}"
+        adapted = "" if self.adaptation is None else f" adapted by {self.adaptation.name}"
+        return f"{self.attack.name}{adapted} on {self.target.name}{behind}, seed {self.seed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +143,7 @@ class ResolvedRun:
     registered: RegisteredAttack
     attack: Attack[Any]
     applying: Applying | None = None
+    adapting: Applying | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +194,14 @@ class Resolver:
         split = self.split(spec.split)
         check_photos(split, spec.attack)
         applying = None if spec.defense is None else self._applying(spec.defense, split)
-        return ResolvedRun(spec, split, registered, attack, applying)
+        adapting = None if spec.adaptation is None else self._adapting(spec.adaptation, split, spec.seed)
+        return ResolvedRun(spec, split, registered, attack, applying, adapting)
+
+    def _adapting(self, spec: MethodSpec, split: Split, seed: int) -> Applying:
+        planned = PlannedAdaptation(load_adaptation(spec.name), spec.passed, spec.parameters)
+        _check_same(planned.spec, spec)
+        check_photos(split, spec)
+        return planned.applying(split, seed, self.progress)
 
     def _applying(self, spec: DefenseSpec, split: Split) -> Applying:
         planned = PlannedDefense(load_defense(spec.name), spec.passed, spec.parameters)
@@ -261,6 +277,64 @@ def plan_defense(name: str, preset: str | None = None, overrides: Mapping[str, o
     every = params_dict(made.params)
     passed = PassedParameters(preset=preset, overrides={key: every[key] for key in overrides or ()})
     return PlannedDefense(registered, passed, every)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAdaptation:
+    """An adaptation with its parameters.
+
+    Args:
+        registered: where it comes from.
+        passed: the parameters as a person passed them.
+        parameters: all of them.
+    """
+
+    registered: RegisteredAdaptation
+    passed: PassedParameters
+    parameters: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Of the adaptation."""
+        return self.registered.kind.card.name
+
+    @property
+    def spec(self) -> MethodSpec:
+        """The adaptation as plain data."""
+        made = with_parameters(self.registered, self.parameters)
+        applied = self.registered.applied(made, 0, sha256_bytes(b""))
+        return MethodSpec(
+            name=applied.name,
+            version=applied.version,
+            plugin=self.registered.plugin.value,
+            distribution=applied.distribution,
+            code_sha256=applied.code_sha256,
+            knowledge=tuple(names_of(made.knowledge)),
+            passed=self.passed,
+            parameters=applied.parameters,
+        )
+
+    def applying(self, split: Split, seed: int, progress: Progress) -> Applying:
+        """The adaptation, ready to be applied."""
+        made = with_parameters(self.registered, self.parameters)
+        given = given_sha256(split, (), made.knowledge, progress)
+        return Applying(self.registered, made, self.registered.applied(made, seed, given), split, ())
+
+
+def plan_adaptation(
+    name: str, preset: str | None = None, overrides: Mapping[str, object] | None = None
+) -> PlannedAdaptation:
+    """An adaptation with what a person passed.
+
+    Raises:
+        UnknownNameError: no such adaptation, preset or parameter.
+        MethodError: a value does not fit.
+    """
+    registered = load_adaptation(name)
+    made = make_method(registered, preset, overrides)
+    every = params_dict(made.params)
+    passed = PassedParameters(preset=preset, overrides={key: every[key] for key in overrides or ()})
+    return PlannedAdaptation(registered, passed, every)
 
 
 def people_unseen(split: Split) -> int:

@@ -23,7 +23,16 @@ from idbench.api import Access, AccessViolation, Attack, Context, Reporter, Scor
 from idbench.errors import IdbenchError
 from idbench.runner import utility
 from idbench.runner.bundle import Request, read_given, read_request
-from idbench.runner.defense_work import card_of, change_weights, has_answers, is_defense, put_before
+from idbench.runner.defense_work import (
+    adaptation_card,
+    asked_by_adaptation,
+    card_of,
+    change_weights,
+    has_answers,
+    is_defense,
+    put_adaptation,
+    put_before,
+)
 from idbench.runner.messages import (
     FAILURE,
     RESULT,
@@ -166,7 +175,7 @@ def _open_target(request: Request, progress: PipeProgress, folder: Path) -> Open
     from idbench.runner.opening import open_view
 
     # A defense of answers may ask whatever it needs for them; what the attack may ask is checked before the defense.
-    access = ~Access.WEIGHTS if has_answers(folder) else _declared(request)
+    access = ~Access.WEIGHTS if has_answers(folder) else _declared(request) | asked_by_adaptation(folder)
     return open_view(request.target, request.device, access, request.folders, progress)
 
 
@@ -176,14 +185,19 @@ def _declared(request: Request) -> Access:
 
 
 def _before(opened: Opened, request: Request, folder: Path, progress: PipeProgress) -> TargetView:
-    """What the attack asks: the target, or a defense of answers before it."""
-    if not has_answers(folder):
-        return opened.view
+    """What the attack asks: the target, a defense of answers before it, or an adaptation before either."""
     from idbench.targets.gate import Gate
 
-    card = card_of(folder)
-    front = put_before(opened.view, folder, opened.device, progress)
-    return Gate(front, _declared(request), card.answers, card.name)
+    asked: TargetView = opened.view
+    adaptation, declared = adaptation_card(folder), _declared(request)
+    if has_answers(folder):
+        card = card_of(folder)
+        front = put_before(opened.view, folder, opened.device, progress)
+        asked = Gate(front, declared | asked_by_adaptation(folder), card.answers, card.name)
+    if adaptation is not None:
+        front = put_adaptation(asked, folder, opened.device, progress)
+        asked = Gate(front, declared, adaptation.answers, adaptation.name)
+    return asked
 
 
 def _separate_output() -> TextIO:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from idbench.api import Progress
-from idbench.api.studies import BudgetStudy, EpochStudy, PhotoStudy
+from idbench.api import Progress, Silent
+from idbench.api.studies import BudgetStudy, DefenseStudy, EpochStudy, PhotoStudy
 from idbench.errors import DataError
 from idbench.plugins import ObjectRegistry
 from idbench.runner.registry import find_attack, params_dict
@@ -15,6 +15,7 @@ from idbench.splits import Split
 from idbench.storage import check_writable, write_bytes
 from idbench.studies import budget, epochs, photos
 from idbench.studies.budget import budget_jobs
+from idbench.studies.defenses import DefenseResult, defense_jobs, run_defenses, write_defenses
 from idbench.studies.derived import Derived, fewer_people, more_photos, most_seen_people
 from idbench.studies.epochs import epoch_jobs, targets_used, train_missing
 from idbench.studies.execution import Job, LabelledRun, job_done, run_jobs
@@ -22,15 +23,21 @@ from idbench.studies.photos import photo_jobs
 from idbench.studies.setting import Setting
 from idbench.studies.table import Point, StudyResult, TargetUsed, write_tables
 
-Study: TypeAlias = PhotoStudy | BudgetStudy | EpochStudy
+if TYPE_CHECKING:
+    from idbench.studies.charts import FigureFiles
+
+Curves: TypeAlias = PhotoStudy | BudgetStudy | EpochStudy
+Study: TypeAlias = Curves | DefenseStudy
 
 
-STUDIES: Final = ObjectRegistry[Study]("idbench.studies", "study", PhotoStudy, BudgetStudy, EpochStudy)
+STUDIES: Final = ObjectRegistry[Study]("idbench.studies", "study", PhotoStudy, BudgetStudy, EpochStudy, DefenseStudy)
 """Every study that an installed package declares."""
 
 
 def derive(study: Study, split: Split) -> Derived:
     """The split that a study runs on, made from the one that was asked for."""
+    if isinstance(study, DefenseStudy):
+        return Derived(split, split.manifest.name)
     if isinstance(study, PhotoStudy):
         return more_photos(split, study.most_photos)
     if isinstance(study, EpochStudy):
@@ -47,6 +54,8 @@ def plan(study: Study, setting: Setting, split: Split) -> list[Job]:
         DataError: the split does not have what is to be varied.
         MethodError: a parameter does not fit the attack.
     """
+    if isinstance(study, DefenseStudy):
+        return defense_jobs(study, setting, split, Silent())
     if isinstance(study, PhotoStudy):
         return photo_jobs(study, setting, split)
     if isinstance(study, EpochStudy):
@@ -54,7 +63,7 @@ def plan(study: Study, setting: Setting, split: Split) -> list[Job]:
     return budget_jobs(study, setting, split)
 
 
-def _measure(study: Study, split: Split, finished: Sequence[LabelledRun], progress: Progress) -> list[Point]:
+def _measure(study: Curves, split: Split, finished: Sequence[LabelledRun], progress: Progress) -> list[Point]:
     if isinstance(study, PhotoStudy):
         return photos.measure(study, split, finished, progress)
     if isinstance(study, EpochStudy):
@@ -62,8 +71,19 @@ def _measure(study: Study, split: Split, finished: Sequence[LabelledRun], progre
     return budget.measure(study, split, finished, progress)
 
 
+def run_defense_study(
+    study: DefenseStudy, setting: Setting, out: Path, progress: Progress, *, so_far: bool = False
+) -> tuple[DefenseResult, list[Path]]:
+    """Run a study of defenses and write its table and figure; arguments and errors as of `run_study`."""
+    from idbench.studies.defense_charts import draw
+
+    check_writable(out, "--out")
+    result = run_defenses(study, setting, setting.split, progress, so_far=so_far)
+    return result, [*write_defenses(result, out), *_write(draw(result), study.name, out)]
+
+
 def run_study(
-    study: Study, setting: Setting, out: Path, progress: Progress, *, so_far: bool = False
+    study: Curves, setting: Setting, out: Path, progress: Progress, *, so_far: bool = False
 ) -> tuple[StudyResult, list[Path]]:
     """Run a study and write its table and figure; runs that have a record are read, so that it can be resumed.
 
@@ -176,11 +196,14 @@ def _parameters(jobs: Sequence[Job]) -> tuple[dict[str, object], ...]:
     return tuple(found)
 
 
-def _draw(study: Study, result: StudyResult, out: Path) -> list[Path]:
+def _draw(study: Curves, result: StudyResult, out: Path) -> list[Path]:
     from idbench.studies.charts import draw
 
-    pictures = draw(study, result)
-    files = [(out / f"{result.study}.svg", pictures.svg.encode()), (out / f"{result.study}.png", pictures.png)]
+    return _write(draw(study, result), result.study, out)
+
+
+def _write(pictures: FigureFiles, name: str, out: Path) -> list[Path]:
+    files = [(out / f"{name}.svg", pictures.svg.encode()), (out / f"{name}.png", pictures.png)]
     for path, content in files:
         write_bytes(path, content)
     return [path for path, _ in files]

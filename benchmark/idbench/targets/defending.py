@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,9 +75,8 @@ def defend_target(
 
 def _apply(weights: Defended, defense: TargetDefense[Any], protected: Sequence[Case], context: Context) -> DefenseNote:
     path = defended_place(weights)
-    done = write_defended(
-        path, load_target(weights.base, context.device), weights.defense.name, defense, protected, context
-    )
+    base = load_target(weights.base, context.device)
+    done = write_defended(path, base, weights.defense.name, lambda own: defense.defend(own, protected, context))
     note = DefenseNote(
         lineage=weights.lineage, sha256=sha256_file(path), seconds=done.seconds, steps=done.steps, device=done.device
     )
@@ -95,23 +94,14 @@ class Cost:
     guarantees: tuple[Guarantee, ...] = ()
 
 
-def write_defended(
-    path: Path,
-    loaded: LoadedTarget,
-    name: str,
-    defense: TargetDefense[Any],
-    protected: Sequence[Case],
-    context: Context,
-) -> Cost:
-    """Let a defense change a loaded target, and write what can be used.
+def write_defended(path: Path, loaded: LoadedTarget, name: str, change: Callable[[Editable], object]) -> Cost:
+    """Let a defense or an adaptation change a loaded target, and write what can be used.
 
     Args:
         path: file for the weights, safetensors.
-        loaded: the defense's own copy of the target; changed in place.
-        name: of the defense, for messages.
-        defense: its code runs in this process.
-        protected: whom it protects.
-        context: as its card declares.
+        loaded: a copy of the target that is nobody else's; changed in place.
+        name: of the method, for messages.
+        change: its code, which runs in this process; returns a state dict.
 
     Raises:
         MethodError: it returned weights that cannot be used; nothing is written.
@@ -120,7 +110,7 @@ def write_defended(
     before = {name: (tensor.shape, tensor.dtype) for name, tensor in loaded.model.state_dict().items()}
     with _counted_steps() as steps:
         begin = time.perf_counter()
-        state = defense.defend(_editable(loaded), protected, context)
+        state = change(_editable(loaded))
         seconds = time.perf_counter() - begin
     checked = _checked(state, before, name, loaded.info.name)
     # Cloned, for a file cannot hold tensors that share memory.

@@ -1,0 +1,214 @@
+"""What a defense is worth: the strongest of all attacks on it, as they are and adapted, on the people it protects."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from idbench import metrics
+from idbench.api.training import Guarantee
+from idbench.results.record import DefenseCost, Estimate, UtilityMeasure
+
+UNDEFENDED: Final = "none"
+REFERENCE: Final = "drop-people"
+GUESSED_TENTH: Final = 0.95
+"""Mean place of the highest tenth of people whose scores say nothing."""
+_DRAWS: Final = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """Scores of one attack on one defended target.
+
+    Args:
+        defense: its name; `UNDEFENDED` for the target as it is.
+        attack: as a table calls it, e.g. `cosine + relearn`.
+        seed: of the run; it draws the protected.
+        scores: (n,), finite; higher = more likely a member.
+        members: bool (n,).
+        protected: bool (n,).
+    """
+
+    defense: str
+    attack: str
+    seed: int
+    scores: NDArray[np.float64]
+    members: NDArray[np.bool_]
+    protected: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Attacked:
+    """What one attack finds behind one defense, as a mean over seeds.
+
+    Args:
+        defense: its name.
+        attack: as a table calls it.
+        seeds: of the runs.
+        protected: AUC among the protected.
+        others: AUC among the others.
+        marks: how well the scores tell the protected from the others, in either direction: 0.5 to 1.
+    """
+
+    defense: str
+    attack: str
+    seeds: tuple[int, ...]
+    protected: Estimate
+    others: Estimate
+    marks: Estimate
+
+
+@dataclass(frozen=True, slots=True)
+class WorstCase:
+    """One defense against the attacker who knows it.
+
+    Args:
+        defense: its name.
+        attempts: attacks that were tried, adapted ones among them.
+        strongest: the attack that finds most among the protected; the largest of several estimates is a little high.
+        protected: its AUC among the protected.
+        others: its AUC among the others.
+        tenth: mean share of protected non-members who rank below a protected member, over the tenth of these members
+            who rank highest; `GUESSED_TENTH` for scores that say nothing.
+        beyond_reference: AUC of the same attack among the protected, less that behind `REFERENCE`; None where that was
+            not run.
+        marked_by: the attack whose scores tell best who was protected.
+        marks: how well, 0.5 to 1.
+        cost: of the defense; None where it has none of its own.
+        guarantees: of privacy, as the defense states them.
+        utility: for bystanders, before and after.
+    """
+
+    defense: str
+    attempts: int
+    strongest: str
+    protected: Estimate
+    others: Estimate
+    tenth: Estimate
+    beyond_reference: Estimate | None
+    marked_by: str
+    marks: Estimate
+    cost: DefenseCost | None = None
+    guarantees: tuple[Guarantee, ...] = ()
+    utility: tuple[UtilityMeasure, ...] = ()
+
+
+def attacked(attempts: Sequence[Attempt]) -> list[Attacked]:
+    """What every attack finds behind every defense, in the order in which they come."""
+    groups: dict[tuple[str, str], list[Attempt]] = defaultdict(list)
+    for attempt in attempts:
+        groups[attempt.defense, attempt.attack].append(attempt)
+    return [
+        Attacked(
+            defense,
+            attack,
+            tuple(one.seed for one in own),
+            _mean_auc(own, [one.members for one in own], [one.protected for one in own]),
+            _mean_auc(own, [one.members for one in own], [~one.protected for one in own]),
+            _either_way(_mean_auc(own, [one.protected for one in own], [np.ones_like(one.members) for one in own])),
+        )
+        for (defense, attack), own in groups.items()
+    ]
+
+
+def worst_cases(attempts: Sequence[Attempt]) -> list[WorstCase]:
+    """The strongest attack on every defense, in the order in which they come.
+
+    Args:
+        attempts: all with members and non-members among the protected and among the others.
+    """
+    found: dict[str, list[Attacked]] = defaultdict(list)
+    for each in attacked(attempts):
+        found[each.defense].append(each)
+    return [_worst_case(defense, own, attempts) for defense, own in found.items()]
+
+
+def _worst_case(defense: str, own: Sequence[Attacked], attempts: Sequence[Attempt]) -> WorstCase:
+    strongest = max(own, key=lambda each: each.protected.value)
+    marking = max(own, key=lambda each: each.marks.value)
+    runs = [one for one in attempts if (one.defense, one.attack) == (defense, strongest.attack)]
+    return WorstCase(
+        defense=defense,
+        attempts=len(own),
+        strongest=strongest.attack,
+        protected=strongest.protected,
+        others=strongest.others,
+        tenth=highest_tenth(runs),
+        beyond_reference=None if defense == REFERENCE else _beyond_reference(runs, attempts),
+        marked_by=marking.attack,
+        marks=marking.marks,
+    )
+
+
+def highest_tenth(runs: Sequence[Attempt]) -> Estimate:
+    """Mean place of the protected members who rank highest; see `WorstCase.tenth`. The interval is over people.
+
+    Args:
+        runs: of one attack behind one defense; the mean over them is taken.
+    """
+    drawn, values = [], []
+    for run in runs:
+        own = run.scores[run.protected & run.members]
+        others = np.sort(run.scores[run.protected & ~run.members])
+        rng = np.random.default_rng([0, run.seed])
+        values.append(_tenth(own, others))
+        drawn.append(
+            [_tenth(rng.choice(own, len(own)), np.sort(rng.choice(others, len(others)))) for _ in range(_DRAWS)]
+        )
+    low, high = np.quantile(np.mean(drawn, axis=0), [0.025, 0.975])
+    value = float(np.mean(values))
+    return Estimate(
+        value=value,
+        low=min(value, float(low)),
+        high=max(value, float(high)),
+        level=0.95,
+        method="bootstrap over people",
+    )
+
+
+def _tenth(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+    top = np.sort(members)[-max(1, len(members) // 10) :]
+    below = np.searchsorted(others, top, side="left")
+    upto = np.searchsorted(others, top, side="right")
+    return float(((below + upto) / 2 / len(others)).mean())
+
+
+def _beyond_reference(runs: Sequence[Attempt], attempts: Sequence[Attempt]) -> Estimate | None:
+    """Paired by person, on the first seed that both were run with."""
+    attack = runs[0].attack
+    reference = {one.seed: one for one in attempts if (one.defense, one.attack) == (REFERENCE, attack)}
+    pair = next(((run, reference[run.seed]) for run in runs if run.seed in reference), None)
+    if pair is None:
+        return None
+    one, other = pair
+    rows = one.protected
+    found = metrics.delong_test(one.scores[rows], other.scores[rows], one.members[rows])
+    return _estimate(found.difference, found.interval)
+
+
+def _mean_auc(
+    runs: Sequence[Attempt], positives: Sequence[NDArray[np.bool_]], among: Sequence[NDArray[np.bool_]]
+) -> Estimate:
+    found = metrics.pooled(
+        np.stack([run.scores for run in runs]),
+        np.stack([yes & rows for yes, rows in zip(positives, among, strict=True)]),
+        np.stack([~yes & rows for yes, rows in zip(positives, among, strict=True)]),
+        fprs=(0.1,),
+    )
+    return _estimate(found.auc.value, found.auc.interval)
+
+
+def _either_way(auc: Estimate) -> Estimate:
+    """An AUC for an attacker who may turn the scores around."""
+    if auc.value >= 0.5:
+        return auc
+    return auc.model_copy(update={"value": 1 - auc.value, "low": 1 - auc.high, "high": 1 - auc.low})
+
+
+def _estimate(value: float, interval: metrics.Interval) -> Estimate:
+    return Estimate(value=value, low=interval.low, high=interval.high, level=interval.level, method=interval.method)

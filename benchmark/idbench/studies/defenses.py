@@ -1,0 +1,263 @@
+"""Defenses x attacks x adaptations on one target: the runs, the worst case of each defense, and the files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from idbench.api import CorpusDefense, Progress
+from idbench.api.studies import DefenseStudy
+from idbench.errors import DataError, IdbenchError, StorageError
+from idbench.escaping import csv_cell
+from idbench.results import Run
+from idbench.results.worst_case import UNDEFENDED, Attacked, Attempt, WorstCase, attacked, worst_cases
+from idbench.runner.evaluate import with_labels
+from idbench.runner.execute import Options, execute
+from idbench.runner.grid import why_not
+from idbench.runner.protection import protected_people
+from idbench.runner.registry import load_attack
+from idbench.runner.spec import (
+    DefenseSpec,
+    PlannedAdaptation,
+    PlannedDefense,
+    Resolver,
+    RunSpec,
+    plan_adaptation,
+    plan_defense,
+    plan_method,
+    split_spec,
+)
+from idbench.splits import Split
+from idbench.storage import read_bounded, write_text
+from idbench.studies.execution import Job, job_done
+from idbench.studies.setting import Setting
+
+_LARGEST: Final = 1 << 26
+
+
+class DefenseResult(BaseModel):
+    """A finished study of defenses; `NAME.json`.
+
+    Rows with a difference to the reference, costs and utility are `worst`; every attack on every defense is `attacked`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    study: str
+    title: str
+    note: str
+    split: str
+    split_version: int
+    split_digest: str
+    target: str
+    target_sha256: str | None
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]
+    failed: tuple[str, ...]
+    worst: tuple[WorstCase, ...]
+    attacked: tuple[Attacked, ...]
+
+
+_RESULT: Final = TypeAdapter(DefenseResult)
+
+
+@dataclass(frozen=True, slots=True)
+class _Finished:
+    """A run with the name of the attack as the tables call it."""
+
+    run: Run
+    attack: str
+    seed: int
+
+
+def defense_jobs(study: DefenseStudy, setting: Setting, split: Split, progress: Progress) -> list[Job]:
+    """The runs of a study: those of cheap defenses first. What trains the target again runs with the first seed alone.
+
+    Raises:
+        UnknownNameError: nothing is registered under a name.
+        MethodError: a parameter does not fit.
+    """
+    audited = setting.audited[0]
+    methods = {name: plan_method(load_attack(name)) for name in study.attacks}
+    adaptations = [plan_adaptation(one.name, None, one.parameters) for one in study.adaptations]
+    ways: list[tuple[str, PlannedAdaptation | None]] = [(name, None) for name in study.attacks]
+    ways += [(name, one) for name in study.adapted for one in adaptations]
+    defenses = [None, *sorted(map(plan_defense, study.defenses), key=_trains_again)]
+    found = []
+    for planned in defenses:
+        seeds = setting.seeds[:1] if planned is not None and _trains_again(planned) else setting.seeds
+        specs = {seed: _spec(planned, split, seed, progress) for seed in seeds}
+        for name, adapted in ways:
+            if why_not(methods[name], planned, adapted):
+                continue
+            for seed in seeds:
+                spec = RunSpec(
+                    split=split_spec(split),
+                    target=audited.target,
+                    attack=methods[name],
+                    defense=specs[seed],
+                    adaptation=None if adapted is None else adapted.spec,
+                    seed=seed,
+                    corpus=audited.corpus,
+                )
+                found.append(Job(audited, split, spec))
+    return found
+
+
+def _trains_again(planned: PlannedDefense) -> bool:
+    return issubclass(planned.registered.kind, CorpusDefense)
+
+
+def _spec(planned: PlannedDefense | None, split: Split, seed: int, progress: Progress) -> DefenseSpec | None:
+    return None if planned is None else planned.spec(split, protected_people(split, seed), seed, progress)
+
+
+def run_defenses(
+    study: DefenseStudy, setting: Setting, split: Split, progress: Progress, *, so_far: bool = False
+) -> DefenseResult:
+    """Run what has no record yet, and judge; a run that fails is left out and named.
+
+    Args:
+        study: what is run.
+        setting: target, seeds, where records are.
+        split: whose people are under test.
+        progress: shows how far it is.
+        so_far: run nothing, and judge what has a record.
+
+    Raises:
+        StorageError: the results folder cannot be written.
+        DataError: nothing has a record so far.
+        IdbenchError: every run failed; the first reason.
+    """
+    jobs = defense_jobs(study, setting, split, progress)
+    if so_far:
+        jobs = [job for job in jobs if job_done(job, setting)]
+    if not jobs:
+        raise DataError(f"No run of {study.name} is finished.", hint=f"Run it: bench study {study.name}")
+    finished: list[_Finished] = []
+    failed: list[tuple[str, IdbenchError]] = []
+    for job in progress.track(jobs, f"{study.name}: attacks"):
+        try:
+            finished.append(_carried_out(job, setting, progress))
+        except StorageError:
+            raise
+        except IdbenchError as error:
+            failed.append((str(job.spec), error))
+    if not finished:
+        raise failed[0][1]
+    return _result(study, setting, split, finished, [f"{what}: {error.message}" for what, error in failed])
+
+
+def _carried_out(job: Job, setting: Setting, progress: Progress) -> _Finished:
+    options = Options(setting.results, setting.device, setting.time_limit)
+    resolver = Resolver(progress, {job.spec.split.source: job.split})
+    done = execute(resolver.resolve(job.spec), options, progress)
+    return _Finished(done.run, _label(job.spec), job.spec.seed)
+
+
+def _label(spec: RunSpec) -> str:
+    """E.g. `cosine`, `cosine + par`, `cosine + relearn (steps 5)`: parameters as they were passed."""
+    if spec.adaptation is None:
+        return spec.attack.name
+    passed = ", ".join(f"{name} {value}" for name, value in spec.adaptation.passed.overrides.items())
+    return f"{spec.attack.name} + {spec.adaptation.name}{f' ({passed})' if passed else ''}"
+
+
+def _result(
+    study: DefenseStudy, setting: Setting, split: Split, finished: Sequence[_Finished], failed: Sequence[str]
+) -> DefenseResult:
+    audited = setting.audited[0]
+    attempts = list(_attempts(finished, split, audited.corpus))
+    records = {one.run.record.defense.name: one.run.record.defense for one in finished if one.run.record.defense}
+    worst = []
+    for row in worst_cases(attempts):
+        defense = records.get(row.defense)
+        if defense is not None:
+            row = replace(row, cost=defense.cost, guarantees=defense.guarantees, utility=defense.utility)  # noqa: PLW2901
+        worst.append(row)
+    half = int(attempts[0].protected.sum())
+    return DefenseResult(
+        study=study.name,
+        title=study.title,
+        note=f"{split.manifest.name} v{split.manifest.version} on {audited.target.name}: {half} of "
+        f"{len(attempts[0].members)} people under test are protected, members and non-members alike; seeds "
+        f"{', '.join(map(str, setting.seeds))}, the first alone for defenses that train again.",
+        split=split.manifest.name,
+        split_version=split.manifest.version,
+        split_digest=split.digest,
+        target=audited.target.name,
+        target_sha256=audited.target.sha256,
+        seeds=setting.seeds,
+        runs=tuple(one.run.record.run_id for one in finished),
+        failed=tuple(failed),
+        worst=tuple(worst),
+        attacked=tuple(attacked(attempts)),
+    )
+
+
+def _attempts(finished: Sequence[_Finished], split: Split, corpus: str) -> Iterator[Attempt]:
+    """Scores with labels; who would have been protected counts for the target as it is, too."""
+    ids: dict[int, frozenset[str]] = {}
+    for one in finished:
+        if one.seed not in ids:
+            ids[one.seed] = frozenset(split.identities[i].id for i in protected_people(split, one.seed))
+        judged = with_labels(one.run.scores(), split, corpus, "test")
+        protected = np.array([name in ids[one.seed] for name in judged.identities], dtype=np.bool_)
+        defense = one.run.record.defense
+        name = UNDEFENDED if defense is None else defense.name
+        yield Attempt(name, one.attack, one.seed, judged.scores, judged.members, protected)
+
+
+def write_defenses(result: DefenseResult, folder: Path) -> list[Path]:
+    """Write `NAME.csv`, one line per defense and attack, and `NAME.json` with everything.
+
+    Raises:
+        StorageError: no space, no permission, or the folder does not exist.
+    """
+    table, whole = folder / f"{result.study}.csv", folder / f"{result.study}.json"
+    write_text(table, _as_csv(result))
+    write_text(whole, result.model_dump_json(indent=1) + "\n")
+    return [table, whole]
+
+
+def read_defenses(path: Path) -> DefenseResult:
+    """What `write_defenses` wrote as JSON.
+
+    Raises:
+        DataError: it is not the table of such a study.
+    """
+    try:
+        return _RESULT.validate_json(read_bounded(path, _LARGEST))
+    except ValidationError as error:
+        raise DataError(
+            f"{path} is not the table of a study of defenses: {error.errors()[0]['msg']}.",
+            hint="Run `bench study defenses` again.",
+        ) from error
+
+
+def _as_csv(result: DefenseResult) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    measures = ("protected", "others", "marks")
+    names = [f"{name}_{end}" for name in measures for end in ("auc", "low", "high")]
+    writer.writerow(["defense", "attack", "seeds", *names, "strongest"])
+    strongest = {(row.defense, row.strongest) for row in result.worst}
+    for row in result.attacked:
+        values = [getattr(getattr(row, name), end) for name in measures for end in ("value", "low", "high")]
+        texts = (csv_cell(row.defense), csv_cell(row.attack), " ".join(map(str, row.seeds)))
+        writer.writerow([*texts, *(f"{value:.6g}" for value in values), int((row.defense, row.attack) in strongest)])
+    return text.getvalue()
+
+
+def is_defense_result(study: str, folder: Path) -> bool:
+    """Whether a folder holds what `write_defenses` wrote for a study."""
+    found = json.loads(read_bounded(folder / f"{study}.json", _LARGEST))
+    return isinstance(found, dict) and found.get("study") == study and {"worst", "attacked"} <= found.keys()

@@ -1,0 +1,1 @@
+"""The adaptations that come with idbench, one small package each."""

@@ -1,0 +1,76 @@
+"""The worst case of a defense, against plain counting on scores that were made up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from idbench import metrics
+from idbench.results.worst_case import GUESSED_TENTH, REFERENCE, Attempt, attacked, highest_tenth, worst_cases
+
+N = 400
+MEMBERS = np.arange(N) % 2 == 0
+PROTECTED = np.arange(N) % 4 < 2
+
+
+def attempt(defense: str, attack: str, inside: float, outside: float, seed: int = 0, shift: float = 0.0) -> Attempt:
+    """Normal scores; members stand higher by `inside` among the protected and by `outside` among the others."""
+    rng = np.random.default_rng([seed, *f"{defense}/{attack}".encode()])
+    scores = rng.normal(size=N) + MEMBERS * np.where(PROTECTED, inside, outside) + shift * PROTECTED
+    return Attempt(defense, attack, seed, scores, MEMBERS, PROTECTED)
+
+
+def test_the_strongest_attack_on_the_protected_counts() -> None:
+    tried = [
+        attempt("none", "cosine", 2.0, 2.0),
+        attempt("hidden", "cosine", 0.0, 2.0),
+        attempt("hidden", "cosine + relearn", 1.5, 1.5),
+        attempt(REFERENCE, "cosine", 0.0, 2.0),
+        attempt(REFERENCE, "cosine + relearn", 0.1, 1.5),
+    ]
+    rows = {row.defense: row for row in worst_cases(tried)}
+    assert list(rows) == ["none", "hidden", REFERENCE]
+    hidden = rows["hidden"]
+    assert (hidden.strongest, hidden.attempts) == ("cosine + relearn", 2)
+    own = tried[2]
+    assert hidden.protected.value == pytest.approx(metrics.auc(own.scores[PROTECTED], MEMBERS[PROTECTED]))
+    assert hidden.others.value == pytest.approx(metrics.auc(own.scores[~PROTECTED], MEMBERS[~PROTECTED]))
+    assert hidden.beyond_reference is not None
+    reference = metrics.auc(tried[4].scores[PROTECTED], MEMBERS[PROTECTED])
+    assert hidden.beyond_reference.value == pytest.approx(hidden.protected.value - reference)
+    assert hidden.beyond_reference.low > 0
+    assert rows[REFERENCE].beyond_reference is None
+
+
+def test_a_defense_that_marks_people_is_found_whichever_way_the_scores_turn() -> None:
+    for shift in (3.0, -3.0):
+        (row,) = worst_cases([attempt("marks", "cosine", 0.0, 0.0, shift=shift), attempt("marks", "idia", 0.1, 0.1)])
+        assert row.marked_by == "cosine"
+        assert row.marks.value > 0.95
+        assert 0.5 < row.marks.low <= row.marks.value <= row.marks.high <= 1
+    (fair,) = worst_cases([attempt("fair", "cosine", 0.5, 0.5)])
+    assert fair.marks.low < 0.5 < fair.marks.high
+
+
+def test_seeds_are_averaged() -> None:
+    tried = [attempt("d", "cosine", 1.0, 1.0, seed) for seed in range(3)]
+    (row,) = attacked(tried)
+    assert row.seeds == (0, 1, 2)
+    each = [metrics.auc(one.scores[PROTECTED], MEMBERS[PROTECTED]) for one in tried]
+    assert row.protected.value == pytest.approx(float(np.mean(each)))
+
+
+def test_the_highest_tenth_of_guesses_is_where_guessing_puts_it() -> None:
+    runs = [attempt("d", "random", 0.0, 0.0, seed) for seed in range(10)]
+    found = highest_tenth(runs)
+    assert found.value == pytest.approx(GUESSED_TENTH, abs=0.02)
+    assert found.low <= found.value <= found.high
+    told = highest_tenth([attempt("d", "cosine", 9.0, 0.0)])
+    assert told.value == 1.0
+
+
+def test_without_the_reference_nothing_is_said_of_it() -> None:
+    (row,) = worst_cases([attempt("d", "cosine", 1.0, 1.0)])
+    assert row.beyond_reference is None
+    pair = [attempt("d", "cosine", 1.0, 1.0, seed=1), attempt(REFERENCE, "cosine", 0.0, 1.0, seed=0)]
+    assert next(row for row in worst_cases(pair) if row.defense == "d").beyond_reference is None  # other people
