@@ -20,6 +20,8 @@ from idbench.metrics import AucCovariance, AucDifference, holm, rank_intervals
 from idbench.metrics.delong import difference_of
 from idbench.storage import sha256_file
 from idbench_leaderboard import measure
+from idbench_leaderboard.defenses import FILE as DEFENSES
+from idbench_leaderboard.defenses import DefenseTable, DefenseTables
 from idbench_leaderboard.inputs import (
     AuditCheck,
     Choice,
@@ -161,6 +163,31 @@ class Board:
             return cast(dict[str, Any], json.loads((self.path / ABOUT).read_text(encoding="utf-8")))
         except (OSError, ValueError) as error:
             raise self._damaged(ABOUT, error) from error
+
+    @cached_property
+    def _defenses(self) -> tuple[DefenseTable, ...]:
+        if DEFENSES not in self.manifest["files"]:
+            return ()
+        self._check(DEFENSES)
+        try:
+            return DefenseTables.model_validate_json((self.path / DEFENSES).read_bytes()).tables
+        except (OSError, ValueError) as error:
+            raise self._damaged(DEFENSES, error) from error
+
+    def defense_tables(self) -> tuple[DefenseTable, ...]:
+        """The worst cases of all defenses, target by target."""
+        return self._defenses
+
+    def defense_table(self, view: View) -> DefenseTable | None:
+        """The worst cases of the defenses of a view's target; None where none was attacked."""
+        names = set(self.select(replace(view, settings=ALL, track=ALL, verified=False, defense=""))["target"])
+        found = [
+            table
+            for table in self._defenses
+            if (table.split, table.split_version, table.corpus) == (view.split, view.version, view.corpus)
+            and table.target in {view.target, *names}
+        ]
+        return found[0] if found else None
 
     def splits(self) -> list[str]:
         """Names of the splits."""

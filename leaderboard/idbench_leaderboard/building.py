@@ -31,6 +31,8 @@ from idbench.results.rows import BoardKey, EntryKey, board_keys, entry_key
 from idbench.storage import sha256_file
 from idbench.version import __version__
 from idbench_leaderboard.cards import cards_of
+from idbench_leaderboard.defenses import FILE as DEFENSES
+from idbench_leaderboard.defenses import defense_tables
 from idbench_leaderboard.inputs import About
 from idbench_leaderboard.labelling import labelled
 from idbench_leaderboard.manifest import ABOUT, BOARD_VERSION, MANIFEST, SAMPLES
@@ -113,6 +115,7 @@ def build(
     rejected = [*found.rejected, *admitted.rejected, *_distinct(part.rejected for part in measured)]
     cards = replace(about or About(), methods=cards_of(admitted.kept))
     tables = _tables(measured, labels, cards)
+    defended = defense_tables(admitted.kept, by_split)
     if not len(tables["entries"]) and (out / MANIFEST).exists() and not force:
         raise DataError(
             f"No record counts, so the board in {out} is left as it is.",
@@ -120,6 +123,8 @@ def build(
         )
     with made_folder(out, "board", force=force) as folder:
         _write(folder, tables, cards)
+        if defended.tables:
+            (folder / DEFENSES).write_text(defended.model_dump_json(indent=1) + "\n", encoding="utf-8")
         manifest = _manifest(folder, found, labels, admitted, rejected, commit, tables)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     counted = int(tables["runs"]["run_id"].nunique())
@@ -131,6 +136,8 @@ def _work(candidates: Iterable[Candidate], labels: Mapping[SplitKey, SplitLabels
     boards: dict[BoardKey, dict[EntryKey, list[Candidate]]] = defaultdict(lambda: defaultdict(list))
     for candidate in candidates:
         record = candidate.record
+        if record.adaptation is not None:
+            continue  # an attack that was made for a defense counts against this alone: see `defense_tables`
         split = labels[record.split.name, record.split.version]
         for board in board_keys(record, split):
             boards[board][entry_key(board, record, candidate.level)].append(candidate)

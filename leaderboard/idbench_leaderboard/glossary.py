@@ -21,6 +21,7 @@ WORDS: Final[Mapping[str, str]] = {
     "Attack": "A method that gives each person a score; higher means more likely a member.",
     "Blind attack": "An attack that never queries the model: what it finds is in the data, not in the model.",
     "Defense": "A method that turns a target into another one that gives less away.",
+    "Adaptation": "What an attacker changes who knows the defense: of the weights, or of an attack's questions.",
     "Track": "What an attack asks and knows decides whom it competes with.",
     "ROC": "The true-positive rate (share of members identified) at each false-positive rate (share of non-members"
     " called members).",

@@ -17,7 +17,7 @@ import vl_convert
 from idbench.api import Progress
 from idbench.escaping import Prose, web_address
 from idbench.outputs import made_folder
-from idbench_leaderboard import charts, downloads, glossary, tables, words
+from idbench_leaderboard import charts, defenses, downloads, glossary, tables, words
 from idbench_leaderboard.board import ALL, NONE, Board, View
 from idbench_leaderboard.pages import card_html, render
 
@@ -145,9 +145,12 @@ def export(board: Board, out: Path, progress: Progress, *, force: bool = False) 
             commands = "bench run --method tuni\nbench leaderboard build results --out board"
             (folder / "index.html").write_bytes(render("empty.html", title="Leaderboard", commands=commands))
         (folder / "splits.html").write_bytes(render("splits.html", title="Splits", splits=list(_splits(board))))
+        found = list(_defended(board))
+        about = {"opening": defenses.OPENING, "reading": defenses.READING}
+        (folder / "defenses.html").write_bytes(render("defenses.html", title="Defenses", sections=found, **about))
         terms = render("glossary.html", title="Glossary", named=glossary.WORDS, terms=glossary.terms())
         (folder / "glossary.html").write_bytes(terms)
-    return max(1, len(pages)) + 2
+    return max(1, len(pages)) + 3
 
 
 def pages_of(board: Board) -> list[Page]:
@@ -354,6 +357,29 @@ def _method(board: Board, row: pd.Series[Any]) -> MethodPage:
         command=str(row["command"]),
         facts=tuple(tables.facts(row).items()),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class DefendedTarget:
+    """What the page of defenses shows of one target."""
+
+    anchor: str
+    title: str
+    worst: TextTable
+    figures: tuple[Figure, ...]
+
+
+def _defended(board: Board) -> Iterator[DefendedTarget]:
+    for number, table in enumerate(board.defense_tables()):
+        title = f"{table.split} v{table.split_version}, target {table.target}"
+        frame, points = defenses.heat_frame(table), defenses.privacy_frame(table)
+        text = "AUC of each attack (rows) among the people protected by each defense (columns)."
+        figures = [_figure(charts.heat(frame, "defense"), "AUC among the protected", text, frame)]
+        if len(points):
+            text = "AUC of the strongest attack against recognition after the defense: the best corner is below, right."
+            figures.append(_figure(defenses.privacy_chart(points), "Privacy against utility", text, points))
+        worst = _grid(f"The strongest attack on each defense of {table.target}", defenses.shown(table))
+        yield DefendedTarget(f"defended-{number}", title, worst, tuple(figures))
 
 
 def _splits(board: Board) -> Iterator[dict[str, Any]]:

@@ -316,7 +316,7 @@ def test_words_stand_out_from_the_page(browser: Browser, server: str, page: str,
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_stand_out_on_the_site(browser: Browser, site: str, scheme: str) -> None:
     browser.scheme(scheme)
-    for page in ("index.html", "splits.html", "glossary.html"):
+    for page in ("index.html", "splits.html", "defenses.html", "glossary.html"):
         browser.open(f"{site}/{page}")
         browser.find("h1")
         browser.driver.execute_script("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
@@ -328,7 +328,7 @@ def test_a_phone_reaches_every_page(browser: Browser, server: str) -> None:
     browser.size(390, 844)
     browser.open(server)
     browser.until(lambda: browser.all("[data-testid=stMain] h1"), "a title")
-    for page in ("Glossary", "Split", "Target", "Compare", "Method", "Board"):
+    for page in ("Glossary", "Split", "Defenses", "Target", "Compare", "Method", "Board"):
         if not any(link.is_displayed() for link in _pages(browser, page)):
             browser.click(browser.find("[data-testid=stExpandSidebarButton]"))
         browser.until(lambda name=page: [e for e in _pages(browser, name) if e.is_displayed()], page)[0].click()  # type: ignore[misc]
@@ -347,4 +347,4 @@ def test_a_keyboard_reaches_every_page(browser: Browser, server: str) -> None:
     for _ in range(60):
         ActionChains(browser.driver).send_keys(Keys.TAB).perform()
         reached.add(browser.driver.execute_script("return (document.activeElement.textContent || '').trim()"))
-    assert {"Board", "Method", "Compare", "Target", "Split", "Glossary"} <= reached
+    assert {"Board", "Method", "Compare", "Target", "Defenses", "Split", "Glossary"} <= reached

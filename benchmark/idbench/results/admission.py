@@ -7,6 +7,7 @@ says about its split and its target is compared with the registered ones. Scores
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -210,7 +211,7 @@ def _one_of_each_row(
     candidates: Sequence[Candidate], labels: Mapping[SplitKey, SplitLabels]
 ) -> tuple[tuple[Candidate, ...], list[Rejected]]:
     """One record for each row and seed: a run from before a retraction gives way to the one from after it."""
-    best: dict[tuple[EntryKey, int], Candidate] = {}
+    best: dict[tuple[EntryKey, int, str], Candidate] = {}
     for candidate in candidates:
         key = _slot(candidate.record, labels)
         known = best.get(key)
@@ -227,9 +228,11 @@ def _one_of_each_row(
     return tuple(kept), rejected
 
 
-def _slot(record: RunRecord, labels: Mapping[SplitKey, SplitLabels]) -> tuple[EntryKey, int]:
+def _slot(record: RunRecord, labels: Mapping[SplitKey, SplitLabels]) -> tuple[EntryKey, int, str]:
     board = board_keys(record, labels[record.split.name, record.split.version])[0]
-    return entry_key(board, record, Level.SELF_REPORTED), record.seed
+    own = record.adaptation
+    parts = None if own is None else [own.name, own.version, own.code_sha256, own.parameters]
+    return entry_key(board, record, Level.SELF_REPORTED), record.seed, json.dumps(parts, sort_keys=True)
 
 
 def _age(candidate: Candidate, labels: Mapping[SplitKey, SplitLabels]) -> tuple[int, bool]:

@@ -236,8 +236,16 @@ class RunRecord(Closed):
 
     @property
     def attack_label(self) -> str:
-        """What to call the attack in a table, e.g. `cosine`, or `cosine + relearn` where it was adapted."""
-        return self.attack.name if self.adaptation is None else f"{self.attack.name} + {self.adaptation.name}"
+        """What to call the attack in a table, e.g. `cosine`, or `cosine + relearn (steps 5)` where it was adapted.
+
+        Parameters of the adaptation are named where they are not its defaults.
+        """
+        own = self.adaptation
+        if own is None:
+            return self.attack.name
+        usual = {} if own.card is None else {one.name: one.default for one in own.card.parameters}
+        other = [f"{name} {value}" for name, value in own.parameters.items() if usual.get(name) != value]
+        return f"{self.attack.name} + {own.name}" + (f" ({', '.join(other)})" if other else "")
 
     @model_validator(mode="after")
     def _check_complete(self) -> Self:

@@ -98,7 +98,8 @@ def listed_people(split: Split, path: Path) -> tuple[int, ...]:
         more = f", and {len(unknown) - 1} more" if len(unknown) > 1 else ""
         raise DataError(
             f"{path} lists {unknown[0]!r}{more}, but nobody in {split.manifest.name} bears that name.",
-            hint="Write names as the split does (case and spaces count), or name its split with --split.",
+            hint="Write names as the split does (case and spaces count), or name its split with --split; people of no "
+            "split become one with bench data new.",
         )
     return in_order(split, [place for name in names for place in bearers[name]])
 

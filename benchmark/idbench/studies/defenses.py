@@ -160,15 +160,7 @@ def _carried_out(job: Job, setting: Setting, progress: Progress) -> _Finished:
     options = Options(setting.results, setting.device, setting.time_limit)
     resolver = Resolver(progress, {job.spec.split.source: job.split})
     done = execute(resolver.resolve(job.spec), options, progress)
-    return _Finished(done.run, _label(job.spec), job.spec.seed)
-
-
-def _label(spec: RunSpec) -> str:
-    """E.g. `cosine`, `cosine + par`, `cosine + relearn (steps 5)`: parameters as they were passed."""
-    if spec.adaptation is None:
-        return spec.attack.name
-    passed = ", ".join(f"{name} {value}" for name, value in spec.adaptation.passed.overrides.items())
-    return f"{spec.attack.name} + {spec.adaptation.name}{f' ({passed})' if passed else ''}"
+    return _Finished(done.run, done.run.record.attack_label, job.spec.seed)
 
 
 def _result(

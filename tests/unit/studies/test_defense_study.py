@@ -20,10 +20,10 @@ STUDY = DefenseStudy(
     name="few",
     title="A few defenses",
     source="none",
-    defenses=("null-space", "round", "sample-raises-weights"),
+    defenses=("null-space", "sample-raises-weights"),
     attacks=("cosine",),
     adapted=("cosine",),
-    adaptations=(AdaptedBy(name="int4"), AdaptedBy(name="other-prompts")),
+    adaptations=(AdaptedBy(name="int4"),),
 )
 
 pytestmark = pytest.mark.usefixtures("plugins")
@@ -37,18 +37,15 @@ def setting(tmp_path: Path) -> Setting:
     return Setting(split, (a, b, control), (0,), tmp_path / "results")
 
 
+@pytest.mark.timeout(600)
 def test_a_study_is_run_resumed_and_written(setting: Setting, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()
     result, files = run_defense_study(STUDY, setting, out, Silent())
     assert [path.suffix for path in files] == [".csv", ".json", ".svg", ".png"]
     tried = {(row.defense, row.attack) for row in result.attacked}
-    assert tried == {
-        *((name, "cosine") for name in (UNDEFENDED, "null-space", "round")),
-        *((name, "cosine + other-prompts") for name in (UNDEFENDED, "null-space", "round")),
-        *((name, "cosine + int4") for name in (UNDEFENDED, "null-space")),  # who is answered has no weights
-    }
-    assert len(result.failed) == 3
+    assert tried == {(name, way) for name in (UNDEFENDED, "null-space") for way in ("cosine", "cosine + int4")}
+    assert len(result.failed) == 2
     assert "sample-raises-weights failed during the defense: RuntimeError: no such layer" in result.failed[0]
     worst = {row.defense: row for row in result.worst}
     for name, row in worst.items():
@@ -62,7 +59,7 @@ def test_a_study_is_run_resumed_and_written(setting: Setting, tmp_path: Path) ->
     assert is_defense_result("few", out)
     lines = (out / "few.csv").read_text().splitlines()
     assert len(lines) == 1 + len(tried)
-    assert sum(line.endswith(",1") for line in lines) == 3
+    assert sum(line.endswith(",1") for line in lines) == 2
     drawn = (out / "few.svg").read_text()
     assert all(word in drawn for word in ("null-space", "cosine + int4", "Privacy against utility"))
 
@@ -85,6 +82,11 @@ def test_the_shipped_study_tries_all_shipped_defenses_and_adaptations(setting: S
     assert len(set(ids)) == len(ids)
     assert {job.audited.target.name for job in jobs} == {"avatars-a"}
     three = Setting(setting.split, setting.audited, (0, 1, 2), setting.results)
+    combined = {
+        (job.spec.defense.name, job.spec.adaptation.name) for job in jobs if job.spec.defense and job.spec.adaptation
+    }
+    assert ("null-space", "int4") in combined
+    assert ("round", "int4") not in combined  # who is answered has no weights
     seeds: dict[str, set[int]] = {}
     for job in plan(study, three, setting.split):
         name = job.spec.defense.name if job.spec.defense else UNDEFENDED

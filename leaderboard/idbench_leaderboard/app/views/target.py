@@ -10,6 +10,7 @@ import streamlit as st
 from idbench.escaping import markdown, markdown_prose, plain
 from idbench_leaderboard import charts, tables, words
 from idbench_leaderboard.app import common
+from idbench_leaderboard.app.views import defenses as worst
 from idbench_leaderboard.board import Board, View
 
 
@@ -110,6 +111,9 @@ def _defenses(board: Board, view: View, rows: pd.DataFrame) -> None:
         return
     text = "AUC of each attack (rows) with each defense (columns)."
     common.show_chart(charts.heat(frame, "defense"), "AUC by attack and defense", text, frame, "defenses")
+    own = board.defense_table(view)
+    if own is not None:
+        worst.show(own)
 
 
 def _others(board: Board, view: View) -> None:

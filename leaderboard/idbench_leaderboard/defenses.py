@@ -1,0 +1,222 @@
+"""Defenses on the board: the worst case of each, made when a board is built, and shown as a table and two charts."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import altair as alt
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from idbench.figures import BLUE, GREY
+from idbench.results.admission import SplitKey
+from idbench.results.labels import SplitLabels, people_of
+from idbench.results.record import DefenseRef, Estimate, UtilityMeasure
+from idbench.results.repetition import Candidate
+from idbench.results.rows import corpora_of
+from idbench.results.worst_case import (
+    GUESSED_TENTH,
+    UNDEFENDED,
+    Attacked,
+    Attempt,
+    WorstCase,
+    attacked,
+    worst_cases,
+)
+
+FILE: Final = "defenses.json"
+_RECOGNITION: Final = "recognition of "
+OPENING: Final = (
+    "A defense is worth what the strongest attack on it finds among the people whom it protects: attacks as they are, "
+    "and adapted by an attacker who knows the defense."
+)
+READING: Final = (
+    "Highest tenth: where the tenth of protected members who rank highest stand among protected non-members; guessing "
+    f"gives {GUESSED_TENTH}. Over drop-people: the same attack's AUC, less that on a target which was trained without "
+    "the protected. Marks: how well scores tell who was protected, in either direction; 0.5 is guessing. Recognition: "
+    "share of questions about walls, clothes, light and the like that the target answers right, before and after."
+)
+
+
+class DefenseTable(BaseModel):
+    """The defenses of one target, judged with the labels of one corpus."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    split: str
+    split_version: int
+    target: str
+    corpus: str
+    worst: tuple[WorstCase, ...]
+    attacked: tuple[Attacked, ...]
+
+
+class DefenseTables(BaseModel):
+    """Content of `defenses.json` in a board's folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tables: tuple[DefenseTable, ...]
+
+
+def defense_tables(candidates: Sequence[Candidate], labels: Mapping[SplitKey, SplitLabels]) -> DefenseTables:
+    """The worst cases of all defenses in records that count; targets without a defended run are left out."""
+    groups: dict[tuple[str, int, str, str, str], list[Candidate]] = defaultdict(list)
+    for each in candidates:
+        record = each.record
+        for corpus in corpora_of(record)[:1]:
+            key = (record.split.name, record.split.version, record.target.name, record.target.sha256, corpus)
+            groups[key].append(each)
+    tables = []
+    for (split, version, target, _, corpus), own in sorted(groups.items()):
+        if any(each.record.defense for each in own) and corpus in labels[split, version].corpora:
+            tables.append(_table(own, labels[split, version], target, corpus))
+    return DefenseTables(tables=tuple(table for table in tables if table.worst))
+
+
+def _table(own: Sequence[Candidate], labels: SplitLabels, target: str, corpus: str) -> DefenseTable:
+    names = people_of(labels).test
+    place = {identity: index for index, identity in enumerate(labels.identities)}
+    known = np.asarray(labels.corpora[corpus].member, dtype=np.bool_)
+    members = known[[place[name] for name in names]]
+    protected = {each.record.seed: each.record.defense.protected for each in own if each.record.defense}
+    attempts, refs = [], dict[str, DefenseRef]()
+    for each in sorted(own, key=lambda one: (one.record.attack_label, one.record.seed, one.record.run_id)):
+        record = each.record
+        if record.seed not in protected:
+            continue  # whom a defense would have protected is not known
+        name = _name(record.defense, own)
+        if record.defense is not None:
+            refs.setdefault(name, record.defense)
+        ids = frozenset(record.defense.protected if record.defense else protected[record.seed])
+        inside = np.array([one in ids for one in names], dtype=np.bool_)
+        if _has_both(members, inside) and _has_both(members, ~inside):
+            attempts.append(Attempt(name, record.attack_label, record.seed, _scores(each, names), members, inside))
+    worst = tuple(_with_costs(row, refs.get(row.defense)) for row in worst_cases(attempts))
+    return DefenseTable(
+        split=labels.name,
+        split_version=labels.version,
+        target=target,
+        corpus=corpus,
+        worst=worst,
+        attacked=tuple(attacked(attempts)),
+    )
+
+
+def _name(defense: DefenseRef | None, own: Sequence[Candidate]) -> str:
+    """A defense's name; with a piece of its code's hash and parameters where records have several of that name."""
+    if defense is None:
+        return UNDEFENDED
+    rivals = [each.record.defense for each in own if each.record.defense and each.record.defense.name == defense.name]
+    if all((one.code_sha256, one.parameters) == (defense.code_sha256, defense.parameters) for one in rivals):
+        return defense.name
+    settings = ", ".join(f"{name} {value}" for name, value in sorted(defense.parameters.items()))
+    return f"{defense.name} ({settings}, code {defense.code_sha256[:6]})"
+
+
+def _has_both(members: NDArray[np.bool_], rows: NDArray[np.bool_]) -> bool:
+    return bool(members[rows].sum() > 1 and (~members[rows]).sum() > 1)
+
+
+def _scores(candidate: Candidate, names: Sequence[str]) -> NDArray[np.float64]:
+    table = candidate.run.scores()
+    row = {identity: index for index, identity in enumerate(table.identities)}
+    found: NDArray[np.float64] = table.ranked()[[row[name] for name in names]]
+    return found
+
+
+def _with_costs(row: WorstCase, defense: DefenseRef | None) -> WorstCase:
+    if defense is None:
+        return row
+    return replace(row, cost=defense.cost, guarantees=defense.guarantees, utility=defense.utility)
+
+
+def shown(table: DefenseTable) -> pd.DataFrame:
+    """The worst cases, best protected first, as a person reads them."""
+    return pd.DataFrame(
+        [
+            {
+                "Defense": row.defense,
+                "Strongest attack": row.strongest,
+                "AUC of the protected": _estimate(row.protected),
+                "Of the others": _estimate(row.others),
+                "Highest tenth": f"{row.tenth.value:.3f}",
+                "Over drop-people": "–" if row.beyond_reference is None else _signed(row.beyond_reference),
+                "Marks": f"{_estimate(row.marks)} by {row.marked_by}",
+                "Recognition": _recognition(row.utility),
+                "Cost": "–" if row.cost is None else f"{row.cost.seconds:.0f} s, {row.cost.steps} steps",
+                "Attacks tried": row.attempts,
+            }
+            for row in sorted(table.worst, key=lambda row: row.protected.value)
+        ]
+    )
+
+
+def _estimate(one: Estimate) -> str:
+    return f"{one.value:.3f} [{one.low:.3f}, {one.high:.3f}]"
+
+
+def _signed(one: Estimate) -> str:
+    return f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
+
+
+def _recognized(utility: Sequence[UtilityMeasure]) -> tuple[float, float] | None:
+    found = [one for one in utility if one.name.startswith(_RECOGNITION)]
+    if not found:
+        return None
+    return sum(one.before.value for one in found) / len(found), sum(one.after.value for one in found) / len(found)
+
+
+def _recognition(utility: Sequence[UtilityMeasure]) -> str:
+    found = _recognized(utility)
+    return "–" if found is None else f"{found[0]:.2f} → {found[1]:.2f}"
+
+
+def heat_frame(table: DefenseTable) -> pd.DataFrame:
+    """AUC among the protected, for `charts.heat`: `attack`, `defense`, `auc`, `low`, `high`."""
+    order = [row.defense for row in sorted(table.worst, key=lambda row: -row.protected.value)]
+    rows = sorted(table.attacked, key=lambda row: (row.attack, order.index(row.defense)))
+    return pd.DataFrame(
+        [
+            {"attack": row.attack, "defense": row.defense, "auc": row.protected.value}
+            | {"low": row.protected.low, "high": row.protected.high}
+            for row in rows
+        ]
+    )
+
+
+def privacy_frame(table: DefenseTable) -> pd.DataFrame:
+    """Privacy and utility of each defense: `defense`, `recognition`, `auc`, `low`, `high`."""
+    rows = [(row, found[1]) for row in table.worst if (found := _recognized(row.utility)) is not None]
+    return pd.DataFrame(
+        [
+            {"defense": row.defense, "recognition": kept, "auc": row.protected.value}
+            | {"low": row.protected.low, "high": row.protected.high}
+            for row, kept in rows
+        ],
+        columns=["defense", "recognition", "auc", "low", "high"],
+    )
+
+
+def privacy_chart(frame: pd.DataFrame) -> Any:
+    """Privacy against utility; the best corner is below, at the right."""
+    x = alt.X("recognition:Q", title="Recognition after the defense, share right", scale=alt.Scale(zero=False))
+    scale = alt.Scale(zero=False)
+    base = alt.Chart(frame).encode(x=x)
+    title = "AUC of the strongest attack"
+    y = alt.Y("auc:Q", title=title, scale=scale)
+    tooltip = [
+        alt.Tooltip("defense:N", title="Defense"),
+        alt.Tooltip("auc:Q", title="AUC", format=".3f"),
+        alt.Tooltip("recognition:Q", title="Recognition", format=".2f"),
+    ]
+    return alt.layer(
+        base.mark_rule(color=GREY).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"),
+        base.mark_point(filled=True, size=70, color=BLUE, opacity=1).encode(y=y, tooltip=tooltip),
+        base.mark_text(align="left", dx=7, dy=-6).encode(y=y, text="defense:N"),
+    ).properties(height=340, width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))

@@ -1,0 +1,141 @@
+"""The page of defenses: adapted attacks count against a defense alone, and the strongest one is shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+from tests.app.fictional import DEFENSE, METHODS, World, build_board
+
+from idbench.api import DataError, Silent
+from idbench.results import AdaptationRef, DefenseRef, Estimate, UtilityMeasure, write_run
+from idbench_leaderboard import defenses
+from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.site import export
+
+VIEW = View("fiction", 1, "fiction-a", "fiction-a")
+ADAPTATION = AdaptationRef(
+    name="relearn",
+    version="1",
+    title="Relearning",
+    distribution="fiction",
+    code_sha256="6" * 64,
+    access=("WEIGHTS",),
+    knowledge=(),
+    track="weights",
+    parameters={"steps": 5},
+    lineage=None,
+    weights_sha256=None,
+    cost=None,
+)
+
+
+def one(value: float) -> Estimate:
+    return Estimate(value=value, low=value - 0.05, high=value + 0.05, level=0.95, method="drawn")
+
+
+def defense(world: World, name: str = "blur") -> DefenseRef:
+    measure = UtilityMeasure(
+        name="recognition of walls", people=9, before=one(0.9), after=one(0.6), difference=one(-0.3)
+    )
+    ids = world.ids
+    half = tuple(sorted(ids[i] for i in range(2 * world.people) if i % 4 < 2))
+    return DEFENSE.model_copy(update={"name": name, "title": name, "protected": half, "utility": (measure,)})
+
+
+def write(world: World, root: Path, strength: float, salt: str, **changes: Any) -> None:
+    record = world.record("keen", **changes)
+    assert "keen" in METHODS
+    write_run(root, record, world.table(strength, "fiction-a", record.seed, salt))
+
+
+@pytest.fixture
+def board(world: World, tmp_path: Path) -> Path:
+    root = tmp_path / "results"
+    write(world, root, 1.0, "plain")
+    write(world, root, 0.0, "hidden", defense=defense(world))
+    write(world, root, 0.8, "back", defense=defense(world), adaptation=ADAPTATION)
+    write(world, root, 0.0, "gone", defense=defense(world, "drop-people"))
+    write(world, root, 0.0, "gone too", defense=defense(world, "drop-people"), adaptation=ADAPTATION)
+    build_board(world, root, tmp_path / "board")
+    return tmp_path / "board"
+
+
+def test_the_strongest_attack_counts_adapted_or_not(board: Path) -> None:
+    opened = Board(board)
+    table = opened.defense_table(VIEW)
+    assert table is not None
+    rows = {row.defense: row for row in table.worst}
+    assert rows["blur"].strongest == "keen + relearn (steps 5)"
+    assert rows["blur"].attempts == 2
+    assert rows["blur"].protected.value > 0.6
+    assert rows["blur"].beyond_reference is not None
+    assert rows["blur"].beyond_reference.value > 0.1
+    assert rows["none"].strongest == "keen"
+    shown = defenses.shown(table).set_index("Defense")
+    assert shown.loc["blur", "Recognition"] == "0.90 → 0.60"
+    assert shown.loc["none", "Recognition"] == "–"
+
+
+def test_an_adapted_attack_is_no_row_of_the_board(board: Path) -> None:
+    entries = Board(board).entries
+    assert sorted(entries["defense"]) == ["", "blur", "drop-people"]
+    assert not [where for where in Board(board).manifest["rejected"] if "another record" in where["reason"]]
+
+
+def test_the_page_shows_the_worst_cases(board: Path) -> None:
+    def app(folder: str) -> None:
+        from pathlib import Path
+
+        from idbench_leaderboard.app.views import defenses, target
+        from idbench_leaderboard.board import Board, View
+
+        opened, view = Board(Path(folder)), View("fiction", 1, "fiction-a", "fiction-a")
+        defenses.page(opened, view)
+        assert target.worst is defenses
+
+    test = AppTest.from_function(app, args=(str(board),), default_timeout=60).run()
+    assert not test.exception
+    worst = next(each.value for each in test.dataframe if "Strongest attack" in each.value)
+    assert "keen + relearn (steps 5)" in worst["Strongest attack"].tolist()
+    assert worst["Defense"].tolist()[0] == "drop-people"
+    heat = next(each.value for each in test.dataframe if "attack" in each.value and "defense" in each.value)
+    assert np.isfinite(heat["auc"]).all()
+
+
+def test_the_site_has_the_page(board: Path, tmp_path: Path) -> None:
+    export(Board(board), tmp_path / "site", Silent())
+    page = (tmp_path / "site" / "defenses.html").read_text(encoding="utf-8")
+    assert "keen + relearn (steps 5)" in page
+    assert "Privacy against utility" in page
+    assert 'href="defenses.html"' in (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+
+
+def test_a_board_without_defenses_says_what_would_fill_the_page(world: World, tmp_path: Path) -> None:
+    write(world, tmp_path / "results", 1.0, "plain")
+    build_board(world, tmp_path / "results", tmp_path / "board")
+    opened = Board(tmp_path / "board")
+    assert opened.defense_tables() == ()
+    assert not (tmp_path / "board" / "defenses.json").exists()
+    export(opened, tmp_path / "site", Silent())
+    assert "No defended target" in (tmp_path / "site" / "defenses.html").read_text(encoding="utf-8")
+
+
+def test_damaged_tables_are_refused(board: Path) -> None:
+    path = board / "defenses.json"
+    path.write_text(json.dumps({"tables": [1]}))
+    with pytest.raises(DataError, match=r"defenses\.json of the board .* is not what the build wrote"):
+        Board(board).defense_tables()
+
+
+def test_two_settings_of_one_defense_are_two_rows(world: World, tmp_path: Path) -> None:
+    for strength in (0.5, 0.9):
+        ref = defense(world).model_copy(update={"parameters": {"strength": strength}})
+        write(world, tmp_path / "results", strength, str(strength), defense=ref)
+    build_board(world, tmp_path / "results", tmp_path / "board")
+    table = Board(tmp_path / "board").defense_table(VIEW)
+    assert table is None or len({row.defense for row in table.worst}) == 2
