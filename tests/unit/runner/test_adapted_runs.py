@@ -85,11 +85,7 @@ def test_weights_are_adapted_once_after_the_defense_and_the_record_says_so(tmp_p
     record = runs[0].record
     assert record.defense is not None
     assert record.adaptation is not None
-    assert (record.adaptation.name, record.adaptation.track, record.adaptation.access) == (
-        "int4",
-        "weights",
-        ("WEIGHTS",),
-    )
+    assert (record.adaptation.name, record.adaptation.track) == ("int8", "weights")
     assert len({record.target.sha256, record.defense.weights_sha256, record.adaptation.weights_sha256}) == 3
     assert record.adaptation.lineage not in (None, record.defense.lineage)
     assert record.adaptation.cost == (runs[1].record.adaptation and runs[1].record.adaptation.cost)
