@@ -78,11 +78,11 @@ def _cache(_: object) -> Iterator[tuple[bool, str]]:
 
 def _plugins(_: object) -> Iterator[tuple[bool, str]]:
     from idbench.plugins import Registry
-    from idbench.runner.registry import ATTACKS, DEFENSES
+    from idbench.runner.registry import ADAPTATIONS, ATTACKS, DEFENSES
     from idbench.splits import SPLITS
     from idbench.targets import TARGETS
 
-    groups: tuple[Registry[Any], ...] = (ATTACKS, DEFENSES, SPLITS, TARGETS)
+    groups: tuple[Registry[Any], ...] = (ATTACKS, DEFENSES, ADAPTATIONS, SPLITS, TARGETS)
     for group in groups:
         entries = group.entries()
         for entry in entries:
