@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from tests.small_runs import tasks
 
 from idbench.api import Reporter, Silent
 from idbench.errors import StorageError
@@ -17,17 +18,8 @@ from idbench.results import read_run
 from idbench.runner.crew import Crew
 from idbench.runner.execute import Executed, Options
 from idbench.runner.executor import Failed, LocalExecutor, Task
-from idbench.runner.grid import make_grid, specs
 from idbench.runner.remote import Order, carry_out
 from idbench.runner.spec import Resolver
-from idbench.splits import load_split
-
-CORPUS = "avatars-tiny-a"
-
-
-def tasks(methods: tuple[str, ...] = ("cosine", "random"), seeds: tuple[int, ...] = (0, 1)) -> list[Task]:
-    grid = make_grid(load_split("avatars-tiny"), methods, "avatars-a", seeds, corpus=CORPUS)
-    return [Task(spec) for spec in specs(grid)]
 
 
 def values(done: Executed) -> dict[str, float]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit.runner.test_crew import CORPUS, tasks
+from tests.small_runs import CORPUS, tasks
 
 from idbench.api import Silent
 from idbench.errors import IdbenchError
