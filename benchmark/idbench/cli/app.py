@@ -70,6 +70,7 @@ def command_line() -> typer.Typer:
         leaderboard,
         listing,
         method,
+        perf,
         run,
         score,
         search,
@@ -106,6 +107,7 @@ def command_line() -> typer.Typer:
     app.add_typer(leaderboard.app, name="leaderboard")
     app.add_typer(cache.app, name="cache")
     app.command("doctor")(doctor.doctor)
+    app.command("perf")(perf.perf)
     return app
 
 

@@ -112,6 +112,11 @@ class PhotoEncoder:
         most = _PHOTOS_AT_ONCE.get(target.device.type, 256)
         self._batches = Batches(batch_for(target.device, _ACTIVATIONS * 12 * height * width, most))
 
+    @property
+    def batch_size(self) -> int:
+        """Photos that are encoded at once, unless memory runs out."""
+        return self._batches.size
+
     def __len__(self) -> int:
         """How many distinct photos were asked for, whether or not their embeddings were stored."""
         return len(self._asked)

@@ -1,0 +1,324 @@
+"""Speed, measured: every claim against the straightforward way in the same process, with the largest difference.
+
+`bench perf` runs each claim in a process of its own, so that its peak memory is its own: `python -m idbench.performance
+CLAIM [--full]`. Processor seconds are what is compared, on one thread: a busy machine stretches the clock, not them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from idbench.errors import IdbenchError
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One claim, measured.
+
+    Args:
+        claim: what was done, with its size.
+        plain: processor seconds of the straightforward way, scaled where it was done on a part (`scaled`).
+        fast: processor seconds of idbench's way; None where there is nothing to compare.
+        difference: largest difference of the results; None where there is none to be had.
+        scaled: which part of the work the straightforward way was timed on; 1 for all.
+        peak_mb: largest resident memory of the process, in MiB, the model's and the libraries' included.
+    """
+
+    claim: str
+    plain: float | None
+    fast: float
+    difference: float | None
+    scaled: float
+    peak_mb: float
+
+    @property
+    def ratio(self) -> float | None:
+        """How many times less idbench's way takes."""
+        return None if self.plain is None else self.plain / self.fast
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a claim's function measures; see `Measured`."""
+
+    claim: str
+    plain: float | None
+    fast: float
+    difference: float | None
+    scaled: float = 1.0
+
+
+def timed(work: Callable[[], Any]) -> tuple[Any, float]:
+    """What `work` returns, and the processor seconds that it took."""
+    begin = time.process_time()
+    result = work()
+    return result, time.process_time() - begin
+
+
+def texts(full: bool) -> Found:
+    """IDIA's prompts on ViT-B-32 with random weights: the trie against `encode_text` at the full context."""
+    import torch
+
+    from idbench.api import Silent
+    from idbench.targets.texts import TextEncoder
+
+    target = _random_target("ViT-B-32")
+    prompts = _prompts(1000 if full else 100)
+    every = 40 if full else 20
+    rows = list(range(0, len(prompts), every))
+    model: Any = target.model
+    with torch.no_grad():
+        model.encode_text(target.tokenize(prompts[:8]))
+        parts = [target.tokenize([prompts[i] for i in part]) for part in _parts(rows, 64)]
+        plain, slow = timed(lambda: torch.cat([model.encode_text(part) for part in parts]))
+    found, fast = timed(lambda: TextEncoder(target, Silent()).embed(prompts))
+    difference = float((found[rows] - plain).abs().max())
+    return Found(f"{len(prompts):,} prompts, ViT-B-32", slow * every, fast, difference, 1 / every)
+
+
+def photos(full: bool) -> Found:
+    """Photos decoded, checked, resized and encoded, against the bare encoder on tensors that are there."""
+    import torch
+
+    from idbench.api import Silent
+    from idbench.targets.images import PhotoEncoder, encode_images
+
+    target = _random_target("ViT-B-32")
+    given = _photos(512 if full else 96, 256)
+    ordered = sorted(given, key=lambda photo: photo.digest)
+    with tempfile.TemporaryDirectory() as folder:
+        encoder = PhotoEncoder(target, Path(folder), Silent())
+        pixels = encoder.preprocess(ordered)
+        encode_images(target.model, pixels[:8])
+        size = encoder.batch_size
+        bare, slow = timed(lambda: torch.cat([encode_images(target.model, part) for part in torch.split(pixels, size)]))
+        found, fast = timed(lambda: encoder.embed(ordered))
+    difference = float(np.abs(found - bare.numpy()).max())
+    return Found(f"{len(given)} photos, ViT-B-32: over the bare encoder", slow, fast, difference)
+
+
+def kept(full: bool) -> Found:
+    """Photos whose embeddings another run kept, 48 of them computed again, against encoding them all."""
+    from idbench.api import Silent
+    from idbench.targets import resolve_target
+    from idbench.targets.images import PhotoEncoder
+    from idbench.targets.load import load_target
+
+    target = load_target(resolve_target("avatars-a"))
+    given = _photos(12_000 if full else 4_000, target.info.image_size[0])
+    with tempfile.TemporaryDirectory() as folder:
+        first = PhotoEncoder(target, Path(folder), Silent())
+        plain, slow = timed(lambda: first.embed(given))
+        first.save()
+        found, fast = timed(lambda: PhotoEncoder(target, Path(folder), Silent()).embed(given))
+    return Found(f"{len(given):,} photos from the cache, avatars-a", slow, fast, float(np.abs(found - plain).max()))
+
+
+def labels(full: bool) -> Found:
+    """Labels of photos among 1000 names, in blocks, against one matrix of all similarities."""
+    import torch
+
+    from idbench.api import Access
+    from idbench.targets import resolve_target
+    from idbench.targets.load import load_target
+    from idbench.targets.view import View
+
+    target = load_target(resolve_target("avatars-a"))
+    given = _photos(20_000 if full else 5_000, target.info.image_size[0])
+    names = [f"Somebody Nobody{i}" for i in range(1000)]
+    with tempfile.TemporaryDirectory() as folder:
+        view = View(target, Access.LABEL | Access.TEXT_EMBEDDING | Access.IMAGE_EMBEDDING, cache=Path(folder))
+        left = torch.nn.functional.normalize(torch.from_numpy(view.embed_photos(given)), dim=1)
+        right = torch.nn.functional.normalize(torch.from_numpy(view.embed_texts(names)), dim=1)
+        plain, slow = timed(lambda: (left @ right.T).argmax(dim=1).numpy())
+        found, fast = timed(lambda: view.labels(given, names))
+    return Found(f"labels of {len(given):,} photos x 1,000 names", slow, fast, float((found != plain).mean()))
+
+
+def bootstrap(full: bool) -> Found:
+    """Bootstrap of AUC and TPR at three rates over 10,000 people, against a loop over scikit-learn."""
+    from sklearn.metrics import roc_auc_score, roc_curve
+
+    from idbench import metrics
+
+    rng = np.random.default_rng(0)
+    members = rng.permutation(np.arange(10_000) < 5_000)
+    scores = rng.normal(size=10_000) + 0.5 * members
+    draws, few = (10_000, 40) if full else (10_000, 10)
+
+    def plain() -> list[float]:
+        found = []
+        inside, outside = np.flatnonzero(members), np.flatnonzero(~members)
+        for _ in range(few):
+            chosen = np.concatenate([rng.choice(inside, inside.size), rng.choice(outside, outside.size)])
+            fpr, tpr, _thresholds = roc_curve(members[chosen], scores[chosen], drop_intermediate=False)
+            found.append(float(roc_auc_score(members[chosen], scores[chosen])))
+            found += [float(tpr[fpr <= rate].max()) for rate in (0.1, 0.01, 0.001)]
+        return found
+
+    _, slow = timed(plain)
+    _, fast = timed(lambda: metrics.bootstrap(scores, members, (0.1, 0.01, 0.001), draws=draws))
+    return Found(f"{draws:,} bootstrap draws, 10,000 people", slow * draws / few, fast, None, few / draws)
+
+
+def people(full: bool, n: int | None = None) -> Found:
+    """IDIA itself on synthetic people with 10 photos each, pools of 1000 names: seconds for each thousand people."""
+    from idbench.api import Case, Context, Silent
+    from idbench.runner.registry import load_attack, make_method
+    from idbench.targets.view import View
+
+    n = n or (10_000 if full else 1_000)
+    target = _synthetic_target()
+    attack: Any = make_method(load_attack("idia"), None, {"templates": ("{}",), "pool_size": 1000})
+    given = _tiny_photos(10 * n)
+    cases = [Case(f"case-{i:06x}", f"somebody {i:06d}", given[10 * i : 10 * i + 10]) for i in range(n)]
+    with tempfile.TemporaryDirectory() as folder:
+        context = Context(
+            seed=0,
+            device="cpu",
+            cache=Path(folder),
+            progress=Silent(),
+            candidates=tuple(f"nobody {i:04d}" for i in range(1000)),
+        )
+        view = View(target, attack.card.access, cache=Path(folder))
+        _, fast = timed(lambda: attack.score(view, cases, context))
+    return Found(f"{n:,} people x 10 photos x 1,000 names, 512 wide", None, fast, None)
+
+
+CLAIMS: Final[dict[str, Callable[[bool], Found]]] = {
+    "texts": texts,
+    "photos": photos,
+    "kept": kept,
+    "labels": labels,
+    "bootstrap": bootstrap,
+    "people-1000": lambda full: people(full, 1_000),
+    "people-10000": lambda full: people(full, 10_000),
+    "people-100000": lambda full: people(full, 100_000),
+}
+SLOW: Final = {"people-100000"}
+"""Claims that are measured with `--full` alone."""
+
+
+def measure(name: str, full: bool) -> Measured:
+    """Measure a claim in a process of its own.
+
+    Raises:
+        IdbenchError: it failed.
+    """
+    command = [sys.executable, "-m", "idbench.performance", name, *(["--full"] if full else [])]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own module
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["no reason"])[-1]
+        raise IdbenchError(f"The measurement of {name} failed: {reason}")
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def table(rows: Sequence[Measured]) -> list[tuple[str, str, str, str, str, str]]:
+    """Rows as text: claim, straightforward, idbench, ratio, largest difference, peak memory."""
+    shown = []
+    for row in rows:
+        plain = (
+            "" if row.plain is None else f"{row.plain:.2f} s{'' if row.scaled == 1 else f' (from {row.scaled:.1%})'}"
+        )
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}x" if row.ratio < 10 else f"{row.ratio:.0f}x"
+        off = "" if row.difference is None else f"{row.difference:.1e}" if row.difference else "0"
+        shown.append((row.claim, plain, f"{row.fast:.2f} s", ratio, off, f"{row.peak_mb:,.0f} MiB"))
+    return shown
+
+
+def _random_target(architecture: str) -> Any:
+    """A target of an architecture with random weights."""
+    import open_clip
+
+    return _loaded(open_clip.get_model_config(architecture))
+
+
+def _synthetic_target() -> Any:
+    """A target of real size in its embeddings and none in its towers: photos are four pixels, projected."""
+    return _loaded(
+        {
+            "embed_dim": 512,
+            "vision_cfg": {"image_size": 2, "layers": 1, "width": 16, "head_width": 16, "patch_size": 2},
+            "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+        }
+    )
+
+
+def _loaded(config: dict[str, Any]) -> Any:
+    import torch
+    from safetensors.torch import save_file
+
+    from idbench.targets import LocalFile, TargetSpec
+    from idbench.targets.load import build_model, load_target
+
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "random.safetensors"
+        weights = build_model(config, "random").state_dict()
+        save_file({name: value.contiguous() for name, value in weights.items()}, path)
+        return load_target(
+            TargetSpec(
+                name="random", version="1", title="random", architecture=config, weights=LocalFile(path=str(path))
+            )
+        )
+
+
+def _prompts(names: int) -> list[str]:
+    """IDIA's templates around the first names of `avatars`."""
+    from idbench.api import Silent
+    from idbench.runner.registry import load_attack
+    from idbench.runner.spec import plan_method
+    from idbench.splits import load_split
+
+    templates = plan_method(load_attack("idia")).parameters["templates"]
+    people = load_split("avatars", Silent()).candidate_names[:names]
+    return [template.replace("{}", name) for template in templates for name in people]
+
+
+def _photos(n: int, side: int) -> list[Any]:
+    from idbench.api import Photo
+
+    pixels = np.random.default_rng(0).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+    return [Photo(f"{i:064x}", lambda i=i: pixels[i]) for i in range(n)]  # type: ignore[misc]
+
+
+def _tiny_photos(n: int) -> list[Any]:
+    from idbench.api import Photo
+
+    values = np.random.default_rng(0).integers(0, 256, (n, 2, 2, 3), dtype=np.uint8)
+    return [Photo(f"{i:064x}", lambda i=i: values[i]) for i in range(n)]  # type: ignore[misc]
+
+
+def _parts(rows: list[int], size: int) -> list[list[int]]:
+    return [rows[i : i + size] for i in range(0, len(rows), size)]
+
+
+def main() -> None:
+    """Measure one claim and print it as JSON."""
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("claim", choices=list(CLAIMS))
+    parser.add_argument("--full", action="store_true")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    found = CLAIMS[given.claim](given.full)
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+    sys.stdout.write(json.dumps(asdict(Measured(**asdict(found), peak_mb=peak))) + "\n")
+
+
+if __name__ == "__main__":
+    main()

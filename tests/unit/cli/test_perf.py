@@ -1,0 +1,51 @@
+"""`bench perf`: each claim against the straightforward way, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from tests.conftest import Bench
+
+from idbench.performance import CLAIMS, Measured, labels, table
+
+
+def test_ratios_are_of_equal_work() -> None:
+    row = Measured("texts", plain=50.0, fast=2.0, difference=3e-6, scaled=0.05, peak_mb=2048.0)
+    alone = Measured("people", plain=None, fast=0.3, difference=None, scaled=1.0, peak_mb=100.0)
+    assert table([row, alone]) == [
+        ("texts", "50.00 s (from 5.0%)", "2.00 s", "25x", "3.0e-06", "2,048 MiB"),
+        ("people", "", "0.30 s", "", "", "100 MiB"),
+    ]
+
+
+def test_a_claim_compares_results_besides_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    from idbench.targets.view import View
+
+    assert labels(False).difference == 0
+    honest = View.labels
+    monkeypatch.setattr(View, "labels", lambda self, photos, texts: honest(self, photos, texts) + 1)
+    assert labels(False).difference == 1
+
+
+def test_the_command_measures_and_writes_a_table(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    done = bench("perf", "labels", "--out", "table.md", "--json")
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row["difference"] == 0
+    assert row["plain"] > 0
+    assert row["fast"] > 0
+    assert row["peak_mb"] > 10
+    lines = (tmp_path / "table.md").read_text().splitlines()
+    assert lines[0].startswith("| what | straightforward |")
+    assert lines[2].startswith("| labels of 5,000 photos")
+    (tmp_path / "other.md").write_text("somebody's notes")
+    refused = bench("perf", "labels", "--out", "other.md")
+    assert refused.returncode == 1
+    assert (tmp_path / "other.md").read_text() == "somebody's notes"
+    unknown = bench("perf", "lables")
+    assert unknown.returncode == 1
+    assert "Did you mean 'labels'?" in unknown.stderr
+    assert set(CLAIMS) >= {"texts", "photos", "kept", "labels", "bootstrap"}
