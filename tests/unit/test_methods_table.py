@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from tests.unit.metrics.test_pages import load
+from tests.scripts import load
 
 from idbench_leaderboard.board import Board
 

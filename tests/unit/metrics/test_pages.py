@@ -1,26 +1,12 @@
 """The committed pages about the metrics are those that the code would write."""
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
+from tests.scripts import load
 
 ROOT = Path(__file__).parents[3]
-
-
-def load(path: str) -> ModuleType:
-    """A script of the repository as a module; it lies in no package."""
-    name = "script_" + Path(path).stem
-    spec = importlib.util.spec_from_file_location(name, ROOT / path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_glossary_is_up_to_date() -> None:
