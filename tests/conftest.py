@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent
-collect_ignore = ["plugin_package"]  # strangers' code: installed and run, never collected
+collect_ignore = ["plugin_package", "cheating_package"]  # strangers' code: installed and run, never collected
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # Shells start what runs in the background deaf to SIGINT, and so would be the commands that tests interrupt.

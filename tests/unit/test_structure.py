@@ -11,13 +11,13 @@ from pathlib import Path
 import grimp
 
 TESTS = Path(__file__).parents[1]
-HOSTILE = TESTS / "plugin_package"  # plug-ins that reach for what is not theirs are what it holds
+HOSTILE = {TESTS / "plugin_package", TESTS / "cheating_package"}  # plug-ins that reach for what is not theirs
 OURS = ("idbench", "idbench_methods", "idbench_leaderboard")
 
 
 def sources() -> Iterator[tuple[Path, str]]:
     for path in sorted(TESTS.rglob("*.py")):
-        if HOSTILE not in path.parents:
+        if HOSTILE.isdisjoint(path.parents):
             yield path, path.read_text(encoding="utf-8")
 
 

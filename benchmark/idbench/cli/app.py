@@ -62,6 +62,7 @@ def command_line() -> typer.Typer:
         attest,
         audit,
         cache,
+        challenge,
         compare,
         data,
         defend,
@@ -78,6 +79,7 @@ def command_line() -> typer.Typer:
         study,
         submit,
         target,
+        verify,
     )
 
     for function, name in (
@@ -89,6 +91,7 @@ def command_line() -> typer.Typer:
         (score.score, "score"),
         (study.study, "study"),
         (submit.submit, "submit"),
+        (verify.verify, "verify"),
         (attest.attest, "attest"),
         (attest.invalidate, "invalidate"),
     ):
@@ -106,6 +109,7 @@ def command_line() -> typer.Typer:
     app.add_typer(target.app, name="target")
     app.add_typer(leaderboard.app, name="leaderboard")
     app.add_typer(cache.app, name="cache")
+    app.add_typer(challenge.app, name="challenge")
     app.command("doctor")(doctor.doctor)
     app.command("perf")(perf.perf)
     return app

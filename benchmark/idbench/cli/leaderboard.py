@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idbench.cli import checking, console, options
+from idbench.cli import checking, console, hosting, options
 from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Build a board from records, look at it, write it as a site.", no_args_is_help=True)
 app.command()(checking.check)
 app.command()(checking.tables)
+app.command()(hosting.host)
 
 Board = Annotated[
     Path | None,

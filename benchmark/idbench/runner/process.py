@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
@@ -49,15 +49,27 @@ _PASSED = (
 def run_worker(
     folder: Path, log: Path, method: str, progress: Progress, time_limit: float | None, writable: Sequence[Path] = ()
 ) -> Result:
+    """Run the bundle in `folder` to its end, in a process that may write in some folders only: see `run_started`."""
+    return run_started(lambda: _started(folder, writable), folder, log, method, progress, time_limit)
+
+
+def run_started(
+    start: Callable[[], subprocess.Popen[bytes]],
+    folder: Path,
+    log: Path,
+    method: str,
+    progress: Progress,
+    time_limit: float | None,
+) -> Result:
     """Run the bundle in `folder` to its end; nothing that it started is left then.
 
     Args:
+        start: starts a worker in a session of its own, with pipes; it and what it started end when its input is closed.
         folder: from `write_bundle`; the worker may write there.
         log: the file for what the worker prints, its first megabytes and its last; not below `folder`.
         method: the attack's name, for messages.
         progress: receives the worker's reports.
         time_limit: seconds; None for no limit.
-        writable: folders in which the worker may write too; all others are closed to it where the system can do that.
 
     Raises:
         TimeLimitExceeded: it took longer.
@@ -66,7 +78,7 @@ def run_worker(
         AccessViolation, DataError, InvalidScores, TargetError: as the worker met them.
     """
     deadline = None if time_limit is None else time.monotonic() + time_limit
-    with _worker(folder, log, writable) as (process, messages):
+    with _watched(start, log) as (process, messages):
         while not _ended(process):
             _relay(messages, progress)
             if deadline is not None and time.monotonic() > deadline:
@@ -161,12 +173,11 @@ def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
             yield block
 
 
-@contextmanager
-def _worker(folder: Path, log: Path, writable: Sequence[Path]) -> Iterator[tuple[subprocess.Popen[bytes], _Messages]]:
+def _started(folder: Path, writable: Sequence[Path]) -> subprocess.Popen[bytes]:
     # Temporary files go with the bundle: a worker that is ended cannot clean up after itself.
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
-    process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+    return subprocess.Popen(  # noqa: S603  our own interpreter and module
         [
             sys.executable,
             "-P",
@@ -184,6 +195,13 @@ def _worker(folder: Path, log: Path, writable: Sequence[Path]) -> Iterator[tuple
         stderr=subprocess.PIPE,
         start_new_session=True,
     )
+
+
+@contextmanager
+def _watched(
+    start: Callable[[], subprocess.Popen[bytes]], log: Path
+) -> Iterator[tuple[subprocess.Popen[bytes], _Messages]]:
+    process = start()
     assert process.stdout is not None
     assert process.stderr is not None
     messages = _Messages(process.stdout)

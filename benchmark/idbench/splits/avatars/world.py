@@ -269,18 +269,19 @@ def _write_pictures(
     write_corpus(path, (len(pictures), SIZE, SIZE, 3), images, captions, owners)
 
 
-def build_world(spec: WorldSpec, out: Path, progress: Progress) -> None:
+def build_world(spec: WorldSpec, out: Path, progress: Progress, secret: str | None = None) -> None:
     """Write the complete split into a folder: tables, manifest and card.
 
     Args:
         spec: sizes and seed.
         out: an empty folder.
         progress: shows how far the drawing is.
+        secret: what labels are salted with, where they shall be withheld; see `label_rows`.
     """
     world = world_of(spec)
     tables: dict[str, Iterable[Sequence[Row]]] = {
         "identities": [_identity_rows(world)],
-        "labels": [label_rows(world.corpora, world.people)],
+        "labels": [label_rows(world.corpora, world.people, secret)],
         "photos": _photo_batches(world, progress),
         "names": [[(name,) for name in world.candidates]],
         "prompts": [[(template,) for template in TEMPLATES]],

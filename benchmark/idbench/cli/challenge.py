@@ -1,0 +1,217 @@
+"""`bench challenge`: people whose labels nobody but the maintainers have, and answers to those who score them."""
+
+from __future__ import annotations
+
+import json as jsonlib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from idbench.cli import console, options
+from idbench.errors import DataError, IdbenchError
+from idbench.escaping import line
+from idbench.progress import Progress, Silent
+
+if TYPE_CHECKING:
+    from idbench.results.plausibility import Measured
+    from idbench.splits.avatars.redrawn import Redrawn
+
+app = typer.Typer(help="Withheld labels: make a challenge, and answer those who take part.", no_args_is_help=True)
+
+_LOG_BYTES = 1 << 26
+DIGITS = 3
+"""Decimals of an answer: enough to compare, few enough that nobody reads labels out of many answers."""
+
+
+@app.command()
+def make(
+    out: Annotated[Path, typer.Option(help="What is published: people without the test part's labels, and targets.")],
+    labels: Annotated[Path, typer.Option(help="What stays with you: the same people with all labels.")],
+    secret_seed: Annotated[
+        Path, typer.Option("--secret-seed", help="A file with a secret; all of it follows from it.")
+    ],
+    like: Annotated[
+        str, typer.Option(help="A target whose people, architecture and recipe the new ones are like.")
+    ] = "avatars-a",
+    json: options.Json = False,
+    dry_run: options.DryRun = False,
+) -> None:
+    """Draw new people from a secret, train a target on each half and a control, and withhold the test part's labels.
+
+    Training takes minutes for each target of avatars. What is interrupted goes on when it is repeated.
+    """
+    from idbench.outputs import check_folder
+    from idbench.splits.withholding import read_secret, write_withheld
+    from idbench.storage import copy_files, make_dir
+
+    world, target = _world(like, read_secret(secret_seed))
+    place = out.resolve()
+    if place.is_relative_to(labels.resolve()) or labels.resolve().is_relative_to(place):
+        raise IdbenchError(f"{out} and {labels} lie within each other.", hint="Choose two folders apart.")
+    for folder in (out, labels):
+        check_folder(folder, "challenge", [secret_seed])
+    if dry_run:
+        console.say(f"would draw {world.spec.n_test + world.spec.n_calibration} people and train 3 targets like {like}")
+        return
+    with console.bars() as progress:
+        split = world.split(progress)
+        copy_files(split.folder, make_dir(labels))
+        write_withheld(split, out / "split")
+        references = _train(world, target, out, progress)
+    told = {"world": world.id, "digest": split.digest, "split": str(out / "split"), "targets": references}
+    if json:
+        console.write_json(told)
+        return
+    console.say(f"world {world.id}, digest {split.digest}; keep {labels} and the secret, publish {out}")
+    for reference in references:
+        console.command(line(f"bench run --method METHOD --split {out / 'split'} --target '{reference}'"))
+
+
+def _world(like: str, secret: str) -> tuple[Redrawn, Any]:
+    from idbench.splits.avatars import SPEC, TINY_SPEC
+    from idbench.splits.avatars.redrawn import redrawn
+    from idbench.targets import target_meant
+
+    target = target_meant(like)
+    for spec in (TINY_SPEC, SPEC):
+        if (target.corpus or "").removesuffix("-a") == spec.name:
+            return redrawn(spec, secret), target
+    raise DataError(f"{like} was not trained on the people of avatars.", hint="Name avatars-a or one of its relatives.")
+
+
+def _train(world: Redrawn, target: Any, out: Path, progress: Progress) -> list[str]:
+    """Train on each training set; returns how those who take part refer to the targets."""
+    import shutil
+
+    from idbench.runner.verifying import trained_like, weights_like
+    from idbench.storage import make_dir
+
+    references = []
+    members = [name for name in world.corpora if not name.endswith("-0")]
+    for corpus in world.corpora:
+        # One target for each training set: the name keeps their weights apart in the cache.
+        base = target.model_copy(update={"name": f"{target.name}-on-{corpus}"})
+        trained = trained_like(base, world, corpus, progress)
+        file = make_dir(out / "targets") / f"{corpus}.safetensors"
+        shutil.copyfile(weights_like(base, world), file)
+        control = f"&control_for={','.join(members)}" if corpus not in members else ""
+        reference = f"file:{file}?like={target.name}&name={corpus}&corpus={corpus}&sha256={trained.sha256}{control}"
+        references.append(reference)
+    return references
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What those who take part are told.
+
+    Args:
+        run: its id.
+        method: its name.
+        corpus: whose labels.
+        auc: rounded.
+        tpr: by false-positive rate, rounded; None where the people do not resolve it.
+    """
+
+    run: str
+    method: str
+    corpus: str
+    auc: float
+    tpr: dict[str, float | None]
+
+
+@app.command()
+def answer(
+    records: Annotated[Path, typer.Argument(help="A folder of records that somebody sent.")],
+    split: Annotated[Path, typer.Option("--split", help="The folder with all labels.")],
+    log: Annotated[Path, typer.Option(help="A file that remembers every answer; made if missing.")],
+    most: Annotated[int, typer.Option(min=1, help="Answers that one distribution gets.")] = 10,
+    json: options.Json = False,
+) -> None:
+    """Answer scores with metrics: for records that pass the checks, rounded, and not too often.
+
+    Whoever may ask for ever finds out labels by asking. So answers are counted for each distribution that a method
+    comes from, and a record that was answered before gets the same answer without being counted.
+    """
+    from idbench.cli.checking import known_for, show_report
+    from idbench.results.checks import check, gather_records
+    from idbench.results.plausibility import Measurer
+    from idbench.results.proposal import Proposal
+    from idbench.results.store import Rejected
+
+    if not records.is_dir():
+        raise DataError(f"{records} is not a folder.", hint="Give the folder of the records that were sent.")
+    with console.bars() as progress:
+        proposal = Proposal(records)
+        gathered = gather_records(proposal)
+        known = known_for(proposal, gathered, [split], [], [], progress)
+        report = check(proposal, gathered, known)
+        if not report.passed:
+            show_report(report, json=json)
+            raise typer.Exit(1)
+        measurer = Measurer(known.labels, known.targets)
+        found: list[Measured] = []
+        for candidate in gathered.proposed:
+            scored = measurer.scored(candidate)
+            if not isinstance(scored, Rejected):
+                found += measurer.measured(candidate, scored)
+    _count(found, log, most)
+    answers = [_answered(each) for each in found]
+    if json:
+        console.write_json([asdict(each) for each in answers])
+        return
+    rates = list(answers[0].tpr) if answers else []
+    rows = [
+        (each.run, each.method, each.corpus, f"{each.auc:.{DIGITS}f}", *(_shown(each.tpr[rate]) for rate in rates))
+        for each in answers
+    ]
+    console.table("", ("run", "method", "labels of", "AUC", *(f"TPR at {rate} FPR" for rate in rates)), rows)
+
+
+def _answered(found: Measured) -> Answer:
+    from idbench import metrics
+
+    rates: dict[str, float | None] = {}
+    for fpr in (0.1, 0.01):
+        rate = metrics.tpr_at_fpr(found.scores, found.inside, fpr)
+        rates[f"{fpr:g}"] = None if isinstance(rate, metrics.NotEstimable) else round(rate.value, DIGITS)
+    record = found.record
+    return Answer(record.run_id, record.attack.name, found.corpus, round(found.auc, DIGITS), rates)
+
+
+def _shown(rate: float | None) -> str:
+    return "not resolved" if rate is None else f"{rate:.{DIGITS}f}"
+
+
+def _count(found: list[Measured], log: Path, most: int) -> None:
+    """Remember whom an answer is given, before it is given.
+
+    Raises:
+        IdbenchError: a distribution has had as many as it gets.
+    """
+    from idbench.locking import locked
+    from idbench.storage import read_bounded, storage_errors, write_text
+
+    with storage_errors(log), locked(log.with_name(f".{log.name}.lock"), Silent(), "the log of answers"):
+        past = read_bounded(log, _LOG_BYTES).decode().splitlines() if log.exists() else []
+        try:
+            told = [jsonlib.loads(each) for each in past]
+            given = {(each["distribution"], each["scores"]) for each in told}
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataError(f"{log} is not a log of answers.", hint="Name another file.") from error
+        fresh = []
+        for each in found:
+            who = each.record.attack.distribution.rpartition(" ")[0] or each.record.attack.distribution
+            key = (who, each.record.scores_sha256)
+            if key in given:
+                continue
+            given.add(key)
+            if sum(distribution == who for distribution, _ in given) > most:
+                raise IdbenchError(
+                    f"{line(who)} has had {most} answers, which is all that it gets.", hint="Raise --most for it."
+                )
+            at = datetime.now(UTC).replace(microsecond=0).isoformat()
+            fresh.append({"at": at, "distribution": who, "run": each.record.run_id, "scores": key[1]})
+        write_text(log, "\n".join([*past, *map(jsonlib.dumps, fresh)]) + "\n")

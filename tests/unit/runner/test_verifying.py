@@ -1,0 +1,239 @@
+"""Verifying: an honest method is reproduced on redrawn people, and none that knows its answers is."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.conftest import ROOT, Bench, refused
+
+from idbench import metrics
+from idbench.api import Silent
+from idbench.errors import IdbenchError, MethodError
+from idbench.metrics import Interval
+from idbench.results import Run
+from idbench.results.attestation import Level, read_statements
+from idbench.runner.execute import Options, execute
+from idbench.runner.grid import make_grid, specs
+from idbench.runner.jail import Limits, can_lock
+from idbench.runner.spec import Resolver
+from idbench.runner.training import HowToTrain, train_one
+from idbench.runner.verifying import How, Verification, not_as_good, subject_of_run, verify, world_like
+from idbench.splits import load_split
+from idbench.splits.avatars import TINY_SPEC
+from idbench.splits.avatars.redrawn import kept_secret, redrawn
+from idbench.splits.avatars.world import world_of
+from idbench.storage import cache_dir
+from idbench.targets import target_meant
+from idbench.targets.fetch import pin_target
+
+SECRET = "the secret of these tests, and of no other"
+CORPUS = "avatars-tiny-a"
+LIMITS = Limits(memory=2 << 30, disk=64 << 20, processes=16)
+
+pytestmark = pytest.mark.timeout(900)  # a dozen workers, one after the other
+locked_only = pytest.mark.skipif(not can_lock(), reason="this system cannot lock a process in")
+
+
+@pytest.fixture(scope="module")
+def cheats(tmp_path_factory: pytest.TempPathFactory, cache: Path) -> Iterator[Path]:
+    """The cheating package, installed, with what it learned before; and its target, trained."""
+    folder = tmp_path_factory.mktemp("cheats")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+    package = str(ROOT / "cheating_package")
+    subprocess.run([*command, "--target", str(folder), package], check=True, capture_output=True)
+    inside = folder / "idbench_cheats"
+    learned = {person.name: person.corpus == CORPUS for person in world_of(TINY_SPEC).people}
+    (inside / "answers.json").write_text(json.dumps(learned))
+    (inside / "places").write_text(f"{cache}\n")
+    with pytest.MonkeyPatch.context() as patch, answering() as port:
+        (inside / "port").write_text(str(port))
+        patch.syspath_prepend(str(folder))
+        patch.setenv("PYTHONPATH", str(folder))
+        train_one(target_meant("cheat-target"), HowToTrain(), Silent())
+        yield folder
+
+
+class answering:  # noqa: N801  reads like a function where it is used
+    """A server on this machine that knows who is a member, of the public world and of the redrawn one."""
+
+    def __enter__(self) -> int:
+        worlds = (TINY_SPEC, redrawn(TINY_SPEC, SECRET).spec)
+        known = {p.name: p.corpus.endswith("-a") for spec in worlds for p in world_of(spec).people}
+        self.listening = socket.create_server(("127.0.0.1", 0))
+
+        def serve() -> None:
+            while True:
+                try:
+                    line, _ = self.listening.accept()
+                except OSError:
+                    return
+                with line:
+                    names = json.loads(line.makefile().readline())
+                    line.sendall(json.dumps([known[name] for name in names]).encode() + b"\n")
+
+        threading.Thread(target=serve, daemon=True).start()
+        return int(self.listening.getsockname()[1])
+
+    def __exit__(self, *_: object) -> None:
+        self.listening.close()
+
+
+def submitted(method: str, results: Path) -> Run:
+    """A record as its author made it, on a machine where nothing holds the method back."""
+    (spec,) = specs(make_grid(load_split("avatars-tiny"), [method], "cheat-target"))
+    return execute(Resolver(Silent()).resolve(spec), Options(results), Silent()).run
+
+
+def verified(run: Run, logs: Path, *, redraw: bool = True, **how: object) -> Verification:
+    subject = subject_of_run(run, load_split("avatars-tiny"), pin_target(target_meant("cheat-target")))
+    world = world_like(subject, SECRET) if redraw else None
+    settings = {"limits": LIMITS, "logs": logs, "device": "cpu", "time_limit": 120.0} | how
+    return verify(subject, world, How(**settings), Silent())  # type: ignore[arg-type]
+
+
+@locked_only
+@pytest.mark.usefixtures("cheats")
+def test_an_honest_method_is_replayed_and_reproduced(tmp_path: Path) -> None:
+    found = verified(submitted("cosine", tmp_path / "results"), tmp_path)
+    assert found.locked
+    assert found.replay.people == 48
+    assert found.replay.agreement.conflict == ""
+    assert found.reproduction is not None
+    assert found.reproduction.problem == ""
+    assert found.level is Level.REPRODUCED
+
+
+# What each may reach at most, and what is said of it. Where the author's machine helped, AUC 1 was claimed.
+CAUGHT = {
+    "cheat-redraws": Level.REPLAYED,
+    "cheat-remembers": Level.REPLAYED,
+    "cheat-hashes": Level.REPLAYED,
+    "cheat-searches": Level.SELF_REPORTED,
+    "cheat-forges": Level.REPLAYED,
+    "cheat-writes": Level.REPLAYED,
+    "cheat-calls": Level.SELF_REPORTED,
+    "cheat-honest-when-watched": Level.REPLAYED,
+}
+
+
+@locked_only
+@pytest.mark.usefixtures("cheats")
+@pytest.mark.parametrize("method", CAUGHT)
+def test_none_that_knows_its_answers_is_reproduced(method: str, tmp_path: Path, cache: Path) -> None:
+    run = submitted(method, tmp_path / "results")
+    found = verified(run, tmp_path)
+    assert found.level is CAUGHT[method], found
+    if found.reproduction is not None:
+        assert found.reproduction.claimed.value == 1.0, "on its author's machine it knew all answers"
+        assert found.reproduction.found.value < 0.8
+        assert "AUC" in found.reproduction.problem
+    else:
+        assert found.replay.agreement.conflict
+    assert not list(cache.glob("redrawn/**/*attestation*"))
+    assert not list(tmp_path.rglob("*attestation*"))
+
+
+@locked_only
+@pytest.mark.usefixtures("cheats")
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        ("cheat-leaves", "ended without a result: exit status 0"),
+        ("cheat-forks", "was ended: it started more than 16 processes"),
+        ("cheat-fills-memory", r"MemoryError|memory|was ended"),
+        ("cheat-fills-disk", "was ended: it wrote more than 0.1 GiB"),
+    ],
+)
+def test_what_does_not_end_well_says_nothing_for_a_record(method: str, words: str, tmp_path: Path) -> None:
+    run = submitted(method, tmp_path / "results")
+    with pytest.raises(MethodError, match=words):
+        verified(run, tmp_path)
+
+
+@locked_only
+@pytest.mark.usefixtures("cheats")
+def test_a_part_is_replayed_by_seed(tmp_path: Path) -> None:
+    run = submitted("cheat-redraws", tmp_path / "results")
+    found = verified(run, tmp_path, redraw=False, part=0.25, seed=7)
+    assert found.replay.people == 12
+    assert found.level is Level.REPLAYED
+
+
+@pytest.mark.usefixtures("cheats")
+def test_a_record_of_other_code_is_not_run(tmp_path: Path) -> None:
+    run = submitted("cheat-redraws", tmp_path / "results")
+    attack = run.record.attack.model_copy(update={"code_sha256": "0" * 64})
+    other = run.record.model_copy(update={"attack": attack})
+    target = pin_target(target_meant("cheat-target"))
+    split = load_split("avatars-tiny")
+    with pytest.raises(IdbenchError, match="id does not follow"):
+        subject_of_run(Run(run.path, other, run.sha256), split, target)
+    from idbench.results import expected_run_id
+
+    named = other.model_copy(update={"run_id": expected_run_id(other)})
+    with pytest.raises(MethodError, match="its code_sha256 is not the record's"):
+        subject_of_run(Run(run.path, named, run.sha256), split, target)
+
+
+def estimate(value: float, half: float = 0.02) -> metrics.AucEstimate:
+    return metrics.AucEstimate(value, Interval(value - half, value + half, 0.95, "by hand"))
+
+
+@pytest.mark.parametrize(
+    ("claimed", "found", "good"),
+    [
+        (0.93, 0.92, True),
+        (0.93, 0.97, True),
+        (0.93, 0.86, True),  # 0.05 and the sampling error of both
+        (0.93, 0.84, False),
+        (1.00, 0.92, False),
+        (0.55, 0.51, False),  # within the margin, and at chance
+        (0.50, 0.49, True),  # nothing was claimed
+        (0.40, 0.50, True),
+    ],
+)
+def test_what_counts_as_doing_as_well(claimed: float, found: float, good: bool) -> None:
+    assert (not_as_good(estimate(claimed), estimate(found)) == "") is good
+
+
+def test_redrawn_people_follow_from_the_secret_alone() -> None:
+    first, again, other = redrawn(TINY_SPEC, SECRET), redrawn(TINY_SPEC, SECRET), redrawn(TINY_SPEC, SECRET + "!")
+    assert first == again
+    assert first.id != other.id
+    people = [{(p.name, p.corpus[-2:]) for p in world_of(world.spec).people} for world in (first, other)]
+    assert len(people[0] & people[1]) < len(people[0]) / 2
+    public = {person.name: person.corpus[-2:] for person in world_of(TINY_SPEC).people}
+    shared = [(public[name], corpus) for name, corpus in people[0] if name in public]
+    assert len(shared) > 0, "names are of the same pools, so that a remembered name may come back, with another's fate"
+    assert SECRET not in first.spec.seed
+    assert kept_secret() == kept_secret()
+    assert (cache_dir("redrawn", "secret").stat().st_mode & 0o077) == 0
+
+
+@locked_only
+def test_the_command_writes_an_attestation(cheats: Path, bench: Bench, tmp_path: Path) -> None:
+    run = submitted("random", tmp_path / "results")
+    bench.environment["PYTHONPATH"] = str(cheats)
+    (tmp_path / "secret").write_text(SECRET)
+    arguments = ("verify", str(run.path), "--secret-seed", "secret", "--by", "the tests", "--device", "cpu")
+    done = bench(*arguments, "--to", "attestations")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "locked in" in done.stdout
+    statements = read_statements([tmp_path / "attestations"], [tmp_path / "results"])
+    assert statements.level(run) is Level.REPRODUCED
+    assert "AUC" in statements.found[0][1].note  # type: ignore[union-attr]
+    assert "both --by and --to" in refused(bench("verify", str(run.path), "--by", "somebody"))
+    cheat = submitted("cheat-redraws", tmp_path / "results")
+    done = bench("verify", str(cheat.path), "--secret-seed", "secret", "--device", "cpu", "--json")
+    assert done.returncode == 1
+    assert done.stdout, done.stderr
+    told = json.loads(done.stdout)
+    assert told["level"] == "replayed"
+    assert "on redrawn people" in told["reproduction"]["problem"]
