@@ -6,7 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
-from idbench.api import Knowledge, names_of
+from idbench.api import Guarantee, Knowledge, names_of
 from idbench.errors import IdbenchError, MethodError
 from idbench.outputs import check_folder, made_folder
 from idbench.results import DefenseRef
@@ -82,6 +82,12 @@ def _config(files: TargetFiles) -> dict[str, object]:
     return {"model_cfg": files.config, "preprocess_cfg": preprocessing}
 
 
+def _promise(one: Guarantee) -> str:
+    unit = "one pair" if one.unit == "pair" else f"all pairs of a person, {one.pairs} at most,"
+    epsilon = "no finite epsilon" if one.epsilon is None else f"epsilon {one.epsilon:.4g}"
+    return f"{epsilon} at delta {one.delta:g} when {unit} may be others ({one.accountant})"
+
+
 def _card(applying: Applying, base: TargetSpec, ref: DefenseRef, files: TargetFiles) -> str:
     card = applying.registered.kind.card
     knows = ", ".join(names_of(applying.defense.knowledge & ~Knowledge.NONE)).lower() or "nothing of them"
@@ -101,6 +107,7 @@ def _card(applying: Applying, base: TargetSpec, ref: DefenseRef, files: TargetFi
         f"- parameters: `{json.dumps(ref.parameters)}`, seed {ref.seed}\n"
         f"- brought by: {ref.distribution}, code {ref.code_sha256}\n"
         f"- cost: {cost.seconds:.1f} s, {cost.steps} optimizer steps, on {cost.device}\n"
+        f"{''.join(f'- privacy: {_promise(one)}{chr(10)}' for one in ref.guarantees)}"
         f"- license: {base.license or 'that of the target before'}\n\n"
         f'    open_clip.create_model("local-dir:FOLDER")\n\n{tokenizer}'
         "\nThat a defense was applied does not mean that it protects: measure it with "

@@ -11,6 +11,8 @@ import pytest
 from idbench.api import MethodError, Silent, TargetError
 from idbench.results import Run, expected_run_id
 from idbench.runner.checking import check_method, small_target
+from idbench.runner.checkpoint import write_checkpoint
+from idbench.runner.defend import defend
 from idbench.runner.execute import Options, execute
 from idbench.runner.grid import make_grid
 from idbench.runner.protection import protected_people
@@ -64,6 +66,20 @@ def test_the_guarantee_is_in_the_record(tmp_path: Path) -> None:
     pair, person = defense.guarantees
     assert pair.epsilon == pytest.approx(10.0, rel=1e-6)
     assert (person.unit, person.pairs) == ("person", 75)
+
+
+def test_a_checkpoint_of_a_target_that_was_trained_again_loads_and_states_the_guarantees(tmp_path: Path) -> None:
+    import open_clip
+
+    resolved = Resolver(Silent()).resolve(planned("dp-clip", epsilon=10.0))
+    assert resolved.applying is not None
+    base, out = resolved.spec.target, tmp_path / "safe"
+    spec = defend(base, resolved.applying, "cpu", None, Silent(), tmp_path / "log")
+    write_checkpoint(resolved.applying, base, spec, out, tmp_path / "names.csv")
+    card = (out / "README.md").read_text()
+    assert "privacy: epsilon 10 at delta 1e-05 when one pair may be others" in card
+    assert "when all pairs of a person, 75 at most, may be others" in card
+    assert open_clip.create_model(f"local-dir:{out}") is not None
 
 
 def test_a_run_depends_on_the_defenses_parameters() -> None:
