@@ -26,11 +26,11 @@ from idbench.results.worst_case import (
     Attempt,
     WorstCase,
     attacked,
+    recognized,
     worst_cases,
 )
 
 FILE: Final = "defenses.json"
-_RECOGNITION: Final = "recognition of "
 OPENING: Final = (
     "A defense is worth what the strongest attack on it finds among the people whom it protects: attacks as they are, "
     "and adapted by an attacker who knows the defense."
@@ -165,15 +165,8 @@ def _signed(one: Estimate) -> str:
     return f"{one.value:+.3f} [{one.low:+.3f}, {one.high:+.3f}]"
 
 
-def _recognized(utility: Sequence[UtilityMeasure]) -> tuple[float, float] | None:
-    found = [one for one in utility if one.name.startswith(_RECOGNITION)]
-    if not found:
-        return None
-    return sum(one.before.value for one in found) / len(found), sum(one.after.value for one in found) / len(found)
-
-
 def _recognition(utility: Sequence[UtilityMeasure]) -> str:
-    found = _recognized(utility)
+    found = recognized(utility)
     return "–" if found is None else f"{found[0]:.2f} → {found[1]:.2f}"
 
 
@@ -192,7 +185,7 @@ def heat_frame(table: DefenseTable) -> pd.DataFrame:
 
 def privacy_frame(table: DefenseTable) -> pd.DataFrame:
     """Privacy and utility of each defense: `defense`, `recognition`, `auc`, `low`, `high`."""
-    rows = [(row, found[1]) for row in table.worst if (found := _recognized(row.utility)) is not None]
+    rows = [(row, found[1]) for row in table.worst if (found := recognized(row.utility)) is not None]
     return pd.DataFrame(
         [
             {"defense": row.defense, "recognition": kept, "auc": row.protected.value}
@@ -205,7 +198,11 @@ def privacy_frame(table: DefenseTable) -> pd.DataFrame:
 
 def privacy_chart(frame: pd.DataFrame) -> Any:
     """Privacy against utility; the best corner is below, at the right."""
-    x = alt.X("recognition:Q", title="Recognition after the defense, share right", scale=alt.Scale(zero=False))
+    x = alt.X(
+        "recognition:Q",
+        title="Recognition after the defense, share right",
+        scale=alt.Scale(zero=False, nice=False, padding=70),
+    )
     scale = alt.Scale(zero=False)
     base = alt.Chart(frame).encode(x=x)
     title = "AUC of the strongest attack"

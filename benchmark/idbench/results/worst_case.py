@@ -98,6 +98,21 @@ class WorstCase:
     utility: tuple[UtilityMeasure, ...] = ()
 
 
+def recognized(utility: Sequence[UtilityMeasure]) -> tuple[float, float] | None:
+    """Share of questions about walls, clothes and so on that are answered right, before and after a defense.
+
+    Each kind of question counts by the people that it is about. None where nothing was measured.
+    """
+    found = [one for one in utility if one.name.startswith("recognition of ")]
+    people = sum(one.people for one in found)
+    if not people:
+        return None
+    before, after = (
+        sum(getattr(one, side).value * one.people for one in found) / people for side in ("before", "after")
+    )
+    return before, after
+
+
 def attacked(attempts: Sequence[Attempt]) -> list[Attacked]:
     """What every attack finds behind every defense, in the order in which they come."""
     groups: dict[tuple[str, str], list[Attempt]] = defaultdict(list)

@@ -10,14 +10,14 @@ import pandas as pd
 
 from idbench import figures
 from idbench.figures import BLUE, GREY
-from idbench.results.worst_case import WorstCase
+from idbench.results.worst_case import recognized
 from idbench.studies.charts import FigureFiles
 from idbench.studies.defenses import DefenseResult
 
 Chart: TypeAlias = Any  # altair's charts have no common type that it documents
 
 _CELL = 34
-_RECOGNITION = "recognition of "
+_LABEL = 70  # pixels for a name beside the outermost point
 
 
 def draw(result: DefenseResult) -> FigureFiles:
@@ -65,17 +65,8 @@ def _heat(result: DefenseResult) -> Chart:
     return alt.layer(cells, numbers).properties(title=_title("Every attack on every defense"), **size)
 
 
-def recognized(row: WorstCase) -> tuple[float, float] | None:
-    """Mean share of questions about walls, clothes and so on that are answered right, before and after a defense."""
-    found = [one for one in row.utility if one.name.startswith(_RECOGNITION)]
-    if not found:
-        return None
-    before, after = (sum(getattr(one, side).value for one in found) / len(found) for side in ("before", "after"))
-    return before, after
-
-
 def _scatter(result: DefenseResult) -> Chart:
-    rows = [(row, kept) for row in result.worst if (kept := recognized(row)) is not None]
+    rows = [(row, kept) for row in result.worst if (kept := recognized(row.utility)) is not None]
     frame = pd.DataFrame(
         [
             {"defense": row.defense, "kept": kept[1], "auc": row.protected.value, "low": row.protected.low}
@@ -84,13 +75,13 @@ def _scatter(result: DefenseResult) -> Chart:
         ],
         columns=["defense", "kept", "auc", "low", "high"],
     )
-    x = alt.X(
-        "kept:Q", title="Recognition of what captions name beside people, share right", scale=alt.Scale(zero=False)
-    )
-    y = alt.Y("auc:Q", title="AUC of the strongest attack on the protected", scale=alt.Scale(zero=False))
+    right = "Recognition of what captions name beside people, share right"
+    strongest = "AUC of the strongest attack on the protected"
+    x = alt.X("kept:Q", title=right, scale=alt.Scale(zero=False, nice=False, padding=_LABEL))
+    y, low = (alt.Y(f"{name}:Q", title=strongest, scale=alt.Scale(zero=False)) for name in ("auc", "low"))
     base = alt.Chart(frame).encode(x=x)
     layers = [
-        base.mark_rule(color=GREY).encode(y=alt.Y("low:Q", title=None), y2="high:Q"),
+        base.mark_rule(color=GREY).encode(y=low, y2="high:Q"),
         base.mark_point(filled=True, size=50, color=BLUE, opacity=1).encode(y=y),
         base.mark_text(align="left", dx=6, dy=-5, fontSize=10).encode(y=y, text="defense:N"),
     ]

@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from idbench import metrics
-from idbench.results.worst_case import GUESSED_TENTH, REFERENCE, Attempt, attacked, highest_tenth, worst_cases
+from idbench.results import Estimate, UtilityMeasure
+from idbench.results.worst_case import (
+    GUESSED_TENTH,
+    REFERENCE,
+    Attempt,
+    attacked,
+    highest_tenth,
+    recognized,
+    worst_cases,
+)
 
 N = 400
 MEMBERS = np.arange(N) % 2 == 0
@@ -74,3 +83,20 @@ def test_without_the_reference_nothing_is_said_of_it() -> None:
     assert row.beyond_reference is None
     pair = [attempt("d", "cosine", 1.0, 1.0, seed=1), attempt(REFERENCE, "cosine", 0.0, 1.0, seed=0)]
     assert next(row for row in worst_cases(pair) if row.defense == "d").beyond_reference is None  # other people
+
+
+def test_recognition_counts_questions_by_the_people_that_they_are_about() -> None:
+    def measure(name: str, people: int, before: float, after: float) -> UtilityMeasure:
+        one, other, moved = (
+            Estimate(value=value, low=value, high=value, level=0.95, method="by hand")
+            for value in (before, after, after - before)
+        )
+        return UtilityMeasure(name=name, people=people, before=one, after=other, difference=moved)
+
+    utility = [
+        measure("recognition of walls", 90, 0.9, 0.6),
+        measure("recognition of hats", 10, 0.4, 0.6),
+        measure("naming of faces", 500, 0.1, 0.0),
+    ]
+    assert recognized(utility) == pytest.approx((0.85, 0.6))
+    assert recognized(utility[2:]) is None
