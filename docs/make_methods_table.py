@@ -1,4 +1,4 @@
-"""Writes the tables of measured methods in README.md and docs/methods.md from the reference board.
+"""Writes the tables of measured methods in README.md and docs: from the reference board, and from the studies' tables.
 
 python docs/make_methods_table.py            write the tables
 python docs/make_methods_table.py --check    say whether they are up to date, and exit with 1 if they are not
@@ -15,6 +15,7 @@ from typing import Any
 
 import pandas as pd
 
+from idbench.studies.table import Point, read_result
 from idbench_leaderboard.board import Board
 
 ROOT = Path(__file__).parents[1]
@@ -79,16 +80,12 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def origin(rows: pd.DataFrame, methods: Sequence[str]) -> str:
     """Which engine and how many seeds stand behind a table."""
-    engines: dict[int, list[str]] = {}
-    for method in methods:
-        engines.setdefault(int(rows.loc[(method, SERIES[0]), "engine"]), []).append(f"`{method}`")
-    seeds = sorted({int(rows.loc[(method, SERIES[0]), "n_seeds"]) for method in methods})
-    how_many = " or ".join(map(str, seeds))
-    words = "; ".join(
-        f"version {engine}: {', '.join(found)}" for engine, found in sorted(engines.items(), reverse=True)
-    )
-    which = f"version {next(iter(engines))}" if len(engines) == 1 else words
-    return f"Mean over {how_many} seeds, test part, with 95 % intervals over people. Engine {which}."
+    engines = {method: int(rows.loc[(method, SERIES[0]), "engine"]) for method in methods}
+    newest = max(engines.values())
+    seeds = " or ".join(map(str, sorted({int(rows.loc[(method, SERIES[0]), "n_seeds"]) for method in methods})))
+    older = [f"version {engine} ran `{method}`" for method, engine in engines.items() if engine < newest]
+    last = f"; {', '.join(older)}" if older else ""
+    return f"Mean over {seeds} seeds, test part, 95 % intervals over people. Version {newest} of the engine{last}."
 
 
 def in_readme(board: Board) -> str:
@@ -130,7 +127,39 @@ def over_architectures(board: Board) -> str:
     return table(("method", "targets", "AUC [95 %]", "sd over targets", "TPR at 10 % FPR"), lines)
 
 
+def of_study(name: str) -> str:
+    """Figure and AUCs of a study: a row for each variant, a column for each condition, the control's in brackets."""
+    path = ROOT / "docs" / "studies" / f"{name}-{SPLIT}" / f"{name}.json"
+    if not path.exists():
+        return f"Not run to an end yet; `bench study {name}` runs it."
+    result = read_result(path)
+    points = [point for point in result.points if point.statistic == "auc"]
+    main = next(point.series for point in points)
+    conditions = {_words(p.settings): p.settings for p in points}
+    lines = []
+    for variant in dict.fromkeys(point.variant for point in points):
+        own = [point for point in points if point.variant == variant]
+        by_condition = [[point for point in own if point.settings == value] for value in conditions.values()]
+        lines.append([str(variant), *(_cell(found, main) for found in by_condition)])
+    picture = f"![{result.title}](studies/{name}-{SPLIT}/{name}.svg)"
+    return f"{picture}\n\n{table(['', *conditions], lines)}\n\n{result.note}"
+
+
+def _words(settings: dict[str, int] | None) -> str:
+    return ", ".join(f"{value} {name}" for name, value in (settings or {}).items())
+
+
+def _cell(points: Sequence[Point], main: str) -> str:
+    found = {point.series: point for point in points}
+    if main not in found or "control" not in found:
+        return "not run"
+    here, control = found[main], found["control"]
+    return f"{here.value:.3f} [{here.low:.3f}, {here.high:.3f}] ({control.value:.3f})"
+
+
 TABLES: dict[str, tuple[str, Callable[[Board], str]]] = {
+    "tuni-at-length": ("docs/studies.md", lambda _: of_study("tuni-at-length")),
+    "by-epochs": ("docs/studies.md", lambda _: of_study("by-epochs")),
     "methods": ("README.md", in_readme),
     "architectures": ("README.md", over_architectures),
     "measured": ("docs/methods.md", on_the_page),

@@ -1,6 +1,7 @@
 """Measures what docs/binding.md shows, and draws its picture: binding.json, binding.svg, binding.png.
 
 python docs/binding/make.py measure [--results results]    minutes; runs binding where there is no record
+python docs/binding/make.py tokens [--results results]     a minute; the part about numbers of tokens alone
 python docs/binding/make.py draw                           the picture, from binding.json
 
 Partners are counted on the calibration part alone. The test part is read once, from the records of binding's defaults.
@@ -77,7 +78,29 @@ def measure(results: Path) -> dict[str, Any]:
             knee[count].append(float(np.mean([metrics.auc(score, members) for score in scores])))
         if target == "avatars-a":
             table = example(split, calibration, people, pools, answers)
-    return {"knee": knee, "targets": TARGETS, "draws": DRAWS, "table": table, "levels": by_level}
+    numbers = {"knee": knee, "targets": TARGETS, "draws": DRAWS, "table": table, "levels": by_level}
+    return numbers | {"tokens": tokens(results)}
+
+
+def tokens(results: Path) -> dict[str, list[float]]:
+    """AUC on the calibration part of each target: numbers of tokens, the score, and what tokens leave of it."""
+    from open_clip import SimpleTokenizer
+
+    split, encode = load_split("avatars", Silent()), SimpleTokenizer().encode
+    ids = [identity.id for identity in split.identities]
+    calibration = np.array([identity.part == "calibration" for identity in split.identities])
+    counts = np.array([len(encode(identity.name)) for identity in split.identities], dtype=np.float64)
+    found: dict[str, list[float]] = {"count": [], "score": [], "without": []}
+    for target in TARGETS:
+        members = split.labels("avatars-b" if target == "avatars-b" else "avatars-a").member[calibration]
+        found["count"].append(float(metrics.auc(counts[calibration], members)))
+        for name, regress in (("score", False), ("without", True)):
+            run = idbench.run("binding", target=target, params={"regress_tokens": regress}, results=results).run
+            table = run.scores()
+            score = dict(zip(table.identities, table.scores, strict=True))
+            own = np.array([score[one] for one in ids])[calibration]
+            found[name].append(float(metrics.auc(own, members)))
+    return found
 
 
 def example(
@@ -161,11 +184,15 @@ def main() -> None:
     import vl_convert
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["measure", "draw"])
+    parser.add_argument("what", choices=["measure", "tokens", "draw"])
     parser.add_argument("--results", type=Path, default=Path("results"))
     given = parser.parse_args()
     if given.what == "measure":
         NUMBERS.write_text(json.dumps(measure(given.results), indent=1) + "\n", encoding="utf-8")
+    if given.what == "tokens":
+        numbers = json.loads(NUMBERS.read_text(encoding="utf-8")) | {"tokens": tokens(given.results)}
+        NUMBERS.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
+        return
     spec = draw(json.loads(NUMBERS.read_text(encoding="utf-8"))).to_json()
     (HERE / "binding.svg").write_text(vl_convert.vegalite_to_svg(spec), encoding="utf-8")
     (HERE / "binding.png").write_bytes(vl_convert.vegalite_to_png(spec, scale=2.0))

@@ -10,6 +10,7 @@ from idbench.api import Progress, Silent
 from idbench.api.studies import BudgetStudy, DefenseStudy, EpochStudy, PhotoStudy
 from idbench.errors import DataError
 from idbench.plugins import ObjectRegistry
+from idbench.results import ENGINE_VERSION
 from idbench.runner.registry import find_attack, params_dict
 from idbench.splits import Split
 from idbench.storage import check_writable, write_bytes
@@ -103,7 +104,7 @@ def run_study(
     check_writable(out, "--out")
     split = derive(study, setting.split).open(progress)
     if isinstance(study, EpochStudy) and not so_far:
-        train_missing(study, setting, progress)
+        _train_and_run(study, setting, split, progress)
     jobs = plan(study, setting, split)
     chosen = finished_conditions(jobs, setting) if so_far else jobs
     if not chosen:
@@ -131,8 +132,18 @@ def run_study(
         seeds=setting.seeds,
         runs=tuple(run.run.record.run_id for run in finished),
         points=tuple(points),
+        engine=ENGINE_VERSION,
     )
     return result, [*write_tables(result, out), *_draw(study, result, out)]
+
+
+def _train_and_run(study: EpochStudy, setting: Setting, split: Split, progress: Progress) -> None:
+    """Train for each number of epochs and attack what was trained, so that an interrupted study has whole columns."""
+    for number in study.epochs:
+        part = study.model_copy(update={"epochs": (number,)})
+        train_missing(part, setting, progress)
+        for _ in run_jobs(epoch_jobs(part, setting, split), setting, progress):
+            pass  # the record is kept
 
 
 def finished_conditions(jobs: Sequence[Job], setting: Setting) -> list[Job]:

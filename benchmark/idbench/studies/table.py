@@ -109,6 +109,7 @@ class StudyResult:
         seeds: of the runs.
         runs: ids of the records.
         points: what was measured.
+        engine: version of the engine that ran the records and made the intervals; None: 1, which did not say.
     """
 
     study: str
@@ -124,6 +125,7 @@ class StudyResult:
     seeds: tuple[int, ...]
     runs: tuple[str, ...]
     points: tuple[Point, ...]
+    engine: int | None = None
 
 
 def write_tables(result: StudyResult, folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ import pytest
 from idbench.api import Silent
 from idbench.api.studies import EpochStudy
 from idbench.errors import DataError, TargetError
-from idbench.results import find_runs
+from idbench.results import ENGINE_VERSION, find_runs
 from idbench.splits import load_split
 from idbench.studies.catalogue import run_study
 from idbench.studies.epochs import trained_for
@@ -66,6 +66,7 @@ def test_nothing_is_measured_so_far_before_anything_is_trained(setting: Setting,
 def test_every_training_is_attacked_and_measured(setting: Setting, tmp_path: Path) -> None:
     result, files = run_study(STUDY, setting, tmp_path / "out", Silent())
     assert {file.suffix for file in files} == {".csv", ".json", ".svg", ".png"}
+    assert result.engine == ENGINE_VERSION
     names = [f"made-up-avatars-{one}-{epochs}-epochs" for epochs in (1, 2) for one in "a0"]
     assert [target.name for target in result.targets] == names
     losses = {target.name: target.loss for target in result.targets}
