@@ -23,7 +23,7 @@ def test_check_notices_an_old_table_and_writing_mends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     script = load("docs/make_methods_table.py")
-    (tmp_path / "docs").mkdir()
+    shutil.copytree(script.ROOT / "docs" / "studies", tmp_path / "docs" / "studies")
     for name, _ in script.TABLES.values():
         shutil.copy(script.ROOT / name, tmp_path / name)
     page = tmp_path / "docs" / "methods.md"
