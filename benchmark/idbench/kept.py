@@ -38,6 +38,7 @@ SLOW: Final = {
     "full-size": "targets trained at full size",
     "faces": "trained classifiers of faces",
     "splits": "built and fetched splits",
+    "redrawn": "people drawn from secrets, and targets trained on them, for verifying",
     "corpora": "built corpora",
     "upstream": "lists of the field's authors",
     "downloads": "what was fetched to build splits",

@@ -104,13 +104,25 @@ PLACES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
         "mine.safetensors",
     ),
     ("target train", "out"): (("target", "train", "avatars-a", "--out", "mine.safetensors"), "mine.safetensors"),
+    ("challenge make", "out"): (
+        ("challenge", "make", "--secret-seed", "names.txt", "--labels", "new", "--out", "mine"),
+        "mine/manifest.json",
+    ),
+    ("challenge make", "labels"): (
+        ("challenge", "make", "--secret-seed", "names.txt", "--labels", "mine", "--out", "new"),
+        "mine/manifest.json",
+    ),
+    ("challenge answer", "log"): (
+        ("challenge", "answer", "results", "--split", "split", "--log", "mine.jsonl"),
+        "mine.jsonl",
+    ),
     ("leaderboard build", "out"): (("leaderboard", "build", "results", "--out", "mine"), "mine/manifest.json"),
     ("leaderboard labels", "out"): (("leaderboard", "labels", "split", "--out", "mine.json"), "mine.json"),
     ("leaderboard export", "out"): (("leaderboard", "export", "--out", "mine"), "mine/index.html"),
 }
 """For each command and option that says where to write: what is typed, and the file of the person's that is there."""
 
-NEVER_OVER = {("attest", "to"), ("invalidate", "to")}
+NEVER_OVER = {("attest", "to"), ("invalidate", "to"), ("verify", "to")}
 """Each statement is a new file, called by its own digest."""
 
 
@@ -125,7 +137,8 @@ def writing_options() -> set[tuple[str, str]]:
             return
         for option in command.params:  # type: ignore[attr-defined]
             writes = option.name in ("out", "plot", "write_plan", "to")
-            if writes or (option.name == "labels" and words[-1] in ("search", "build") and words[0] == "data"):
+            labels = (words[0] == "data" and words[-1] in ("search", "build")) or words[-1] == "make"
+            if writes or (option.name == "labels" and labels) or (words[0] == "challenge" and option.name == "log"):
                 found.add((" ".join(words), str(option.name)))
 
     look(typer.main.get_command(command_line()), ())

@@ -6,7 +6,7 @@ import json as jsonlib
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,10 +14,12 @@ from idbench.cli import console, options
 from idbench.errors import DataError, IdbenchError
 from idbench.escaping import line
 from idbench.progress import Progress, Silent
+from idbench.storage import is_there
 
 if TYPE_CHECKING:
     from idbench.results.plausibility import Measured
     from idbench.splits.avatars.redrawn import Redrawn
+    from idbench.targets import TargetSpec
 
 app = typer.Typer(help="Withheld labels: make a challenge, and answer those who take part.", no_args_is_help=True)
 
@@ -43,7 +45,9 @@ def make(
 
     Training takes minutes for each target of avatars. What is interrupted goes on when it is repeated.
     """
-    from idbench.outputs import check_folder
+    import shutil
+
+    from idbench.outputs import check_folder, made_folder
     from idbench.splits.withholding import read_secret, write_withheld
     from idbench.storage import copy_files, make_dir
 
@@ -58,9 +62,14 @@ def make(
         return
     with console.bars() as progress:
         split = world.split(progress)
-        copy_files(split.folder, make_dir(labels))
-        write_withheld(split, out / "split")
-        references = _train(world, target, out, progress)
+        trained = _train(world, target, progress)
+        with made_folder(labels, "challenge") as folder:
+            copy_files(split.folder, folder)
+        with made_folder(out, "challenge") as folder:
+            write_withheld(split, folder / "split")
+            for name, each in trained.items():
+                shutil.copyfile(each.weights, make_dir(folder / "targets") / f"{name}.safetensors")
+    references = [each.reference(out / "targets" / f"{name}.safetensors") for name, each in trained.items()]
     told = {"world": world.id, "digest": split.digest, "split": str(out / "split"), "targets": references}
     if json:
         console.write_json(told)
@@ -70,7 +79,7 @@ def make(
         console.command(line(f"bench run --method METHOD --split {out / 'split'} --target '{reference}'"))
 
 
-def _world(like: str, secret: str) -> tuple[Redrawn, Any]:
+def _world(like: str, secret: str) -> tuple[Redrawn, TargetSpec]:
     from idbench.splits.avatars import SPEC, TINY_SPEC
     from idbench.splits.avatars.redrawn import redrawn
     from idbench.targets import target_meant
@@ -82,25 +91,37 @@ def _world(like: str, secret: str) -> tuple[Redrawn, Any]:
     raise DataError(f"{like} was not trained on the people of avatars.", hint="Name avatars-a or one of its relatives.")
 
 
-def _train(world: Redrawn, target: Any, out: Path, progress: Progress) -> list[str]:
-    """Train on each training set; returns how those who take part refer to the targets."""
-    import shutil
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A target of a challenge.
 
+    Args:
+        weights: the file in the cache.
+        options: of its reference.
+    """
+
+    weights: Path
+    options: str
+
+    def reference(self, file: Path) -> str:
+        """How those who take part refer to it, when its file lies there."""
+        return f"file:{file}?{self.options}"
+
+
+def _train(world: Redrawn, target: TargetSpec, progress: Progress) -> dict[str, Ready]:
+    """A target on each training set, by the set's name."""
     from idbench.runner.verifying import trained_like, weights_like
-    from idbench.storage import make_dir
 
-    references = []
     members = [name for name in world.corpora if not name.endswith("-0")]
+    found = {}
     for corpus in world.corpora:
         # One target for each training set: the name keeps their weights apart in the cache.
         base = target.model_copy(update={"name": f"{target.name}-on-{corpus}"})
         trained = trained_like(base, world, corpus, progress)
-        file = make_dir(out / "targets") / f"{corpus}.safetensors"
-        shutil.copyfile(weights_like(base, world), file)
-        control = f"&control_for={','.join(members)}" if corpus not in members else ""
-        reference = f"file:{file}?like={target.name}&name={corpus}&corpus={corpus}&sha256={trained.sha256}{control}"
-        references.append(reference)
-    return references
+        control = "" if corpus in members else f"&control_for={','.join(members)}"
+        options = f"like={target.name}&name={corpus}&corpus={corpus}&sha256={trained.sha256}{control}"
+        found[corpus] = Ready(weights_like(base, world), options)
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +164,7 @@ def answer(
 
     if not records.is_dir():
         raise DataError(f"{records} is not a folder.", hint="Give the folder of the records that were sent.")
+    _past(log)
     with console.bars() as progress:
         proposal = Proposal(records)
         gathered = gather_records(proposal)
@@ -185,6 +207,23 @@ def _shown(rate: float | None) -> str:
     return "not resolved" if rate is None else f"{rate:.{DIGITS}f}"
 
 
+def _past(log: Path) -> list[dict[str, str]]:
+    """The answers that a log remembers; none where there is no log yet.
+
+    Raises:
+        DataError: it is something else.
+    """
+    from idbench.storage import read_bounded
+
+    if not is_there(log):
+        return []
+    try:
+        past = [jsonlib.loads(each) for each in read_bounded(log, _LOG_BYTES).decode().splitlines()]
+        return [{name: str(each[name]) for name in ("at", "distribution", "run", "scores")} for each in past]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{log} is not a log of answers.", hint="Name another file.") from error
+
+
 def _count(found: list[Measured], log: Path, most: int) -> None:
     """Remember whom an answer is given, before it is given.
 
@@ -192,15 +231,11 @@ def _count(found: list[Measured], log: Path, most: int) -> None:
         IdbenchError: a distribution has had as many as it gets.
     """
     from idbench.locking import locked
-    from idbench.storage import read_bounded, storage_errors, write_text
+    from idbench.storage import storage_errors, write_text
 
     with storage_errors(log), locked(log.with_name(f".{log.name}.lock"), Silent(), "the log of answers"):
-        past = read_bounded(log, _LOG_BYTES).decode().splitlines() if log.exists() else []
-        try:
-            told = [jsonlib.loads(each) for each in past]
-            given = {(each["distribution"], each["scores"]) for each in told}
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{log} is not a log of answers.", hint="Name another file.") from error
+        past = _past(log)
+        given = {(each["distribution"], each["scores"]) for each in past}
         fresh = []
         for each in found:
             who = each.record.attack.distribution.rpartition(" ")[0] or each.record.attack.distribution
@@ -214,4 +249,4 @@ def _count(found: list[Measured], log: Path, most: int) -> None:
                 )
             at = datetime.now(UTC).replace(microsecond=0).isoformat()
             fresh.append({"at": at, "distribution": who, "run": each.record.run_id, "scores": key[1]})
-        write_text(log, "\n".join([*past, *map(jsonlib.dumps, fresh)]) + "\n")
+        write_text(log, "".join(f"{jsonlib.dumps(each)}\n" for each in (*past, *fresh)))
