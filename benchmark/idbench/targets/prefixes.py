@@ -35,6 +35,11 @@ class Segments:
     nodes: torch.Tensor
     paths: torch.Tensor
 
+    @property
+    def last(self) -> Segments:
+        """The ends of the texts alone."""
+        return Segments(self.nodes[:, -1:], self.paths)
+
 
 @dataclass(frozen=True, slots=True)
 class Trie:
@@ -158,6 +163,7 @@ def _plain(block: Any) -> bool:
         not hasattr(block, "ln_1_kv")
         and type(attention) is torch.nn.MultiheadAttention
         and attention.in_proj_weight is not None
+        and attention.in_proj_bias is not None
         and attention.bias_k is None
         and not attention.add_zero_attn
         and all(weight.dtype == torch.float32 for weight in block.parameters())
@@ -190,10 +196,10 @@ def encode_trie(tower: Any, trie: Trie) -> torch.Tensor:
     states, own = _first_states(tower, trie, device)
     *blocks, last = tower.transformer.resblocks
     for block in blocks:
-        seen = _attention(block.attn, _projected(block, states)[own], segments)
+        seen = _attention(block.attn, _projected(block, states, own), segments)
         states, own = _after(block, states[own], seen), slice(None)
     # What the last block makes of a node that ends no text is asked by nobody.
-    seen = _attention(last.attn, _projected(last, states)[own], segments)
+    seen = _attention(last.attn, _projected(last, states, own), [part.last for part in segments])
     result: torch.Tensor = _after(last, states[own][ends], seen[ends])
     return result
 
@@ -212,15 +218,18 @@ def _after(block: Any, states: torch.Tensor, seen: torch.Tensor) -> torch.Tensor
     return result
 
 
-def _projected(block: Any, states: torch.Tensor) -> torch.Tensor:
-    """Queries, keys and values side by side, (n, 3 * width)."""
-    return functional.linear(block.ln_1(states), block.attn.in_proj_weight, block.attn.in_proj_bias)
+def _projected(block: Any, states: torch.Tensor, own: torch.Tensor | slice) -> tuple[torch.Tensor, torch.Tensor]:
+    """Queries, and keys beside values, of each node: (n_nodes, width), (n_nodes, 2 * width)."""
+    width, normalized = states.shape[1], block.ln_1(states)
+    weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
+    queries = functional.linear(normalized, weight[:width], bias[:width])
+    return queries[own], functional.linear(normalized, weight[width:], bias[width:])[own]
 
 
-def _attention(attention: Any, projected: torch.Tensor, segments: list[Segments]) -> torch.Tensor:
-    """What each node sees of its path, before the output projection, (n_nodes, width)."""
+def _attention(attention: Any, projected: tuple[torch.Tensor, torch.Tensor], segments: list[Segments]) -> torch.Tensor:
+    """What each node of the segments sees of its path, before the output projection, (n_nodes, width)."""
     heads, width = attention.num_heads, attention.embed_dim
-    queries, both = projected[:, :width].contiguous(), projected[:, width:].contiguous()
+    queries, both = projected
     seen = torch.empty_like(queries)
     for part in segments:
         (n, own), length = part.nodes.shape, part.paths.shape[1]

@@ -146,6 +146,7 @@ def test_tries_hold_each_beginning_of_their_texts_once_with_the_way_to_it(rows: 
                     assert trie.depths[node] == place
         assert set(ways.values()) == wanted
         assert len(ways) == len(trie) == len(wanted)
+        assert {node for part in trie.segments for node in part.last.nodes[:, 0].tolist()} == set(trie.ends.tolist())
         assert [ways[node] for node in trie.ends.tolist()] == [tuple(rows[i]) for i in places.tolist()]
         assert len(trie) <= most or len(places) == 1 or len({tuple(rows[i]) for i in places.tolist()}) == 1
     assert sorted(found) == list(range(len(rows)))
