@@ -202,6 +202,7 @@ def privacy_chart(frame: pd.DataFrame) -> Any:
         "recognition:Q",
         title="Recognition after the defense, share right",
         scale=alt.Scale(zero=False, nice=False, padding=70),
+        axis=alt.Axis(format=".2f"),
     )
     scale = alt.Scale(zero=False)
     base = alt.Chart(frame).encode(x=x)
