@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pandas as pd
 
@@ -78,16 +78,35 @@ def bibtex(title: str, manifest: dict[str, Any], methods: Sequence[MethodInfo]) 
             },
         )
     ]
-    for method in methods:
-        address = escaping.web_address(method.url)
-        fields = {
-            "author": f"{{{escaping.latex(method.authors)}}}" if method.authors else "",
-            "year": str(method.year or ""),
-            "note": escaping.latex(method.paper or ""),
-            "howpublished": f"\\url{{{address}}}" if address else "",
-        }
-        entries.append(_entry(escaping.bibtex_key(method.name), fields))
+    entries += [method_entry(method) for method in methods]
     return "\n\n".join(entries) + "\n"
+
+
+class Cited(Protocol):
+    """What a method's card says of its source."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def authors(self) -> str: ...
+    @property
+    def year(self) -> int | None: ...
+    @property
+    def paper(self) -> str | None: ...
+    @property
+    def url(self) -> str | None: ...
+
+
+def method_entry(method: Cited) -> str:
+    """The BibTeX entry of a method's source."""
+    address = escaping.web_address(method.url)
+    fields = {
+        "author": f"{{{escaping.latex(method.authors)}}}" if method.authors else "",
+        "year": str(method.year or ""),
+        "note": escaping.latex(method.paper or ""),
+        "howpublished": f"\\url{{{address}}}" if address else "",
+    }
+    return _entry(escaping.bibtex_key(method.name), fields)
 
 
 def _entry(key: str, fields: Mapping[str, str]) -> str:

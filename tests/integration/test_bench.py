@@ -74,13 +74,13 @@ def test_several_targets_are_pooled_by_identity(bench: Bench) -> None:
     assert set(by_method) == {"cosine", "random"}
     for method, pooled in by_method.items():
         aucs = [run["auc"]["value"] for run in found["runs"] if f"/{method}-" in run["record"]]
-        assert len(aucs) == 4
+        assert len(aucs) == {"cosine": 2, "random": 4}[method]  # no seed changes a cosine: it runs once
         assert pooled["targets"] == ["avatars-a", "avatars-b"]
         assert pooled["auc"]["value"] == pytest.approx(sum(aucs) / 4)
         assert pooled["auc"]["low"] < pooled["auc"]["value"] < pooled["auc"]["high"]
         assert pooled["tpr"][2]["value"] is None
         assert "non-members" in pooled["tpr"][2]["reason"]
-    # Both seeds give the cosine the same scores: four rows must not count as four times as many people.
+    # Two targets are two readings of the same people, and must not count as twice as many.
     single = found["runs"][0]["auc"]
     width = by_method["cosine"]["auc"]["high"] - by_method["cosine"]["auc"]["low"]
     assert width > 0.6 * (single["high"] - single["low"])

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Annotated
 
 import typer
+from typer.core import TyperCommand
 from typer.exceptions import TyperException
 
 from idbench.cli import console
@@ -39,6 +40,29 @@ def _version(value: bool) -> None:
     if value:
         console.say(f"idbench {__version__}")
         raise typer.Exit
+
+
+class _Once(TyperCommand):
+    """A command that refuses an option given twice where one value counts: never silently the last."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for option in given:
+            repeatable = getattr(option, "multiple", False) or getattr(option, "is_flag", False) or option.nargs != 1
+            if not repeatable and option.param_type_name == "option" and given.count(option) > 1:
+                name = max(option.opts, key=len)
+                hint = "Several targets stand in one --target, with commas." if name == "--target" else "Give it once."
+                raise IdbenchError(f"{name} is given {given.count(option)} times, and one value counts.", hint=hint)
+        return super().parse_args(ctx, args)
+
+
+def _refuse_repeated(group: typer.Typer) -> None:
+    """Make every command of a group, and of the groups within, one that refuses repeated options."""
+    for command in group.registered_commands:
+        command.cls = _Once
+    for inner in group.registered_groups:
+        if inner.typer_instance is not None:
+            _refuse_repeated(inner.typer_instance)
 
 
 @app.callback()
@@ -112,6 +136,7 @@ def command_line() -> typer.Typer:
     app.add_typer(challenge.app, name="challenge")
     app.command("doctor")(doctor.doctor)
     app.command("perf")(perf.perf)
+    _refuse_repeated(app)
     return app
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Final, Literal
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -14,10 +18,14 @@ from rich.table import Table
 from rich.text import Text
 
 from idbench.errors import IdbenchError
-from idbench.escaping import terminal, terminal_json
+from idbench.escaping import csv_cell, latex, markdown, terminal, terminal_json
 from idbench.progress import Reporter
 
-_BARS = 20  # remembered at once; with more descriptions than that, the oldest bars start again
+_WIDE: Final = 130  # characters
+_WHOLE: Final = frozenset({"name", "method", "run", "target", "split", "defense"})
+"""Columns whose cells people copy: they are never broken over two lines."""
+
+Format = Literal["text", "md", "csv", "latex"]
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
 
 out = Console(highlight=False, soft_wrap=False)
@@ -29,19 +37,18 @@ class Bars(Reporter):
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._tasks: dict[str, TaskID] = {}
+        self._task: TaskID | None = None
+        self._shown = ""
         self._last = time.monotonic()
 
     def update(self, done: float, total: float, description: str) -> None:
-        """Move the bar of that description."""
+        """Move the bar; another description takes the place of the last, so that finished ones go away."""
         text = terminal(description)
-        if text not in self._tasks:
-            for task in self._tasks.values():
-                self._progress.update(task, visible=False)
-            while len(self._tasks) >= _BARS:
-                self._progress.remove_task(self._tasks.pop(next(iter(self._tasks))))
-            self._tasks[text] = self._progress.add_task(text, total=total)
-        self._progress.update(self._tasks[text], completed=done, total=total, visible=True)
+        if self._task is None or text != self._shown:
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task, self._shown = self._progress.add_task(text, total=total), text
+        self._progress.update(self._task, completed=done, total=total)
         now = time.monotonic()
         if not err.is_terminal and now - self._last > LINE_EVERY:
             self._last = now
@@ -70,19 +77,61 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], rig
     )
     numbers = set(right)
     for column in columns:
-        shown.add_column(Text(terminal(column)), justify="right" if column in numbers else "left", overflow="fold")
+        shown.add_column(
+            Text(terminal(column)),
+            justify="right" if column in numbers else "left",
+            overflow="fold",
+            no_wrap=column in _WHOLE or column in numbers,
+        )
     for row in rows:
         shown.add_row(*(Text(terminal(cell)) for cell in row))
     wide_enough(shown)
 
 
+def tabulate(
+    how: Format, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()
+) -> None:
+    """Print a table as people want it: for the eye, or as Markdown, CSV or LaTeX for a paper."""
+    if how == "text":
+        table(title, columns, rows, right)
+        return
+    numbers = set(right)
+    if how == "csv":
+        file = io.StringIO()
+        csv.writer(file, lineterminator="\n").writerows([map(csv_cell, row) for row in (columns, *rows)])
+        sys.stdout.write(terminal(file.getvalue()))
+    elif how == "md":
+        lines = [columns, ["---:" if column in numbers else "---" for column in columns]]
+        cells = [lines[1], *([markdown(cell) for cell in row] for row in rows)]
+        head = " | ".join(map(markdown, columns))
+        sys.stdout.write("\n".join([f"| {head} |", *(f"| {' | '.join(row)} |" for row in cells)]) + "\n")
+    else:
+        sys.stdout.write(_latex(title, columns, rows, numbers))
+
+
+def _latex(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: set[str]) -> str:
+    """A `booktabs` tabular; the title is a comment, for a paper has its own captions."""
+    kinds = "".join("r" if column in numbers else "l" for column in columns)
+    heading = terminal(" ".join(title.split()))
+    lines = [f"% {heading}; needs \\usepackage{{booktabs}}", f"\\begin{{tabular}}{{{kinds}}}", "\\toprule"]
+    lines += [" & ".join(map(latex, columns)) + r" \\", "\\midrule"]
+    lines += [" & ".join(map(latex, row)) + r" \\" for row in rows]
+    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+
+
 def wide_enough(shown: Table) -> None:
     """Print a table in full: piped into a file, it is as wide as it needs to be."""
-    if out.is_terminal:
+    if out.is_terminal or os.environ.get("COLUMNS", "").isdigit():
         out.print(shown)
         return
     width = Console(width=400).measure(shown).maximum
     Console(highlight=False, width=max(width, 80)).print(shown)
+
+
+def is_wide() -> bool:
+    """Whether tables of ten columns fit: in a wide terminal, and in files, which are as wide as they need to be."""
+    limited = out.is_terminal or os.environ.get("COLUMNS", "").isdigit()
+    return not limited or out.width >= _WIDE
 
 
 def write_json(value: object) -> None:

@@ -164,7 +164,10 @@ def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, fold
     people = ", ".join(f"{size} identities for {part}" for part, size in manifest.parts.items())
     console.say(f"{recipe.name} version {recipe.version}: {people}; digest {manifest.digest}")
     if folders.labels is not None:
-        console.say(f"all labels in {folders.labels}: keep it; {folders.out} can be published without the test labels")
+        console.say(
+            f"all labels in {folders.labels}: keep it. {folders.out} holds no test labels, but names and photos of "
+            "real people: share it only with those who may hold these"
+        )
     if recipe.corpora:
         console.say(f"Next: bench target train {recipe.name}{' --arch RN50' if recipe.shards else ''}")
 

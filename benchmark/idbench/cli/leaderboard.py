@@ -153,7 +153,11 @@ def serve(
     _free(address, port)
     host = {"0.0.0.0": "localhost", "::": "localhost"}.get(address, address)  # noqa: S104
     console.say(f"idbench leaderboard at http://{f'[{host}]' if ':' in host else host}:{port}")
-    done = subprocess.run(command(path, port, address, browser=browser), check=False)  # noqa: S603  our own command
+    try:
+        done = subprocess.run(command(path, port, address, browser=browser), check=False)  # noqa: S603  our own command
+    except KeyboardInterrupt:
+        console.say("stopped")
+        return
     if done.returncode > 0:
         raise IdbenchError(
             f"The server ended with status {done.returncode}.", hint="Its last lines above say why; try another --port."

@@ -26,6 +26,7 @@ def listing(
         ),
     ] = "",
     results: options.Results = options.RESULTS,
+    how: options.Format = "text",
     json: options.Json = False,
 ) -> None:
     """List methods, defenses, splits, targets, adaptations, runs and studies."""
@@ -39,11 +40,29 @@ def listing(
         console.write_json(rows if not kind else rows[kind])
         return
     for name in kinds:
-        if rows[name]:
-            columns = list(rows[name][0])
-            console.table(name, columns, [[str(row[c]) for c in columns] for row in rows[name]])
-        else:
+        if not rows[name]:
             console.say(f"{name}: none")
+        elif name == "runs":
+            _show_runs(rows[name], how)
+        else:
+            columns = _SHORT.get(name, tuple(rows[name][0]))
+            console.tabulate(how, name, columns, [[str(row[c]) for c in columns] for row in rows[name]])
+    if how == "text" and not kind:
+        console.say("Next: bench show NAME has the details · bench list runs")
+
+
+def _show_runs(rows: list[dict[str, Any]], how: console.Format) -> None:
+    """One table for each split, whose name need not stand in every row; what cannot be read, below."""
+    good = [row for row in rows if not row["problem"]]
+    for split in dict.fromkeys(row["split"] for row in good):
+        own = [row for row in good if row["split"] == split]
+        defended = any(row["defense"] != "-" for row in own)
+        columns = ("run", "method", "target", *(("defense",) if defended else ()), "seed", "parameters", "AUC")
+        cells = [[str(row[c]) for c in columns] for row in own]
+        console.tabulate(how, f"runs on {split}", columns, cells, right=("seed",))
+    for row in rows:
+        if row["problem"]:
+            console.say(f"cannot be read: {row['problem']}")
 
 
 def _methods(_: object) -> list[dict[str, Any]]:
@@ -158,12 +177,15 @@ def _runs(results: Any) -> list[dict[str, Any]]:
                 "target": record.target.name,
                 "defense": record.defense.name if record.defense else "-",
                 "seed": record.seed,
+                "parameters": text.passed(record.parameters_passed),
                 "AUC": text.estimate(summary.auc) if summary else "-",
                 "created": f"{record.created:%Y-%m-%d %H:%M}",
                 "problem": "",
             }
         )
-    nothing = dict.fromkeys(("run", "method", "split", "target", "defense", "seed", "AUC", "created"), "-")
+    nothing = dict.fromkeys(
+        ("run", "method", "split", "target", "defense", "seed", "parameters", "AUC", "created"), "-"
+    )
     rows += [nothing | {"problem": f"{each.where}: {each.reason}"} for each in found.rejected]
     return rows
 
@@ -173,6 +195,13 @@ def _studies(_: object) -> list[dict[str, Any]]:
 
     return list(study_rows())
 
+
+_SHORT = {
+    "methods": ("name", "track", "title"),
+    "defenses": ("name", "title"),
+    "targets": ("name", "architecture", "trained on"),
+}
+"""What a list shows of each; `bench show NAME` and `--json` have the rest."""
 
 _ROWS = {
     "methods": _methods,

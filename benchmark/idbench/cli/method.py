@@ -67,10 +67,15 @@ def _check_free(name: str) -> None:
 @app.command()
 def check(
     name: Annotated[str, typer.Argument(help="A registered attack or defense.")],
+    preset: Annotated[str | None, typer.Option(help="Named parameters from the method's card, e.g. paper.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
+    ] = None,
     time_limit: Annotated[float, typer.Option(min=1.0, help="Seconds for each of three runs.")] = 120.0,
     json: options.Json = False,
 ) -> None:
     """Run a method on a few dozen fictional people and see whether it keeps the contract."""
+    from idbench.cli.run import parse_parameters
     from idbench.runner.checking import check_method
     from idbench.runner.registry import ATTACKS, DEFENSES
 
@@ -78,7 +83,7 @@ def check(
     if not is_defense:
         ATTACKS.plugin(name)
     with console.bars() as progress:
-        checks = list(check_method(name, time_limit, progress))
+        checks = list(check_method(name, time_limit, progress, preset, parse_parameters(param)))
     if json:
         console.write_json([asdict(found) for found in checks])
     else:

@@ -17,6 +17,10 @@ Split = Annotated[
 Json = Annotated[bool, typer.Option("--json", envvar="BENCH_JSON", help="Print JSON instead of a table.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
 Device = Annotated[str, typer.Option("--device", envvar="BENCH_DEVICE", help="auto, cpu, cuda:0, ...")]
+Format = Annotated[
+    Literal["text", "md", "csv", "latex"],
+    typer.Option("--format", envvar="BENCH_FORMAT", help="How tables are printed: for the eye, or for a paper."),
+]
 Force = Annotated[bool, typer.Option("--force", help="Do it again even if it was done before.")]
 Overwrite = Annotated[
     bool, typer.Option("--force", help="Replace what is there, even what idbench did not write; says what that is.")

@@ -1,7 +1,9 @@
-"""Pictures of one run: ROC on a logarithmic axis with its band, and the histogram of the scores."""
+"""Pictures of runs: ROC on a logarithmic axis, the histogram of the scores, and several methods for a paper."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +22,17 @@ from idbench.storage import write_bytes
 
 _INK: Final = "#444444"
 _WIDTH, _HEIGHT = 400, 300
+_COLOURS: Final = (
+    figures.BLUE,
+    figures.ORANGE,
+    figures.GREEN,
+    figures.PURPLE,
+    "#000000",
+    "#7f5539",
+    "#6a4c93",
+    "#1b998b",
+)
+_DASHES: Final = ([1, 0], [5, 2], [2, 2], [6, 2, 2, 2])
 _MOST_STEPS: Final = 2000
 """Steps of a drawn curve; with more, several would share a pixel."""
 
@@ -46,6 +59,87 @@ def plot_run(run: Run, path: Path) -> list[Path]:
     for kind, file in files:
         write_bytes(file, figures.draw(spec, kind))
     return [file for _, file in files]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A method's curve: the mean over its readings.
+
+    Args:
+        name: in the legend.
+        readings: scores with labels, one for each target and seed.
+    """
+
+    name: str
+    readings: tuple[LabelledScores, ...]
+
+
+def plot_methods(curves: Sequence[Curve], path: Path, inputs: Iterable[Path]) -> list[Path]:
+    """Draw the ROC curves of several methods, both axes logarithmic, as wide as a column of a paper, without title.
+
+    Args:
+        curves: at most eight.
+        path: as of `plot_run`.
+        inputs: what was read; none may be replaced.
+
+    Raises:
+        IdbenchError: another format, or more curves than can be told apart.
+        StorageError: a file cannot be written, or would replace one that idbench did not draw.
+    """
+    if len(curves) > len(_COLOURS):
+        raise IdbenchError(f"{len(curves)} curves cannot be told apart.", hint=f"Draw at most {len(_COLOURS)}.")
+    read = list(inputs)
+    files = [(kind, check_file(file, "picture", figures.is_drawn, read)) for kind, file in _files(path)]
+    spec = _column(curves).to_dict()
+    for kind, file in files:
+        write_bytes(file, figures.draw(spec, kind))
+    return [file for _, file in files]
+
+
+def _column(curves: Sequence[Curve]) -> Any:
+    """One panel, 3.3 inches wide at 72 points an inch, in the order of the curves' AUC."""
+    least = 1 / max(int((~one.readings[0].members).sum()) for one in curves)
+    grid = np.geomspace(least, 1, 200)
+    names = [one.name for one in curves]
+    frame = pd.concat(
+        [pd.DataFrame({"fpr": grid, "tpr": _mean_curve(one, grid), "method": one.name}) for one in curves]
+    )
+    frame = frame[frame["tpr"] >= least]  # a rate of nothing has no place on a logarithmic axis
+    axis = {"grid": True, "format": "~%", "values": [10.0**k for k in range(int(np.ceil(np.log10(least))), 1)]}
+    x = alt.X("fpr:Q", title="False-positive rate", scale=alt.Scale(type="log", domain=[least, 1]), axis=axis)
+    y = alt.Y("tpr:Q", title="True-positive rate", scale=alt.Scale(type="log", domain=[least, 1]), axis=axis)
+    colour = alt.Scale(domain=names, range=list(_COLOURS[: len(names)]))
+    dash = alt.Scale(domain=names, range=[_DASHES[i % len(_DASHES)] for i in range(len(names))])
+    legend = alt.Legend(title=None, orient="bottom", columns=2, symbolStrokeWidth=1.6, labelLimit=110)
+    line = (
+        alt.Chart(frame)
+        .mark_line(interpolate="step-after", strokeWidth=1.4)
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color("method:N", scale=colour, legend=legend),
+            strokeDash=alt.StrokeDash("method:N", scale=dash, legend=legend),
+        )
+    )
+    chance = alt.Chart(pd.DataFrame({"fpr": [least, 1.0], "tpr": [least, 1.0]}))
+    return (
+        alt.layer(chance.mark_line(color=figures.GREY, strokeWidth=0.8, strokeDash=[3, 3]).encode(x=x, y=y), line)
+        .properties(width=188, height=150)
+        .configure(background="#ffffff", padding=2, font="serif")
+        .configure_axis(labelFontSize=8, titleFontSize=9, titleFontWeight="normal", gridColor="#e6e6e6")
+        .configure_legend(labelFontSize=8)
+        .configure_view(strokeOpacity=0)
+    )
+
+
+def _mean_curve(one: Curve, grid: Any) -> Any:
+    """Mean TPR at each false-positive rate; every reading keeps to the rate, without interpolation."""
+    found = []
+    for reading in one.readings:
+        curve = metrics.roc(reading.scores, reading.members)
+        place = np.searchsorted(curve.fpr, grid + 1e-12, side="right") - 1
+        found.append(curve.tpr[place])
+    return np.mean(found, axis=0)
 
 
 def _files(path: Path) -> list[tuple[figures.Kind, Path]]:

@@ -13,6 +13,7 @@ from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
     from idbench.api import Progress
+    from idbench.cli.durations import Expected
     from idbench.results import RunRecord
     from idbench.runner.execute import Executed, Options
     from idbench.runner.executor import Executor
@@ -40,6 +41,13 @@ def run(
     preset: Annotated[str | None, typer.Option(help="Named parameters from the method's card, e.g. paper.")] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
+    ] = None,
+    sweep: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=V1,V2",
+            help="Try several values, judged on the calibration people alone; may be repeated: every combination.",
+        ),
     ] = None,
     defense: Annotated[
         list[str] | None,
@@ -81,6 +89,7 @@ def run(
     executor: options.ExecutorName = "local",
     cpus_per_run: options.CpusPerRun = 1.0,
     gpus_per_run: options.GpusPerRun = 0.0,
+    how: options.Format = "text",
     json: options.Json = False,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -89,6 +98,8 @@ def run(
 
     wanted = Options(results, device, time_limit, force)
     machines = _machines(executor, jobs, cpus_per_run, gpus_per_run)
+    if executor == "local":
+        _check_device(device)
     if plan is not None:
         if method or defense or adapt or write_plan is not None:
             raise IdbenchError(
@@ -102,22 +113,146 @@ def run(
     if not method:
         raise IdbenchError("No method to run.", hint="Add --method NAME; `bench list` shows the methods.")
     params = parse_parameters(param)
+    if varied := _varied(method, preset, params, parse_parameters(sweep)):
+        if defense or adapt or write_plan is not None:
+            raise IdbenchError("A sweep runs here and on the target as it is.", hint="Leave the other option out.")
+        seeds_ = range(seed, _last(seed, seeds))
+        _sweep(method[0], varied, params, split, target, seeds_, corpus, preset, wanted, json, dry_run)
+        return
     defenses = _defenses(defense or [], defense_preset, parse_parameters(defense_param))
     adaptations = _adaptations(adapt or [], parse_parameters(adapt_param))
     with console.bars() as progress:
         seeds_ = range(seed, _last(seed, seeds))
         grid, left_out = _grid(method, split, target, seeds_, corpus, preset, params, defenses, adaptations, progress)
-        if not json:
-            for name, reason in left_out:
-                console.say(f"{name} is left out: {reason}.")
         planned_only = dry_run or write_plan is not None
+        if not json:
+            _say_before(grid, left_out, None if planned_only else wanted.results)
         outcomes, unscored, failure = ([], [], None) if planned_only else _carry_out(grid, wanted, machines, progress)
     if write_plan is not None:
         _write_plan(grid, write_plan, json, dry_run)
     elif dry_run:
         _announce(grid, wanted.results, json)
     else:
-        _show(grid.split, outcomes, unscored, failure, json)
+        _show(grid.split, outcomes, unscored, failure, json, how)
+
+
+def _check_device(device: str) -> None:
+    """Refuse a device that is not there before anything is prepared for it; torch is loaded for accelerators alone."""
+    if device not in ("auto", "cpu"):
+        from idbench.runner.opening import choose_device
+
+        choose_device(device)
+
+
+def _say_before(grid: Grid, left_out: Sequence[tuple[str, str]], results: Path | None) -> None:
+    """What a person should know before a grid is carried out in a results folder, or only planned."""
+    for name, reason in left_out:
+        console.say(f"{name} is left out: {reason}.")
+    _say_seedless(grid)
+    if results is not None:
+        _warn_of_training(grid, results)
+
+
+def _say_seedless(grid: Grid) -> None:
+    """Name the methods that run once although several seeds were asked for."""
+    if names := grid.seedless:
+        verb = "does" if len(names) == 1 else "do"
+        console.say(f"{', '.join(names)} {verb} not depend on the seed: one run for all seeds.")
+
+
+def _warn_of_training(grid: Grid, results: Path) -> None:
+    """Before shadow models are trained, say how long that takes."""
+    from idbench.api import Access
+    from idbench.cli.durations import Durations
+    from idbench.runner.grid import is_done, specs
+    from idbench.runner.registry import load_attack
+
+    shadowy = {m.name for m in grid.methods if Access.TRAIN_SHADOWS in load_attack(m.name).card.access}
+    waiting = [spec for spec in specs(grid) if spec.attack.name in shadowy and not is_done(spec, results)]
+    if not waiting:
+        return
+    durations = Durations(results)
+    known = [durations.expected(spec) for spec in waiting]
+    training = max((one.training for one in known), default=0.0)
+    sources = ", ".join(dict.fromkeys(one.measured for one in known if one.measured))
+    how_long = f"up to {text.seconds(training)} for each target and seed ({sources})" if training else "perhaps hours"
+    names = ", ".join(dict.fromkeys(spec.attack.name for spec in waiting))
+    console.say(f"{names}: shadow models are trained first, {how_long}, and kept for later runs.")
+
+
+def _varied(
+    method: list[str], preset: str | None, params: dict[str, object], swept: dict[str, object]
+) -> dict[str, list[object]]:
+    """Parameters with several values, from --sweep and from --param; these leave `params`."""
+    from idbench.runner.sweeping import as_sweep
+
+    if (swept and len(method) != 1) or ("all" in method and swept):
+        raise IdbenchError("A sweep tries settings of one method.", hint="Give one --method.")
+    if len(method) != 1 or method == ["all"]:
+        return {}
+    if twice := [name for name in swept if name in params]:
+        raise IdbenchError(f"{twice[0]} is given by --param and by --sweep.", hint="Give it once.")
+    found: dict[str, list[object]] = {name: [*str(value).split(",")] for name, value in swept.items()}
+    found |= as_sweep(method[0], preset, params)
+    for name, values in found.items():
+        params.pop(name, None)
+        if len(set(map(str, values))) < len(values):
+            raise IdbenchError(f"A value of {name} is given twice.", hint="Give each value once.")
+    return found
+
+
+def _sweep(
+    method: str,
+    varied: dict[str, list[object]],
+    fixed: dict[str, object],
+    split: str,
+    target: str | None,
+    seeds: range,
+    corpus: str | None,
+    preset: str | None,
+    wanted: Options,
+    json: bool,
+    dry_run: bool,
+) -> None:
+    """Try settings on the calibration people, and say which they prefer."""
+    from idbench.runner.grid import specs
+    from idbench.runner.sweeping import plan_sweep, run_sweep
+    from idbench.splits import load_split
+
+    with console.bars() as progress:
+        opened = load_split(split, progress)
+        grids = plan_sweep(opened, method, varied, fixed, target=target, seeds=seeds, corpus=corpus, preset=preset)
+        if dry_run:
+            runs = [spec for _, grid in grids for spec in specs(grid)]
+            _list_runs(f"{len(grids)} settings, {len(runs)} runs", runs, wanted.results, json)
+            return
+        found = run_sweep(opened, grids, wanted, progress)
+    best = found.settings[found.best]
+    if json:
+        rows = [
+            {"values": dict(s.values), "auc": s.auc.model_dump(mode="json"), "p": s.difference_p, "runs": s.run_ids}
+            for s in found.settings
+        ]
+        console.write_json({"part": "calibration", "people": found.people, "best": found.best, "settings": rows})
+        return
+    console.table(
+        f"{method} on {found.people} calibration people of {opened.manifest.name}",
+        (*varied, "AUC [95 %]", "worse than the best?", "runs"),
+        [
+            (
+                *(str(s.values[name]) for name in varied),
+                text.estimate(s.auc),
+                "the best" if s.difference_p is None else f"p {text.compared(s.difference_p)}",
+                ", ".join(run[:8] for run in s.run_ids),
+            )
+            for s in found.settings
+        ],
+    )
+    chosen = " ".join(f"-p {name}={best.values[name]}" for name in varied)
+    told = "" if found.decided else "; they do not tell it from every other setting, so the default is as good a choice"
+    console.say(f"The calibration people prefer {chosen}{told}.")
+    console.say("The people under test were not looked at.")
+    console.say(f"Next: bench run -m {method} {chosen}")
 
 
 def _defenses(names: list[str], preset: str | None, params: dict[str, object]) -> list[PlannedDefense | None]:
@@ -256,7 +391,12 @@ def _run_plan(
 
 
 def _show(
-    split: Split, outcomes: list[Outcome], unscored: list[Executed], failure: IdbenchError | None, json: bool
+    split: Split,
+    outcomes: list[Outcome],
+    unscored: list[Executed],
+    failure: IdbenchError | None,
+    json: bool,
+    how: console.Format = "text",
 ) -> None:
     """Print what was finished, even if other runs failed."""
     if failure is not None and not (unscored or outcomes):
@@ -265,6 +405,8 @@ def _show(
         _print_unscored(split, unscored, json)
     elif json:
         _write_json(split, outcomes)
+    elif how != "text":
+        _tabulate(split, outcomes, how)
     else:
         _print(split, outcomes)
     if failure is not None:
@@ -301,6 +443,11 @@ def parse_parameters(given: list[str] | None) -> dict[str, object]:
         name, sign, value = item.partition("=")
         if not sign or not name:
             raise IdbenchError(f"{item!r} is not a parameter.", hint="Write --param NAME=VALUE.")
+        if name in values:
+            raise IdbenchError(
+                f"The parameter {name} is given twice.",
+                hint=f"Give it once; to try several values: --sweep {name}={values[name]},{value}.",
+            )
         values[name] = value
     return values
 
@@ -329,21 +476,39 @@ def _announce(grid: Grid, results: Path, json: bool) -> None:
 
 
 def _list_runs(title: str, runs: Sequence[RunSpec], results: Path, json: bool) -> None:
+    from idbench.cli.durations import Durations, Expected
     from idbench.runner.grid import is_done
 
+    durations = Durations(results)
+    expected = [Expected(0.0) if is_done(s, results) else durations.expected(s) for s in runs]
     rows = [
         (
             *(s.attack.name, s.target.name, s.defense.name if s.defense else "-"),
             s.adaptation.name if s.adaptation else "-",
             *(str(s.seed), s.run_id, "done" if is_done(s, results) else "to run"),
+            *((_about(e),) if not is_done(s, results) else ("-",)),
         )
-        for s in runs
+        for s, e in zip(runs, expected, strict=True)
     ]
-    names = ("method", "target", "defense", "adaptation", "seed", "run", "state")
+    names = ("method", "target", "defense", "adaptation", "seed", "run", "state", "takes about")
     if json:
         console.write_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
         console.table(title, names, rows, right=("seed",))
+        unknown = sum(one.total is None for one in expected)
+        known = sum(one.total or 0.0 for one in expected)
+        sources = " and ".join(dict.fromkeys(one.measured for one in expected if one.measured))
+        if sources:
+            more = f", and {unknown} runs of which nothing is known" if unknown else ""
+            console.say(f"about {text.seconds(known)} in all{more}; as measured in {sources}")
+
+
+def _about(one: Expected) -> str:
+    """E.g. `20 s`, `90 s + 24 min training`, `not known`."""
+    if one.seconds is None:
+        return "not known"
+    more = f" + {text.seconds(one.training)} training" if one.training else ""
+    return f"{text.seconds(one.seconds)}{more}"
 
 
 def _write_json(split: Split, outcomes: list[Outcome]) -> None:
@@ -368,7 +533,7 @@ def _print_pooled(split: Split, outcomes: list[Outcome]) -> None:
     if not pooled:
         return
     names = ", ".join(dict.fromkeys(name for p in pooled for name in p.targets))
-    console.table(
+    _fitting(
         f"pooled over {names}",
         ("method", "defense", "targets", "seeds", "AUC [95 %]", "sd over targets", "TPR at 10 % FPR", "TPR at 1 % FPR"),
         [
@@ -384,9 +549,40 @@ def _print_pooled(split: Split, outcomes: list[Outcome]) -> None:
             )
             for p in pooled
         ],
-        right=("targets", "seeds", "sd over targets"),
+        ("targets", "seeds", "sd over targets"),
     )
     console.say("pooled: mean over targets and seeds, without controls; intervals over people, for these targets")
+
+
+def _tabulate(split: Split, outcomes: list[Outcome], how: console.Format) -> None:
+    """The results as one table for a paper."""
+    defended = any(o.run.record.defense for o in outcomes)
+    title = f"{split.manifest.name} v{split.manifest.version}, test part"
+    adapted = any(o.run.record.adaptation for o in outcomes)
+    rows = [_row(o, _by(o) if adapted else (), _behind(o) if defended else ()) for o in outcomes]
+    console.tabulate(how, title, _columns(adapted, defended), rows, right=("seed", "time"))
+
+
+def _columns(adapted: bool, defended: bool) -> tuple[str, ...]:
+    """All columns of a table of runs."""
+    return (
+        *("method", *(("adaptation",) if adapted else ()), "target"),
+        *(("defense", "AUC of the protected", "of the others") if defended else ()),
+        *("seed", "AUC [95 %]", "TPR at 10 % FPR", "TPR at 1 % FPR", "p", "over blind", "time"),
+    )
+
+
+_ESSENTIAL = ("method", "adaptation", "target", "defense", "targets", "seed", "AUC [95 %]", "TPR at 10 % FPR")
+"""Columns that fit eighty characters; names are never broken."""
+
+
+def _fitting(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[str, ...]) -> bool:
+    """Print a table with the columns that fit the terminal; returns whether all of them did."""
+    wide = console.is_wide()
+    kept = [i for i, column in enumerate(columns) if wide or column in _ESSENTIAL]
+    shown = [columns[i] for i in kept]
+    console.table(title, shown, [[row[i] for i in kept] for row in rows], [name for name in right if name in shown])
+    return wide
 
 
 def _print(split: Split, outcomes: list[Outcome]) -> None:
@@ -400,14 +596,11 @@ def _print(split: Split, outcomes: list[Outcome]) -> None:
     else:
         defended = any(o.run.record.defense for o in outcomes)
         adapted = any(o.run.record.adaptation for o in outcomes)
-        columns = (
-            *("method", *(("adaptation",) if adapted else ()), "target"),
-            *(("defense", "AUC of the protected", "of the others") if defended else ()),
-            *("seed", "AUC [95 %]", "TPR at 10 % FPR", "TPR at 1 % FPR", "p", "over blind", "time"),
-        )
         rows = [_row(o, _by(o) if adapted else (), _behind(o) if defended else ()) for o in outcomes]
-        console.table(people, columns, rows, right=("seed", "time"))
-        console.say("p: against chance, two-sided; over blind: AUC minus the best blind attack's, and its p")
+        if _fitting(people, _columns(adapted, defended), rows, ("seed", "time")):
+            console.say("p: against chance, two-sided; over blind: AUC minus the best blind attack's, and its p")
+        else:
+            console.say("a terminal of 130 columns shows more, and so do bench show RUN and --format csv")
         _print_pooled(split, outcomes)
     for outcome in outcomes:
         for line in _remarks(outcome):
@@ -499,8 +692,7 @@ def _remarks(outcome: Outcome) -> list[str]:
 def _next(outcomes: list[Outcome]) -> str:
     record = outcomes[-1].run.record
     others = [o.run.record.attack.name for o in outcomes if o.run.record.target == record.target]
-    other = next((name for name in (*others, "cosine", "idia") if name != record.attack.name), "idia")
-    return (
-        f"Next: bench show {record.run_id[:8]} · bench compare {record.attack.name} {other} · "
-        f"bench data audit {record.split.name}"
-    )
+    other = next((name for name in others if name != record.attack.name), None)
+    own = "cosine" if record.attack.name != "cosine" else "idia"
+    proposed = f"compare {record.attack.name} {other}" if other else f"run -m {own} -m {record.attack.name}"
+    return f"Next: bench show {record.run_id[:8]} · bench {proposed} · bench data audit {record.split.name}"

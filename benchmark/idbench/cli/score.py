@@ -32,7 +32,7 @@ def score(
     rows = [
         ("members, non-members", f"{summary.n_members}, {summary.n_nonmembers}"),
         ("AUC", text.estimate(summary.auc)),
-        *((f"TPR at {rate.fpr:g} FPR", text.rate(rate)) for rate in summary.tpr),
+        *((text.at_fpr(rate.fpr), text.rate(rate)) for rate in summary.tpr),
         ("p against chance", text.p_value(summary.p_chance)),
         ("against the best blind attack", text.blind(summary.blind)),
         ("AUC by training pictures", text.bins(summary.bins)),

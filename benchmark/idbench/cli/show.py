@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from idbench.cli import console, options, text
-from idbench.errors import RecordError, UnknownNameError
+from idbench.errors import IdbenchError, RecordError, UnknownNameError
 from idbench.storage import is_there
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ def show(
     plot: Annotated[
         Path | None, typer.Option(help="For a run: draw its ROC curve and scores into FILE.png, .svg or .pdf.")
     ] = None,
+    bibtex: Annotated[bool, typer.Option("--bibtex", help="For a method or defense: its source, to be cited.")] = False,
     results: options.Results = options.RESULTS,
     json: options.Json = False,
 ) -> None:
@@ -32,15 +33,21 @@ def show(
     from idbench.splits import split_names
     from idbench.targets import list_targets, resolve_target
 
-    if what in (attacks := ATTACKS.names()):
+    names, targets = split_names(), [t.name for t in list_targets()]
+    attacks, defenses = ATTACKS.names(), DEFENSES.names()
+    if plot is not None and (what in (*attacks, *defenses, *names, *targets) or ":" in what or _is_split_folder(what)):
+        raise IdbenchError(f"--plot draws a run, and {what} is none.", hint=_how_to_plot(what, what in attacks))
+    if bibtex:
+        _cite(what, attacks, defenses)
+    elif what in attacks:
         _attack(load_attack(what), json)
-    elif what in (defenses := DEFENSES.names()):
+    elif what in defenses:
         _defense(load_defense(what), json)
     elif what in (adaptations := ADAPTATIONS.names()):
         _defense(load_adaptation(what), json)
-    elif what in (names := split_names()) or _is_split_folder(what):
+    elif what in names or _is_split_folder(what):
         _split(what, json)
-    elif what in (targets := [t.name for t in list_targets()]) or ":" in what:
+    elif what in targets or ":" in what:
         _pairs(what, resolve_target(what).model_dump(mode="json", exclude_none=True), json)
     else:
         options.check_results(results)
@@ -51,6 +58,26 @@ def show(
                 raise
             known = [*attacks, *defenses, *adaptations, *names, *targets]
             raise UnknownNameError("method, defense, split, target or run", what, known) from error
+
+
+def _cite(what: str, attacks: Sequence[str], defenses: Sequence[str]) -> None:
+    """Print the BibTeX entry of a method's source."""
+    from idbench.runner.registry import load_attack, load_defense
+    from idbench_leaderboard.downloads import method_entry
+
+    if what not in (*attacks, *defenses):
+        raise UnknownNameError("method or defense", what, (*attacks, *defenses))
+    card = load_attack(what).card if what in attacks else load_defense(what).kind.card
+    if not card.paper:
+        raise IdbenchError(f"{what} has no source: it is a baseline of this benchmark.", hint="Cite idbench itself.")
+    console.command(method_entry(card))
+
+
+def _how_to_plot(what: str, is_attack: bool) -> str:
+    """What draws a picture of a method, or of something that is none."""
+    if is_attack:
+        return f"Draw one of its runs: bench show RUN --plot FILE, or bench compare {what} OTHER --plot FILE."
+    return "Name a run: `bench list runs` shows them."
 
 
 def _attack(registered: RegisteredAttack, json: bool) -> None:
@@ -96,7 +123,7 @@ def _method(
     paper = ("paper", card.paper or "none: a baseline of this benchmark")
     console.table("", ("fact", "value"), (paper, *facts, *rest))
     rows = [
-        (field, _kind(details), str(details.get("default", "-")), str(details.get("description", "")))
+        (field, _kind(details), _default(details), str(details.get("description", "")))
         for field, details in schema.get("properties", {}).items()
     ]
     if rows:
@@ -107,11 +134,34 @@ def _method(
         )
 
 
+def _default(details: dict[str, Any]) -> str:
+    """A default as it is typed: lists with commas, nothing in Python's own spelling."""
+    if "default" not in details:
+        return "-"
+    value = details["default"]
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
+    if value is None or isinstance(value, bool):
+        return "none" if value is None else str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _kind(details: dict[str, Any]) -> str:
     kinds = [str(d.get("type", "?")) for d in details.get("anyOf", [details])]
-    low, high = details.get("minimum", details.get("exclusiveMinimum")), details.get("maximum")
-    bounds = f" {'' if low is None else low}..{'' if high is None else high}" if (low, high) != (None, None) else ""
-    return " or ".join(kinds) + bounds
+    return " or ".join(dict.fromkeys(kinds)) + _bounds(details)
+
+
+def _bounds(details: dict[str, Any]) -> str:
+    """The range of a number, e.g. ` 1..5`, ` > 0`, ` >= 1`; of one that may be missing, that of the number."""
+    for one in details.get("anyOf", [details]):
+        low, high = one.get("minimum"), one.get("maximum")
+        above, below = one.get("exclusiveMinimum"), one.get("exclusiveMaximum")
+        if low is not None and high is not None:
+            return f" {low:g}..{high:g}"
+        ends = ((">", above), (">=", low), ("<", below), ("<=", high))
+        if found := [f"{sign} {end:g}" for sign, end in ends if end is not None]:
+            return " " + ", ".join(found)
+    return ""
 
 
 def _is_split_folder(what: str) -> bool:
@@ -191,18 +241,19 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
         "method": f"{record.attack.name} {record.attack.version} ({record.attack.distribution}), {record.attack.track}",
         **({} if record.defense is None else {"defense": _defended(record.defense)}),
         **({} if record.adaptation is None else {"adapted by": _adapted(record.adaptation)}),
-        "parameters": record.parameters,
-        **({} if record.parameters_passed is None else {"passed": record.parameters_passed.model_dump()}),
+        "parameters": text.parameters(record.parameters),
+        **({} if record.parameters_passed is None else {"passed": text.passed(record.parameters_passed)}),
         "seed": record.seed,
         "cases": f"{record.n_cases}, abstained {record.n_abstained}, photos per case {record.photos_per_case:g}",
         **({"abstained because of": text.reasons(abstentions)} if abstentions else {}),
-        "queries": {name: count for name, count in record.queries.model_dump().items() if count},
+        "queries": ", ".join(f"{text.amount(n)} {name}" for name, n in record.queries.model_dump().items() if n)
+        or "none",
         "time": f"{text.seconds(record.timings.total)} (load {text.seconds(record.timings.load)}, "
         f"fit {text.seconds(record.timings.fit)}, score {text.seconds(record.timings.score)})",
         **({} if record.shadows is None else {"shadow models": _shadows(record.shadows)}),
         "peak memory": f"{record.peak_memory_mb:.0f} MiB",
         "device": _device(where),
-        "packages": where.packages,
+        "packages": ", ".join(f"{name} {version}" for name, version in where.packages.items()),
         "engine": record.engine or "of schema 1, which does not say",
     }
     if summary is None:
@@ -212,7 +263,7 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
             "labels of": summary.corpus + (" (control)" if summary.control else ""),
             "AUC": text.estimate(summary.auc),
             **dict(text.defended(record.defense, summary)),
-            **{f"TPR at {rate.fpr:g} FPR": text.rate(rate) for rate in summary.tpr},
+            **{text.at_fpr(rate.fpr): text.rate(rate) for rate in summary.tpr},
             "p against chance": text.p_value(summary.p_chance),
             "against blind": text.blind(summary.blind),
             "AUC by training pictures": text.bins(summary.bins),
@@ -221,7 +272,7 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
         }
         if summary.decision is not None:
             d = summary.decision
-            facts["at the calibrated threshold"] = f"TPR {d.tpr:.3f}, FPR {d.fpr:.3f}, accuracy {d.accuracy:.3f}"
+            facts["at the calibrated threshold"] = f"TPR {d.tpr:.1%}, FPR {d.fpr:.1%}, accuracy {d.accuracy:.1%}"
     console.table("", ("fact", "value"), [(key, str(value)) for key, value in facts.items()])
 
 
@@ -229,7 +280,8 @@ def _defended(defense: DefenseRef) -> str:
     weights = "" if defense.weights_sha256 is None else f", weights {defense.weights_sha256[:12]}"
     return (
         f"{defense.name} {defense.version} ({defense.distribution}), protects {len(defense.protected)} people"
-        f"{weights}, parameters {defense.parameters}{''.join(f'; {_promise(one)}' for one in defense.guarantees)}"
+        f"{weights}, parameters {text.parameters(defense.parameters)}"
+        f"{''.join(f'; {_promise(one)}' for one in defense.guarantees)}"
     )
 
 

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from idbench.results import BinSummary, BlindComparison, DefenseRef, Estimate, RateSummary, Summary
+    from idbench.results import (
+        BinSummary,
+        BlindComparison,
+        DefenseRef,
+        Estimate,
+        PassedParameters,
+        RateSummary,
+        Summary,
+    )
 
 
 def estimate(value: Estimate) -> str:
@@ -19,6 +27,24 @@ def rate(value: RateSummary) -> str:
     if value.value is None or value.low is None or value.high is None:
         return f"not estimable: one non-member is {value.resolution:.1%}"
     return f"{value.value:.1%} [{value.low * 100:.1f}, {value.high * 100:.1f}]"
+
+
+def at_fpr(fpr: float) -> str:
+    """E.g. `TPR at 10 % FPR`, `TPR at 0.1 % FPR`."""
+    return f"TPR at {100 * fpr:g} % FPR"
+
+
+def parameters(values: Mapping[str, object]) -> str:
+    """E.g. `runs=3, prompt=a photo of {}`, or `none`."""
+    return ", ".join(f"{name}={value}" for name, value in values.items()) or "none"
+
+
+def passed(given: PassedParameters | None) -> str:
+    """What a person passed, e.g. `preset paper, runs=3`; `defaults` if nothing, `not known` for old records."""
+    if given is None:
+        return "not known"
+    preset = () if given.preset is None else (f"preset {given.preset}",)
+    return ", ".join((*preset, *((parameters(given.overrides),) if given.overrides else ()))) or "defaults"
 
 
 def p_value(p: float) -> str:

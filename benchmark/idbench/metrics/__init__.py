@@ -29,7 +29,7 @@ from idbench.metrics.delong import (
 from idbench.metrics.evidence import Conformal, EvidenceRatio, conformal, evidence_ratio, joint_conformal
 from idbench.metrics.low_fpr import tpr_at_fpr_interval
 from idbench.metrics.multiple import benjamini_hochberg, holm
-from idbench.metrics.pooled import Pooled, PooledRate, pooled, pooled_rate, spread
+from idbench.metrics.pooled import Pooled, PooledRate, pooled, pooled_difference, pooled_rate, spread
 from idbench.metrics.power import (
     auc_variance,
     minimum_detectable_auc,
@@ -125,6 +125,7 @@ __all__ = [
     "people_needed_for_tpr",
     "permutation_test",
     "pooled",
+    "pooled_difference",
     "pooled_rate",
     "precision_at_prior",
     "rank_intervals",

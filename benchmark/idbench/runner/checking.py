@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from idbench.errors import IdbenchError
 from idbench.results import Run, ScoreTable
 from idbench.runner.execute import Options, execute
 from idbench.runner.grid import make_grid, refused, specs
-from idbench.runner.registry import ATTACKS, DEFENSES, Registered, RegisteredAttack, load_attack
+from idbench.runner.registry import ATTACKS, DEFENSES, Registered, RegisteredAttack, load_attack, make_method
 from idbench.runner.spec import PlannedDefense, Resolver, plan_defense
 from idbench.splits import load_corpus, load_split
 from idbench.targets import Defended, TargetSpec, resolve_target
@@ -38,16 +38,27 @@ class Check:
     found: str
 
 
-def check_method(name: str, time_limit: float, progress: Progress) -> Iterator[Check]:
+def check_method(
+    name: str,
+    time_limit: float,
+    progress: Progress,
+    preset: str | None = None,
+    params: Mapping[str, object] | None = None,
+) -> Iterator[Check]:
     """Check a method on a split of a few dozen fictional people; stops at the first failure that hides the rest.
 
     Args:
         name: of a registered attack or defense.
         time_limit: seconds for each of three runs.
         progress: receives progress reports.
+        preset: of the method's parameters; None: the defaults.
+        params: over the preset.
+
+    Raises:
+        UnknownNameError, MethodError: no such preset or parameter, or a value that does not fit.
     """
     if name in DEFENSES.names() and name not in ATTACKS.names():
-        yield from _check_defense(name, time_limit, progress)
+        yield from _check_defense(name, time_limit, progress, preset, params)
         return
     try:
         registered = load_attack(name)
@@ -56,11 +67,13 @@ def check_method(name: str, time_limit: float, progress: Progress) -> Iterator[C
         return
     yield Check("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
     yield _documented(registered)
+    make_method(registered, preset, params)  # a parameter that does not fit is the user's mistake, not the method's
+    asked = (preset, params)
     with workplace() as folder:
         # One order for the first two runs, another for the third.
         options = Options(folder, time_limit=time_limit, force=True, secret=0)
         try:
-            first = _scores(name, options, progress)
+            first = _scores(name, asked, options, progress)
         except IdbenchError as error:
             yield Check("run", "failed", str(error))
             return
@@ -68,21 +81,28 @@ def check_method(name: str, time_limit: float, progress: Progress) -> Iterator[C
         yield Check("run", "ok", f"{record.n_cases} cases in {record.timings.total:.1f} s")
         yield _varied(first[1])
         yield _asked(registered, first[0])
-        yield _same("same seed, same scores", first[1], _scores(name, options, progress)[1], 0.0)
-        shuffled = _scores(name, replace(options, secret=1), progress)[1]
+        yield _same("same seed, same scores", first[1], _scores(name, asked, options, progress)[1], 0.0)
+        shuffled = _scores(name, asked, replace(options, secret=1), progress)[1]
         yield _same("order of the cases", first[1], shuffled, _ROUNDING)
 
 
-def _scores(name: str, options: Options, progress: Progress) -> tuple[Run, ScoreTable]:
-    (spec,) = specs(make_grid(load_split(SPLIT, progress), [name], TARGET, corpus=CORPUS))
+_Asked = tuple[str | None, Mapping[str, object] | None]
+
+
+def _scores(name: str, asked: _Asked, options: Options, progress: Progress) -> tuple[Run, ScoreTable]:
+    preset, params = asked
+    split = load_split(SPLIT, progress)
+    (spec,) = specs(make_grid(split, [name], TARGET, corpus=CORPUS, preset=preset, params=params))
     run = execute(Resolver(progress).resolve(spec), options, progress).run
     return run, run.scores()
 
 
-def _check_defense(name: str, time_limit: float, progress: Progress) -> Iterator[Check]:
+def _check_defense(
+    name: str, time_limit: float, progress: Progress, preset: str | None, params: Mapping[str, object] | None
+) -> Iterator[Check]:
     """Check a defense by what an attack finds behind it; the same attack finds the same twice."""
     try:
-        planned = plan_defense(name)
+        planned = plan_defense(name, preset, params)
     except IdbenchError as error:
         yield Check("import", "failed", str(error))
         return

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
-from idbench.api import Access, AnswerCard, AskingCard, CorpusDefense, Knowledge, Progress, Silent, names_of
+from idbench.api import Access, AnswerCard, AskingCard, CorpusDefense, Knowledge, Progress, Reporter, Silent, names_of
 from idbench.errors import IdbenchError
 from idbench.results import Run, Summary, write_summary
 from idbench.runner.evaluate import summarize
@@ -15,6 +16,7 @@ from idbench.runner.execute import Executed, Options, place_of
 from idbench.runner.executor import Executor, Failed, LocalExecutor, Task
 from idbench.runner.protection import protected_people
 from idbench.runner.registry import blind_attacks, load_attack
+from idbench.runner.seeds import depends_on_seed
 from idbench.runner.selection import check_trained_on, check_undefended, choose_targets, corpus_for
 from idbench.runner.spec import (
     DefenseSpec,
@@ -77,7 +79,20 @@ class Grid:
     @property
     def size(self) -> int:
         """Number of runs, without the blind attacks that are added."""
-        return len(self.targets) * len(combinations(self)) * len(self.seeds)
+        return len(self.targets) * sum(len(self.seeds_of(*each)) for each in combinations(self))
+
+    def seeds_of(
+        self, method: MethodSpec, planned: PlannedDefense | None, adapted: PlannedAdaptation | None
+    ) -> Sequence[int]:
+        """The seeds that a method runs with: the first alone where no seed changes anything."""
+        plain = planned is None and adapted is None
+        return self.seeds[:1] if plain and not depends_on_seed(method) else self.seeds
+
+    @property
+    def seedless(self) -> tuple[str, ...]:
+        """Methods that run once although several seeds were asked for."""
+        once = [each[0].name for each in combinations(self) if len(self.seeds_of(*each)) < len(self.seeds)]
+        return tuple(dict.fromkeys(once))
 
 
 def make_grid(
@@ -253,13 +268,16 @@ def run_grid(grid: Grid, options: Options, progress: Progress, executor: Executo
 
 
 def run_unscored(
-    grid: Grid, options: Options, progress: Progress, executor: Executor | None = None
+    grid: Grid, options: Options, progress: Progress, executor: Executor | None = None, *, blind: bool = True
 ) -> Iterator[Executed]:
-    """Carry out a grid on a split whose test labels are withheld: the holder of the labels scores the records.
+    """Carry out a grid without a look at test labels: where these are withheld, their holder scores the records.
 
     Arguments and errors are those of `run_grid`.
+
+    Args:
+        blind: whether the blind attacks run, too, for whoever scores the records.
     """
-    for done, _ in _carried_out(grid, options, progress, executor):
+    for done, _ in _carried_out(grid, options, progress, executor, blind):
         yield done
 
 
@@ -296,15 +314,17 @@ def judged(done: Executed, split: Split, blind: Sequence[Run]) -> Outcome:
 
 
 def _carried_out(
-    grid: Grid, options: Options, progress: Progress, executor: Executor | None
+    grid: Grid, options: Options, progress: Progress, executor: Executor | None, with_blind: bool = True
 ) -> Iterator[tuple[Executed, list[Run]]]:
     """Each finished run of the grid with the blind attacks on its target."""
     split = split_spec(grid.split)
     chosen = executor or LocalExecutor(Resolver(progress, {split.source: grid.split}))
-    waiting = [_Target(grid, split, place) for place in range(len(grid.targets))]
+    waiting = [_Target(grid, split, place, _blind() if with_blind else ()) for place in range(len(grid.targets))]
     tasks = [task for target in waiting for task in target.tasks(options.force)]
     failed: list[Failed] = []
-    for result in chosen.run(tasks, options, progress):
+    told = _Told(progress, tasks)
+    for result in chosen.run(told.taken(), options, told):
+        told.finished(result)
         for target in waiting:
             target.take(result)
         while waiting and waiting[0].complete:
@@ -323,7 +343,7 @@ def _blind() -> tuple[MethodSpec, ...]:
 def _own(grid: Grid, split: SplitSpec, place: int) -> Iterator[RunSpec]:
     target, corpus = grid.targets[place]
     for method, planned, adapted in combinations(grid):
-        for seed in grid.seeds:
+        for seed in grid.seeds_of(method, planned, adapted):
             yield RunSpec(
                 split=split,
                 target=target,
@@ -352,9 +372,9 @@ def _blind_of(grid: Grid, split: SplitSpec, place: int, blind: Sequence[MethodSp
 class _Target:
     """Gathers the results of one target of a grid until its runs can be compared with its blind attacks."""
 
-    def __init__(self, grid: Grid, split: SplitSpec, place: int) -> None:
+    def __init__(self, grid: Grid, split: SplitSpec, place: int, blind: Sequence[MethodSpec]) -> None:
         self._own = {spec.run_id: spec for spec in _own(grid, split, place)}
-        self._blind = {spec.run_id: spec for spec in _blind_of(grid, split, place, _blind())}
+        self._blind = {spec.run_id: spec for spec in _blind_of(grid, split, place, blind)}
         self._done: dict[str, Executed] = {}
         self._failed: dict[str, Failed] = {}
 
@@ -396,6 +416,48 @@ class _Target:
         for run in self._own:
             if run in self._done:
                 yield self._done[run], blind
+
+
+class _Told(Reporter):
+    """Says before every report of a run which of how many it is, and how long the rest will take.
+
+    Args:
+        progress: receives the reports.
+        tasks: all that will be carried out.
+    """
+
+    def __init__(self, progress: Progress, tasks: Sequence[Task]) -> None:
+        self._progress, self._tasks = progress, tasks
+        self._begin = time.monotonic()
+        self._done = self._carried_out = 0
+        self._prefix = ""
+
+    def taken(self) -> Iterator[Task]:
+        """The tasks, each noticed when its turn comes."""
+        for number, task in enumerate(self._tasks, start=1):
+            spec = task.spec
+            behind = "" if spec.defense is None else f" behind {spec.defense.name}"
+            words = (f"run {number} of {len(self._tasks)}", spec.attack.name, f"{spec.target.name}{behind}")
+            self._prefix = " · ".join((*words, f"seed {spec.seed}", *self._left()))
+            if len(self._tasks) > 1:
+                self._progress.update(0, 1, self._prefix)
+            yield task
+
+    def finished(self, result: Executed | Failed) -> None:
+        """Count a result; what was read from a record says nothing about how long others take."""
+        self._done += 1
+        self._carried_out += isinstance(result, Failed) or not result.reused
+
+    def update(self, done: float, total: float, description: str) -> None:
+        """Pass a report on; of a single run, as it is."""
+        several = len(self._tasks) > 1 and self._prefix
+        self._progress.update(done, total, f"{self._prefix} · {description}" if several else description)
+
+    def _left(self) -> Iterable[str]:
+        if not self._carried_out:
+            return ()
+        seconds = (time.monotonic() - self._begin) / self._carried_out * (len(self._tasks) - self._done)
+        return (f"{seconds / 60:.0f} min left" if seconds >= 90 else f"{seconds:.0f} s left",)
 
 
 def _what(failed: Failed) -> str:

@@ -1,0 +1,88 @@
+"""How long runs will take, from what was measured: records here first, else the board that comes with idbench."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from idbench.runner.spec import RunSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """How long one run will take.
+
+    Args:
+        seconds: of the run, without shadow models; None: nothing like it was measured.
+        training: of its shadow models, if none of them is in the cache; 0 for other attacks.
+        measured: what the figure comes from, e.g. `your records`.
+    """
+
+    seconds: float | None
+    training: float = 0.0
+    measured: str = ""
+
+    @property
+    def total(self) -> float | None:
+        """Seconds in all; None if nothing is known."""
+        return None if self.seconds is None else self.seconds + self.training
+
+
+class Durations:
+    """Looks up how long runs took: those in a results folder, then those of the reference board.
+
+    Args:
+        results: folder of records; it need not exist.
+    """
+
+    def __init__(self, results: Path) -> None:
+        self._rows = [*_from_records(results), *_from_reference()]
+
+    def expected(self, spec: RunSpec) -> Expected:
+        """The median of what was measured for the attack on this target, else on any; the nearest source counts."""
+        own = [row for row in self._rows if row[1] == spec.attack.name]
+        for source in ("your records", "the reference board"):
+            near = [row for row in own if row[0] == source]
+            found = [row for row in near if row[2] == spec.target.name] or near
+            if found:
+                return Expected(median(r[3] for r in found), median(r[4] for r in found), source)
+        return Expected(None)
+
+
+_Row = tuple[str, str, str, float, float]
+
+
+def _from_records(results: Path) -> Iterable[_Row]:
+    from idbench.results import find_runs
+
+    if not results.exists():
+        return
+    for run in find_runs(results):
+        record = run.record
+        shadows = record.shadows
+        training = 0.0 if shadows is None else shadows.seconds
+        # Waiting for shadow models is their training, which stands apart.
+        waited = 0.0 if shadows is None else shadows.waited
+        own = max(0.0, record.timings.total - waited)
+        yield "your records", record.attack.name, record.target.name, own, training
+
+
+def _from_reference() -> Iterable[_Row]:
+    import pandas as pd
+
+    from idbench_leaderboard.manifest import REFERENCE
+
+    try:
+        rows = pd.read_parquet(
+            REFERENCE / "entries.parquet", columns=["method", "target", "seconds", "training_seconds", "defense"]
+        )
+    except (OSError, ValueError):
+        return  # an installation without its board
+    for method, target, seconds, training, defense in rows.itertuples(index=False):
+        if pd.notna(seconds) and not defense:
+            known = float(training) if pd.notna(training) else 0.0
+            yield "the reference board", str(method), str(target), max(0.0, float(seconds) - known), known

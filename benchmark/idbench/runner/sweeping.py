@@ -1,0 +1,172 @@
+"""Which parameters the calibration people prefer: settings are judged without a look at the people under test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+
+from idbench import metrics
+from idbench.api import Knowledge
+from idbench.errors import IdbenchError, MethodError
+from idbench.progress import Progress
+from idbench.results import Estimate
+from idbench.runner.evaluate import LabelledScores, estimate_of, with_labels
+from idbench.runner.execute import Executed, Options
+from idbench.runner.grid import Grid, make_grid, run_unscored
+from idbench.runner.registry import load_attack, make_method
+from idbench.splits import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One point of a sweep.
+
+    Args:
+        values: the parameters that vary, as texts or values.
+        auc: on the calibration part, mean over targets and seeds.
+        run_ids: of its runs.
+        difference_p: of "no better and no worse than the best setting", paired over people; None for the best itself.
+    """
+
+    values: Mapping[str, object]
+    auc: Estimate
+    run_ids: tuple[str, ...]
+    difference_p: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """What a sweep found.
+
+    Args:
+        settings: in the order in which they were asked for.
+        best: place of the setting with the highest AUC on the calibration part; the first of equals.
+        people: of the calibration part.
+    """
+
+    settings: tuple[Setting, ...]
+    best: int
+    people: int
+
+    @property
+    def decided(self) -> bool:
+        """Whether the calibration people tell the best setting from each of the others."""
+        return all(one.difference_p is None or one.difference_p < 0.05 for one in self.settings)
+
+
+def settings_of(varied: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:
+    """Every combination of the values, the last parameter varying fastest."""
+    return [dict(zip(varied, values, strict=True)) for values in product(*varied.values())]
+
+
+def as_sweep(method: str, preset: str | None, given: Mapping[str, object]) -> dict[str, list[object]]:
+    """Parameters that mean several values: their text does not fit as it is, and each part between commas does.
+
+    Args:
+        method: name of an attack.
+        preset: of the parameters.
+        given: as typed.
+    """
+    registered, found = load_attack(method), {}
+    for name, value in given.items():
+        parts: list[object] = [*value.split(",")] if isinstance(value, str) else []
+        if len(parts) > 1 and not _fits(method, preset, {name: value}):
+            if all(_fits(method, preset, {name: part}) for part in parts):
+                found[name] = parts
+            else:
+                make_method(registered, preset, {name: value})  # says what is wrong
+    return found
+
+
+def _fits(method: str, preset: str | None, values: Mapping[str, object]) -> bool:
+    try:
+        make_method(load_attack(method), preset, values)
+    except MethodError:
+        return False
+    return True
+
+
+def plan_sweep(
+    split: Split,
+    method: str,
+    varied: Mapping[str, Sequence[object]],
+    fixed: Mapping[str, object],
+    *,
+    target: str | None,
+    seeds: Sequence[int],
+    corpus: str | None,
+    preset: str | None,
+) -> list[tuple[dict[str, object], Grid]]:
+    """Each setting with its runs; everything that can be wrong is found here.
+
+    Raises:
+        MethodError: the attack learns from the labels that would judge it, or a value does not fit.
+        IdbenchError: the split has no calibration people of both kinds; whatever `make_grid` raises.
+    """
+    if Knowledge.CALIBRATION_LABELS in load_attack(method).card.knowledge:
+        raise MethodError(
+            f"{method} learns from the labels of the calibration people, so these cannot judge its settings.",
+            hint="Choose its parameters on another split.",
+        )
+    grids = [
+        (values, make_grid(split, [method], target, seeds, corpus, preset, {**fixed, **values}))
+        for values in settings_of(varied)
+    ]
+    for _, labels in grids[0][1].targets:
+        inside = split.calibration_members(labels)
+        n = sum(one.part == "calibration" for one in split.identities)
+        if min(int(inside.sum()), n - int(inside.sum())) < 2:
+            raise IdbenchError(
+                f"{split.manifest.name} has no calibration people of both kinds to choose parameters on.",
+                hint="Choose them on a split that has, e.g. --split avatars.",
+            )
+    return grids
+
+
+def run_sweep(
+    split: Split, grids: Sequence[tuple[dict[str, object], Grid]], options: Options, progress: Progress
+) -> Sweep:
+    """Carry a sweep out. The records hold the scores of everybody, and no metrics: the test part is not looked at.
+
+    Raises:
+        IdbenchError: a run failed.
+    """
+    readings: list[tuple[dict[str, object], list[Executed]]] = []
+    for number, (values, grid) in enumerate(grids, start=1):
+        told = ", ".join(f"{name}={value}" for name, value in values.items())
+        progress.update(number - 1, len(grids), f"setting {number} of {len(grids)} · {told}")
+        readings.append((values, list(run_unscored(grid, options, progress, blind=False))))
+    judged = [[_on_calibration(split, one) for one in runs] for _, runs in readings]
+    pools = [metrics.pooled([r.scores for r in rows], [r.members for r in rows], fprs=[]) for rows in judged]
+    best = int(np.argmax([pool.auc.value for pool in pools]))
+    settings = tuple(
+        Setting(
+            values=values,
+            auc=estimate_of(pools[i].auc.value, pools[i].auc.interval),
+            run_ids=tuple(one.spec.run_id for one in runs),
+            difference_p=None if i == best else _difference(judged[best], judged[i]),
+        )
+        for i, (values, runs) in enumerate(readings)
+    )
+    return Sweep(settings, best, len(judged[0][0].scores))
+
+
+def _on_calibration(split: Split, done: Executed) -> LabelledScores:
+    """Scores and labels of the calibration part, which a folder has even where the test labels are withheld."""
+    if split.manifest.withheld is None:
+        return with_labels(done.run.scores(), split, done.spec.corpus, "calibration")
+    table = done.run.scores()
+    row = {name: i for i, name in enumerate(table.identities)}
+    inside = split.calibration_members(done.spec.corpus)
+    people = sorted((one.id, i) for i, one in enumerate(split.identities) if one.part == "calibration")
+    members = np.array([bool(inside[i]) for _, i in people], dtype=np.bool_)
+    scores = table.ranked()[[row[name] for name, _ in people]]
+    return LabelledScores(tuple(name for name, _ in people), scores, members, members.astype(np.int64))
+
+
+def _difference(best: Sequence[LabelledScores], other: Sequence[LabelledScores]) -> float:
+    members = [row.members for row in best]
+    return metrics.pooled_difference([row.scores for row in best], [row.scores for row in other], members).p

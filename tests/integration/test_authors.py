@@ -1,0 +1,197 @@
+"""What authors type: grids that tune on no test person, comparisons over everything, tables for a paper."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import time
+from pathlib import Path
+
+import pytest
+from tests.conftest import Bench, refused
+
+from idbench.progress import Reporter
+from idbench.runner.execute import Options
+from idbench.runner.grid import make_grid, run_grid
+from idbench.runner.registry import ATTACKS, load_attack
+from idbench.runner.seeds import depends_on_seed
+from idbench.runner.spec import plan_method
+from idbench.splits import load_split
+
+TINY = ("--split", "avatars-tiny", "--target", "avatars-a", "--corpus", "avatars-tiny-a")
+BOTH = ("--split", "avatars-tiny", "--target", "avatars-a,avatars-b", "--corpus", "avatars-tiny-a")
+
+
+class Heard(Reporter):
+    def __init__(self) -> None:
+        self.words: list[str] = []
+
+    def update(self, done: float, total: float, description: str) -> None:
+        self.words.append(description)
+
+
+def narrow(bench: Bench) -> Bench:
+    bench.environment["COLUMNS"] = "80"
+    return bench
+
+
+def test_lists_fit_eighty_columns_and_names_stay_whole(bench: Bench) -> None:
+    done = narrow(bench)("list")
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    for name in (*ATTACKS.names(), "avatars-a-vit-b-32", "lfw-injected-112-vit-a"):
+        assert re.search(rf"│ {re.escape(name)} +│", done.stdout), name
+
+
+def test_runs_and_comparisons_over_seeds_and_targets(bench: Bench, tmp_path: Path) -> None:
+    done = narrow(bench)("run", "-m", "cosine", "-m", "random", *BOTH, "--seeds", "2")
+    assert done.returncode == 0, done.stderr
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "cosine does not depend on the seed: one run for all seeds." in done.stdout
+    assert len(list(tmp_path.glob("results/*/*/cosine-*"))) == 2
+    assert len(list(tmp_path.glob("results/*/*/random-*"))) == 4
+    listed = narrow(bench)("list", "runs").stdout
+    assert "parameters" in listed
+    assert "defaults" in listed
+    compared = narrow(bench)("compare", "cosine", "random", *BOTH, "--plot", "roc.svg")
+    assert compared.returncode == 0, compared.stderr
+    shown = " ".join(compared.stdout.split())
+    assert "cosine: defaults;" in shown
+    assert shown.count("seed 1)") == 2  # of random, on both targets
+    assert "means over targets and seeds" in shown
+    picture = (tmp_path / "roc.svg").read_text()
+    assert ">cosine<" in picture
+    assert ">random<" in picture
+    assert "avatars" not in picture  # a paper has its own captions
+    assert float(re.search(r'width="([\d.]+)"', picture).group(1)) < 3.5 * 72  # type: ignore[union-attr]
+    found = json.loads(bench("compare", "cosine", "random", *BOTH, "--json").stdout)
+    assert len(found["readings"]) == 4
+    assert {one["seed_b"] for one in found["readings"]} == {0, 1}
+    alone = found["comparison"]["auc"]
+    assert alone["difference"] == pytest.approx(alone["auc_a"] - alone["auc_b"])
+    table = bench("compare", "cosine", "random", *BOTH, "--format", "latex").stdout
+    assert table.count("\\\\") == 5
+    assert "\\begin{tabular}{lllll}" in table
+    rows = bench("compare", "cosine", "random", *BOTH, "--format", "csv").stdout.splitlines()
+    assert rows[0] == "metric,cosine,random,difference [95 %],p"
+    assert "cannot be compared with itself" in refused(bench("compare", "cosine", "cosine", *BOTH))
+
+
+def test_runs_with_different_parameters_are_not_mixed(bench: Bench) -> None:
+    assert bench("run", "-m", "idia", "-p", "draws=1", *TINY).returncode == 0
+    assert bench("run", "-m", "idia", "-p", "draws=2", "-m", "random", *TINY).returncode != 0  # random has no draws
+    assert bench("run", "-m", "idia", "-p", "draws=2", *TINY).returncode == 0
+    assert bench("run", "-m", "random", *TINY).returncode == 0
+    told = refused(bench("compare", "idia", "random", *TINY))
+    assert "idia was run with different draws" in told
+    one = re.search(r"([0-9a-f]{8}) \(1 runs\)", told)
+    assert one is not None
+    assert bench("compare", one.group(1), "random", *TINY).returncode == 0
+
+
+def test_a_sweep_asks_the_calibration_people_alone(bench: Bench, tmp_path: Path) -> None:
+    done = bench("run", "-m", "idia", "-p", "pool_size=5,40", "--sweep", "draws=1", *TINY, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert [row["values"] for row in found["settings"]] == [
+        {"draws": "1", "pool_size": "5"},
+        {"draws": "1", "pool_size": "40"},
+    ]
+    assert found["people"] == 24
+    aucs = [row["auc"]["value"] for row in found["settings"]]
+    assert found["best"] == aucs.index(max(aucs))
+    assert found["settings"][found["best"]]["p"] is None
+    assert not list(tmp_path.glob("results/*/*/*/metrics.json"))  # nothing was judged on the test part
+    assert len(list(tmp_path.glob("results/*/*/*/run.json"))) == 2  # and no blind attack was needed
+    assert "cannot judge its settings" in refused(bench("run", "-m", "wsa", "--sweep", "seed=1,2", *TINY))
+
+
+def test_an_option_given_twice_is_refused(bench: Bench) -> None:
+    told = refused(bench("run", "-m", "random", "--target", "avatars-a", "--target", "avatars-b"))
+    assert "--target is given 2 times" in told
+    assert "with commas" in told
+    assert "--seed is given 2 times" in refused(bench("run", "-m", "random", "--seed", "1", "--seed", "2"))
+    told = refused(bench("run", "-m", "idia", "-p", "draws=1", "-p", "draws=2"))
+    assert "--sweep draws=1,2" in told
+    assert "A value of draws is given twice" in refused(bench("run", "-m", "idia", "--sweep", "draws=1,1", *TINY))
+
+
+def test_a_grid_says_which_run_it_is_at(cache: Path, tmp_path: Path) -> None:
+    heard = Heard()
+    grid = make_grid(load_split("avatars-tiny"), ["random"], "avatars-a,avatars-b", [0, 1], "avatars-tiny-a")
+    list(run_grid(grid, Options(tmp_path), heard))
+    starts = [words for words in heard.words if words.startswith("run ") and words.count(" · ") <= 4]
+    assert any(re.match(r"run 1 of \d+ · random · avatars-a · seed 0$", words) for words in starts)
+    assert any(re.match(r"run 2 of \d+ · random · avatars-a · seed 1 · \d+ (s|min) left", words) for words in starts)
+
+
+def test_which_attacks_depend_on_the_seed() -> None:
+    found = {
+        name: depends_on_seed(plan_method(load_attack(name))) for name in ("cosine", "aea", "idia", "tuni", "random")
+    }
+    assert found == {"cosine": False, "aea": False, "idia": True, "tuni": True, "random": True}
+
+
+def test_a_dry_run_says_how_long(bench: Bench) -> None:
+    done = bench("run", "-m", "lira", "-m", "cosine", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "takes about" in done.stdout
+    assert re.search(r"lira .* \d+ (s|min) \+ \d+ (s|min) training", done.stdout)
+    assert re.search(r"about \d+ min in all; as measured in the reference board", done.stdout)
+
+
+def test_a_method_is_checked_with_other_parameters(bench: Bench) -> None:
+    done = bench("method", "check", "idia", "-p", "draws=1", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "no parameter of idia" in refused(bench("method", "check", "idia", "-p", "drawz=1")).replace("There is ", "")
+
+
+def test_a_new_package_mentions_its_source(bench: Bench, tmp_path: Path) -> None:
+    for name, options in (("my-attack", ()), ("my-defense", ("--defense",))):
+        assert bench("method", "new", name, *options).returncode == 0
+        (source,) = (tmp_path / name).glob("src/*/__init__.py")
+        for field in ("paper=", "url=", "authors=", "year="):
+            assert field in source.read_text(), field
+    assert "already" in refused(bench("method", "new", "tuni"))
+
+
+def test_what_show_prints_is_for_people(bench: Bench) -> None:
+    shown = bench("show", "tuni")
+    assert shown.returncode == 0, shown.stderr
+    assert not re.search(r"\d\.\.(?!\d)|(?<!\d)\.\.\d", shown.stdout)  # a range without its other end
+    assert "--plot draws a run" in refused(bench("show", "tuni", "--plot", "x.png"))
+    assert "--plot draws a run" in refused(bench("show", "avatars-a", "--plot", "x.png"))
+    assert bench("run", "-m", "idia", *TINY).returncode == 0
+    (run,) = {row["run"] for row in json.loads(bench("list", "runs", "--json").stdout) if row["method"] == "idia"}
+    record = bench("show", run).stdout
+    assert "{'" not in record
+    assert "TPR at 10 % FPR" in record
+    assert "0.1 FPR" not in record
+
+
+def test_a_device_that_is_not_there_is_refused_before_anything_runs(bench: Bench, tmp_path: Path) -> None:
+    if os.environ.get("CUDA_VISIBLE_DEVICES"):
+        pytest.skip("there may be one here")
+    assert "cannot be used" in refused(bench("run", "-m", "cosine", *TINY, "--device", "cuda:7"))
+    assert not (tmp_path / "results").exists()
+
+
+def test_ctrl_c_ends_the_board_without_a_word_on_repeating(bench: Bench) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = bench.start("leaderboard", "serve", "--port", str(port), "--no-browser")
+    for _ in range(300):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                break
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.2)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert "repeat" not in out + err
+    assert "stopped" in out
+    assert process.returncode == 0
