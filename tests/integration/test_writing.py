@@ -21,6 +21,7 @@ MINE = b"years of work"
 PLACES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("run", "write_plan"): (("run", "-m", "random", *TINY, "--write-plan", "mine.json"), "mine.json"),
     ("show", "plot"): (("show", "RUN", "--plot", "mine.png"), "mine.png"),
+    ("compare", "plot"): (("compare", "RUN", "random", *TINY, "--plot", "mine.png"), "mine.png"),
     ("audit person", "out"): (
         ("audit", "person", "--target", "avatars-a", "--name", "Ada Quill", "--out", "mine.html"),
         "mine.html",

@@ -44,6 +44,10 @@ def compare(
     if repeated := next((word for word in what if what.count(word) > 1), None):
         raise IdbenchError(f"{repeated} cannot be compared with itself.", hint="Name another method or run.")
     options.check_results(results)
+    if plot is not None:
+        from idbench.cli.plots import check_destination
+
+        check_destination(plot)
     with console.bars() as progress:
         opened = load_split(split, progress)
         pairings = [compare_runs(what[0], other, opened, target, results, corpus, margin) for other in what[1:]]

@@ -96,6 +96,17 @@ def plot_methods(curves: Sequence[Curve], path: Path, inputs: Iterable[Path]) ->
     return [file for _, file in files]
 
 
+def check_destination(path: Path) -> None:
+    """Refuse a place where no picture can be written, before anything is computed for it.
+
+    Raises:
+        IdbenchError: another format.
+        StorageError: what is there is not a picture that idbench drew.
+    """
+    for _, file in _files(path):
+        check_file(file, "picture", figures.is_drawn)
+
+
 def _column(curves: Sequence[Curve]) -> Any:
     """One panel, 3.3 inches wide at 72 points an inch, in the order of the curves' AUC."""
     least = 1 / max(int((~one.readings[0].members).sum()) for one in curves)
