@@ -168,7 +168,8 @@ def _by_epochs(study: EpochStudy, result: StudyResult) -> Chart:
     lows = [p.low for p in result.points if p.statistic == "auc" and p.low is not None]
     domain = (min([0.4, *(round(low - 0.02, 2) for low in lows)]), 1.02)
     panels = []
-    for attack in study.attacks:
+    measured = {point.variant for point in result.points}
+    for attack in (attack for attack in study.attacks if attack in measured):
         lines = [
             replace(line, points=_select(result, series=series, statistic="auc", variant=attack))
             for line, series in zip(legend, ("A", CONTROL), strict=True)
