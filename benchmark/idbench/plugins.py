@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import importlib
+import importlib.machinery
+import importlib.util
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.metadata import entry_points
+from functools import cache
+from importlib.metadata import PackageNotFoundError, distribution, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 from idbench.errors import IdbenchError, PluginError, UnknownNameError
 
 if TYPE_CHECKING:
     from idbench.api.method import Method
+
+INSTRUMENTS = "idbench.instruments"
+"""The entry-point group of attacks that studies use and nobody runs by name; idbench's own alone are looked at."""
+
+_AT_ONCE = 4  # strangers' plug-ins that are read side by side
 
 T = TypeVar("T")
 M = TypeVar("M", bound="Method[Any]")
@@ -117,10 +127,30 @@ class Registry(ABC, Generic[T]):
 
     def entries(self) -> list[Entry[T]]:
         """Every registered name, sorted; a plug-in that is broken comes with the reason and breaks nothing else."""
-        return [self._entry(plugin) for plugin in self.plugins()]
+        plugins = self.plugins()
+        # Each stranger's plug-in is read by a process of its own.
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            strange = dict(pool.map(lambda plugin: (plugin.name, self._entry(plugin)), filter(is_strange, plugins)))
+        return [strange.get(plugin.name) or self._entry(plugin) for plugin in plugins]
 
     def checked(self, plugin: Plugin) -> T:
-        """A plug-in of this group, imported and checked; raises the `PluginError` of `load`."""
+        """A plug-in of idbench's own, or what stands in for a stranger's; raises the `PluginError` of `load`."""
+        return self.stand_in(plugin) if is_strange(plugin) else self.imported(plugin)
+
+    @abstractmethod
+    def stand_in(self, plugin: Plugin) -> T:
+        """What stands in for a stranger's plug-in, made of what it says of itself; none of its code runs here.
+
+        Raises:
+            PluginError: it cannot be used.
+        """
+
+    def imported(self, plugin: Plugin) -> T:
+        """The plug-in itself, a stranger's too: for processes in which strangers' code may run.
+
+        Raises:
+            PluginError: as `load`.
+        """
         value = self.accept(plugin, plugin.load())
         if self.name_of(value) != plugin.name:
             raise PluginError(
@@ -219,6 +249,57 @@ def _wrong_kind(plugin: Plugin, kind: str, wanted: str) -> PluginError:
     return PluginError(
         f"{plugin.value} is not {article} {kind}.", hint=f"It must be {wanted}: correct {plugin.distribution}."
     )
+
+
+def is_strange(plugin: Plugin) -> bool:
+    """Whether the code of a plug-in is a stranger's, which must not run in the process that writes records."""
+    return not (plugin.rivals or is_own(plugin.value))
+
+
+def is_own(value: str) -> bool:
+    """Whether a plug-in is idbench's own: the installed idbench registers it, and its file is one of idbench's.
+
+    What a distribution calls itself does not count, nor which package a module claims to be in.
+
+    Args:
+        value: where it is, `package.module:object`.
+    """
+    if value not in _own_values():
+        return False
+    file = locate(value.partition(":")[0])
+    return file is not None and any(file.is_relative_to(folder) for folder in _own_folders())
+
+
+@cache
+def _own_values() -> frozenset[str]:
+    # Distributions are found by the names of their folders, of which an environment has one each.
+    try:
+        return frozenset(point.value for point in distribution("idbench").entry_points)
+    except PackageNotFoundError:
+        return frozenset()
+
+
+@cache
+def _own_folders() -> tuple[Path, ...]:
+    """This package and that of the methods: side by side where idbench is installed, in two folders of a checkout."""
+    here = Path(__file__).parent
+    beside, checkout = here.parent / "idbench_methods", here.parents[1] / "methods" / "idbench_methods"
+    return (here, beside if beside.is_dir() else checkout)
+
+
+def locate(module: str) -> Path | None:
+    """The file of a module, found without importing anything; None where it cannot be determined."""
+    top, *rest = module.split(".")
+    try:
+        spec = importlib.util.find_spec(top)
+        for depth, _ in enumerate(rest, 1):
+            if spec is None or spec.submodule_search_locations is None:
+                return None
+            name = ".".join([top, *rest[:depth]])
+            spec = importlib.machinery.PathFinder.find_spec(name, list(spec.submodule_search_locations))
+    except (ImportError, ValueError, AttributeError):
+        return None
+    return None if spec is None or spec.origin is None else Path(spec.origin)
 
 
 def load_object(value: str) -> object:

@@ -74,6 +74,7 @@ class Request:
         pairs: (photo index, caption), only if PUBLIC_PAIRS is declared.
         auxiliary: name, and (photo index, caption) of each pair, only if AUXILIARY_PEOPLE is declared.
         training: folder of the training set, only if TRAINING_SET is declared.
+        defense: name of the defense, if the method is one; empty for an attack.
     """
 
     attack: str
@@ -91,6 +92,7 @@ class Request:
     pairs: list[tuple[int, str]] | None
     auxiliary: list[tuple[str, list[tuple[int, str]]]] | None
     training: str | None = None
+    defense: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +148,7 @@ def write_bundle(
     auxiliary: Corpus | None = None,
     training: Path | None = None,
     photos: PixelStore | None = None,
+    defense: str = "",
     progress: Progress | None = None,
 ) -> Request:
     """Write everything that the worker gets, and nothing else.
@@ -164,6 +167,7 @@ def write_bundle(
         folders: for what outlives the run.
         target: the target's specification as JSON text; None for a blind attack.
         auxiliary: a corpus with owners, from `load_auxiliary`; only where the attack may know AUXILIARY_PEOPLE.
+        defense: name of the defense, if the method is one; empty for an attack.
         training: folder of the target's training set; only where a defense may know TRAINING_SET.
         photos: those of the cases, decoded; None: decoded here, and kept for other runs where everybody is a case.
         progress: receives a notice when another process decodes the same photos.
@@ -207,6 +211,7 @@ def write_bundle(
         pairs=None if pairs is None else [(of_pairs[photo], caption) for photo, caption in pairs],
         auxiliary=None if auxiliary is None else _auxiliary(auxiliary, of_corpus),
         training=None if training is None else str(training),
+        defense=defense,
     )
     index.write(folder / INDEX)
     (folder / REQUEST).write_text(json.dumps(asdict(request)), encoding="utf-8")

@@ -1,66 +1,55 @@
-"""The card of a third-party method, as plain data: read once, in a process of its own, and kept.
+"""Strangers' methods in the process that plans and records: their cards and parameters, and none of their code.
 
-Importing a plug-in runs its code, and code that runs in the process which writes records can change what they hold. So
-the parent asks a short-lived process, `idbench.runner.card_reader`, for the card and the parameters, and for the
-parameters of a run with the knowledge that they need. Answers are closed schemas of bounded size. They are kept below
-the cache by the hash of the plug-in's code, so that each is given once and is the same for everybody. In the parent a
-*stand-in* takes the place of the class: it has the card and the parameters, and none of the third party's code.
-
-idbench's own methods are imported where they are needed: anybody who can change them can change everything else too.
+A *stand-in* takes the place of the class. It is made of what the method says of itself in a process of its own
+(`idbench.strangers`); that process checks parameters too, and says what knowledge they need.
 """
 
 from __future__ import annotations
 
-import hashlib
-import importlib.machinery
-import importlib.util
-import json
-import platform
-import subprocess
-import sys
 from abc import ABCMeta
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Mapping
 from functools import lru_cache, reduce
 from operator import or_
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, TypeVar, cast
+from typing import Annotated, Any, ClassVar, Final, Literal, TypeVar, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic import Field, ValidationError, create_model
 
-from idbench.api import Access, Attack, Knowledge, MethodCard, MethodParams, Scores
-from idbench.errors import IdbenchError, MethodError, PluginError
+from idbench.api import (
+    Access,
+    AnswerCard,
+    AnswerDefense,
+    Attack,
+    Card,
+    CorpusCard,
+    CorpusDefense,
+    Defense,
+    DefenseCard,
+    Knowledge,
+    MethodCard,
+    MethodParams,
+    TargetDefense,
+)
+from idbench.api.method import Method
+from idbench.errors import MethodError, PluginError
 from idbench.plugins import Plugin
-from idbench.runner.process import end, worker_environment
-from idbench.storage import cache_dir, read_regular, sha256_bytes, write_text
-from idbench.version import __version__
-from idbench.workplace import workplace
-
-QUESTION, ANSWER = "question.json", "answer.json"
-
-_LIMIT = 1 << 20  # bytes of an answer
-_PATIENCE = 60.0  # seconds: torch imported at the top of a module takes some
-_AT_ONCE = 4
+from idbench.strangers import Answer, ask
 
 F = TypeVar("F", Access, Knowledge)
-A = TypeVar("A", bound="_Answer")
 
 Names = tuple[Annotated[str, Field(pattern=r"^[A-Z_]{1,40}$")], ...]
+Kind = Literal["attack", "corpus defense", "target defense", "answer defense", "defense"]
+"""What a method derives from; the last is a defense that nothing can apply."""
+
+KINDS: Final[dict[Kind, tuple[type[Method[Any]], type[Card]]]] = {
+    "attack": (Attack, MethodCard),
+    "corpus defense": (CorpusDefense, CorpusCard),
+    "target defense": (TargetDefense, DefenseCard),
+    "answer defense": (AnswerDefense, AnswerCard),
+    "defense": (Defense, DefenseCard),
+}
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Refusal(_Answer):
-    """Why a plug-in cannot be used: an error's message and hint."""
-
-    message: Annotated[str, Field(max_length=2000)]
-    hint: Annotated[str, Field(max_length=2000)]
-
-
-class Parameter(_Answer):
+class Parameter(Answer):
     """One parameter: its name, its type as Python writes it, its default as JSON, what it means."""
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z]\w{0,99}$")]
@@ -69,18 +58,20 @@ class Parameter(_Answer):
     description: Annotated[str, Field(max_length=2000)]
 
 
-class Description(_Answer):
+class Description(Answer):
     """A card and the parameters that belong to it.
 
     Args:
-        facts: the card without access and knowledge.
-        access: names of `Access`.
+        kind: what the method derives from.
+        facts: the card without access, answers and knowledge.
+        access: names of `Access`: what an attack asks, or what is still answered behind a defense of answers.
         knowledge: names of `Knowledge`.
         optional_knowledge: names of `Knowledge`.
         fields: the parameters, in order.
         parameters: JSON schema of the parameters.
     """
 
+    kind: Kind
     facts: dict[str, Any]
     access: Names
     knowledge: Names
@@ -89,93 +80,78 @@ class Description(_Answer):
     parameters: dict[str, Any]
 
     @property
-    def card(self) -> MethodCard:
+    def card(self) -> Card:
         """The card itself.
 
         Raises:
-            MethodError: it is not one.
+            PluginError: it is not one.
         """
+        access = {"attack": "access", "answer defense": "answers"}.get(self.kind)
         try:
-            return MethodCard(
+            return KINDS[self.kind][1](
                 **self.facts,
-                access=_flags(Access, self.access),
+                **({access: _flags(Access, self.access)} if access else {}),
                 knowledge=_flags(Knowledge, self.knowledge),
                 optional_knowledge=_flags(Knowledge, self.optional_knowledge),
             )
         except (ValidationError, TypeError, KeyError) as error:
-            raise MethodError("The card of a method is not a card.", hint="Use idbench.api.MethodCard.") from error
+            raise PluginError("The card of a method is not a card.", hint="Use the cards of idbench.api.") from error
 
 
-class Setting(_Answer):
+class Setting(Answer):
     """The parameters of a run, defaults included, and the knowledge that they need."""
 
     parameters: dict[str, Any]
     knowledge: Names
 
 
-def describe_all(plugins: Sequence[Plugin]) -> list[Description | PluginError]:
-    """The cards of several methods, read side by side; an error in place of a card that cannot be read."""
-    with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return list(pool.map(_description_or_error, plugins))
-
-
-def _description_or_error(plugin: Plugin) -> Description | PluginError:
-    try:
-        return describe(plugin)
-    except PluginError as error:
-        return error
-
-
-def describe(plugin: Plugin) -> Description:
-    """The card of a method, as plain data.
+def describe(group: str, plugin: Plugin) -> Description:
+    """The card of a stranger's method, as plain data.
 
     Raises:
-        PluginError: it cannot be imported or is not a method; the message says why.
+        PluginError: it cannot be imported or is not a method of the group; the message says why.
     """
-    try:
-        found = _asked(plugin, Description, None)
-        name = found.card.name
-    except MethodError as error:
-        raise PluginError(error.message, hint=error.hint) from error
-    if name != plugin.name:
+    found = ask(group, plugin, None, Description)
+    if found.card.name != plugin.name:
         raise PluginError(f"The card of {plugin.name} is another method's.", hint="Report this to its author.")
     return found
 
 
-def stand_in(plugin: Plugin, found: Description) -> type[Attack[Any]]:
-    """A class with a third-party method's card and parameters, and none of its code; it cannot score.
+def stand_in(group: str, plugin: Plugin) -> type[Method[Any]]:
+    """A class with the card and the parameters of a stranger's method, and none of its code; it can do nothing.
 
     Raises:
-        PluginError: the parameters have names that no class can have.
+        PluginError: as of `describe`, or the parameters have names that no class can have.
     """
-    return _stand_in(plugin, found.model_dump_json())
+    return _stand_in(group, plugin, describe(group, plugin).model_dump_json())
 
 
 @lru_cache(maxsize=256)
-def _stand_in(plugin: Plugin, description: str) -> type[Attack[Any]]:
+def _stand_in(group: str, plugin: Plugin, description: str) -> type[Method[Any]]:
     """One class for one description, however often it is asked for, as with a class that is imported."""
     found = Description.model_validate_json(description)
     params = _stand_in_params(found)
 
     def init(self: Any, given: StandInParams | None = None) -> None:
         values = {} if given is None else given.model_dump(mode="json", exclude_unset=True)
-        setting = settle(plugin, values)
+        setting = settle(group, plugin, values)
         self.params = params.model_construct(**setting.parameters)
         self._knowledge = _flags(Knowledge, setting.knowledge)
 
-    def score(*_: object) -> Scores:
+    def work(*_: object) -> None:
         raise MethodError(f"{plugin.name} runs in a worker alone.")
 
+    base = KINDS[found.kind][0]
     members: dict[str, Any] = {
+        **dict.fromkeys(base.__abstractmethods__, work),
         "card": found.card,
         "Params": params,
         "__init__": init,
         "__module__": plugin.value.partition(":")[0],
         "knowledge": property(lambda self: self._knowledge),
-        "score": score,
     }
-    kind: Any = ABCMeta("StandIn", (Attack,), members)
-    return cast("type[Attack[Any]]", kind)
+    kind: Any = ABCMeta("StandIn", (base,), members)
+    return cast("type[Method[Any]]", kind)
 
 
 class StandInParams(MethodParams):
@@ -199,127 +175,21 @@ def _stand_in_params(found: Description) -> type[StandInParams]:
     return made
 
 
-def settle(plugin: Plugin, values: Mapping[str, object]) -> Setting:
+def settle(group: str, plugin: Plugin, values: Mapping[str, object]) -> Setting:
     """The parameters of a run, checked and with all defaults, and the knowledge that they need.
 
     Args:
-        plugin: of a method.
+        group: the entry-point group.
+        plugin: of a stranger's method.
         values: by name, as JSON.
 
     Raises:
         MethodError: a value does not fit.
     """
-    return _asked(plugin, Setting, dict(values))
-
-
-def locate(module: str) -> Path | None:
-    """The file of a module, found without importing anything; None where it cannot be determined."""
-    top, *rest = module.split(".")
     try:
-        spec = importlib.util.find_spec(top)
-        for depth, _ in enumerate(rest, 1):
-            if spec is None or spec.submodule_search_locations is None:
-                return None
-            name = ".".join([top, *rest[:depth]])
-            spec = importlib.machinery.PathFinder.find_spec(name, list(spec.submodule_search_locations))
-    except (ImportError, ValueError, AttributeError):
-        return None
-    return None if spec is None or spec.origin is None else Path(spec.origin)
-
-
-def _asked(plugin: Plugin, kind: type[A], question: object) -> A:
-    """An answer that was kept, or that a process gives now."""
-    text = json.dumps(question, sort_keys=True, default=str)
-    key = _key(plugin, text)
-    path = None if key is None else cache_dir("cards", f"{key}.json")
-    kept = None if path is None else _kept(path, kind)
-    if kept is not None:
-        return kept
-    answer = _read(_ask(plugin, text), kind, plugin)
-    if isinstance(answer, Refusal):
-        raise MethodError(answer.message, hint=answer.hint)
-    if path is not None:
-        with suppress(IdbenchError):  # a cache that cannot be written costs the next reader a second
-            write_text(path, answer.model_dump_json())
-    return answer
-
-
-def _kept(path: Path, kind: type[A]) -> A | None:
-    try:
-        return kind.model_validate_json(read_regular(path, _LIMIT))
-    except (OSError, ValueError):
-        return None
-
-
-def _key(plugin: Plugin, question: str) -> str | None:
-    """What an answer depends on: the code of the plug-in's top package, idbench, Python, the question."""
-    module = plugin.value.partition(":")[0]
-    top = locate(module.partition(".")[0])
-    if top is None or locate(module) is None:
-        return None
-    files = sorted(top.parent.rglob("*.py")) if top.name == "__init__.py" else [top]
-    digest = hashlib.sha256()
-    for path in files:
-        try:
-            data = path.read_bytes()
-        except OSError:
-            return None
-        digest.update(f"{path.relative_to(top.parent).as_posix()}\0{len(data)}\0".encode() + data)
-    parts = [digest.hexdigest(), plugin.name, plugin.value, plugin.distribution, question]
-    parts += [__version__, platform.python_version(), str(_own_code())]
-    return sha256_bytes(json.dumps(parts).encode())[:32]
-
-
-def _own_code() -> int:
-    """Changes with this module and the interface, whose answers another version must not read."""
-    here = Path(__file__)
-    return max(path.stat().st_mtime_ns for path in (here, here.with_name("registry.py"), *_api().glob("*.py")))
-
-
-def _api() -> Path:
-    return Path(__file__).parents[1] / "api"
-
-
-def _ask(plugin: Plugin, question: str) -> bytes:
-    """Start a process, give it the question, and read no more of its answer than an answer may have."""
-    with workplace() as folder:
-        asked, answer = folder / QUESTION, folder / ANSWER
-        asked.write_text(question, encoding="utf-8")
-        command = [sys.executable, "-P", "-m", "idbench.runner.supervisor", "idbench.runner.card_reader", str(folder)]
-        process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-            [*command, "--", plugin.name, plugin.value, plugin.distribution],
-            env=worker_environment(folder),
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            process.wait(_PATIENCE)
-        except subprocess.TimeoutExpired as error:
-            raise MethodError(
-                f"{plugin.value} took more than {_PATIENCE:g} seconds to be imported.",
-                hint=f"Try `python -c 'import {plugin.value.partition(':')[0]}'` to see what it does.",
-            ) from error
-        finally:
-            end(process)
-        try:
-            return read_regular(answer, _LIMIT)
-        except (OSError, ValueError) as error:
-            raise MethodError(
-                f"{plugin.value} ended the process that imported it.",
-                hint=f"Try `python -c 'import {plugin.value.partition(':')[0]}'` to see where.",
-            ) from error
-
-
-def _read(data: bytes, kind: type[A], plugin: Plugin) -> A | Refusal:
-    for wanted in (kind, Refusal):
-        try:
-            return wanted.model_validate_json(data)
-        except ValueError:
-            continue
-    raise MethodError(f"{plugin.value} has no readable card.", hint="Use idbench.api.MethodCard.")
+        return ask(group, plugin, dict(values), Setting)
+    except PluginError as error:
+        raise MethodError(error.message, hint=error.hint) from error
 
 
 def _flags(kind: type[F], names: Names) -> F:

@@ -10,6 +10,7 @@ from typing import Any
 from idbench.api import (
     Access,
     Adaptation,
+    AnswerCard,
     AnswerDefense,
     CorpusDefense,
     Defense,
@@ -108,7 +109,7 @@ class Applying:
 
     def write_request(self, folder: Path, device: str, target: TargetSpec | None, progress: Progress) -> None:
         """Write what the defense is given, and nothing else, into an empty folder."""
-        knowledge = self.defense.knowledge
+        knowledge, card = self.defense.knowledge, self.defense.card
         write_bundle(
             folder,
             self.split,
@@ -116,7 +117,7 @@ class Applying:
             knowledge,
             None,
             attack=self.registered.plugin.value,
-            access=Access.NONE,
+            access=card.answers if isinstance(card, AnswerCard) else Access.NONE,
             params=self.applied.parameters,
             seed=self.applied.seed,
             device=device,
@@ -125,6 +126,7 @@ class Applying:
             auxiliary=load_auxiliary(self.split.manifest.name, progress)
             if Knowledge.AUXILIARY_PEOPLE in knowledge
             else None,
+            defense=self.name,
             training=_training(self.name, target, progress) if target is not None and self.trains_again else None,
             progress=progress,
         )

@@ -31,10 +31,14 @@ from idbench.splits.corpora import read_corpus
 _Changing: TypeAlias = TargetDefense[Any] | CorpusDefense[Any] | WeightAdaptation[Any]
 
 
+def declared(request: Request) -> Access:
+    """What a method may ask or still answers, as the parent read its card: in a worker it could say something else."""
+    return reduce(or_, (Access[name] for name in request.access), Access.NONE)
+
+
 def is_defense(request: Request) -> bool:
-    """Whether the class that a worker was asked for is a defense or an adaptation that makes another target."""
-    kind = plugins.load_object(request.attack)
-    return isinstance(kind, type) and issubclass(kind, TargetDefense | CorpusDefense | WeightAdaptation)
+    """Whether a worker was asked for another target; no third-party code runs to find out."""
+    return bool(request.defense)
 
 
 def change_weights(
@@ -160,9 +164,13 @@ def has_answers(folder: Path) -> bool:
     return (folder / DEFENSE).is_dir()
 
 
-def card_of(folder: Path) -> Any:
-    """The card of the defense in an attack's bundle."""
-    return cast("type[AnswerDefense[Any]]", plugins.load_object(read_request(folder / DEFENSE).attack)).card
+def answered_of(folder: Path) -> tuple[Access, str]:
+    """What the defense in an attack's bundle still answers, as the parent read its card, and its name.
+
+    Its own card could say something else here.
+    """
+    request = read_request(folder / DEFENSE)
+    return declared(request), request.defense
 
 
 def _context(request: Request, given: Given, device: str, progress: Progress) -> Context:

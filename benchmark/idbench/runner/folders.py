@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Protocol
 
 from idbench.errors import StorageError
+from idbench.plugins import is_own
 from idbench.runner.bundle import Folders
 from idbench.storage import cache_dir, make_dir, sha256_bytes
-
-_OWN = ("idbench", "idbench_methods")
 
 
 class Code(Protocol):
@@ -34,16 +33,6 @@ class Code(Protocol):
     def code_sha256(self) -> str: ...
 
 
-def is_own(plugin: str, distribution: str) -> bool:
-    """Whether a plug-in belongs to idbench's own distribution and lies in one of its packages.
-
-    Args:
-        plugin: where it is, `package.module:object`.
-        distribution: who brings it, e.g. `idbench 0.1.0`.
-    """
-    return distribution.startswith("idbench ") and re.split(r"[.:]", plugin)[0] in _OWN
-
-
 def folders_of(method: Code) -> Folders:
     """Where the process of a method may keep what outlives a run; the folders are made.
 
@@ -52,7 +41,7 @@ def folders_of(method: Code) -> Folders:
     """
     embeddings, shadows = cache_dir("embeddings"), cache_dir("shadows")
     kept = Folders(str(_cache(method)), str(embeddings), str(embeddings), str(shadows), str(shadows))
-    if not is_own(method.plugin, method.distribution):
+    if not is_own(method.plugin):
         identifying = "\0".join((method.distribution, method.plugin, method.code_sha256))
         own = cache_dir("strangers", sha256_bytes(identifying.encode())[:32])
         kept = Folders(kept.cache, str(own / "embeddings"), str(embeddings), str(own / "shadows"), str(shadows))

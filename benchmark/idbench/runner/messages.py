@@ -6,7 +6,6 @@ size, closed schemas, exact types.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -124,24 +123,6 @@ def _load(path: Path, kind: type[M]) -> M:
         first = error.errors()[0] if isinstance(error, ValidationError) else None
         what = str(error) if first is None else f"{'.'.join(map(str, first['loc'])) or path.name}: {first['msg']}"
         raise MethodError(f"The worker left a {path.name} that cannot be used: {what[:200]}.") from error
-
-
-def progress_line(done: float, total: float, description: str) -> str:
-    """A line that reports progress."""
-    return json.dumps({"done": done, "total": total, "description": description[:_DETAIL_NAME]}) + "\n"
-
-
-def read_progress(line: bytes) -> tuple[float, float, str] | None:
-    """What `progress_line` wrote; None for anything else."""
-    try:
-        message = json.loads(line)
-        done, total = float(message["done"]), float(message["total"])
-        description = str(message["description"])[:_DETAIL_NAME]
-    except (ValueError, KeyError, TypeError, RecursionError, OverflowError):
-        return None
-    if not (np.isfinite(done) and np.isfinite(total) and done >= 0 and total >= 0):
-        return None
-    return done, total, description
 
 
 def save_scores(path: Path, scores: Scores, photos: list[int]) -> None:

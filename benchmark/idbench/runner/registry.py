@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
-from typing import Any, Final, Generic
+from typing import Any, Final, Generic, cast
 
 from pydantic import ValidationError
 
@@ -26,63 +25,34 @@ from idbench.api import (
 )
 from idbench.api.words import track_of
 from idbench.errors import MethodError, PluginError, UnknownNameError
-from idbench.plugins import Entry, M, MethodRegistry, Plugin
+from idbench.plugins import INSTRUMENTS, M, MethodRegistry, Plugin, find, is_own, is_strange, locate
 from idbench.results import AdaptationRef, CardCopy, DefenseCost, DefenseRef, MethodRef, ParameterCopy
-from idbench.runner.cards import Description, StandInParams, describe, describe_all, locate, stand_in
+from idbench.runner.cards import StandInParams, stand_in
 from idbench.runner.closure import code_hash, code_hash_of
-from idbench.runner.folders import is_own
 from idbench.targets import AppliedDefense
 
 
-class AttackRegistry(MethodRegistry[Attack[Any]]):
-    """All attacks. Those of other distributions come as stand-ins: their code does not run in this process."""
+class Methods(MethodRegistry[M]):
+    """All attacks or all defenses. Strangers' come as stand-ins: their code does not run in this process."""
 
-    def checked(self, plugin: Plugin) -> type[Attack[Any]]:
-        """An attack of idbench's own by its class, any other by a stand-in; raises the `PluginError` of `load`."""
-        return stand_in(plugin, describe(plugin)) if _strange(plugin) else self.imported(plugin)
-
-    def imported(self, plugin: Plugin) -> type[Attack[Any]]:
-        """The class itself, a third party's too: for processes in which third-party code may run."""
-        return super().checked(plugin)
-
-    def entries(self) -> list[Entry[type[Attack[Any]]]]:
-        """Every registered name, sorted; third-party methods are read side by side."""
-        plugins = self.plugins()
-        strange = [plugin for plugin in plugins if _strange(plugin)]
-        described = dict(zip((plugin.name for plugin in strange), describe_all(strange), strict=True))
-        return [self._described(plugin, described.get(plugin.name)) for plugin in plugins]
-
-    def _described(self, plugin: Plugin, found: Description | PluginError | None) -> Entry[type[Attack[Any]]]:
-        if found is None:
-            return self._entry(plugin)
-        if isinstance(found, PluginError):
-            return Entry(plugin, None, found.message)
-        return Entry(plugin, stand_in(plugin, found), "")
+    def stand_in(self, plugin: Plugin) -> type[M]:
+        """A class with the card and the parameters of a stranger's method, and none of its code."""
+        return cast("type[M]", stand_in(self.group, plugin))
 
 
-def _strange(plugin: Plugin) -> bool:
-    return not (plugin.rivals or is_own(plugin.value, plugin.distribution))
-
-
-ATTACKS: Final = AttackRegistry("idbench.attacks", "attack", Attack)
-DEFENSES: Final = MethodRegistry[Defense[Any]]("idbench.defenses", "defense", Defense)
+ATTACKS: Final = Methods[Attack[Any]]("idbench.attacks", "attack", Attack)
+DEFENSES: Final = Methods[Defense[Any]]("idbench.defenses", "defense", Defense)
 
 
 class AdaptationRegistry(MethodRegistry[Adaptation[Any]]):
     """All adaptations. Those of other distributions are not used, for their code would run in this process."""
 
-    def checked(self, plugin: Plugin) -> type[Adaptation[Any]]:
-        """An adaptation of idbench's own.
-
-        Raises:
-            PluginError: it cannot be imported, is not one, or another distribution brings it.
-        """
-        if _strange(plugin):
-            raise PluginError(
-                f"{plugin.value} is an adaptation of {plugin.distribution}; only idbench's own are used so far.",
-                hint="Write it as an attack, or contribute it.",
-            )
-        return super().checked(plugin)
+    def stand_in(self, plugin: Plugin) -> type[Adaptation[Any]]:
+        """Nothing stands in for a stranger's adaptation."""
+        raise PluginError(
+            f"{plugin.value} is an adaptation of {plugin.distribution}; only idbench's own are used so far.",
+            hint="Write it as an attack, or contribute it.",
+        )
 
 
 ADAPTATIONS: Final = AdaptationRegistry("idbench.adaptations", "adaptation", Adaptation)
@@ -240,7 +210,7 @@ def blind_attacks() -> list[str]:
 
     Those of other distributions are attacks like any other: one that hangs must not hold up everybody's runs.
     """
-    own = [plugin for plugin in ATTACKS.plugins() if plugin.distribution.startswith("idbench ")]
+    own = [plugin for plugin in ATTACKS.plugins() if is_own(plugin.value) and not plugin.rivals]
     return [plugin.name for plugin in own if ATTACKS.checked(plugin).card.blind]
 
 
@@ -262,9 +232,9 @@ def find_attack(name: str, value: str) -> RegisteredAttack:
         PluginError: it cannot be imported, or is not an attack of that name.
         MethodError: it lies elsewhere than `value` says.
     """
-    if value.startswith("idbench_methods.") and name not in ATTACKS.names():
-        plugin = Plugin(name, value, f"idbench {version('idbench')}")
-        return RegisteredAttack(plugin, ATTACKS.checked(plugin))
+    instrument = find(INSTRUMENTS).get(name)
+    if instrument is not None and instrument.value == value and is_own(value):
+        return RegisteredAttack(instrument, ATTACKS.checked(instrument))
     found = load_attack(name)
     if found.plugin.value != value:
         raise MethodError(
@@ -344,10 +314,10 @@ def with_parameters(registered: Registered[M], values: Mapping[str, object]) -> 
     return method
 
 
-def _hash_of(plugin: Plugin, kind: type[Attack[Any]]) -> str:
+def _hash_of(plugin: Plugin, kind: type[Method[Any]]) -> str:
     """Hash of a method's code; a third-party method's comes from its files, since its code could answer anything."""
     brought_by = plugin.distribution.partition(" ")[0]
-    if not _strange(plugin):
+    if not is_strange(plugin):
         return code_hash(kind, brought_by)
     module = plugin.value.partition(":")[0]
     file = locate(module)

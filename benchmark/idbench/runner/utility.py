@@ -21,7 +21,7 @@ from idbench.errors import IdbenchError, MethodError
 from idbench.results import Estimate, UtilityMeasure
 from idbench.runner.bundle import DEFENSE
 from idbench.runner.defend import Applying
-from idbench.runner.defense_work import card_of, has_answers, put_before
+from idbench.runner.defense_work import answered_of, has_answers, put_before
 from idbench.runner.folders import writable
 from idbench.runner.messages import Result, Stage
 from idbench.runner.pixels import digest_of
@@ -178,8 +178,8 @@ def _view(loaded: LoadedTarget, folder: Path, device: str, progress: Progress) -
     view = View(loaded, ~Access.WEIGHTS, progress=Silent(), cache=folder / "embeddings")
     if not has_answers(folder):
         return view, everything
-    card = card_of(folder)
-    return Gate(put_before(view, folder, device, progress), everything, card.answers, card.name), card.answers
+    answered, name = answered_of(folder)
+    return Gate(put_before(view, folder, device, progress), everything, answered, name), answered
 
 
 def ask(view: TargetView, answered: Access, held: HeldOut, progress: Progress) -> Answers:

@@ -9,25 +9,25 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 import traceback
 from dataclasses import asdict, dataclass
-from functools import partial, reduce
-from operator import or_
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from idbench import plugins
-from idbench.api import Access, AccessViolation, Attack, Context, Reporter, Scores, TargetView
+from idbench.api import Access, AccessViolation, Attack, Context, Scores, TargetView
 from idbench.errors import IdbenchError
+from idbench.processes import PipeProgress, begin
 from idbench.runner import utility
 from idbench.runner.bundle import Request, read_given, read_request
 from idbench.runner.defense_work import (
     adaptation_card,
+    answered_of,
     asked_by_adaptation,
-    card_of,
     change_weights,
+    declared,
     has_answers,
     is_defense,
     put_adaptation,
@@ -43,32 +43,12 @@ from idbench.runner.messages import (
     ShadowsUsed,
     Stage,
     dump,
-    progress_line,
     save_scores,
     shortened,
 )
 
 if TYPE_CHECKING:
     from idbench.runner.opening import Opened
-
-_REPORT_EVERY = 0.1  # seconds between progress messages: often enough for the eye, seldom enough to cost nothing
-
-
-class PipeProgress(Reporter):
-    """Sends progress to the parent, not more often than a person can see."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._last = 0.0
-
-    def update(self, done: float, total: float, description: str) -> None:
-        """Report that `done` of `total` units are finished."""
-        now = time.monotonic()
-        if done < total and now - self._last < _REPORT_EVERY:
-            return
-        self._last = now
-        self._stream.write(progress_line(done, total, description))
-        self._stream.flush()
 
 
 class NoTarget:
@@ -90,11 +70,10 @@ class At:
 def main() -> int:
     """Run the request in the folder given as the only argument; the exit status is 0 if there is a result."""
     folder = Path(sys.argv[1])
-    stream = _separate_output()
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    progress = begin()
     at = At()
     try:
-        result = _do(folder, PipeProgress(stream), at)
+        result = _do(folder, progress, at)
     except BaseException as error:  # noqa: BLE001  an attack may raise anything; the parent turns it into one sentence
         traceback.print_exc()
         message, hint = (error.message, error.hint) if isinstance(error, IdbenchError) else (str(error), "")
@@ -119,12 +98,13 @@ def run(folder: Path, progress: PipeProgress, at: At) -> Result:
     """Prepare, fit and score; the scores go to a file, the costs into the result."""
     begin = time.perf_counter()
     request = read_request(folder)
-    attack = _make_attack(request)
     given = read_given(folder, request)
     at.stage = "loading the target"
     opened = _open_target(request, progress, folder)
     view = None if opened is None else opened.view
     target = cast("TargetView", NoTarget()) if opened is None else _before(opened, request, folder, progress)
+    at.stage = "preparation"
+    attack = _make_attack(request)  # its code runs from here on: what a defense was given is off the disk by now
     device = "cpu" if opened is None else opened.device
     context = Context(
         seed=request.seed,
@@ -175,13 +155,8 @@ def _open_target(request: Request, progress: PipeProgress, folder: Path) -> Open
     from idbench.runner.opening import open_view
 
     # A defense of answers may ask whatever it needs for them; what the attack may ask is checked before the defense.
-    access = ~Access.WEIGHTS if has_answers(folder) else _declared(request) | asked_by_adaptation(folder)
+    access = ~Access.WEIGHTS if has_answers(folder) else declared(request) | asked_by_adaptation(folder)
     return open_view(request.target, request.device, access, request.folders, progress)
-
-
-def _declared(request: Request) -> Access:
-    """What the attack may ask, as the parent read the card: here it could say something else."""
-    return reduce(or_, (Access[name] for name in request.access), Access.NONE)
 
 
 def _before(opened: Opened, request: Request, folder: Path, progress: PipeProgress) -> TargetView:
@@ -189,29 +164,15 @@ def _before(opened: Opened, request: Request, folder: Path, progress: PipeProgre
     from idbench.targets.gate import Gate
 
     asked: TargetView = opened.view
-    adaptation, declared = adaptation_card(folder), _declared(request)
+    adaptation, own = adaptation_card(folder), declared(request)
     if has_answers(folder):
-        card = card_of(folder)
+        answered, name = answered_of(folder)
         front = put_before(opened.view, folder, opened.device, progress)
-        asked = Gate(front, declared | asked_by_adaptation(folder), card.answers, card.name)
+        asked = Gate(front, own | asked_by_adaptation(folder), answered, name)
     if adaptation is not None:
         front = put_adaptation(asked, folder, opened.device, progress)
-        asked = Gate(front, declared, adaptation.answers, adaptation.name)
+        asked = Gate(front, own, adaptation.answers, adaptation.name)
     return asked
-
-
-def _separate_output() -> TextIO:
-    """Keep standard output for messages; send everything that anybody prints to standard error, the log."""
-    messages = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return messages
-
-
-def _die_with_parent() -> None:
-    """End when standard input does: the supervisor holds the other end for as long as it lives."""
-    while os.read(0, 1024):
-        pass
-    os._exit(75)
 
 
 def _peak_memory_mb() -> float:

@@ -7,13 +7,23 @@ from typing import Final
 
 from idbench.api import Progress, Silent
 from idbench.errors import DataError, IdbenchError, UnknownNameError
-from idbench.plugins import ObjectRegistry
+from idbench.plugins import ObjectRegistry, Plugin
 from idbench.splits.building import corpus_place, get_or_build, how_to_build, open_sourced
 from idbench.splits.corpora import Corpus, read_corpus
+from idbench.splits.elsewhere import GROUP, recipe_of
 from idbench.splits.recipe import CorpusRecipe, Recipe, SourcedRecipe, SplitRecipe
 from idbench.storage import cache_dir
 
-SPLITS: Final = ObjectRegistry[Recipe]("idbench.splits", "split", SplitRecipe, SourcedRecipe)
+
+class SplitRegistry(ObjectRegistry[Recipe]):
+    """All splits; strangers' recipes are read and carried out in a process of their own."""
+
+    def stand_in(self, plugin: Plugin) -> Recipe:
+        """See `idbench.splits.elsewhere`."""
+        return recipe_of(plugin)
+
+
+SPLITS: Final = SplitRegistry(GROUP, "split", SplitRecipe, SourcedRecipe)
 
 
 def split_names() -> list[str]:

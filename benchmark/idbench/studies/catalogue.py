@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from idbench.api import Progress, Silent
 from idbench.api.studies import BudgetStudy, DefenseStudy, EpochStudy, PhotoStudy
-from idbench.errors import DataError
-from idbench.plugins import ObjectRegistry
+from idbench.errors import DataError, PluginError
+from idbench.plugins import ObjectRegistry, Plugin
 from idbench.results import ENGINE_VERSION
 from idbench.runner.registry import find_attack, params_dict
 from idbench.splits import Split
 from idbench.storage import check_writable, write_bytes
+from idbench.strangers import Answer, ask
 from idbench.studies import budget, epochs, photos
 from idbench.studies.budget import budget_jobs
 from idbench.studies.defenses import DefenseResult, defense_jobs, run_defenses, write_defenses
@@ -31,7 +32,24 @@ Curves: TypeAlias = PhotoStudy | BudgetStudy | EpochStudy
 Study: TypeAlias = Curves | DefenseStudy
 
 
-STUDIES: Final = ObjectRegistry[Study]("idbench.studies", "study", PhotoStudy, BudgetStudy, EpochStudy, DefenseStudy)
+class Declared(Answer):
+    """A study as a stranger's plug-in declares it."""
+
+    study: Study
+
+
+class StudyRegistry(ObjectRegistry[Study]):
+    """All studies. They are plain data; strangers' are read in a process of their own all the same."""
+
+    def stand_in(self, plugin: Plugin) -> Study:
+        """The study itself, as data."""
+        found = ask(self.group, plugin, None, Declared).study
+        if found.name != plugin.name:
+            raise PluginError(f"The study {plugin.name} calls itself {found.name!r}.", hint="Report it to its author.")
+        return found
+
+
+STUDIES: Final = StudyRegistry("idbench.studies", "study", PhotoStudy, BudgetStudy, EpochStudy, DefenseStudy)
 """Every study that an installed package declares."""
 
 

@@ -4,11 +4,24 @@ from __future__ import annotations
 
 from typing import Final
 
-from idbench.errors import UnknownNameError
-from idbench.plugins import ObjectRegistry
+from idbench.errors import PluginError, UnknownNameError
+from idbench.plugins import ObjectRegistry, Plugin
+from idbench.strangers import ask
 from idbench.targets.spec import TargetSpec
 
-TARGETS: Final = ObjectRegistry[TargetSpec]("idbench.targets", "target", TargetSpec)
+
+class TargetRegistry(ObjectRegistry[TargetSpec]):
+    """All targets. They are plain data; strangers' are read in a process of their own all the same."""
+
+    def stand_in(self, plugin: Plugin) -> TargetSpec:
+        """The target itself, as data."""
+        found = ask(self.group, plugin, None, TargetSpec)
+        if found.name != plugin.name:
+            raise PluginError(f"The target {plugin.name} calls itself {found.name!r}.", hint="Report it to its author.")
+        return found
+
+
+TARGETS: Final = TargetRegistry("idbench.targets", "target", TargetSpec)
 
 
 def list_targets() -> list[TargetSpec]:

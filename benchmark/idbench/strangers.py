@@ -1,0 +1,176 @@
+"""What strangers' plug-ins say and do, asked of a process of its own: their code never runs in the process that asks.
+
+Importing a plug-in runs its code, and code that runs in the process which writes records can change what they hold. So
+that process asks a short-lived one, `idbench.reader`, which is held to write in the folders that it is given.
+Answers are closed schemas of bounded size. Those that depend on nothing but the code are kept below the cache by its
+hash, so that each is given once and is the same for everybody.
+
+idbench's own plug-ins are imported where they are needed: anybody who can change them can change everything else too.
+A plug-in is idbench's own if the distribution `idbench` that is installed here registers it *and* its file lies beside
+this one; what a distribution calls itself does not count.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from idbench.api import Progress, Silent
+from idbench.errors import IdbenchError, PluginError
+from idbench.plugins import Plugin, locate
+from idbench.processes import start_supervised, watched
+from idbench.storage import cache_dir, make_dir, read_regular, sha256_bytes, write_text
+from idbench.version import __version__
+from idbench.workplace import workplace
+
+QUESTION, ANSWER = "question.json", "answer.json"
+
+_READER = "idbench.reader"
+_LIMIT = 1 << 20  # bytes of an answer
+_LARGEST_SOURCE = 1 << 26  # bytes
+_PATIENCE = 60.0  # seconds: torch imported at the top of a module takes some
+
+A = TypeVar("A", bound=BaseModel)
+
+
+class Answer(BaseModel):
+    """What a reader answers: closed and immutable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Refusal(Answer):
+    """Why a plug-in cannot be used: an error's message and hint."""
+
+    message: Annotated[str, Field(max_length=2000)]
+    hint: Annotated[str, Field(max_length=2000)]
+
+
+def ask(group: str, plugin: Plugin, question: object, kind: type[A]) -> A:
+    """What a plug-in says: an answer that was kept, or that a process gives now.
+
+    Args:
+        group: the entry-point group, which decides what can be asked.
+        plugin: of another distribution.
+        question: plain JSON.
+        kind: the answer's schema.
+
+    Raises:
+        PluginError: it cannot be imported, is not what the group is for, or refuses; the message says why.
+    """
+    text = json.dumps([group, question], sort_keys=True, default=str)
+    key = _key(plugin, text)
+    path = None if key is None else cache_dir("cards", f"{key}.json")
+    kept = None if path is None else _kept(path, kind)
+    if kept is not None:
+        return kept
+    answer = _answer(plugin, text, kind)
+    if path is not None:
+        with suppress(IdbenchError):  # a cache that cannot be written costs the next reader a second
+            write_text(path, answer.model_dump_json())
+    return answer
+
+
+def let_work(
+    group: str, plugin: Plugin, question: object, kind: type[A], writable: Sequence[Path], progress: Progress
+) -> A:
+    """Let a plug-in do something, for as long as it takes; nothing of the answer is kept.
+
+    Args:
+        group: the entry-point group.
+        plugin: of another distribution.
+        question: plain JSON.
+        kind: the answer's schema.
+        writable: folders in which it may write, besides one of its own (`own_folder`).
+        progress: receives its reports.
+
+    Raises:
+        PluginError: it failed.
+    """
+    own = make_dir(own_folder(plugin))
+    return _answer(plugin, json.dumps([group, question], default=str), kind, [*writable, own], progress)
+
+
+def own_folder(plugin: Plugin) -> Path:
+    """Where a stranger's plug-in may keep what outlives its process; the same code alone finds it again."""
+    key = _key(plugin, "") or sha256_bytes(f"{plugin.distribution}\0{plugin.value}".encode())[:32]
+    return cache_dir("strangers", key)
+
+
+def _answer(
+    plugin: Plugin, text: str, kind: type[A], writable: Sequence[Path] | None = None, progress: Progress | None = None
+) -> A:
+    answer = _read(_ask(plugin, text, writable, progress), kind, plugin)
+    if isinstance(answer, Refusal):
+        raise PluginError(answer.message, hint=answer.hint)
+    return answer
+
+
+def _kept(path: Path, kind: type[A]) -> A | None:
+    try:
+        return kind.model_validate_json(read_regular(path, _LIMIT))
+    except (OSError, ValueError):
+        return None
+
+
+def _key(plugin: Plugin, question: str) -> str | None:
+    """What an answer depends on: the code of the plug-in's top package, idbench, Python, the question."""
+    module = plugin.value.partition(":")[0]
+    top = locate(module.partition(".")[0])
+    if top is None or locate(module) is None:
+        return None
+    files = sorted(top.parent.rglob("*.py")) if top.name == "__init__.py" else [top]
+    digest = hashlib.sha256()
+    for path in files:
+        try:
+            data = read_regular(path.resolve(), _LARGEST_SOURCE)
+        except (OSError, ValueError):
+            return None
+        digest.update(f"{path.relative_to(top.parent).as_posix()}\0{len(data)}\0".encode() + data)
+    parts = [digest.hexdigest(), plugin.name, plugin.value, plugin.distribution, question]
+    parts += [__version__, platform.python_version(), str(_own_code())]
+    return sha256_bytes(json.dumps(parts).encode())[:32]
+
+
+def _own_code() -> int:
+    """Changes with what reads plug-ins and with the interface: answers of another version must not be read."""
+    here = Path(__file__).parent
+    return max(path.stat().st_mtime_ns for folder in ("", "api", "runner") for path in (here / folder).glob("*.py"))
+
+
+def _ask(plugin: Plugin, text: str, writable: Sequence[Path] | None, progress: Progress | None) -> bytes:
+    """Start a process, give it the question, and read no more of its answer than an answer may have."""
+    hint = f"Try `python -c 'import {plugin.value.partition(':')[0]}'` to see what it does."
+    with workplace() as place:
+        folder = place / "folder"
+        folder.mkdir()
+        (folder / QUESTION).write_text(text, encoding="utf-8")
+        arguments = (plugin.name, plugin.value, plugin.distribution)
+        log = place / "log"
+        with watched(lambda: start_supervised(_READER, folder, writable or (), arguments), log) as process:
+            try:
+                process.wait(progress or Silent(), _PATIENCE if writable is None else None)
+            except TimeoutError as error:
+                raise PluginError(
+                    f"{plugin.value} took more than {_PATIENCE:g} seconds to be imported.", hint=hint
+                ) from error
+        try:
+            return read_regular(folder / ANSWER, _LIMIT)
+        except (OSError, ValueError) as error:
+            raise PluginError(f"{plugin.value} ended the process that imported it.", hint=hint) from error
+
+
+def _read(data: bytes, kind: type[A], plugin: Plugin) -> A | Refusal:
+    for wanted in (kind, Refusal):
+        try:
+            return wanted.model_validate_json(data)
+        except ValueError:
+            continue
+    raise PluginError(f"{plugin.value} says nothing that can be read.", hint="Use the classes of idbench.api.")
