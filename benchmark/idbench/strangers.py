@@ -35,7 +35,7 @@ QUESTION, ANSWER = "question.json", "answer.json"
 _READER = "idbench.reader"
 _LIMIT = 1 << 20  # bytes of an answer
 _LARGEST_SOURCE = 1 << 26  # bytes
-_PATIENCE = 60.0  # seconds: torch imported at the top of a module takes some
+_PATIENCE = 180.0  # seconds: torch imported at the top of a module takes a minute on a busy machine
 
 A = TypeVar("A", bound=BaseModel)
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final
 
-from idbench.runner.cards import locate
+from idbench.plugins import locate
 from idbench.runner.closure import Source
 from idbench.runner.spec import MethodSpec
 
