@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from idbench.outputs import check_file
 from idbench.results import RunRecord, collect
 from idbench.results.admission import SplitKey, admit
 from idbench.results.attestation import Statements
@@ -52,11 +53,15 @@ def write_tables(
     """Write `data/runs.parquet` and `data/scores.parquet` from the records of a repository.
 
     Raises:
-        StorageError: they cannot be written; what was there is left as it was.
+        StorageError: they cannot be written, or something else lies there; what was there is left as it was.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    for name in TABLES:
+        check_file(
+            repository / DATA / f"{name}.parquet", "table of results", lambda p: pq.read_schema(p).names[0] == "run"
+        )
     found = collect([repository / RUNS])
     candidates = [Candidate(run, name) for run, name in zip(found.runs, found.names, strict=True)]
     admitted = admit(candidates, labels, targets, statements)

@@ -59,4 +59,8 @@ def test_the_command(bench: Bench, repository: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "3 runs, of which 0 count" in " ".join(done.stdout.split()), "nobody knows the labels of this fiction"
     assert "left out: odd/0123456789abcdef-01234567" in done.stdout
+    assert bench("leaderboard", "tables", str(repository)).returncode == 0, "its own tables it writes again"
+    (repository / "data" / "runs.parquet").write_bytes(b"years of work")
+    assert "not a table of results" in refused(bench("leaderboard", "tables", str(repository)))
+    assert (repository / "data" / "runs.parquet").read_bytes() == b"years of work"
     assert "has no folder runs" in refused(bench("leaderboard", "tables", str(repository / "runs")))
