@@ -185,7 +185,7 @@ def _applied(registered: Registered[Any], method: Method[Any], seed: int, given:
         name=card.name,
         version=card.version,
         distribution=registered.plugin.distribution,
-        code_sha256=code_hash(registered.kind, registered.plugin.distribution.partition(" ")[0]),
+        code_sha256=_hash_of(registered.plugin, registered.kind),
         parameters=params_dict(method.params),
         seed=seed,
         given_sha256=given,
