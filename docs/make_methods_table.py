@@ -83,7 +83,10 @@ def origin(rows: pd.DataFrame, methods: Sequence[str]) -> str:
     engines = {method: int(rows.loc[(method, SERIES[0]), "engine"]) for method in methods}
     newest = max(engines.values())
     seeds = " or ".join(map(str, sorted({int(rows.loc[(method, SERIES[0]), "n_seeds"]) for method in methods})))
-    older = [f"version {engine} ran `{method}`" for method, engine in engines.items() if engine < newest]
+    older = [
+        f"version {old} ran {', '.join(f'`{method}`' for method, engine in engines.items() if engine == old)}"
+        for old in sorted({engine for engine in engines.values() if engine < newest})
+    ]
     last = f"; {', '.join(older)}" if older else ""
     return f"Mean over {seeds} seeds, test part, 95 % intervals over people. Version {newest} of the engine{last}."
 
