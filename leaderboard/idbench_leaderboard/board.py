@@ -18,8 +18,11 @@ from numpy.typing import NDArray
 from idbench.errors import DataError
 from idbench.metrics import AucCovariance, AucDifference, holm, rank_intervals
 from idbench.metrics.delong import difference_of
+from idbench.results.attestation import Level
 from idbench.storage import sha256_file
 from idbench_leaderboard import measure
+from idbench_leaderboard.changes import FILE as CHANGES
+from idbench_leaderboard.changes import Changes
 from idbench_leaderboard.defenses import FILE as DEFENSES
 from idbench_leaderboard.defenses import DefenseTable, DefenseTables
 from idbench_leaderboard.inputs import (
@@ -51,7 +54,7 @@ class View:
         target: label of the target.
         corpus: whose labels count.
         track: one track, or `all`; blind attacks are always shown.
-        verified: leave out self-reported records.
+        checked: the least level that a row must have been checked at (`Level`); self-reported leaves out nothing.
         settings: `usual` for one row per method, `all` for every setting of the parameters.
         defense: name of a defense, empty for none.
     """
@@ -61,7 +64,7 @@ class View:
     target: str
     corpus: str
     track: str = ALL
-    verified: bool = False
+    checked: str = Level.SELF_REPORTED
     settings: str = "usual"
     defense: str = ""
 
@@ -123,14 +126,7 @@ class Board:
     @cached_property
     def entries(self) -> pd.DataFrame:
         """All rows of all boards (`rows.EntryRow`), with `target_label` that is unique within a split."""
-        entries = self._table("entries")
-        if entries.empty:
-            return entries.assign(target_label="")
-        hashes = entries.groupby(["split", "split_version", "target"])["target_sha256"].transform("nunique")
-        plain = entries["target"]
-        return entries.assign(
-            target_label=plain.where(hashes == 1, plain + " (" + entries["target_sha256"].str[:8] + ")")
-        )
+        return with_target_labels(self._table("entries"))
 
     @cached_property
     def rates(self) -> pd.DataFrame:
@@ -174,13 +170,25 @@ class Board:
         except (OSError, ValueError) as error:
             raise self._damaged(DEFENSES, error) from error
 
+    def changes(self) -> Changes | None:
+        """What changed since the board that this one replaced; None if it replaced none."""
+        if CHANGES not in self.manifest["files"]:
+            return None
+        self._check(CHANGES)
+        try:
+            return Changes.model_validate_json((self.path / CHANGES).read_bytes())
+        except (OSError, ValueError) as error:
+            raise self._damaged(CHANGES, error) from error
+
     def defense_tables(self) -> tuple[DefenseTable, ...]:
         """The worst cases of all defenses, target by target."""
         return self._defenses
 
     def defense_table(self, view: View) -> DefenseTable | None:
         """The worst cases of the defenses of a view's target; None where none was attacked."""
-        names = set(self.select(replace(view, settings=ALL, track=ALL, verified=False, defense=""))["target"])
+        names = set(
+            self.select(replace(view, settings=ALL, track=ALL, checked=Level.SELF_REPORTED, defense=""))["target"]
+        )
         found = [
             table
             for table in self._defenses
@@ -391,6 +399,15 @@ class Board:
         return View(split, version, target, self.corpora(split, version, target)[0])
 
 
+def with_target_labels(entries: pd.DataFrame) -> pd.DataFrame:
+    """Rows of `rows.EntryRow` with `target_label`: the target's name, made unique within a split by its weights."""
+    if entries.empty:
+        return entries.assign(target_label="")
+    hashes = entries.groupby(["split", "split_version", "target"])["target_sha256"].transform("nunique")
+    plain = entries["target"]
+    return entries.assign(target_label=plain.where(hashes == 1, plain + " (" + entries["target_sha256"].str[:8] + ")"))
+
+
 RATE_COLUMNS: Final = {0.1: "tpr_10", 0.01: "tpr_1", 0.001: "tpr_01"}
 
 
@@ -413,8 +430,7 @@ def _kept(rows: pd.DataFrame, view: View) -> pd.Series[bool]:
     keep = rows["defense"] == view.defense
     if view.track != ALL:
         keep &= rows["track"].isin([view.track, BLIND])
-    if view.verified:
-        keep &= rows["verified"]
+    keep &= rows["verification"].map(lambda level: Level(level).rank) >= Level(view.checked).rank
     if view.settings == "usual":
         keep &= rows["usual"]
     return keep

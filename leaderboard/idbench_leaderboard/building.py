@@ -1,4 +1,4 @@
-"""Builds a board: a pure function from records and labels to a few parquet files and a manifest."""
+"""Builds a board: a pure function from records, labels and the board replaced to a few parquet files and a manifest."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ from idbench.results.repetition import Agreement, Candidate
 from idbench.results.rows import BoardKey, EntryKey, board_keys, entry_key
 from idbench.storage import sha256_file
 from idbench.version import __version__
+from idbench_leaderboard.board import Board, with_target_labels
 from idbench_leaderboard.cards import cards_of
+from idbench_leaderboard.changes import FILE as CHANGES
+from idbench_leaderboard.changes import Changes, changes_of
 from idbench_leaderboard.defenses import FILE as DEFENSES
 from idbench_leaderboard.defenses import defense_tables
 from idbench_leaderboard.inputs import About
@@ -90,7 +93,7 @@ def build(
     threads: int | None = None,
     force: bool = False,
 ) -> Built:
-    """Build a board folder; the same input gives the same bytes.
+    """Build a board folder; the same input gives the same bytes, over no board or over its own.
 
     Args:
         found: records to consider, from `collect`.
@@ -116,6 +119,7 @@ def build(
     cards = replace(about or About(), methods=cards_of(admitted.kept))
     tables = _tables(measured, labels, cards)
     defended = defense_tables(admitted.kept, by_split)
+    changes = _changes(out, tables, _inputs_hash(found, admitted, labels))
     if not len(tables["entries"]) and (out / MANIFEST).exists() and not force:
         raise DataError(
             f"No record counts, so the board in {out} is left as it is.",
@@ -125,11 +129,23 @@ def build(
         _write(folder, tables, cards)
         if defended.tables:
             (folder / DEFENSES).write_text(defended.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        if changes is not None:
+            (folder / CHANGES).write_text(changes.model_dump_json(indent=1) + "\n", encoding="utf-8")
         manifest = _manifest(folder, found, labels, admitted, rejected, commit, tables)
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     counted = int(tables["runs"]["run_id"].nunique())
     boards = int(tables["joint"]["board"].nunique())
     return Built(out, counted, len(tables["entries"]), boards, tuple(rejected), admitted.ignored)
+
+
+def _changes(out: Path, tables: Mapping[str, pd.DataFrame], inputs: str) -> Changes | None:
+    """What changed since the board in `out`; a board built from the same that looks the same hands on what it said."""
+    try:
+        old = Board(out)
+        found = changes_of(old.manifest, old.entries, with_target_labels(tables["entries"]))
+        return old.changes() if not found.rows and found.before.inputs_sha256 == inputs else found
+    except (DataError, OSError, KeyError, TypeError, ValueError):
+        return None  # nothing there, or a board of another version, or damaged: there is nothing to compare with
 
 
 def _work(candidates: Iterable[Candidate], labels: Mapping[SplitKey, SplitLabels]) -> list[Work]:

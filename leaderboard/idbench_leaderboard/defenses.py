@@ -32,14 +32,15 @@ from idbench.results.worst_case import (
 
 FILE: Final = "defenses.json"
 OPENING: Final = (
-    "A defense is worth what the strongest attack on it finds among the people whom it protects: attacks as they are, "
-    "and adapted by an attacker who knows the defense."
+    "A defense is only as good as the strongest attack on it, measured among the people it protects. Attacks are run "
+    "unchanged, and adapted by an attacker who knows the defense."
 )
 READING: Final = (
-    "Highest tenth: where the tenth of protected members who rank highest stand among protected non-members; guessing "
-    f"gives {GUESSED_TENTH}. Over drop-people: the same attack's AUC, less that on a target which was trained without "
-    "the protected. Marks: how well scores tell who was protected, in either direction; 0.5 is guessing. Recognition: "
-    "share of questions about walls, clothes, light and the like that the target answers right, before and after."
+    "Highest tenth: how the tenth of protected members with the highest scores ranks among protected non-members; "
+    f"guessing gives {GUESSED_TENTH}. Over drop-people: the AUC minus that of the same attack on a target trained "
+    "without the protected people. Marks: how well scores reveal who was protected, in either direction; 0.5 is "
+    "guessing. Recognition: share of questions about walls, clothes, light and the like that the target answers "
+    "correctly, before and after the defense."
 )
 
 
@@ -144,7 +145,7 @@ def shown(table: DefenseTable) -> pd.DataFrame:
                 "Defense": row.defense,
                 "Strongest attack": row.strongest,
                 "AUC of the protected": _estimate(row.protected),
-                "Of the others": _estimate(row.others),
+                "AUC of the others": _estimate(row.others),
                 "Highest tenth": f"{row.tenth.value:.3f}",
                 "Over drop-people": "–" if row.beyond_reference is None else _signed(row.beyond_reference),
                 "Marks": f"{_estimate(row.marks)} by {row.marked_by}",
@@ -197,10 +198,10 @@ def privacy_frame(table: DefenseTable) -> pd.DataFrame:
 
 
 def privacy_chart(frame: pd.DataFrame) -> Any:
-    """Privacy against utility; the best corner is below, at the right."""
+    """Privacy against utility; best is at the bottom right."""
     x = alt.X(
         "recognition:Q",
-        title="Recognition after the defense, share right",
+        title="Recognition after the defense, share correct",
         scale=alt.Scale(zero=False, nice=False, padding=70),
         axis=alt.Axis(format=".2f"),
     )

@@ -20,9 +20,9 @@ WORDS: Final[Mapping[str, str]] = {
     " chance on it.",
     "Attack": "A method that gives each person a score; higher means more likely a member.",
     "Blind attack": "An attack that never queries the model: what it finds is in the data, not in the model.",
-    "Defense": "A method that turns a target into another one that gives less away.",
-    "Adaptation": "What an attacker changes who knows the defense: of the weights, or of an attack's questions.",
-    "Track": "What an attack asks and knows decides whom it competes with.",
+    "Defense": "A method that turns a target into one that should reveal less about who was in its training data.",
+    "Adaptation": "What an attacker who knows the defense changes: the weights, or the questions that an attack asks.",
+    "Track": "A class of attacks with the same access to the model and the same knowledge of the person.",
     "ROC": "The true-positive rate (share of members identified) at each false-positive rate (share of non-members"
     " called members).",
     "AUC": "Area under the ROC: the chance that a random member scores above a random non-member.",

@@ -17,7 +17,8 @@ import vl_convert
 from idbench.api import Progress
 from idbench.escaping import Prose, web_address
 from idbench.outputs import made_folder
-from idbench_leaderboard import charts, defenses, downloads, glossary, tables, words
+from idbench.results.attestation import Level
+from idbench_leaderboard import changes, charts, defenses, downloads, glossary, tables, words
 from idbench_leaderboard.board import ALL, NONE, Board, View
 from idbench_leaderboard.pages import card_html, render
 
@@ -111,7 +112,7 @@ class Row:
     """A row of the board."""
 
     track: str
-    verified: bool
+    checked: int
     cells: tuple[Cell, ...]
 
 
@@ -148,9 +149,22 @@ def export(board: Board, out: Path, progress: Progress, *, force: bool = False) 
         found = list(_defended(board))
         about = {"opening": defenses.OPENING, "reading": defenses.READING}
         (folder / "defenses.html").write_bytes(render("defenses.html", title="Defenses", sections=found, **about))
+        (folder / "changes.html").write_bytes(_changes_page(board))
         terms = render("glossary.html", title="Glossary", named=glossary.WORDS, terms=glossary.terms())
         (folder / "glossary.html").write_bytes(terms)
-    return max(1, len(pages)) + 3
+    return max(1, len(pages)) + 4
+
+
+def _changes_page(board: Board) -> bytes:
+    found = board.changes()
+    return render(
+        "changes.html",
+        title="Changes",
+        opening=changes.OPENING,
+        first=changes.FIRST,
+        summary=None if found is None else changes.summary(found, board.manifest["records"]["counted"]),
+        rows=None if found is None else _grid("Rows that are new, changed or removed", changes.table(found)),
+    )
 
 
 def pages_of(board: Board) -> list[Page]:
@@ -252,7 +266,7 @@ def _columns(shown: pd.DataFrame) -> list[Column]:
 def _rows(rows: pd.DataFrame, shown: pd.DataFrame, columns: list[Column]) -> Iterator[Row]:
     for (_, row), (_, cells) in zip(rows.iterrows(), shown.iterrows(), strict=True):
         made = tuple(_cell(column, cells[column.name], row) for column in columns)
-        yield Row(str(row["track"]), bool(row["verified"]), made)
+        yield Row(str(row["track"]), Level(row["verification"]).rank, made)
 
 
 def _cell(column: Column, value: object, row: pd.Series[Any]) -> Cell:
@@ -376,7 +390,7 @@ def _defended(board: Board) -> Iterator[DefendedTarget]:
         text = "AUC of each attack (rows) among the people protected by each defense (columns)."
         figures = [_figure(charts.heat(frame, "defense"), "AUC among the protected", text, frame)]
         if len(points):
-            text = "AUC of the strongest attack against recognition after the defense: the best corner is below, right."
+            text = "AUC of the strongest attack against recognition after the defense: best is at the bottom right."
             figures.append(_figure(defenses.privacy_chart(points), "Privacy against utility", text, points))
         worst = _grid(f"The strongest attack on each defense of {table.target}", defenses.shown(table))
         yield DefendedTarget(f"defended-{number}", title, worst, tuple(figures))

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from idbench.metrics import NotEstimable, minimum_detectable_auc, minimum_detectable_difference, ranks
+from idbench.results.attestation import Level
 from idbench_leaderboard import words
 from idbench_leaderboard.board import BLIND, Board, RowComparison, View
 from idbench_leaderboard.inputs import MethodInfo
@@ -129,9 +130,9 @@ def facts(row: pd.Series[Any]) -> dict[str, str]:
     pairs_ = [
         ("Version", row["method_version"]),
         ("Track", row["track"]),
-        ("Asks the model for", row["access"] or "nothing"),
-        ("Knows", row["knowledge"] or "nothing"),
-        ("Brought by", row["distribution"]),
+        ("Access to the model", row["access"] or "nothing"),
+        ("Knowledge of the person", row["knowledge"] or "nothing"),
+        ("Distribution", row["distribution"]),
         ("Seeds", row["seeds"]),
         ("Photos per person", words.number(row["photos_per_case"], 1)),
         ("Abstained", words.number(row["n_abstained"], 1)),
@@ -141,7 +142,7 @@ def facts(row: pd.Series[Any]) -> dict[str, str]:
         ("Gradients", words.count(row["gradients"])),
         ("Training steps", words.count(row["training_steps"])),
         ("Seconds to fit and score", words.number(row["seconds"], 1)),
-        ("Of these, training shadow models", words.number(row["training_seconds"], 1)),
+        ("Of which training shadow models", words.number(row["training_seconds"], 1)),
         ("Peak memory, MiB", words.count(row["peak_memory_mb"])),
         ("Device", row["device"]),
         ("Checked", row["verification"]),
@@ -190,8 +191,8 @@ def _power(board_: Board, name: str, version: int) -> dict[str, str]:
     return {
         "People under test": f"{members:,} members and {others:,} non-members",
         "Lowest false-positive rate": f"{100 / others:.2g} %, one non-member",
-        "Power: smallest AUC found": f"{least:.3f}, with a probability of 80 % at the 5 % level",
-        "Power: smallest difference found": f"{between:.3f} between methods of AUC 0.8 with a correlation of 0.5",
+        "Power: smallest detectable AUC": f"{least:.3f}, with a probability of 80 % at the 5 % level",
+        "Power: smallest detectable difference": f"{between:.3f} between methods of AUC 0.8 with a correlation of 0.5",
     }
 
 
@@ -375,7 +376,7 @@ def sizes(board_: Board, view: View) -> pd.DataFrame:
         members = people_[people_["member"] & (people_["occurrences"] > 0)]
         counts = members.groupby("occurrences").size().rename("n_members").reset_index()
         return counts.rename(columns={"occurrences": "Training pictures", "n_members": "Members"})
-    rows = board_.select(replace(view, track="all", verified=False, settings="all"))
+    rows = board_.select(replace(view, track="all", checked=Level.SELF_REPORTED, settings="all"))
     bins = board_.bins[board_.bins["entry"].isin(rows["entry"].head(1)) & (board_.bins["occurrences"] > 0)]
     return bins.sort_values("occurrences")[["occurrences", "n_members"]].rename(
         columns={"occurrences": "Training pictures", "n_members": "Members"}

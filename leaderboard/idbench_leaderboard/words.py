@@ -10,6 +10,7 @@ import pandas as pd
 
 from idbench.escaping import Prose, Strong
 from idbench.metrics import Interval
+from idbench.results.attestation import Level
 
 if TYPE_CHECKING:
     from idbench_leaderboard.board import View
@@ -26,10 +27,11 @@ SUBMIT: Final[tuple[tuple[str, str], ...]] = (
     ("Run it on every target, with three seeds.", "bench run --method my-attack --target all --seeds 3"),
     ("See it on a board of your own.", "bench leaderboard build results --out board && bench leaderboard serve board"),
     (
-        "Propose the folders of its records for leaderboard/reference, with the method's code. A record holds opaque "
-        "ids and scores; the board computes every number from them.",
-        "",
+        "Send the runs to a repository of results, as a pull request with the checks that whoever merges will run. A "
+        "record holds opaque ids and scores; the board computes every number from them.",
+        "bench submit RUN --repo ORG/results",
     ),
+    ("docs/submitting.md tells what is sent, what must pass, and how maintainers check a result.", ""),
 )
 TRACKS: Final[Mapping[str, str]] = {
     "text-only": "Text-only: never sees a photo of the person",
@@ -38,6 +40,12 @@ TRACKS: Final[Mapping[str, str]] = {
     "shadow": "Shadow: trains shadow models",
     "blind": "Blind: never queries the model",
 }
+CHECKED: Final[Mapping[str, str]] = {
+    Level.SELF_REPORTED: "all, self-reported too",
+    Level.REPLAYED: "replayed or reproduced",
+    Level.REPRODUCED: "reproduced only",
+}
+"""The choices of the filter by level, the least level first."""
 STATISTICS: Final[Mapping[str, str]] = {
     "auc": "AUC",
     "tpr_10": "TPR at 10 % FPR",
@@ -53,7 +61,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "TPR at 10 % FPR [95 % CI]": "True-positive rate: share of members identified, at a false-positive rate of 10 %.",
     "TPR at 1 % FPR [95 % CI]": "True-positive rate: share of members identified, at a false-positive rate of 1 %.",
     "TPR at 0.1 % FPR [95 % CI]": "True-positive rate: share of members identified, at a false-positive rate of 0.1 %.",
-    "Track": "Follows from what the attack asks of the model and what it knows of the person.",
+    "Track": "Set by the access that the attack needs and what it knows about the person.",
     "Date": "Day of the newest run behind the row.",
     "Authors": "Who published the method; for a baseline, who wrote it.",
     "Over blind": "AUC minus that of the best attack that never queries the model, on the same people.",
@@ -63,7 +71,7 @@ COLUMNS: Final[Mapping[str, str]] = {
     "Queries": "Texts and photos encoded, gradients and training steps, for all people together, per seed.",
     "Seconds": "Fitting and scoring, per seed, on the machine of the record; cached shadow models count in full.",
     "Steps": "Optimizer steps of shadow models.",
-    "Training s": "Of the seconds, those that trained shadow models.",
+    "Training s": "The part of the seconds that went into training shadow models.",
     "Targets": "Models that the row is a mean over.",
     "Spread": "Standard deviation over the models of the AUC, each the mean over its seeds.",
     "Seeds": "Independent repetitions that the numbers average over.",

@@ -15,6 +15,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import Select
 from tests.app.chromium import Browser, served
 
 from idbench.api import Silent
@@ -44,6 +45,7 @@ def site(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
         ("compare", "Person by person", 3),
         ("target", "on other targets of this split", 2),
         ("split", "People by number of training pictures", 0),
+        ("changes", "What changed since the last build", 0),
         ("glossary", "Metrics", 0),
     ],
 )
@@ -89,12 +91,12 @@ def test_navigation_keeps_the_view(browser: Browser, server: str) -> None:
 
 def test_filters_write_the_address_that_reproduces_the_view(browser: Browser, server: str) -> None:
     browser.open(server)
-    browser.says("Checked records only")
-    label = browser.until(
-        lambda: [e for e in browser.all("[data-testid=stCheckbox] label") if "Checked" in e.text], "toggle"
-    )[0]
-    label.click()
-    browser.until(lambda: "verified=true" in browser.driver.current_url, "address")
+    browser.says("Every parameter setting")
+    boxes = browser.all("[data-testid=stSidebar] [data-testid=stSelectbox]")
+    browser.click(next(box for box in boxes if box.text.startswith("Checked")).find_element(By.TAG_NAME, "input"))
+    options = browser.until(lambda: browser.all("[role=option]"), "levels")
+    next(option for option in options if option.text == "replayed or reproduced").click()
+    browser.until(lambda: "checked=replayed" in browser.driver.current_url, "address")
     browser.until(lambda: "keen" in _cells(browser) and "mild" not in _cells(browser), "filtered rows")
     shown, address = _cells(browser), browser.driver.current_url
     browser.open(address)
@@ -173,7 +175,7 @@ def test_dark_mode(browser: Browser, server: str) -> None:
 
 def test_keyboards_reach_the_filters(browser: Browser, server: str) -> None:
     browser.open(server)
-    browser.says("Checked records only")
+    browser.says("Every parameter setting")
     reached = set()
     for _ in range(40):
         ActionChains(browser.driver).send_keys(Keys.TAB).perform()
@@ -216,9 +218,12 @@ def test_the_site_sorts_filters_and_goes_on(browser: Browser, site: str) -> None
     assert [float(v) for v in column(place)] == sorted((float(v) for v in column(place)), reverse=True)
     head.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
     assert [float(v) for v in column(place)] == sorted(float(v) for v in column(place))
-    browser.find("#verified").click()
+    checked = Select(browser.find("#checked"))
+    checked.select_by_visible_text("replayed or reproduced")
     assert set(names()) == {"keen", "random"}
-    browser.find("#verified").click()
+    checked.select_by_visible_text("reproduced only")
+    assert names() == []
+    checked.select_by_index(0)
     browser.find("#find").send_keys("mil")
     assert names() == ["mild"]
     assert set(first) == {"keen", "deep", "mild", "random", "blind-look"}
@@ -316,7 +321,7 @@ def test_words_stand_out_from_the_page(browser: Browser, server: str, page: str,
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_words_stand_out_on_the_site(browser: Browser, site: str, scheme: str) -> None:
     browser.scheme(scheme)
-    for page in ("index.html", "splits.html", "defenses.html", "glossary.html"):
+    for page in ("index.html", "splits.html", "defenses.html", "changes.html", "glossary.html"):
         browser.open(f"{site}/{page}")
         browser.find("h1")
         browser.driver.execute_script("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
@@ -328,7 +333,7 @@ def test_a_phone_reaches_every_page(browser: Browser, server: str) -> None:
     browser.size(390, 844)
     browser.open(server)
     browser.until(lambda: browser.all("[data-testid=stMain] h1"), "a title")
-    for page in ("Glossary", "Split", "Defenses", "Target", "Compare", "Method", "Board"):
+    for page in ("Glossary", "Changes", "Split", "Defenses", "Target", "Compare", "Method", "Board"):
         if not any(link.is_displayed() for link in _pages(browser, page)):
             browser.click(browser.find("[data-testid=stExpandSidebarButton]"))
         browser.until(lambda name=page: [e for e in _pages(browser, name) if e.is_displayed()], page)[0].click()  # type: ignore[misc]
@@ -347,4 +352,4 @@ def test_a_keyboard_reaches_every_page(browser: Browser, server: str) -> None:
     for _ in range(60):
         ActionChains(browser.driver).send_keys(Keys.TAB).perform()
         reached.add(browser.driver.execute_script("return (document.activeElement.textContent || '').trim()"))
-    assert {"Board", "Method", "Compare", "Target", "Defenses", "Split", "Glossary"} <= reached
+    assert {"Board", "Method", "Compare", "Target", "Defenses", "Split", "Changes", "Glossary"} <= reached

@@ -269,7 +269,7 @@ def test_attested_records_never_share_a_row_with_self_reported_ones(world: World
     first, second = collect([tmp_path / "results"]).runs
     board, _ = make(world, tmp_path, statements=Statements((attestation(first, Level.REPRODUCED),)))
     assert sorted(board.rows(VIEW)["label"]) == ["keen", "keen (self-reported)"]
-    assert board.rows(replace(VIEW, verified=True))["label"].tolist() == ["keen"]
+    assert board.rows(replace(VIEW, checked="replayed"))["label"].tolist() == ["keen"]
     assert board.rows(VIEW).set_index("label")["verification"].to_dict() == {
         "keen": "reproduced",
         "keen (self-reported)": "self-reported",
@@ -354,7 +354,7 @@ def test_views_fall_back_to_what_exists(filled: Path) -> None:
     board = Board(filled)
     assert complete(board, View("nowhere", 7, "no", "no")) == VIEW
     assert board.rows(replace(VIEW, track="shadow"))["track"].unique().tolist() == ["blind"]
-    assert set(board.rows(replace(VIEW, verified=True))["label"]) == {"keen", "random"}
+    assert set(board.rows(replace(VIEW, checked="replayed"))["label"]) == {"keen", "random"}
     assert [label for label in board.rows(replace(VIEW, settings="all"))["label"] if "photos" in label] == [
         "keen (photos=1)"
     ]

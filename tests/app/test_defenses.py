@@ -107,6 +107,27 @@ def test_the_page_shows_the_worst_cases(board: Path) -> None:
     assert np.isfinite(heat["auc"]).all()
 
 
+def test_the_page_of_a_target_without_defenses_shows_those_of_its_split(board: Path) -> None:
+    """As a mean over several targets has none of its own: the board opens on such a mean."""
+
+    def app(folder: str) -> None:
+        from pathlib import Path
+
+        from idbench_leaderboard.app.views import defenses
+        from idbench_leaderboard.board import Board, View
+
+        view = View("fiction", 1, "all of fiction-a", "fiction-a")
+        opened = Board(Path(folder))
+        assert opened.defense_table(view) is None
+        defenses.page(opened, view)
+
+    test = AppTest.from_function(app, args=(str(board),), default_timeout=60).run()
+    assert not test.exception
+    assert not test.info
+    assert "target fiction" in test.header[0].value.replace("\\", "")
+    assert any("Strongest attack" in each.value for each in test.dataframe)
+
+
 def test_the_site_has_the_page(board: Path, tmp_path: Path) -> None:
     export(Board(board), tmp_path / "site", Silent())
     page = (tmp_path / "site" / "defenses.html").read_text(encoding="utf-8")

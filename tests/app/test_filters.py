@@ -16,9 +16,10 @@ from idbench.api import Silent
 from idbench.results import SplitRef, collect
 from idbench_leaderboard.board import ALL, NONE, Board, View
 from idbench_leaderboard.building import build
+from idbench_leaderboard.words import CHECKED
 
-CHOICES = ("Split", "Version", "Target", "Corpus", "Track", "Defense")
-SWITCHES = {"Checked records only": "verified", "Every parameter setting": "settings"}
+CHOICES = ("Split", "Version", "Target", "Corpus", "Track", "Defense", "Checked")
+SWITCHES = {"Every parameter setting": "settings"}
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def view_of(shown: dict[str, str]) -> View:
         target=shown["Target"],
         corpus=shown["Corpus"],
         track=ALL if shown["Track"] == "all tracks" else shown["Track"],
-        verified=shown["Checked records only"] == "true",
+        checked=next(level for level, meaning in CHECKED.items() if meaning == shown["Checked"]),
         settings=ALL if shown["Every parameter setting"] == "true" else "usual",
         defense="" if shown["Defense"] == NONE else shown["Defense"],
     )

@@ -27,7 +27,7 @@ from idbench_leaderboard.board import Board, View
 from idbench_leaderboard.building import build
 
 SCRIPT = Path(app.__file__).with_name("main.py")
-PAGES = ("board", "method", "compare", "target", "split", "glossary")
+PAGES = ("board", "method", "compare", "target", "split", "changes", "glossary")
 
 
 def board_table(test: AppTest) -> pd.DataFrame:
@@ -96,13 +96,13 @@ def test_the_board_tells_the_finding_in_words_and_numbers(filled: Path) -> None:
 
 
 def test_filters_come_from_the_address(filled: Path) -> None:
-    test = opened("board", filled, target="fiction-b", verified="true", statistic="TPR at 10 % FPR")
+    test = opened("board", filled, target="fiction-b", checked="replayed", statistic="TPR at 10 % FPR")
     assert set(board_table(test)["Method"]) == {"keen", "random"}
     assert "the model **fiction-b**" in text(test)
     assert "TPR at 10 % FPR" in test.dataframe[1].value
     test.selectbox(key="track").set_value("text-only").run()
     assert not test.exception
-    test.toggle(key="verified").set_value(False).run()
+    test.selectbox(key="checked").set_value("self-reported").run()
     assert set(board_table(test)["Method"]) == {"mild", "blind-look", "random"}
 
 
@@ -124,7 +124,7 @@ def test_filters_that_leave_nothing_say_so(world: World, tmp_path: Path) -> None
     world.write(tmp_path / "results", "mild")
     build_board(world, tmp_path / "results", tmp_path / "board")
     for page in ("board", "method", "target"):
-        assert "No record passes these filters" in text(opened(page, tmp_path / "board", verified="true"))
+        assert "No record passes these filters" in text(opened(page, tmp_path / "board", checked="replayed"))
 
 
 def test_method_shows_card_paper_and_command(filled: Path) -> None:
@@ -182,14 +182,14 @@ def test_target_without_a_control_says_how_to_run_one(world: World, tmp_path: Pa
 
 
 def test_links_to_a_method_show_the_row_that_was_clicked(filled: Path) -> None:
-    test = opened("board", filled, settings="true", verified="true", track="black-box")
+    test = opened("board", filled, settings="true", checked="replayed", track="black-box")
     table = board_table(test)
     few = table[table["Method"] == "keen (photos=1)"]
     query: dict[str, Any] = parse_qs(urlparse(few["Link"].item()).query)
     method = opened("method", filled, **query)
     assert not method.warning
     assert method.selectbox(key="method").value == "keen (photos=1)"
-    assert method.toggle(key="verified").value
+    assert method.selectbox(key="checked").value == "replayed"
     assert method.selectbox(key="track").value == "black-box"
 
 
@@ -232,8 +232,8 @@ def test_checked_records_stand_beside_checked_controls_only(world: World, tmp_pa
     build(found, [world.labels()], tmp_path / "board", Silent(), statements=Statements((attestation(checked),)))
     board, view = Board(tmp_path / "board"), View("fiction", 1, "fiction-a", "fiction-a")
     assert board.rows(view)["control_auc"].notna().all()
-    assert board.rows(View("fiction", 1, "fiction-a", "fiction-a", verified=True))["control_auc"].isna().all()
-    test = opened("target", tmp_path / "board", verified="true")
+    assert board.rows(View("fiction", 1, "fiction-a", "fiction-a", checked="replayed"))["control_auc"].isna().all()
+    test = opened("target", tmp_path / "board", checked="replayed")
     assert "No record of a control passes these filters" in text(test)
 
 

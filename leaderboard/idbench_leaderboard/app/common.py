@@ -15,9 +15,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from idbench import figures
 from idbench.escaping import Prose, line, markdown, markdown_code, markdown_prose, terminal
+from idbench.results.attestation import Level
 from idbench_leaderboard import charts, downloads, tables
 from idbench_leaderboard.board import ALL, NONE, Board, View
-from idbench_leaderboard.words import TRACKS
+from idbench_leaderboard.words import CHECKED, TRACKS
 
 _TTL: Final = 600.0
 FIRST: Final = (
@@ -88,7 +89,7 @@ def address(view: View) -> dict[str, str]:
     query = {"split": view.split, "version": str(view.version), "target": view.target, "corpus": view.corpus}
     query |= {"track": view.track} if view.track != ALL else {}
     query |= {"defense": view.defense} if view.defense else {}
-    query |= {"verified": "true"} if view.verified else {}
+    query |= {"checked": view.checked} if view.checked != Level.SELF_REPORTED else {}
     return query | ({"settings": "true"} if view.settings == ALL else {})
 
 
@@ -104,16 +105,23 @@ def filters(board: Board) -> View:
     corpus = choose(side, "Corpus", corpora, "corpus", "The training set whose members the attack looks for.")
     tracks = [ALL, *(t for t in TRACKS if t != "blind")]
     track = choose(
-        side, "Track", tracks, "track", "What attacks ask and know; blind ones are always shown.", _track_name
+        side,
+        "Track",
+        tracks,
+        "track",
+        "The access and knowledge that attacks have; blind ones are always shown.",
+        _track_name,
     )
     defenses = board.defenses(split, int(version), target)
     defense = choose(side, "Defense", defenses, "defense", "What protects the target.")
-    verified = side.toggle("Checked records only", key="verified", bind="query-params", help="Leave out self-reported.")
+    checked = choose(
+        side, "Checked", list(CHECKED), "checked", "The least check that a row must have passed.", CHECKED.__getitem__
+    )
     every = side.toggle(
         "Every parameter setting", key="settings", bind="query-params", help="Not only each method's usual ones."
     )
     settings = "all" if every else "usual"
-    return View(split, int(version), target, corpus, track, verified, settings, "" if defense == NONE else defense)
+    return View(split, int(version), target, corpus, track, checked, settings, "" if defense == NONE else defense)
 
 
 def _track_name(track: str) -> str:
@@ -223,7 +231,7 @@ def show_targets(board: Board, view: View) -> None:
     numbers = tables.across_targets(board, view)
     show_chart(charts.heat(frame, "target"), "AUC by attack and target", text, numbers, "targets")
     st.caption(
-        "Each with the labels of the target's own corpus. 0.5 is guessing, and what a control should show. "
+        "Each cell uses the labels of the target's own corpus. 0.5 is guessing, which is what a control should show. "
         "Where a cell is empty, no record of that attack on that target passes the filters."
     )
 

@@ -13,11 +13,11 @@ import streamlit as st
 from idbench.errors import IdbenchError
 from idbench.escaping import markdown
 from idbench_leaderboard.app import common
-from idbench_leaderboard.app.views import board, compare, defenses, glossary, method, split, target
+from idbench_leaderboard.app.views import board, changes, compare, defenses, glossary, method, split, target
 from idbench_leaderboard.board import Board, View
 from idbench_leaderboard.manifest import REFERENCE
 
-VIEWS: Final = (board, method, compare, target, defenses, split, glossary)
+VIEWS: Final = (board, method, compare, target, defenses, split, changes, glossary)
 
 
 def folder() -> Path:

@@ -56,12 +56,12 @@
 
   function filter(table) {
     const tracks = new Set([...document.querySelectorAll(".track:checked")].map((box) => box.value));
-    const verified = document.getElementById("verified").checked;
+    const least = Number(document.getElementById("checked").value);
     const wanted = document.getElementById("find").value.toLowerCase();
     let shown = 0;
     for (const row of table.tBodies[0].rows) {
       const text = row.textContent.toLowerCase();
-      row.hidden = !tracks.has(row.dataset.track) || (verified && row.dataset.verified !== "1") || !text.includes(wanted);
+      row.hidden = !tracks.has(row.dataset.track) || Number(row.dataset.checked) < least || !text.includes(wanted);
       shown += row.hidden ? 0 : 1;
     }
     const total = table.tBodies[0].rows.length;
@@ -77,7 +77,7 @@
     for (const head of table.tHead.rows[0].cells) {
       head.querySelector("button").addEventListener("click", () => sortBy(table, head));
     }
-    for (const control of document.querySelectorAll(".track, #verified, #find")) {
+    for (const control of document.querySelectorAll(".track, #checked, #find")) {
       control.addEventListener("input", () => filter(table));
     }
     for (const box of document.querySelectorAll(".column")) {

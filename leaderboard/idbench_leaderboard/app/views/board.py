@@ -48,7 +48,7 @@ def _way_out(board: Board, view: View) -> str:
     """What would show something: every attack was run with other parameters than its usual ones, or a filter is on."""
     if len(board.select(replace(view, settings=ALL))):
         return "All were run with parameters that differ from the defaults: switch on *Every parameter setting*."
-    return "Change one: *Checked records only*, the track, or the defense."
+    return "Change one: *Checked*, the track, or the defense."
 
 
 def _table(board: Board, rows: pd.DataFrame, view: View) -> None:

@@ -1,41 +1,58 @@
-"""Defenses: what the strongest attack finds behind each, and what each costs bystanders."""
+"""Defenses: what the strongest attack on each finds, and what each costs everybody else."""
 
 from __future__ import annotations
 
 import streamlit as st
 
+from idbench.escaping import markdown
 from idbench_leaderboard import charts, defenses
 from idbench_leaderboard.app import common
 from idbench_leaderboard.board import Board, View
 
 
 def page(board: Board, view: View | None) -> None:
-    """The page; it follows the split and the target of the view."""
+    """The page; it follows the split of the view, and its target where that was defended."""
     st.title("Defenses")
     st.markdown(defenses.OPENING)
-    own = None if view is None else board.defense_table(view)
-    if own is None:
+    found = [] if view is None else _found(board, view)
+    if not found:
         common.nothing(
             "No defended target has been attacked yet.",
-            "Run attacks behind defenses, as they are and adapted, and build a board:",
+            "Run attacks on defended targets, as they are and adapted, and build a board:",
             "bench run --method cosine --defense all --defense none --adapt relearn --adapt none\n"
             "bench leaderboard build results --out board",
         )
         return
-    show(own)
+    for number, own in enumerate(found):
+        st.header(markdown(f"{own.split} v{own.split_version}, target {own.target}"), anchor=f"defended-{number}")
+        show(own)
+        _charts(own, number)
+
+
+def _found(board: Board, view: View) -> list[defenses.DefenseTable]:
+    """The table of the view's target; where it has none, as a mean over several targets has, those of its split."""
+    own = board.defense_table(view)
+    if own is not None:
+        return [own]
+    return [each for each in board.defense_tables() if (each.split, each.split_version) == (view.split, view.version)]
+
+
+def _charts(own: defenses.DefenseTable, number: int) -> None:
     frame = defenses.heat_frame(own)
     text = "AUC of each attack (rows) among the people protected by each defense (columns)."
-    st.subheader("Every attack on every defense", anchor="attacks")
-    common.show_chart(charts.heat(frame, "defense"), "AUC among the protected", text, frame, "defense-attacks")
+    st.subheader("Every attack on every defense", anchor=f"attacks-{number}")
+    common.show_chart(
+        charts.heat(frame, "defense"), "AUC among the protected", text, frame, f"defense-attacks-{number}"
+    )
     points = defenses.privacy_frame(own)
     if len(points):
-        st.subheader("Privacy against utility", anchor="utility")
-        text = "AUC of the strongest attack against recognition after the defense. The best corner is below, right."
-        common.show_chart(defenses.privacy_chart(points), "Privacy against utility", text, points, "privacy")
+        st.subheader("Privacy against utility", anchor=f"utility-{number}")
+        text = "AUC of the strongest attack against recognition after the defense. Best is at the bottom right."
+        common.show_chart(defenses.privacy_chart(points), "Privacy against utility", text, points, f"privacy-{number}")
 
 
 def show(table: defenses.DefenseTable) -> None:
     """The worst case of each defense of a target."""
-    st.subheader("The strongest attack on each defense", anchor="worst")
+    st.subheader("The strongest attack on each defense")
     common.show_table(defenses.shown(table), f"The strongest attack on each defense of {table.target}")
     st.caption(defenses.READING)

@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from idbench.escaping import markdown, markdown_prose, plain
+from idbench.results.attestation import Level
 from idbench_leaderboard import charts, tables, words
 from idbench_leaderboard.app import common
 from idbench_leaderboard.app.views import defenses as worst
@@ -32,7 +33,7 @@ def page(board: Board, view: View | None) -> None:
 
 
 def _card(board: Board, view: View) -> None:
-    rows = board.select(replace(view, track="all", verified=False, settings="all"))
+    rows = board.select(replace(view, track="all", checked=Level.SELF_REPORTED, settings="all"))
     if rows.empty:
         return
     members = board.members_of(view)
@@ -57,8 +58,8 @@ def _card(board: Board, view: View) -> None:
 def _pool(board: Board, view: View, members: pd.DataFrame) -> None:
     st.header(f"{len(members)} models trained on {markdown(view.corpus)}", anchor="card")
     st.markdown(
-        "Numbers on this page are means over these models, each counting the same. A method is here if it was run on "
-        "all of them."
+        "Numbers on this page are means over these models with equal weights. Only methods that were run on all of "
+        "them are listed."
     )
     infos = [board.target_info(str(name)) for name in members["target"]]
     shown = pd.DataFrame(
@@ -75,7 +76,7 @@ def _pool(board: Board, view: View, members: pd.DataFrame) -> None:
 def _control(board: Board, view: View, rows: pd.DataFrame) -> None:
     st.subheader("Control: the same attacks on a model trained without these people", anchor="control")
     controls = board.controls(view)
-    if controls.empty and len(board.controls(replace(view, verified=False, settings="all", defense=""))):
+    if controls.empty and len(board.controls(replace(view, checked=Level.SELF_REPORTED, settings="all", defense=""))):
         st.info("No record of a control passes these filters.")
         return
     if controls.empty:

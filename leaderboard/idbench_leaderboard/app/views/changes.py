@@ -1,0 +1,28 @@
+"""Changes: what a reader who was here before sees differently."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from idbench_leaderboard import changes
+from idbench_leaderboard.app import common
+from idbench_leaderboard.board import Board, View
+
+
+def page(board: Board, view: View | None) -> None:
+    """The page; it is about all splits and targets, whatever the filters say."""
+    st.title("What changed since the last build")
+    st.markdown(changes.OPENING)
+    found = board.changes()
+    if view is None and found is None:
+        common.nothing("There is no result yet.", "Run a method and build a board:", common.FIRST)
+        return
+    if found is None:
+        st.info(changes.FIRST)
+        common.show_command("bench leaderboard build results --out board")
+        return
+    common.say(changes.summary(found, board.manifest["records"]["counted"]))
+    if not found.rows:
+        st.info("No row of the board looks different.")
+        return
+    common.show_table(changes.table(found), "Rows that are new, changed or removed", height="content")

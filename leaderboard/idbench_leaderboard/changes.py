@@ -1,0 +1,172 @@
+"""What changed since the build before: the rows of a board next to those of the board that it replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict
+
+from idbench.escaping import Prose
+from idbench_leaderboard import words
+
+FILE: Final = "changes.json"
+OPENING: Final = (
+    "Every build compares itself with the board it replaces and lists the rows that a reader sees differently."
+)
+FIRST: Final = (
+    "This board did not replace an older one, so there is nothing to compare it with. The next build into the same "
+    "folder fills this page."
+)
+
+Kind = Literal["new", "changed", "removed"]
+
+
+class Shown(BaseModel):
+    """What a reader sees of a row."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    auc: str
+    """With its interval, as printed on the board: digits that nobody sees do not count as a change."""
+    seeds: int
+    checked: str
+
+
+class RowChange(BaseModel):
+    """A row that is new, looks different, or is no longer there."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Kind
+    split: str
+    split_version: int
+    target: str
+    corpus: str
+    defense: str
+    method: str
+    before: Shown | None
+    after: Shown | None
+
+
+class BuildRef(BaseModel):
+    """The board that was replaced."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    idbench: str
+    commit: str | None
+    inputs_sha256: str
+    records: int
+
+
+class Changes(BaseModel):
+    """Content of `changes.json` in a board's folder."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    before: BuildRef
+    rows: tuple[RowChange, ...]
+
+
+def changes_of(manifest: Mapping[str, Any], before: pd.DataFrame, after: pd.DataFrame) -> Changes:
+    """Compare two boards row by row.
+
+    Args:
+        manifest: of the older board.
+        before: its entries, with `target_label`.
+        after: those of the newer one.
+    """
+    old, new = _rows(before), _rows(after)
+    rows = []
+    for place in sorted(old.keys() | new.keys()):
+        one, other = old.get(place), new.get(place)
+        if one != other:
+            split, version, target, corpus, defense, method = place
+            rows.append(
+                RowChange(
+                    kind="new" if one is None else "removed" if other is None else "changed",
+                    split=split,
+                    split_version=version,
+                    target=target,
+                    corpus=corpus,
+                    defense=defense,
+                    method=method,
+                    before=one,
+                    after=other,
+                )
+            )
+    ref = BuildRef(
+        idbench=manifest["idbench"],
+        commit=manifest["commit"],
+        inputs_sha256=manifest["inputs_sha256"],
+        records=manifest["records"]["counted"],
+    )
+    return Changes(before=ref, rows=tuple(rows))
+
+
+def _rows(entries: pd.DataFrame) -> dict[tuple[str, int, str, str, str, str], Shown]:
+    return {
+        (row["split"], int(row["split_version"]), row["target_label"], row["corpus"], row["defense"], row["label"]): (
+            Shown(
+                auc=words.span(row["auc"], row["auc_low"], row["auc_high"]),
+                seeds=int(row["n_seeds"]),
+                checked=row["verification"],
+            )
+        )
+        for _, row in entries.iterrows()
+    }
+
+
+def summary(changes: Changes, counted: int) -> Prose:
+    """How much changed, in one sentence.
+
+    Args:
+        changes: since the older board.
+        counted: records that count now.
+    """
+    kinds = [row.kind for row in changes.rows]
+    new = kinds.count("new")
+    numbers = (
+        f"{new} new {'row' if new == 1 else 'rows'}, {kinds.count('changed')} changed, {kinds.count('removed')} removed"
+    )
+    commit = f", commit {changes.before.commit[:12]}" if changes.before.commit else ""
+    return (
+        f"Since the build before (idbench {changes.before.idbench}{commit}): {numbers}. "
+        f"{changes.before.records:,} records counted then, {counted:,} count now.",
+    )
+
+
+def table(changes: Changes) -> pd.DataFrame:
+    """One line per row that is new, looks different, or is no longer there."""
+    columns = ["Change", "Method", "Split", "Target", "Corpus", "Defense"]
+    columns += ["AUC before", "AUC now", "Seeds", "Checked"]
+    return pd.DataFrame(
+        [
+            (
+                row.kind,
+                row.method,
+                f"{row.split} v{row.split_version}",
+                row.target,
+                row.corpus,
+                row.defense or "none",
+                _one(row.before, "auc"),
+                _one(row.after, "auc"),
+                _step(row, "seeds"),
+                _step(row, "checked"),
+            )
+            for row in changes.rows
+        ],
+        columns=columns,
+    )
+
+
+def _one(shown: Shown | None, name: str) -> str:
+    return "–" if shown is None else str(getattr(shown, name))
+
+
+def _step(row: RowChange, name: str) -> str:
+    """`1 → 3`, or one value where both are the same or only one is there."""
+    values = list(dict.fromkeys(_one(shown, name) for shown in (row.before, row.after) if shown is not None))
+    return " → ".join(values)
