@@ -114,7 +114,7 @@ class Browser:
 
         Opened below its root, Streamlit first looks for its server there, and the browser logs both misses.
         """
-        known = re.compile(rf"/({'|'.join(PAGES)})/_stcore/(health|host-config)\b.*404")
+        known = re.compile(r"/[a-z]+/_stcore/(health|host-config)\b.*404")
         logged = [entry["message"] for entry in self.logged("browser") if entry["level"] == "SEVERE"]
         return [message for message in logged if not known.search(message)]
 

@@ -15,7 +15,6 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import Select
 from tests.app.chromium import Browser, served
 
 from idbench.api import Silent
@@ -218,12 +217,14 @@ def test_the_site_sorts_filters_and_goes_on(browser: Browser, site: str) -> None
     assert [float(v) for v in column(place)] == sorted((float(v) for v in column(place)), reverse=True)
     head.find_element(By.TAG_NAME, "button").send_keys(Keys.ENTER)
     assert [float(v) for v in column(place)] == sorted(float(v) for v in column(place))
-    checked = Select(browser.find("#checked"))
-    checked.select_by_visible_text("replayed or reproduced")
-    assert set(names()) == {"keen", "random"}
-    checked.select_by_visible_text("reproduced only")
-    assert names() == []
-    checked.select_by_index(0)
+    choose = "const s = document.getElementById('checked'); s.selectedIndex = arguments[0]; "
+    choose += "s.dispatchEvent(new Event('input'))"
+    browser.driver.execute_script(choose, 1)
+    browser.until(lambda: set(names()) == {"keen", "random"}, "rows that were replayed or reproduced")
+    browser.driver.execute_script(choose, 2)
+    browser.until(lambda: names() == [], "no row, as none was reproduced")
+    browser.driver.execute_script(choose, 0)
+    browser.until(lambda: set(names()) == set(first), "all rows")
     browser.find("#find").send_keys("mil")
     assert names() == ["mild"]
     assert set(first) == {"keen", "deep", "mild", "random", "blind-look"}
@@ -308,7 +309,7 @@ def _settle(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("page", ["", "method", "compare", "target", "split", "glossary"])
+@pytest.mark.parametrize("page", ["", "method", "compare", "target", "defenses", "split", "changes", "glossary"])
 def test_words_stand_out_from_the_page(browser: Browser, server: str, page: str, scheme: str) -> None:
     browser.scheme(scheme)
     browser.open(f"{server}/{page}")
