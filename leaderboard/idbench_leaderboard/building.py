@@ -115,10 +115,11 @@ def build(
     candidates = [Candidate(run, name) for run, name in zip(found.runs, found.names, strict=True)]
     admitted = admit(candidates, by_split, targets, statements)
     measured = _measure_all(_work(admitted.kept, by_split), progress, threads or os.cpu_count() or 1)
-    rejected = [*found.rejected, *admitted.rejected, *_distinct(part.rejected for part in measured)]
+    defended, unusable = defense_tables(admitted.kept, by_split)
+    misread = _distinct([*(part.rejected for part in measured), unusable])
+    rejected = [*found.rejected, *admitted.rejected, *misread]
     cards = replace(about or About(), methods=cards_of(admitted.kept))
     tables = _tables(measured, labels, cards)
-    defended = defense_tables(admitted.kept, by_split)
     changes = _changes(out, tables, _inputs_hash(found, admitted, labels))
     if not len(tables["entries"]) and (out / MANIFEST).exists() and not force:
         raise DataError(

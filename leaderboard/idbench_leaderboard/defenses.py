@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import altair as alt
@@ -15,10 +15,12 @@ from pydantic import BaseModel, ConfigDict
 
 from idbench.figures import BLUE, GREY
 from idbench.results.admission import SplitKey
+from idbench.results.aligning import Reader
 from idbench.results.labels import SplitLabels, people_of
-from idbench.results.record import DefenseRef, Estimate, UtilityMeasure
+from idbench.results.record import DefenseRef, Estimate, RunRecord, UtilityMeasure
 from idbench.results.repetition import Candidate
 from idbench.results.rows import corpora_of
+from idbench.results.store import Rejected
 from idbench.results.worst_case import (
     GUESSED_TENTH,
     UNDEFENDED,
@@ -65,22 +67,53 @@ class DefenseTables(BaseModel):
     tables: tuple[DefenseTable, ...]
 
 
-def defense_tables(candidates: Sequence[Candidate], labels: Mapping[SplitKey, SplitLabels]) -> DefenseTables:
-    """The worst cases of all defenses in records that count; targets without a defended run are left out."""
+@dataclass(frozen=True, slots=True)
+class _Usable:
+    """A record and its scores of the test part, (n,)."""
+
+    record: RunRecord
+    scores: NDArray[np.float64]
+
+
+def defense_tables(
+    candidates: Sequence[Candidate], labels: Mapping[SplitKey, SplitLabels]
+) -> tuple[DefenseTables, tuple[Rejected, ...]]:
+    """The worst cases of all defenses in records that count; targets without a defended run are left out.
+
+    Returns:
+        the tables, and the records whose scores cannot be used, each with its reason.
+    """
     groups: dict[tuple[str, int, str, str, str], list[Candidate]] = defaultdict(list)
     for each in candidates:
         record = each.record
         for corpus in corpora_of(record)[:1]:
             key = (record.split.name, record.split.version, record.target.name, record.target.sha256, corpus)
             groups[key].append(each)
-    tables = []
+    readers = {key: Reader(people_of(each)) for key, each in labels.items()}
+    tables, rejected = [], list[Rejected]()
     for (split, version, target, _, corpus), own in sorted(groups.items()):
-        if any(each.record.defense for each in own) and corpus in labels[split, version].corpora:
-            tables.append(_table(own, labels[split, version], target, corpus))
-    return DefenseTables(tables=tuple(table for table in tables if table.worst))
+        # Only a table reads scores a second time, and adapted attacks are on no other part of a board.
+        if not any(each.record.defense or each.record.adaptation for each in own):
+            continue
+        usable = _usable(own, readers[split, version], rejected)
+        if any(each.record.defense for each in usable) and corpus in labels[split, version].corpora:
+            tables.append(_table(usable, labels[split, version], target, corpus))
+    return DefenseTables(tables=tuple(table for table in tables if table.worst)), tuple(rejected)
 
 
-def _table(own: Sequence[Candidate], labels: SplitLabels, target: str, corpus: str) -> DefenseTable:
+def _usable(own: Sequence[Candidate], reader: Reader, rejected: list[Rejected]) -> list[_Usable]:
+    """The records whose scores can be used; what is wrong with the others is added to `rejected`."""
+    usable = []
+    for each in own:
+        found = reader.read(each.run, each.where)
+        if isinstance(found, Rejected):
+            rejected.append(found)
+        else:
+            usable.append(_Usable(each.record, found.test))
+    return usable
+
+
+def _table(own: Sequence[_Usable], labels: SplitLabels, target: str, corpus: str) -> DefenseTable:
     names = people_of(labels).test
     place = {identity: index for index, identity in enumerate(labels.identities)}
     known = np.asarray(labels.corpora[corpus].member, dtype=np.bool_)
@@ -97,7 +130,7 @@ def _table(own: Sequence[Candidate], labels: SplitLabels, target: str, corpus: s
         ids = frozenset(record.defense.protected if record.defense else protected[record.seed])
         inside = np.array([one in ids for one in names], dtype=np.bool_)
         if _has_both(members, inside) and _has_both(members, ~inside):
-            attempts.append(Attempt(name, record.attack_label, record.seed, _scores(each, names), members, inside))
+            attempts.append(Attempt(name, record.attack_label, record.seed, each.scores, members, inside))
     worst = tuple(_with_costs(row, refs.get(row.defense)) for row in worst_cases(attempts))
     return DefenseTable(
         split=labels.name,
@@ -109,7 +142,7 @@ def _table(own: Sequence[Candidate], labels: SplitLabels, target: str, corpus: s
     )
 
 
-def _name(defense: DefenseRef | None, own: Sequence[Candidate]) -> str:
+def _name(defense: DefenseRef | None, own: Sequence[_Usable]) -> str:
     """A defense's name; with a piece of its code's hash and parameters where records have several of that name."""
     if defense is None:
         return UNDEFENDED
@@ -122,13 +155,6 @@ def _name(defense: DefenseRef | None, own: Sequence[Candidate]) -> str:
 
 def _has_both(members: NDArray[np.bool_], rows: NDArray[np.bool_]) -> bool:
     return bool(members[rows].sum() > 1 and (~members[rows]).sum() > 1)
-
-
-def _scores(candidate: Candidate, names: Sequence[str]) -> NDArray[np.float64]:
-    table = candidate.run.scores()
-    row = {identity: index for index, identity in enumerate(table.identities)}
-    found: NDArray[np.float64] = table.ranked()[[row[name] for name in names]]
-    return found
 
 
 def _with_costs(row: WorstCase, defense: DefenseRef | None) -> WorstCase:

@@ -16,6 +16,7 @@ from PIL import Image
 from idbench.api import Silent
 from idbench.results import (
     ENGINE_VERSION,
+    AdaptationRef,
     CardCopy,
     ChoiceCopy,
     Collected,
@@ -59,6 +60,22 @@ DEFENSE = DefenseRef(
     cost=None,
 )
 """A defense that nobody wrote, for records of defended targets."""
+
+ADAPTATION = AdaptationRef(
+    name="relearn",
+    version="1",
+    title="Relearning",
+    distribution="fiction",
+    code_sha256="6" * 64,
+    access=("WEIGHTS",),
+    knowledge=(),
+    track="weights",
+    parameters={"steps": 5},
+    lineage=None,
+    weights_sha256=None,
+    cost=None,
+)
+"""An adaptation that nobody wrote."""
 
 DIGEST = "d" * 64
 PICTURES = np.array([1, 5, 10, 25, 50, 75])

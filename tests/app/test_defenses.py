@@ -3,35 +3,25 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from streamlit.testing.v1 import AppTest
-from tests.app.fictional import DEFENSE, METHODS, World, build_board
+from tests.app.fictional import ADAPTATION, DEFENSE, METHODS, World, build_board
 
 from idbench.api import DataError, Silent
-from idbench.results import AdaptationRef, DefenseRef, Estimate, UtilityMeasure, write_run
+from idbench.results import DefenseRef, Estimate, UtilityMeasure, write_run
+from idbench.storage import sha256_file
 from idbench_leaderboard import defenses
 from idbench_leaderboard.board import Board, View
 from idbench_leaderboard.site import export
 
 VIEW = View("fiction", 1, "fiction-a", "fiction-a")
-ADAPTATION = AdaptationRef(
-    name="relearn",
-    version="1",
-    title="Relearning",
-    distribution="fiction",
-    code_sha256="6" * 64,
-    access=("WEIGHTS",),
-    knowledge=(),
-    track="weights",
-    parameters={"steps": 5},
-    lineage=None,
-    weights_sha256=None,
-    cost=None,
-)
 
 
 def one(value: float) -> Estimate:
@@ -160,3 +150,44 @@ def test_two_settings_of_one_defense_are_two_rows(world: World, tmp_path: Path) 
     build_board(world, tmp_path / "results", tmp_path / "board")
     table = Board(tmp_path / "board").defense_table(VIEW)
     assert table is None or len({row.defense for row in table.worst}) == 2
+
+
+def _changed(folder: Path) -> None:
+    (folder / "scores.parquet").write_bytes(b"nothing of the kind")
+
+
+def _without_somebody(folder: Path) -> None:
+    table = pq.read_table(folder / "scores.parquet").slice(1)
+    pq.write_table(table, folder / "scores.parquet")
+    data = json.loads((folder / "run.json").read_text())
+    data |= {"scores_sha256": sha256_file(folder / "scores.parquet"), "n_cases": len(table)}
+    (folder / "run.json").write_text(json.dumps(data))
+
+
+def _infinite(folder: Path) -> None:
+    table = pq.read_table(folder / "scores.parquet")
+    table = table.set_column(table.column_names.index("score"), "score", pa.array([float("inf")] * len(table)))
+    pq.write_table(table, folder / "scores.parquet")
+    data = json.loads((folder / "run.json").read_text())
+    (folder / "run.json").write_text(json.dumps(data | {"scores_sha256": sha256_file(folder / "scores.parquet")}))
+
+
+@pytest.mark.parametrize("damage", [_changed, _without_somebody, _infinite])
+@pytest.mark.parametrize("which", ["plain", "defended", "adapted"])
+def test_scores_that_cannot_be_used_cost_their_record_only(
+    which: str, damage: Callable[[Path], None], world: World, tmp_path: Path
+) -> None:
+    root = tmp_path / "results"
+    changes: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "defended": {"defense": defense(world)},
+        "adapted": {"defense": defense(world), "adaptation": ADAPTATION},
+    }
+    for salt, own in changes.items():
+        write(world, root / salt, 0.5, salt, **own)
+    damage(next((root / which).rglob("run.json")).parent)
+    built = build_board(world, root, tmp_path / "board")
+    assert [each.where.split("/")[0] for each in built.rejected] == [which]
+    tables = Board(tmp_path / "board").defense_tables()
+    attempts = sum(row.attempts for table in tables for row in table.worst)
+    assert attempts == 2

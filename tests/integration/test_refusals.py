@@ -39,6 +39,9 @@ LONG = "n" * 300
         (("method", "new", "mine", "--out", "."), "current folder"),
         (("data", "build", "avatars", "--out", "."), "current folder"),
         (("data", "build", "avatars", "--secret-seed", "s", "--out", "x"), "labels of avatars are public"),
+        (("run", "-m", "random", "--target", "file:~no-such-user/x.pt?arch=RN50"), "a user who does not exist"),
+        (("run", "-m", "random", "--target", "~no-such-user/x.pt"), "a user who does not exist"),
+        (("leaderboard", "host", ""), "No repository was named"),
         (("leaderboard", "serve", "--address", "not an address", "--no-browser"), "is not an address"),
     ],
 )
@@ -59,6 +62,19 @@ def test_the_version_is_an_option_and_not_a_variable(bench: Bench) -> None:
     bench.environment["BENCH_VERSION"] = "1"
     done = bench("list", "runs")
     assert done.stdout == "runs: none\n"
+
+
+def test_a_loop_of_links_is_nowhere(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to(tmp_path / "loop")
+    for place, results in (("att", "loop"), ("loop", "results")):
+        done = bench("invalidate", "0123", "--reason", "x", "--by", "x", "--to", place, "--results", results)
+        assert "loop" in refused(done)
+
+
+def test_checkpoints_of_a_user_who_does_not_exist(bench: Bench) -> None:
+    bench.environment["BENCH_IDIA_CHECKPOINTS"] = "~no-such-user/x"
+    done = bench("run", "-m", "random", "--target", "idia:RN50/75", "--dry-run")
+    assert "a user who does not exist" in refused(done)
 
 
 @pytest.mark.parametrize("json", [(), ("--json",)])

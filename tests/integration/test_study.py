@@ -92,7 +92,7 @@ def test_by_epochs_says_what_it_would_train(bench: Bench) -> None:
 
 
 def test_list(bench: Bench) -> None:
-    names = {"by-epochs", "idia-by-photos", "idia-by-training-pictures", "tuni-at-length", "tuni-by-budget"}
+    names = {"by-epochs", "defenses", "idia-by-photos", "idia-by-training-pictures", "tuni-at-length", "tuni-by-budget"}
     for arguments in (("study", "--json"), ("list", "studies", "--json")):
         assert {row["name"] for row in json.loads(bench(*arguments).stdout)} == names
     assert all(name in bench("study").stdout for name in names)

@@ -47,13 +47,13 @@ def make(
     """
     import shutil
 
-    from idbench.outputs import check_folder, made_folder
+    from idbench.outputs import check_folder, made_folder, resolved
     from idbench.splits.withholding import read_secret, write_withheld
     from idbench.storage import copy_files, make_dir
 
     world, target = _world(like, read_secret(secret_seed))
-    place = out.resolve()
-    if place.is_relative_to(labels.resolve()) or labels.resolve().is_relative_to(place):
+    place, private = resolved(out), resolved(labels)
+    if place.is_relative_to(private) or private.is_relative_to(place):
         raise IdbenchError(f"{out} and {labels} lie within each other.", hint="Choose two folders apart.")
     for folder in (out, labels):
         check_folder(folder, "challenge", [secret_seed])

@@ -89,6 +89,8 @@ class Folders:
 
 def _check_withheld(recipe: SourcedRecipe, secret_seed: Path | None, out: Path | None, labels: Path) -> None:
     """Refuse what would leave no labels to withhold, or write one folder over the other."""
+    from idbench.outputs import resolved
+
     if secret_seed is None or out is None:
         raise IdbenchError(
             "--labels needs --secret-seed and --out: labels are withheld from the folder that is published.",
@@ -98,7 +100,7 @@ def _check_withheld(recipe: SourcedRecipe, secret_seed: Path | None, out: Path |
         raise IdbenchError(
             f"The labels of {recipe.name} follow from no seed: they cannot be withheld.", hint="Leave --labels out."
         )
-    public, private = out.resolve(), labels.resolve()
+    public, private = resolved(out), resolved(labels)
     if public.is_relative_to(private) or private.is_relative_to(public):
         raise IdbenchError(
             f"{out} and {labels} lie within each other: what is published would hold or replace the labels.",

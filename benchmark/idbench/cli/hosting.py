@@ -41,6 +41,8 @@ def host(
     """
     from idbench_leaderboard.server import command
 
+    if not source.strip():
+        raise IdbenchError("No repository was named.", hint="Give ORG/NAME on the Hub, or a folder.")
     with TemporaryDirectory(prefix="idbench-host-", ignore_cleanup_errors=True) as place:
         board = Path(place) / "board"
         shown = _renewed(source, "", board)

@@ -1,7 +1,8 @@
 """Decides which records count, and says why the others do not: for boards, for submissions and for whoever checks them.
 
 Derived claims of a record are computed again: its run id, its track, its counts. What it
-says about its split and its target is compared with the registered ones. Scores are counted by `aligning.Reader`.
+says about its split and its target is compared with the registered ones; what nobody can compute again must be possible
+(`claims`). Scores are counted by `aligning.Reader`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Final, TypeAlias
 from idbench.api import Access, Knowledge
 from idbench.api.words import track_of
 from idbench.results.attestation import Ignored, Level, Statements
+from idbench.results.claims import impossible, unknown_word
 from idbench.results.identity import expected_run_id
 from idbench.results.labels import KnownTarget, SplitLabels
 from idbench.results.reading import shortened
@@ -88,6 +90,7 @@ def objection(record: RunRecord, labels: Mapping[SplitKey, SplitLabels], targets
         _of_the_id(record),
         _of_the_method(record),
         _of_the_target(record, targets),
+        impossible(record),
     )
     return next((reason for reason in checks if reason), "")
 
@@ -126,14 +129,13 @@ def _of_the_id(record: RunRecord) -> str:
 
 def _of_the_method(record: RunRecord) -> str:
     method = record.attack
-    try:
-        access, knowledge = Access.NONE, Knowledge.NONE
-        for name in method.access:
-            access |= Access[name]
-        for name in method.knowledge:
-            knowledge |= Knowledge[name]
-    except KeyError as error:
-        return f"its method has an access or knowledge that does not exist: {shortened(str(error.args[0]))}"
+    if word := unknown_word(method):
+        return f"its method has an access or knowledge that does not exist: {word}"
+    access, knowledge = Access.NONE, Knowledge.NONE
+    for name in method.access:
+        access |= Access[name]
+    for name in method.knowledge:
+        knowledge |= Knowledge[name]
     given_to = {*method.knowledge, *(record.adaptation.knowledge if record.adaptation else ())}
     if ("CALIBRATION_LABELS" in given_to) != (given_labels_of(record) is not None):
         return "whose calibration labels its method was given does not fit what its method knows"

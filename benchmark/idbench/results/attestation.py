@@ -16,6 +16,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AwareDatetime, Field, TypeAdapter, ValidationError
 
 from idbench.errors import IdbenchError, RecordError, StorageError
+from idbench.outputs import resolved
 from idbench.results.reading import LARGEST_JSON, parse_json, read_regular, shortened
 from idbench.results.record import Closed
 from idbench.results.store import Run
@@ -201,9 +202,9 @@ def check_apart(folder: Path, results: Sequence[Path]) -> None:
     Raises:
         RecordError: the folder is inside one with results, or holds one.
     """
-    here = folder.resolve()
+    here = resolved(folder)
     for root in results:
-        there = root.resolve()
+        there = resolved(root)
         if here == there or there in here.parents or here in there.parents:
             raise RecordError(
                 f"The attestations in {folder} would lie among the results in {root}, where submitters write.",

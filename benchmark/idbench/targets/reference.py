@@ -26,7 +26,7 @@ from urllib.parse import unquote
 from pydantic import ValidationError
 
 from idbench.errors import TargetError, UnknownNameError
-from idbench.storage import sha256_bytes, sha256_file
+from idbench.storage import expanded, sha256_bytes, sha256_file
 from idbench.targets.catalogue import list_targets, registered_target
 from idbench.targets.fetch import check_size
 from idbench.targets.full_size.idia import missing_checkpoints, references, resolve_idia
@@ -199,7 +199,7 @@ def _by_name(word: str) -> TargetSpec:
     """A registered target, or an error with the best guess at what was meant."""
     names = [spec.name for spec in list_targets()]
     if word not in names:
-        if word.endswith(CHECKPOINTS) or (os.sep in word and Path(word).expanduser().is_file()):
+        if word.endswith(CHECKPOINTS) or (os.sep in word and expanded(Path(word)).is_file()):
             raise _meant_file(word)
         scheme, colon, rest = word.partition(":")
         near = difflib.get_close_matches(scheme.lower().replace("-", "_"), _READERS, n=1, cutoff=0.6)
@@ -216,7 +216,7 @@ def _meant_file(word: str) -> TargetError:
     guess = _architecture_like(Path(word).stem)
     example = f"file:{word}?arch={guess or 'ARCH'}"
     other = "" if guess else ", with ARCH one of open_clip's names (RN50, ViT-B-32, ...) or a model configuration.json"
-    there = "" if Path(word).expanduser().is_file() else f" (there is no such file in {Path.cwd()}, though)"
+    there = "" if expanded(Path(word)).is_file() else f" (there is no such file in {Path.cwd()}, though)"
     return TargetError(
         f"No target is registered as {word!r}; it looks like a checkpoint, and a checkpoint needs file: and its "
         f"architecture{there}.",
@@ -372,7 +372,7 @@ def _built(ref: str, options: Mapping[str, str], common: dict[str, Any]) -> Targ
             f"The target reference {ref!r} has tag= together with a configuration.",
             hint="Say what differs from it: quick_gelu=, mean=, std=, interpolation=, resize_mode=.",
         )
-    config = read_config(Path(value).expanduser().absolute())
+    config = read_config(expanded(Path(value)).absolute())
     return TargetSpec(architecture=config.model, preprocessing=config.preprocessing, **common)
 
 
@@ -412,7 +412,7 @@ def _existing(path: str) -> Path:
     Raises:
         TargetError: there is none.
     """
-    place = Path(path).expanduser().absolute()
+    place = expanded(Path(path)).absolute()
     if place.is_dir():
         inside = sorted(file.name for file in place.iterdir() if file.suffix in CHECKPOINTS)
         listed = f" It holds {', '.join(inside[:5])}." if inside else ""

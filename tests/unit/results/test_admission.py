@@ -15,16 +15,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
-from tests.app.fictional import DEFENSE, METHODS, World, with_id
+from tests.app.fictional import ADAPTATION, DEFENSE, METHODS, World, with_id
 from tests.conftest import ROOT
 
 from idbench.api import Silent
+from idbench.api.training import Guarantee
 from idbench.metrics import batch
 from idbench.results import Run, RunRecord, collect, expected_run_id, write_run
 from idbench.results.admission import admit, objection
 from idbench.results.aligning import Reader, Scored
 from idbench.results.attestation import Level
 from idbench.results.labels import KnownTarget, SplitLabels, people_of
+from idbench.results.record import DefenseCost, Estimate, UtilityMeasure
 from idbench.results.repetition import Candidate
 from idbench.results.rows import board_keys, entry_key
 from idbench.results.store import Rejected
@@ -100,6 +102,13 @@ def of_attack(record: RunRecord, **changes: Any) -> RunRecord:
     return with_id(retyped(record, attack=record.attack.model_copy(update=changes)))
 
 
+def estimate(value: float) -> Estimate:
+    return Estimate(value=value, low=value - 0.05, high=value + 0.05, level=0.95, method="drawn")
+
+
+GOOD, WORSE = estimate(0.9), estimate(0.6)
+GUARANTEE = Guarantee(unit="person", pairs=5, epsilon=8.0, delta=1e-5, accountant="of the tests")
+
 LIES: dict[str, tuple[Callable[[RunRecord], RunRecord], str]] = {
     "an easier track": (lambda r: of_attack(r, track="blind"), "it says track blind, and what its method asks"),
     "a track that does not exist": (lambda r: of_attack(r, track="best"), "it says track best"),
@@ -119,6 +128,70 @@ LIES: dict[str, tuple[Callable[[RunRecord], RunRecord], str]] = {
         "records of schema 1 have none",
     ),
 }
+
+
+def _defended(record: RunRecord, **changes: Any) -> RunRecord:
+    return with_id(retyped(record, defense=DEFENSE.model_copy(update=changes)))
+
+
+def _adapted(record: RunRecord, **changes: Any) -> RunRecord:
+    return with_id(retyped(record, adaptation=ADAPTATION.model_copy(update=changes)))
+
+
+def _measured(before: Estimate = GOOD, after: Estimate = WORSE, **changes: Any) -> dict[str, Any]:
+    difference = changes.pop("difference", estimate(after.value - before.value))
+    name = changes.pop("name", "recognition of walls")
+    measure = UtilityMeasure(name=name, people=9, before=before, after=after, difference=difference)
+    return {"utility": (measure.model_copy(update=changes),)}
+
+
+_LONG_COST = DefenseCost(seconds=1e308, steps=1, device="cpu")
+_MANY_STEPS = DefenseCost(seconds=1.0, steps=2**63 - 1, device="cpu")
+TAMPERED: dict[str, tuple[Callable[[RunRecord], RunRecord], str]] = {
+    "a defense with an access that does not exist": (
+        lambda r: _defended(r, access=("EVERYTHING",)),
+        "its defense has an access or knowledge that does not exist: EVERYTHING",
+    ),
+    "an adaptation with a knowledge that does not exist": (
+        lambda r: _adapted(r, knowledge=("LABELS",)),
+        "its adaptation has an access or knowledge that does not exist: LABELS",
+    ),
+    "a defense of endless cost": (lambda r: _defended(r, cost=_LONG_COST), "its defense took 1e+308 seconds"),
+    "an adaptation of endless cost": (lambda r: _adapted(r, cost=_LONG_COST), "its adaptation took 1e+308 seconds"),
+    "an adaptation of endless steps": (lambda r: _adapted(r, cost=_MANY_STEPS), "steps"),
+    "defended weights by no hash": (lambda r: _defended(r, weights_sha256="x"), "its defense's weights_sha256"),
+    "adapted weights by no hash": (lambda r: _adapted(r, weights_sha256="F" * 64), "its adaptation's weights_sha256"),
+    "more right answers than questions": (lambda r: _defended(r, **_measured(after=estimate(5.0))), "utility"),
+    "fewer right answers than none": (lambda r: _defended(r, **_measured(before=estimate(-0.5))), "utility"),
+    "a huge utility": (lambda r: _defended(r, **_measured(after=estimate(1e308))), "utility"),
+    "an interval beside its value": (
+        lambda r: _defended(r, **_measured(after=estimate(0.6).model_copy(update={"low": 0.7}))),
+        "utility",
+    ),
+    "a level that is none": (
+        lambda r: _defended(r, **_measured(after=estimate(0.6).model_copy(update={"level": -1.0}))),
+        "utility",
+    ),
+    "a difference that is another": (lambda r: _defended(r, **_measured(difference=estimate(0.3))), "utility"),
+    "more people than there are": (lambda r: _defended(r, **_measured(people=2**63 - 1)), "utility"),
+    "a measure twice": (lambda r: _defended(r, utility=_measured()["utility"] * 2), "twice"),
+    "three hundred guarantees": (lambda r: _defended(r, guarantees=(GUARANTEE,) * 300), "guarantees"),
+}
+
+
+@pytest.mark.parametrize("what", TAMPERED)
+def test_what_a_record_says_of_defense_and_adaptation_must_be_possible(what: str, world: World) -> None:
+    change, words = TAMPERED[what]
+    assert words in objection(change(world.record("keen")), labels(world))
+
+
+def test_what_is_possible_of_defense_and_adaptation_counts(world: World) -> None:
+    cost = DefenseCost(seconds=3.5, steps=20, device="cpu")
+    hashes = {"lineage": "1" * 64, "weights_sha256": "2" * 64, "cost": cost}
+    moved = _measured(estimate(1.0), estimate(-0.9), name="photos stay where they were (cosine)")
+    for known in (_measured(), moved):
+        record = _defended(world.record("keen"), **known, **hashes, guarantees=(GUARANTEE,))
+        assert objection(_adapted(record, **hashes), labels(world)) == ""
 
 
 @pytest.mark.parametrize("what", LIES)
@@ -308,6 +381,12 @@ SPOILED: dict[str, Callable[[Path], None]] = {
     "scores as booleans": put_scores(score=pa.array([True] * 100)),
     "abstained as text": put_scores(abstained=pa.array(["False"] * 100)),
     "a label among the scores": put_scores(label=pa.array([1.0] * 100)),
+    "more queries than 64 bits hold together": put_json(
+        queries=dict.fromkeys(("texts", "images", "pairs", "gradients", "training_steps"), 2**63 - 1)
+    ),
+    "a run of longer than the universe": put_json(timings={"load": 0.0, "fit": 0.0, "score": 1e308, "total": 1e308}),
+    "more memory than there is": put_json(peak_memory_mb=1e308),
+    "photos by no hash": put_json(photos_sha256="../../photos"),
     "huge scores": put_scores(score=pa.array([1.7e308, -1.7e308] * 50)),
     "a split that is not here": put_json(split={"name": "x" * 5000, "version": 1, "digest": "d", "commit": None}),
 }

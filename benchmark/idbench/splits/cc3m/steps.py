@@ -49,6 +49,7 @@ class Settings:
         return self.fetch_processes or os.cpu_count() or 1
 
 
+_DIGITS = 12  # more are not a setting, and Python refuses to read thousands
 _MAY_BE_ZERO = ("fetch_processes", "fetch_retries", "fetch_host_requests")
 
 
@@ -66,7 +67,7 @@ def from_environment(settings: Settings | None = None) -> Settings:
         if text is None:
             continue
         least = 0 if setting.name in _MAY_BE_ZERO else 1
-        if not text.isascii() or not text.isdigit() or int(text) < least:
+        if not text.isascii() or not text.isdigit() or len(text) > _DIGITS or int(text) < least:
             raise IdbenchError(f"{variable} is {text!r}.", hint=f"Give a whole number from {least} on.")
         found[setting.name] = int(text)
     return replace(settings, **found)

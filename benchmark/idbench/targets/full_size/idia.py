@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from idbench.errors import TargetError, UnknownNameError
+from idbench.storage import expanded
 from idbench.targets.spec import LocalFile, TargetSpec
 
 FILES = {"RN50": "rn50", "RN50x4": "rn50x4", "ViT-B-32": "vitb32"}
@@ -42,7 +43,7 @@ def missing_checkpoints(refs: Sequence[str]) -> list[str]:
 
 def _folder() -> Path | None:
     named = os.environ.get(FOLDER_VARIABLE)
-    return Path(named).expanduser().absolute() if named else None
+    return expanded(Path(named)).absolute() if named else None
 
 
 def resolve_idia(path: str, folder: Path | None = None, sha256: str | None = None) -> TargetSpec:

@@ -150,7 +150,7 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     assert from_environment() == Settings(shard_pairs=500, fetch_retries=0)
 
 
-@pytest.mark.parametrize("text", ["0", "-3", "many", "2.5", ""])
+@pytest.mark.parametrize("text", ["0", "-3", "many", "2.5", "", "9" * 5000])
 def test_a_setting_that_is_no_number_is_refused(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     monkeypatch.setenv("BENCH_SHARD_PAIRS", text)
     with pytest.raises(IdbenchError, match="BENCH_SHARD_PAIRS"):
