@@ -75,7 +75,7 @@ def test_build_says_what_does_not_count(results: Path, tmp_path: Path) -> None:
 
 
 def test_export_writes_a_site(board: Path, tmp_path: Path) -> None:
-    assert "3 pages" in typed("export", str(board), "--out", str(tmp_path / "site"))
+    assert "5 pages" in typed("export", str(board), "--out", str(tmp_path / "site"))
     page = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
     assert "Can these methods tell" in page
     assert not re.findall(r"(?:src|href)=[\"']https?:[^\"']*\.(?:js|css|woff2?)", page)
