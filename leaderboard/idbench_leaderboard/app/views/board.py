@@ -16,6 +16,7 @@ from idbench_leaderboard.board import ALL, Board, View
 
 _FORMATS = {"Over blind": "%+.3f", "Queries": "localized", "Seconds": "%.1f", "Training s": "%.1f"}
 _SMALL = {"Rank", "Seeds", "Targets"}
+_LETTER, _MARGINS, _WIDEST = 8, 20, 240  # pixels of the column of methods
 
 
 def page(board: Board, view: View | None) -> None:
@@ -65,6 +66,7 @@ def _table(board: Board, rows: pd.DataFrame, view: View) -> None:
         st.info("No row holds that text. Empty the field to see all.")
         return
     shown = shown[found]
+    widest = int(shown["Method"].str.len().max())
     shown["Method"] = [f"/method?{urlencode({**link, 'method': label})}" for label in shown["Method"]]
     config = {
         name: st.column_config.Column(name, help=text, width="small" if name in _SMALL else None)
@@ -74,7 +76,11 @@ def _table(board: Board, rows: pd.DataFrame, view: View) -> None:
     for name, style in _FORMATS.items():
         config[name] = st.column_config.NumberColumn(name, help=words.COLUMNS[name], format=style)
     config["Method"] = st.column_config.LinkColumn(
-        "Method", help=words.COLUMNS["Method"], display_text=r"[?&]method=([^&]*)$", pinned=True
+        "Method",
+        help=words.COLUMNS["Method"],
+        display_text=r"[?&]method=([^&]*)$",
+        pinned=True,
+        width=min(_LETTER * widest + _MARGINS, _WIDEST),  # names are read whole
     )
     common.show_table(
         shown,
