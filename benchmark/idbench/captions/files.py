@@ -11,6 +11,7 @@ from idbench.captions.batches import Batch, ReadOptions
 from idbench.captions.tables import read_parquet, read_tsv
 from idbench.captions.webdataset import read_webdataset
 from idbench.errors import DataError
+from idbench.storage import expanded
 
 _READERS = {
     ".parquet": read_parquet,
@@ -77,7 +78,7 @@ def _kind(path: Path) -> str:
 
 
 def _below(place: str) -> tuple[list[Path], list[Path]]:
-    path = Path(place).expanduser()
+    path = expanded(Path(place))
     if path.is_file():
         if not _kind(path):
             raise DataError(f"{path} is of no known kind.", hint=_KINDS)

@@ -8,9 +8,22 @@ from typing import Annotated, Literal
 import typer
 
 from idbench.errors import StorageError
-from idbench.storage import is_there
+from idbench.storage import expanded, is_there
 
-Results = Annotated[Path, typer.Option("--results", envvar="BENCH_RESULTS", help="Folder of the records.")]
+
+def _can_be_a_folder(path: Path) -> Path:
+    """The path with `~` replaced; refused where no folder can be."""
+    path = expanded(path)
+    nearest = next((place for place in (path, *path.parents) if is_there(place)), path)
+    if is_there(nearest) and not nearest.is_dir():
+        raise StorageError(f"{nearest} is a file, not a folder.", hint="Give a folder for the results (--results).")
+    return path
+
+
+Results = Annotated[
+    Path,
+    typer.Option("--results", envvar="BENCH_RESULTS", help="Folder of the records.", callback=_can_be_a_folder),
+]
 Split = Annotated[
     str, typer.Option("--split", envvar="BENCH_SPLIT", help="Name or folder of a split, or hub:ORG/NAME@COMMIT.")
 ]

@@ -18,7 +18,7 @@ from idbench.api import Progress
 from idbench.errors import PluginError
 from idbench.plugins import Plugin
 from idbench.splits.recipe import CorpusRecipe, Recipe, SourcedRecipe, Sources, SplitRecipe
-from idbench.storage import make_dir
+from idbench.storage import expanded, make_dir
 from idbench.strangers import Answer, ask, let_work
 
 GROUP: Final = "idbench.splits"
@@ -121,7 +121,7 @@ def _only_path(lines: Sequence[str]) -> Path:
 def _plain(sources: Sources) -> dict[str, str | None]:
     """Sources as JSON; paths in full, for the other process works in another folder."""
     return {
-        name: str(value.expanduser().resolve()) if isinstance(value, Path) else value
+        name: str(expanded(value).resolve()) if isinstance(value, Path) else value
         for name, value in asdict(sources).items()
     }
 
