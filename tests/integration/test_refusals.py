@@ -27,7 +27,7 @@ LONG = "n" * 300
         (("study", "defenses", "--results", "~no-such-user/x"), "names the home folder of a user who does not exist"),
         (("study", "defenses", "--results", "/dev/null/x"), "null is a file, not a folder"),
         (("run", "-m", "random", "--results", "/dev/null"), "null is a file, not a folder"),
-        (("data", "search", "~no-such-user/x.csv"), "names the home folder of a user who does not exist"),
+        (("data", "search", "~no-such-user/x.csv", "--split", "avatars-tiny"), "a user who does not exist"),
         (("list", "runs", "--results", "mistyped"), "mistyped does not exist"),
         (("show", "0123", "--results", "mistyped"), "mistyped does not exist"),
         (("score", "0123", "--results", "~no-such-user"), "does not exist"),
