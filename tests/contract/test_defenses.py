@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import save_file
 
 from idbench.api import Case, Context, Knowledge, Pair, Photo, Silent, TargetDefense
-from idbench.runner.registry import DEFENSES, load_defense, make_method
+from idbench.runner.registry import DEFENSES, RegisteredDefense, make_method
 from idbench.storage import sha256_bytes
 from idbench.targets import LocalFile, TargetSpec
 from idbench.targets.avatars import MERGES
@@ -65,7 +65,8 @@ def base(tmp_path: Path) -> TargetSpec:
 def defend(
     request: pytest.FixtureRequest, base: TargetSpec, tmp_path: Path, plugins: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., State]:
-    registered = load_defense(request.param)
+    plugin = DEFENSES.plugin(request.param)
+    registered = RegisteredDefense(plugin, plugin.load())  # here, as its worker does: the samples are strangers'
     calls = iter(range(99))
 
     def go(people: Sequence[tuple[str, tuple[Photo, ...]]], *, seed: int = 0, prefix: str = "p") -> State:
