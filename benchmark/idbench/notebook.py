@@ -293,26 +293,20 @@ def run(
         IdbenchError: whatever is wrong, in one sentence with what to do next.
         ValueError: `target` means several.
     """
-    from idbench.runner.api import run as run_one
+    from idbench.runner.execute import Options
+    from idbench.runner.grid import make_grid, run_grid
+    from idbench.runner.spec import plan_defense
+    from idbench.splits import load_split
 
     name = name_of(method)
     with _told(progress) as told:
-        outcome = run_one(
-            name,
-            split=split,
-            target=target,
-            seed=seed,
-            corpus=corpus,
-            preset=preset,
-            params=params,
-            defense=defense,
-            defense_params=defense_params,
-            results=results,
-            device=device,
-            time_limit=time_limit,
-            force=force,
-            progress=told,
-        )
+        defenses = [None if defense is None else plan_defense(defense, None, defense_params)]
+        grid = make_grid(load_split(split, told), [name], target, [seed], corpus, preset, params, defenses, told)
+        if len(grid.targets) != 1:
+            raise ValueError(f"target={target!r} means {len(grid.targets)} targets; `run` takes one, make_grid several")
+        if not grid.size:
+            raise MethodError(f"The target behind {defense} does not answer what {name} asks.")
+        (outcome,) = run_grid(grid, Options(Path(results), device, time_limit, force), told)
     return Result(outcome.run, outcome.summary, outcome.reused)
 
 

@@ -15,10 +15,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from idbench.errors import IdbenchError
 
@@ -291,14 +293,19 @@ def _photos(n: int, side: int) -> list[Any]:
     from idbench.api import Photo
 
     pixels = np.random.default_rng(0).integers(0, 256, (n, side, side, 3), dtype=np.uint8)
-    return [Photo(f"{i:064x}", lambda i=i: pixels[i]) for i in range(n)]  # type: ignore[misc]
+    return [Photo(f"{i:064x}", partial(_row, pixels, i)) for i in range(n)]
+
+
+def _row(pixels: NDArray[np.uint8], i: int) -> NDArray[np.uint8]:
+    one: NDArray[np.uint8] = pixels[i]
+    return one
 
 
 def _tiny_photos(n: int) -> list[Any]:
     from idbench.api import Photo
 
     values = np.random.default_rng(0).integers(0, 256, (n, 2, 2, 3), dtype=np.uint8)
-    return [Photo(f"{i:064x}", lambda i=i: values[i]) for i in range(n)]  # type: ignore[misc]
+    return [Photo(f"{i:064x}", partial(_row, values, i)) for i in range(n)]
 
 
 def _parts(rows: list[int], size: int) -> list[list[int]]:

@@ -235,8 +235,11 @@ class PipeProgress(Reporter):
         if done < total and now - self._last < _REPORT_EVERY:
             return
         self._last = now
-        self._stream.write(progress_line(done, total, description))
+        self._stream.write(self._line(done, total, description))
         self._stream.flush()
+
+    def _line(self, done: float, total: float, description: str) -> str:
+        return progress_line(done, total, description)
 
 
 def begin() -> PipeProgress:

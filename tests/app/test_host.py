@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import shutil
 import socket
@@ -18,6 +19,7 @@ from tests.app.fictional import write_about
 from tests.conftest import ROOT, Bench
 
 from idbench.api import Silent
+from idbench.cli.hosting import host
 from idbench.results import Run, collect
 from idbench.results.proposal import record_place
 from idbench.splits import load_split
@@ -113,6 +115,13 @@ def test_results_that_come_are_shown(light: Bench, runs: dict[str, Run], tmp_pat
     finally:
         process.terminate()
         assert process.wait(30) == 143
+
+
+def test_only_the_container_listens_to_others() -> None:
+    """Typed on one's own machine, the command serves this machine."""
+    assert inspect.signature(host).parameters["address"].default == "127.0.0.1"
+    text = (LEADERBOARD / "space" / "Containerfile").read_text(encoding="utf-8")
+    assert re.search(r"^ENV .*\bBENCH_ADDRESS=0\.0\.0\.0\b", text, re.MULTILINE)
 
 
 def command_of_the_container() -> list[str]:

@@ -8,6 +8,8 @@ import json
 import re
 import string
 
+import altair as alt
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,6 +17,7 @@ from markdown_it import MarkdownIt
 
 from idbench import escaping
 from idbench.escaping import Strong
+from idbench.figures import draw
 
 HOSTILE = (
     "<!--<script>alert(1)</script>",
@@ -122,3 +125,13 @@ def test_latex_has_no_command_of_others(text: str) -> None:
     rest = re.sub(own, "", escaping.latex(text))
     assert not set(rest) & set("\\{}$&#^_%\n")
     assert re.fullmatch(r"[A-Za-z0-9-]+", escaping.bibtex_key(text))
+
+
+def test_charts_escape_every_text() -> None:
+    """Pages take their SVG as it is."""
+    text = "</text><script>alert(1)</script>&\"'"
+    chart = alt.Chart(pd.DataFrame({"x": [1.0, 2.0], "who": [text, "b"]}), title=text).mark_text(text=text)
+    drawn = chart.encode(x=alt.X("x", title=text), y="who", color="who")
+    svg = draw(drawn.to_dict(), "svg").decode()
+    assert "<script" not in svg
+    assert svg.count("&lt;script&gt;") >= 5  # title, axis, labels, legend, marks

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field, field_validator
 
-from idbench.api.card import Card
+from idbench.api.card import Card, for_attackers
 from idbench.api.cases import Calibration, Case
 from idbench.api.method import Context, Method, P
 from idbench.api.target import EditableTarget, TargetView
@@ -32,9 +32,7 @@ class AdaptationCard(Card):
     @field_validator("knowledge", "optional_knowledge")
     @classmethod
     def _check_knowledge(cls, knowledge: Knowledge) -> Knowledge:
-        if Knowledge.TRAINING_SET in knowledge:
-            raise ValueError("whoever has the training set needs no attack, so TRAINING_SET is for defenses alone")
-        return knowledge
+        return for_attackers(knowledge)
 
 
 class AskingCard(AdaptationCard):

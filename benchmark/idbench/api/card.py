@@ -65,6 +65,17 @@ class Card(BaseModel):
         return name
 
 
+def for_attackers(knowledge: Knowledge) -> Knowledge:
+    """The knowledge that an attacker declares.
+
+    Raises:
+        ValueError: it holds the training set.
+    """
+    if Knowledge.TRAINING_SET in knowledge:
+        raise ValueError("whoever has the training set needs no attack, so TRAINING_SET is for defenses alone")
+    return knowledge
+
+
 class MethodCard(Card):
     """The card of an attack: what it is, where it comes from, what it knows, and what it asks of the target."""
 
@@ -73,9 +84,7 @@ class MethodCard(Card):
     @field_validator("knowledge", "optional_knowledge")
     @classmethod
     def _check_knowledge(cls, knowledge: Knowledge) -> Knowledge:
-        if Knowledge.TRAINING_SET in knowledge:
-            raise ValueError("whoever has the training set needs no attack, so TRAINING_SET is for defenses alone")
-        return knowledge
+        return for_attackers(knowledge)
 
     @property
     def track(self) -> Track:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
@@ -45,7 +45,7 @@ def _version(value: bool) -> None:
 class _Once(TyperCommand):
     """A command that refuses an option given twice where one value counts: never silently the last."""
 
-    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # Any: Typer keeps the class of contexts to itself
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for option in given:
             repeatable = getattr(option, "multiple", False) or getattr(option, "is_flag", False) or option.nargs != 1

@@ -28,7 +28,7 @@ def host(
         typer.Argument(envvar="BENCH_SOURCE", help="A repository of results: ORG/NAME on the Hub, or a folder."),
     ],
     port: Annotated[int, typer.Option(envvar="BENCH_PORT", min=1, max=65535, help="Port to listen on.")] = 7860,
-    address: Annotated[str, typer.Option(envvar="BENCH_ADDRESS", help="Address to listen on.")] = "0.0.0.0",  # noqa: S104
+    address: Annotated[str, typer.Option(envvar="BENCH_ADDRESS", help="Address to listen on.")] = "127.0.0.1",
     every: Annotated[
         float, typer.Option(envvar="BENCH_EVERY", min=1.0, help="Seconds between looks at the repository.")
     ] = 300.0,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -25,6 +26,8 @@ GENERATOR: Final = b'<meta name="generator" content="idbench person audit">'
 BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "microsoft-edge")
 _HEAD: Final = 1 << 20
 _PRINTING: Final = 120.0  # seconds
+_SANDBOX: Final = ("--no-sandbox",) if hasattr(os, "geteuid") and os.geteuid() == 0 else ()
+"""Chromium refuses to start as root with its sandbox; everybody else keeps it."""
 _SHOWN_ATTACKS: Final = 6
 _CELLS: Final = 90  # of a strip; a mark for each person would make files of megabytes
 
@@ -91,12 +94,12 @@ def write_pdf(audit: PersonAudit, path: Path) -> None:
         page, printed = place / "report.html", place / "report.pdf"
         write_html(audit, page)
         command = [
-            *(program, "--headless", "--disable-gpu", "--no-sandbox", "--no-pdf-header-footer"),
+            *(program, "--headless", "--disable-gpu", "--no-pdf-header-footer", *_SANDBOX),
             *("--host-resolver-rules=MAP * ~NOTFOUND", "--disable-background-networking"),
             *(f"--user-data-dir={place / 'profile'}", f"--print-to-pdf={printed}", page.as_uri()),
         ]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=_PRINTING, check=False)  # noqa: S603
+            done = subprocess.run(command, capture_output=True, timeout=_PRINTING, check=False)  # noqa: S603  Chromium on our own page
         except (OSError, subprocess.TimeoutExpired) as error:
             raise IdbenchError(f"{program} did not print: {error}.", hint="Print the HTML file yourself.") from error
         if not is_there(printed) or not printed.stat().st_size:
@@ -154,13 +157,13 @@ def _chart(found: PersonFinding) -> Any:
     shown = [one for one in found.attacks if not one.blind and one.standing is not None][:_SHOWN_ATTACKS]
     if not shown:
         return None
-    rows = alt.vconcat(*(_strip(alt, one, found.name) for one in shown), spacing=12)
+    rows = alt.vconcat(*(_strip(alt, one) for one in shown), spacing=12)
     spec = rows.configure_view(stroke=None).configure(background="#ffffff", padding=8).to_dict()
     svg = figures.draw(spec, "svg").decode()
     return Markup(svg)  # noqa: S704  drawn by Vega, which escapes every text
 
 
-def _strip(alt: Any, one: AttackFinding, name: str) -> Any:
+def _strip(alt: Any, one: AttackFinding) -> Any:
     groups = {"reference": (one.references, figures.NONMEMBER)}
     if one.members.size:
         groups["members"] = (one.members, figures.MEMBER)

@@ -33,7 +33,7 @@ SplitKey = tuple[str, int]
 class Severity(StrEnum):
     """How bad a finding is."""
 
-    PASS = "pass"  # noqa: S105
+    PASS = "pass"  # noqa: S105  a verdict, not a password
     """Nothing was found."""
     WARN = "warn"
     """Maintainers should look; it does not keep a submission out."""

@@ -18,7 +18,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench.api import Access, AuxiliaryPerson, Calibration, Case, Knowledge, Pair, Photo, Progress, Silent, names_of
+from idbench.api import (
+    Access,
+    AuxiliaryPerson,
+    Calibration,
+    Case,
+    Context,
+    Knowledge,
+    Pair,
+    Photo,
+    Progress,
+    Silent,
+    names_of,
+)
 from idbench.errors import DataError
 from idbench.runner.pixels import PixelStore, corpus_store, digest_of, pair_store, photo_store, photos_apart
 from idbench.splits import Split
@@ -247,6 +259,28 @@ def read_given(folder: Path, request: Request) -> Given:
     people = request.auxiliary
     auxiliary = None if people is None else tuple(_person(photos, name, own) for name, own in people)
     return Given(cases, calibration, pairs, auxiliary)
+
+
+def context_of(request: Request, given: Given, device: str, progress: Progress) -> Context:
+    """What a method is given besides its people; its folder is made.
+
+    Args:
+        request: of the bundle.
+        given: the same bundle's content.
+        device: where to compute.
+        progress: told how far the method is.
+    """
+    cache = Path(request.folders.cache)
+    cache.mkdir(parents=True, exist_ok=True)
+    return Context(
+        seed=request.seed,
+        device=device,
+        cache=cache,
+        progress=progress,
+        candidates=None if request.candidates is None else tuple(request.candidates),
+        pairs=given.pairs,
+        auxiliary=given.auxiliary,
+    )
 
 
 def _person(photos: Sequence[Photo], name: str, own: Sequence[tuple[int, str]]) -> AuxiliaryPerson:

@@ -17,7 +17,7 @@ from idbench.api import Progress
 from idbench.errors import MethodError
 from idbench.runner.execute import Executed, Options
 from idbench.runner.executor import Failed, Task
-from idbench.runner.remote import Order, Report, ended, say
+from idbench.runner.remote import Order, Report, ended, line_of
 
 COMMAND = ("-P", "-m", "idbench.runner.remote")
 """What Python is given to become a member."""
@@ -163,7 +163,8 @@ class _Member:
         assert process.stdin is not None
         assert process.stdout is not None
         with suppress(BrokenPipeError, ValueError):
-            say(process.stdin, order)
+            process.stdin.write(line_of(order))
+            process.stdin.flush()
             for line in process.stdout:
                 try:
                     report = Report.model_validate_json(line)

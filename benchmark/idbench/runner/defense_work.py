@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from idbench import plugins
 from idbench.api import (
@@ -18,16 +18,19 @@ from idbench.api import (
     Context,
     CorpusDefense,
     EditableTarget,
+    Method,
     Progress,
     TargetDefense,
     TargetView,
     WeightAdaptation,
 )
 from idbench.errors import MethodError
-from idbench.runner.bundle import ADAPTATION, DEFENSE, Given, Request, read_given, read_request
+from idbench.runner.bundle import ADAPTATION, DEFENSE, Given, Request, context_of, read_given, read_request
 from idbench.runner.messages import WEIGHTS, Result, Stage
 from idbench.splits.corpora import read_corpus
 
+_M = TypeVar("_M")
+_Opened: TypeAlias = tuple[_M, Given, Context]
 _Changing: TypeAlias = TargetDefense[Any] | CorpusDefense[Any] | WeightAdaptation[Any]
 
 
@@ -69,7 +72,7 @@ def change_weights(
     device = choose_device(request.device)
     assert request.target is not None
     spec = TargetSpec.model_validate_json(request.target)
-    context = _context(request, given, device, progress)
+    context = context_of(request, given, device, progress)
     if isinstance(method, CorpusDefense):
         assert request.training is not None
         corpus = read_corpus(spec.corpus or spec.name, Path(request.training))
@@ -113,14 +116,11 @@ def put_before(view: TargetView, folder: Path, device: str, progress: Progress) 
         progress: told how far the defense is.
     """
     own = folder / DEFENSE
-    request = read_request(own)
-    kind = cast("type[AnswerDefense[Any]]", plugins.load_object(request.attack))
-    defense = kind(kind.Params.model_validate(request.params))
-    given = read_given(own, request)
-    front = defense.defend(view, given.cases, _context(request, given, device, progress))
+    defense, given, context = cast("_Opened[AnswerDefense[Any]]", _opened(own, device, progress))
+    front = defense.defend(view, given.cases, context)
     if not isinstance(getattr(front, "labels", None), Callable):  # type: ignore[arg-type]
         raise MethodError(
-            f"{kind.card.name} returned {type(front).__name__}, which is not a target.",
+            f"{defense.card.name} returned {type(front).__name__}, which is not a target.",
             hint="Return a TargetView, e.g. a child of TargetFront.",
         )
     shutil.rmtree(own, ignore_errors=True)
@@ -136,13 +136,17 @@ def put_adaptation(view: TargetView, folder: Path, device: str, progress: Progre
         device: where to compute.
         progress: told how far the adaptation is.
     """
-    own = folder / ADAPTATION
-    request = read_request(own)
-    kind = cast("type[AnswerAdaptation[Any]]", plugins.load_object(request.attack))
-    adaptation = kind(kind.Params.model_validate(request.params))
-    given = read_given(own, request)
-    context = _context(request, given, device, progress)
+    opened = _opened(folder / ADAPTATION, device, progress)
+    adaptation, given, context = cast("_Opened[AnswerAdaptation[Any]]", opened)
     return adaptation.adapt(view, given.cases, given.calibration, context)
+
+
+def _opened(folder: Path, device: str, progress: Progress) -> _Opened[Method[Any]]:
+    """The method that a bundle names, with its parameters, and what it is given."""
+    request = read_request(folder)
+    kind = cast("type[Method[Any]]", plugins.load_object(request.attack))
+    given = read_given(folder, request)
+    return kind(kind.Params.model_validate(request.params)), given, context_of(request, given, device, progress)
 
 
 def asked_by_adaptation(folder: Path) -> Access:
@@ -171,17 +175,3 @@ def answered_of(folder: Path) -> tuple[Access, str]:
     """
     request = read_request(folder / DEFENSE)
     return declared(request), request.defense
-
-
-def _context(request: Request, given: Given, device: str, progress: Progress) -> Context:
-    context = Context(
-        seed=request.seed,
-        device=device,
-        cache=Path(request.folders.cache),
-        progress=progress,
-        candidates=None if request.candidates is None else tuple(request.candidates),
-        pairs=given.pairs,
-        auxiliary=given.auxiliary,
-    )
-    context.cache.mkdir(parents=True, exist_ok=True)
-    return context

@@ -13,22 +13,19 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import time
 from _thread import interrupt_main
 from pathlib import Path
-from typing import IO, TextIO
 
 from pydantic import BaseModel, ConfigDict
 
 from idbench import errors
 from idbench.errors import IdbenchError, MethodError, StorageError
-from idbench.progress import Reporter
+from idbench.processes import PipeProgress
+from idbench.progress import Progress
 from idbench.results import read_run
 from idbench.runner.execute import Executed, Options, place_of
 from idbench.runner.executor import Failed, LocalExecutor, Task
 from idbench.runner.spec import Resolver, RunSpec
-
-_REPORT_EVERY = 0.2  # seconds between reports of progress
 
 
 class Order(BaseModel):
@@ -83,7 +80,7 @@ class Report(BaseModel):
     hint: str = ""
 
 
-def carry_out(order: Order, resolver: Resolver, progress: Reporter) -> Report:
+def carry_out(order: Order, resolver: Resolver, progress: Progress) -> Report:
     """Carry out a run; whatever goes wrong is in the report."""
     options = Options(order.results, order.device, order.time_limit)
     try:
@@ -113,26 +110,16 @@ def ended(report: Report, task: Task, options: Options) -> Executed | Failed:
     return Failed(task.spec, error)
 
 
-class LineProgress(Reporter):
-    """Sends progress as lines, not more often than a person can see."""
+class _Reports(PipeProgress):
+    """Progress in the form of reports."""
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-        self._last = 0.0
-
-    def update(self, done: float, total: float, description: str) -> None:
-        """Report that `done` of `total` units are finished."""
-        now = time.monotonic()
-        if done < total and now - self._last < _REPORT_EVERY:
-            return
-        self._last = now
-        say(self._stream, Report(done=done, total=total, description=description))
+    def _line(self, done: float, total: float, description: str) -> str:
+        return line_of(Report(done=done, total=total, description=description))
 
 
-def say(stream: IO[str], message: BaseModel) -> None:
-    """Write one line."""
-    stream.write(message.model_dump_json() + "\n")
-    stream.flush()
+def line_of(message: BaseModel) -> str:
+    """An order or a report as it goes through a pipe."""
+    return message.model_dump_json() + "\n"
 
 
 def main() -> int:
@@ -140,11 +127,12 @@ def main() -> int:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     orders = _Orders()
-    progress = LineProgress(out)
+    progress = _Reports(out)
     resolver = Resolver(progress)
     try:
         while (line := orders.next()) is not None:
-            say(out, carry_out(Order.model_validate_json(line), resolver, progress))
+            out.write(line_of(carry_out(Order.model_validate_json(line), resolver, progress)))
+            out.flush()
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
     return 0

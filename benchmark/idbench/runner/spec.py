@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Generic, Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, model_validator
 
-from idbench.api import Attack, Defense, Progress, names_of
+from idbench.api import Attack, Defense, Method, Progress, names_of
 from idbench.errors import DataError, IdbenchError, MethodError
 from idbench.results import ENGINE_VERSION, PassedParameters, SplitRef, TargetRef, run_id
 from idbench.results.record import MAX_SEED, Closed
 from idbench.runner.defend import Applying, check_kind
 from idbench.runner.protection import given_sha256, protected_people
 from idbench.runner.registry import (
+    Registered,
     RegisteredAdaptation,
     RegisteredAttack,
     RegisteredDefense,
@@ -220,9 +221,12 @@ def _check_same(here: MethodSpec, planned: MethodSpec) -> None:
             )
 
 
+_R = TypeVar("_R", bound=Registered[Any])
+
+
 @dataclass(frozen=True, slots=True)
-class PlannedDefense:
-    """A defense with its parameters, before it is known whom it protects.
+class _Planned(Generic[_R]):
+    """A method with its parameters.
 
     Args:
         registered: where it comes from.
@@ -230,14 +234,20 @@ class PlannedDefense:
         parameters: all of them.
     """
 
-    registered: RegisteredDefense
+    registered: _R
     passed: PassedParameters
     parameters: dict[str, Any]
 
     @property
     def name(self) -> str:
-        """Of the defense."""
-        return self.registered.kind.card.name
+        """Of the method."""
+        return str(self.registered.kind.card.name)
+
+
+class PlannedDefense(_Planned[RegisteredDefense]):
+    """A defense, before it is known whom it protects."""
+
+    __slots__ = ()
 
     @property
     def defense(self) -> Defense[Any]:
@@ -274,29 +284,13 @@ def plan_defense(name: str, preset: str | None = None, overrides: Mapping[str, o
     registered = load_defense(name)
     made = make_method(registered, preset, overrides)
     check_kind(made)
-    every = params_dict(made.params)
-    passed = PassedParameters(preset=preset, overrides={key: every[key] for key in overrides or ()})
-    return PlannedDefense(registered, passed, every)
+    return PlannedDefense(registered, _passed(made, preset, overrides), params_dict(made.params))
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedAdaptation:
-    """An adaptation with its parameters.
+class PlannedAdaptation(_Planned[RegisteredAdaptation]):
+    """An adaptation, before it is known of which split it is given people."""
 
-    Args:
-        registered: where it comes from.
-        passed: the parameters as a person passed them.
-        parameters: all of them.
-    """
-
-    registered: RegisteredAdaptation
-    passed: PassedParameters
-    parameters: dict[str, Any]
-
-    @property
-    def name(self) -> str:
-        """Of the adaptation."""
-        return self.registered.kind.card.name
+    __slots__ = ()
 
     @property
     def spec(self) -> MethodSpec:
@@ -332,9 +326,7 @@ def plan_adaptation(
     """
     registered = load_adaptation(name)
     made = make_method(registered, preset, overrides)
-    every = params_dict(made.params)
-    passed = PassedParameters(preset=preset, overrides={key: every[key] for key in overrides or ()})
-    return PlannedAdaptation(registered, passed, every)
+    return PlannedAdaptation(registered, _passed(made, preset, overrides), params_dict(made.params))
 
 
 def people_unseen(split: Split) -> int:
@@ -382,9 +374,13 @@ def plan_method(
         MethodError: a value does not fit.
     """
     attack = make_method(registered, preset, overrides)
-    every = params_dict(attack.params)
-    passed = PassedParameters(preset=preset, overrides={name: every[name] for name in overrides or ()})
-    return method_spec(registered, attack, passed)
+    return method_spec(registered, attack, _passed(attack, preset, overrides))
+
+
+def _passed(method: Method[Any], preset: str | None, overrides: Mapping[str, object] | None) -> PassedParameters:
+    """What a person passed, as the method understood it."""
+    every = params_dict(method.params)
+    return PassedParameters(preset=preset, overrides={name: every[name] for name in overrides or ()})
 
 
 def split_spec(split: Split) -> SplitSpec:

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from idbench import plugins
-from idbench.api import Access, AccessViolation, Attack, Context, Scores, TargetView
+from idbench.api import Access, AccessViolation, Attack, Scores, TargetView
 from idbench.errors import IdbenchError
 from idbench.processes import PipeProgress, begin
 from idbench.runner import utility
-from idbench.runner.bundle import Request, read_given, read_request
+from idbench.runner.bundle import Request, context_of, read_given, read_request
 from idbench.runner.defense_work import (
     adaptation_card,
     answered_of,
@@ -106,16 +106,7 @@ def run(folder: Path, progress: PipeProgress, at: At) -> Result:
     at.stage = "preparation"
     attack = _make_attack(request)  # its code runs from here on: what a defense was given is off the disk by now
     device = "cpu" if opened is None else opened.device
-    context = Context(
-        seed=request.seed,
-        device=device,
-        cache=Path(request.folders.cache),
-        progress=progress,
-        candidates=None if request.candidates is None else tuple(request.candidates),
-        pairs=given.pairs,
-        auxiliary=given.auxiliary,
-    )
-    context.cache.mkdir(parents=True, exist_ok=True)
+    context = context_of(request, given, device, progress)
     del request
     loaded = time.perf_counter()
     at.stage = "fit"

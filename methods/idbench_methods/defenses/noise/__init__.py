@@ -20,9 +20,9 @@ from idbench.api import (
     Knowledge,
     MethodParams,
     Photo,
-    TargetFront,
     TargetView,
 )
+from idbench_methods.answering import LabelsFollow
 
 if TYPE_CHECKING:
     import torch
@@ -68,7 +68,7 @@ class Noise(AnswerDefense[NoiseParams]):
         return NoisyTarget(target, self.params.deviation, self.params.fresh, context.seed)
 
 
-class NoisyTarget(TargetFront):
+class NoisyTarget(LabelsFollow):
     """A target whose answers carry noise.
 
     Args:
@@ -84,13 +84,6 @@ class NoisyTarget(TargetFront):
         self._seed = seed
         self._asked = 0
         self._fresh = fresh
-
-    def labels(self, photos: Sequence[Photo], texts: Sequence[str]) -> NDArray[np.int64]:
-        """The text with the largest noisy cosine."""
-        if not len(texts):
-            return self._target.labels(photos, texts)
-        best: NDArray[np.int64] = self.similarities(photos, texts).argmax(axis=1)
-        return best
 
     def similarities(self, photos: Sequence[Photo], texts: Sequence[str]) -> NDArray[np.float32]:
         """Noisy cosines, kept within -1..1."""

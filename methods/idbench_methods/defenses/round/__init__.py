@@ -19,9 +19,9 @@ from idbench.api import (
     Knowledge,
     MethodParams,
     Photo,
-    TargetFront,
     TargetView,
 )
+from idbench_methods.answering import LabelsFollow
 
 if TYPE_CHECKING:
     import torch
@@ -59,17 +59,10 @@ class Round(AnswerDefense[RoundParams]):
         return _Rounded(target, self.params.decimals)
 
 
-class _Rounded(TargetFront):
+class _Rounded(LabelsFollow):
     def __init__(self, target: TargetView, decimals: int) -> None:
         super().__init__(target, CARD.name)
         self._decimals = decimals
-
-    def labels(self, photos: Sequence[Photo], texts: Sequence[str]) -> NDArray[np.int64]:
-        """The first of the texts whose rounded cosine is largest."""
-        if not len(texts):
-            return self._target.labels(photos, texts)
-        best: NDArray[np.int64] = self.similarities(photos, texts).argmax(axis=1)
-        return best
 
     def similarities(self, photos: Sequence[Photo], texts: Sequence[str]) -> NDArray[np.float32]:
         """Rounded cosines."""

@@ -19,9 +19,9 @@ from idbench.api import (
     Knowledge,
     MethodParams,
     Photo,
-    TargetFront,
     TargetView,
 )
+from idbench_methods.answering import LabelsFollow
 
 if TYPE_CHECKING:
     import torch
@@ -65,18 +65,11 @@ class TopK(AnswerDefense[TopKParams]):
         return _Best(target, self.params.k, sorted({pair.caption for pair in context.public_pairs}))
 
 
-class _Best(TargetFront):
+class _Best(LabelsFollow):
     def __init__(self, target: TargetView, k: int, listed: list[str]) -> None:
         super().__init__(target, CARD.name)
         self._k = k
         self._listed = listed
-
-    def labels(self, photos: Sequence[Photo], texts: Sequence[str]) -> NDArray[np.int64]:
-        """The best of the texts asked about; the first of them where none is among the k best."""
-        if not len(texts):
-            return self._target.labels(photos, texts)
-        best: NDArray[np.int64] = self.similarities(photos, texts).argmax(axis=1)
-        return best
 
     def similarities(self, photos: Sequence[Photo], texts: Sequence[str]) -> NDArray[np.float32]:
         """Cosines of the k best texts of each photo; -1 for the others."""
