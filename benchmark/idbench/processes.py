@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TextIO
 
-from idbench.api import Progress, Reporter
+from idbench.progress import Progress, Reporter
 
 _LOOK = 0.1  # seconds between looks at a process
 _GRACE = 15.0  # seconds for the supervisor to end what a process left

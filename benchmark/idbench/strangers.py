@@ -22,10 +22,10 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from idbench.api import Progress, Silent
 from idbench.errors import IdbenchError, PluginError
 from idbench.plugins import Plugin, locate
 from idbench.processes import start_supervised, watched
+from idbench.progress import Progress, Silent
 from idbench.storage import cache_dir, make_dir, read_regular, sha256_bytes, write_text
 from idbench.version import __version__
 from idbench.workplace import workplace

@@ -168,7 +168,7 @@ def test_bad_arguments_give_one_sentence(bench: Bench, arguments: tuple[str, ...
 
 def test_no_permission(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert "in the way" in refused(bench("run", "-m", "random", *TINY, "--results", "file"))
+    assert "is a file, not a folder" in refused(bench("run", "-m", "random", *TINY, "--results", "file"))
     if Path("/sys").exists():
         assert "No permission to use" in refused(bench("run", "-m", "random", *TINY, "--results", "/sys/idbench"))
 

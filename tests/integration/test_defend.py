@@ -122,7 +122,8 @@ def test_refused_names_move_the_protected_and_nobody_else(bench: Bench, tmp_path
     runs = [run for run in find_runs(tmp_path / "results") if run.record.attack.name == "cosine"]
     before = next(run for run in runs if run.record.defense is None).scores()
     old = dict(zip(before.identities, before.scores, strict=True))
-    moved = {name for name, score in zip(scores.identities, scores.scores, strict=True) if old[name] != score}
+    # Other texts in a batch change the last bits of a float32.
+    moved = {n for n, score in zip(scores.identities, scores.scores, strict=True) if abs(old[n] - score) > 1e-6}
     assert moved == set(defense.protected)
 
 

@@ -15,8 +15,9 @@ from idbench.api.errors import (
 )
 from idbench.api.method import Attack, Context, Method
 from idbench.api.target import EditableTarget, TargetInfo, TargetView
-from idbench.api.training import Guarantee, PrivateGradients, Training
+from idbench.api.training import PrivateGradients, Training
 from idbench.api.words import Access, Knowledge, Track, names_of, track_of
+from idbench.privacy import Guarantee
 from idbench.progress import Progress, Reporter, Silent
 
 __all__ = [

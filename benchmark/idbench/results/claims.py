@@ -10,7 +10,7 @@ import re
 from typing import Final
 
 from idbench.api import Access, Knowledge
-from idbench.api.training import Guarantee
+from idbench.privacy import Guarantee
 from idbench.results.reading import shortened
 from idbench.results.record import DefenseCost, DefenseRef, Estimate, MethodRef, RunRecord, UtilityMeasure
 

@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from idbench.api.training import Guarantee
+from idbench.privacy import Guarantee
 
 SCHEMA_VERSION: Final = 2
 SUMMARY_VERSION: Final = 2

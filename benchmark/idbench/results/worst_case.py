@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idbench import metrics
-from idbench.api.training import Guarantee
+from idbench.privacy import Guarantee
 from idbench.results.record import DefenseCost, Estimate, UtilityMeasure
 
 UNDEFENDED: Final = "none"

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from idbench.api.training import Guarantee
 from idbench.errors import TargetError
+from idbench.privacy import Guarantee
 from idbench.storage import atomic_path, cache_dir, storage_errors, write_text
 from idbench.targets.spec import AppliedDefense, Defended, Sha256, TargetSpec
 

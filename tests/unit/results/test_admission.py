@@ -19,8 +19,8 @@ from tests.app.fictional import ADAPTATION, DEFENSE, METHODS, World, with_id
 from tests.conftest import ROOT
 
 from idbench.api import Silent
-from idbench.api.training import Guarantee
 from idbench.metrics import batch
+from idbench.privacy import Guarantee
 from idbench.results import Run, RunRecord, collect, expected_run_id, write_run
 from idbench.results.admission import admit, objection
 from idbench.results.aligning import Reader, Scored

@@ -102,7 +102,7 @@ def test_pictures_without_a_face_are_left_out_where_faces_are_asked_for(web: Web
 def test_what_a_killed_call_left_is_finished_and_then_the_rest(web: Web, tmp_path: Path) -> None:
     """The killed call wanted one address; now there are three."""
     split, out = split_of(web, tmp_path / "split", {"Ann Bee": ["good/1", "good/2"], "Cay Dee": ["good/3"]}), tmp_path
-    left = out / "photos" / ".work"
+    left = out / "photos" / ".idbench-fetch"
     left.mkdir(parents=True)
     pq.write_table(
         pa.table({"url": [web.url("good/1"), web.url("good/9")], "caption": ["id0", "gone"]}), left / "pairs.parquet"
