@@ -137,8 +137,9 @@ def test_a_person_who_is_refused_is_named_in_the_report(bench: Bench, tmp_path: 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium prints here")
 def test_the_report_is_printed(bench: Bench, tmp_path: Path) -> None:
     arguments = ("--name", "Mira", "--target", "avatars-a", "-m", "text-statistic", "--most", "20")
-    done = bench("audit", "person", *arguments, "--pdf", "audit.pdf")
-    assert done.returncode == 0, done.stderr
+    for _ in range(2):  # a report of its own is replaced
+        done = bench("audit", "person", *arguments, "--pdf", "audit.pdf")
+        assert done.returncode == 0, done.stderr
     assert "The name has one part" in " ".join(done.stdout.split())
     assert (tmp_path / "audit.pdf").read_bytes()[:5] == b"%PDF-"
 

@@ -17,6 +17,7 @@ from idbench.splits import load_split
 from idbench.splits.split import Identity
 
 MINE = b"years of work"
+MINE_AS_PDF = b"%PDF-1.4\n1 0 obj\n<</Title (Thesis)\n/Producer (Skia/PDF m156)>>\nendobj\n"
 
 PLACES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("run", "write_plan"): (("run", "-m", "random", *TINY, "--write-plan", "mine.json"), "mine.json"),
@@ -25,6 +26,10 @@ PLACES: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("audit person", "out"): (
         ("audit", "person", "--target", "avatars-a", "--name", "Ada Quill", "--out", "mine.html"),
         "mine.html",
+    ),
+    ("audit person", "pdf"): (
+        ("audit", "person", "--target", "avatars-a", "--name", "Ada Quill", "--pdf", "mine.pdf"),
+        "mine.pdf",
     ),
     ("perf", "out"): (("perf", "labels", "--out", "mine.md"), "mine.md"),
     ("study", "out"): (
@@ -137,7 +142,7 @@ def writing_options() -> set[tuple[str, str]]:
                 look(each, (*words, name))
             return
         for option in command.params:  # type: ignore[attr-defined]
-            writes = option.name in ("out", "plot", "write_plan", "to")
+            writes = option.name in ("out", "pdf", "plot", "write_plan", "to")
             labels = (words[0] == "data" and words[-1] in ("search", "build")) or words[-1] == "make"
             if writes or (option.name == "labels" and labels) or (words[0] == "challenge" and option.name == "log"):
                 found.add((" ".join(words), str(option.name)))
@@ -186,7 +191,7 @@ def test_what_is_there_stays(place: tuple[str, str], folder: Path) -> None:
     file = folder / victim
     if place != ("data fetch", "out"):
         file.parent.mkdir(exist_ok=True)
-        file.write_bytes(MINE)
+        file.write_bytes(MINE_AS_PDF if file.suffix == ".pdf" else MINE)
     before = tree(folder)
     ended = bench([run if word == "RUN" else word for word in words], folder)
     assert_refused(ended)

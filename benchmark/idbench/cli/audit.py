@@ -1,7 +1,8 @@
-"""`bench audit`: what a model shows of single people, as a report for somebody who is no statistician."""
+"""`bench audit`: what a model shows of single people, as a report for readers who are not statisticians."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,10 @@ if TYPE_CHECKING:
     from idbench.people import Audited, PersonAudit, Wish
 
 app = typer.Typer(help="Audit single people.", no_args_is_help=True)
+
+_PDF_BYTES = 1 << 26
+_PRINTED = re.compile(rb"%PDF-[^<]{1,40}<</Title (?:\(Audit: |<FEFF00410075006400690074003A0020)")
+"""The beginning of a PDF whose title is `Audit: ...`, as text or in hexadecimal UTF-16."""
 
 
 @app.callback()
@@ -73,8 +78,8 @@ def person(
     inputs = [path for path in (people, search) if path is not None]
     check_file(out, "report", is_report, inputs, force=force)
     if pdf is not None:
+        check_file(pdf, "report", _is_printed_report, [*inputs, out], force=force)
         check_printing()
-        check_file(pdf, "report", lambda file: file.read_bytes()[:5] == b"%PDF-", [*inputs, out], force=force)
     if dry_run:
         _announce(asked, wish, json)
         return
@@ -84,6 +89,13 @@ def person(
     if pdf is not None:
         write_pdf(audit, pdf)
     _show(audit, out, pdf, json)
+
+
+def _is_printed_report(file: Path) -> bool:
+    """Whether a PDF is a printed report, by the title that Chromium takes over from the page."""
+    from idbench.storage import read_bounded
+
+    return _PRINTED.match(read_bounded(file, _PDF_BYTES)) is not None
 
 
 def _asked(names: list[str], photos: list[Path], people: Path | None) -> list[Audited]:
