@@ -33,19 +33,22 @@ def show(
     from idbench.splits import split_names
     from idbench.targets import list_targets, resolve_target
 
-    names, targets = split_names(), [t.name for t in list_targets()]
-    attacks, defenses = ATTACKS.names(), DEFENSES.names()
-    if plot is not None and (what in (*attacks, *defenses, *names, *targets) or ":" in what or _is_split_folder(what)):
-        raise IdbenchError(f"--plot draws a run, and {what} is none.", hint=_how_to_plot(what, what in attacks))
+    splits, targets = split_names(), [t.name for t in list_targets()]
+    attacks, defenses, adaptations = ATTACKS.names(), DEFENSES.names(), ADAPTATIONS.names()
+    known = [*attacks, *defenses, *adaptations, *splits, *targets]
+    if plot is not None and (what in known or ":" in what or _is_split_folder(what)):
+        how = f"bench show RUN --plot FILE, or bench compare {what} OTHER --plot FILE"
+        hint = f"Draw one of its runs: {how}." if what in attacks else "Name a run: `bench list runs` shows them."
+        raise IdbenchError(f"--plot draws a run, and {what} is not one.", hint=hint)
     if bibtex:
         _cite(what, attacks, defenses)
     elif what in attacks:
         _attack(load_attack(what), json)
     elif what in defenses:
         _defense(load_defense(what), json)
-    elif what in (adaptations := ADAPTATIONS.names()):
+    elif what in adaptations:
         _defense(load_adaptation(what), json)
-    elif what in names or _is_split_folder(what):
+    elif what in splits or _is_split_folder(what):
         _split(what, json)
     elif what in targets or ":" in what:
         _pairs(what, resolve_target(what).model_dump(mode="json", exclude_none=True), json)
@@ -56,7 +59,6 @@ def show(
         except RecordError as error:
             if not what.strip() or is_there(Path(what)) or "may be any of" in error.message:
                 raise
-            known = [*attacks, *defenses, *adaptations, *names, *targets]
             raise UnknownNameError("method, defense, split, target or run", what, known) from error
 
 
@@ -71,13 +73,6 @@ def _cite(what: str, attacks: Sequence[str], defenses: Sequence[str]) -> None:
     if not card.paper:
         raise IdbenchError(f"{what} has no source: it is a baseline of this benchmark.", hint="Cite idbench itself.")
     console.command(method_entry(card))
-
-
-def _how_to_plot(what: str, is_attack: bool) -> str:
-    """What draws a picture of a method, or of something that is none."""
-    if is_attack:
-        return f"Draw one of its runs: bench show RUN --plot FILE, or bench compare {what} OTHER --plot FILE."
-    return "Name a run: `bench list runs` shows them."
 
 
 def _attack(registered: RegisteredAttack, json: bool) -> None:
@@ -293,7 +288,10 @@ def _promise(one: Guarantee) -> str:
 
 def _adapted(adaptation: AdaptationRef) -> str:
     weights = "" if adaptation.weights_sha256 is None else f", weights {adaptation.weights_sha256[:12]}"
-    return f"{adaptation.name} {adaptation.version} ({adaptation.distribution}){weights}, {adaptation.parameters}"
+    return (
+        f"{adaptation.name} {adaptation.version} ({adaptation.distribution}){weights}, "
+        f"parameters {text.parameters(adaptation.parameters)}"
+    )
 
 
 def _device(where: Environment) -> str:
