@@ -109,13 +109,12 @@ def _show(one: Pairing, how: console.Format) -> None:
     ]
     tested = dict(zip(RATES, found.tpr, strict=True)) if found.tpr else {}
     for fpr, a, b in zip(RATES, one.tpr_a, one.tpr_b, strict=True):
-        if isinstance(a, NotEstimable) or isinstance(b, NotEstimable):
-            lacking = a if isinstance(a, NotEstimable) else b
-            assert isinstance(lacking, NotEstimable)
-            reason = f"not estimable: one non-member is {lacking.resolution:.1%}"
-            rows.append((text.at_fpr(fpr), "-", "-", reason, "-"))
-            continue
-        rows.append((text.at_fpr(fpr), f"{a.value:.1%}", f"{b.value:.1%}", *_rate_difference(tested.get(fpr))))
+        if isinstance(a, NotEstimable):
+            rows.append(_not_estimable(fpr, a))
+        elif isinstance(b, NotEstimable):
+            rows.append(_not_estimable(fpr, b))
+        else:
+            rows.append((text.at_fpr(fpr), f"{a.value:.1%}", f"{b.value:.1%}", *_rate_difference(tested.get(fpr))))
     columns = ("metric", found.name_a, found.name_b, "difference [95 %]", "p")
     console.tabulate(how, _title(one), columns, rows)
     if how != "text":
@@ -132,6 +131,10 @@ def _show(one: Pairing, how: console.Format) -> None:
 def _run(run: Run) -> str:
     record = run.record
     return f"{record.run_id[:8]} ({record.target.name}, seed {record.seed})"
+
+
+def _not_estimable(fpr: float, lacking: metrics.NotEstimable) -> tuple[str, str, str, str, str]:
+    return text.at_fpr(fpr), "-", "-", f"not estimable: one non-member is {lacking.resolution:.1%}", "-"
 
 
 def _rate_difference(rate: metrics.TprDifference | metrics.NotEstimable | None) -> tuple[str, str]:

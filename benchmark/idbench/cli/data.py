@@ -252,7 +252,7 @@ def _folder_of(split: str, progress: Progress) -> Path:
     folder = Path(split)
     if not folder.is_dir():
         raise IdbenchError(
-            f"{split} is not a folder and no registered split.",
+            f"{split} is neither a folder nor a registered split.",
             hint="Give a folder that `bench data build` wrote, or a name that `bench list splits` shows.",
         )
     return folder

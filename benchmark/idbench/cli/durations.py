@@ -6,10 +6,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from idbench.runner.spec import RunSpec
+
+_RECORDS = "your records"
+_BOARD = "the reference board"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,16 @@ class Expected:
         return None if self.seconds is None else self.seconds + self.training
 
 
+class _Measured(NamedTuple):
+    """How long one run took, without the training of its shadow models and that training, in seconds."""
+
+    source: str
+    method: str
+    target: str
+    seconds: float
+    training: float
+
+
 class Durations:
     """Looks up how long runs took: those in a results folder, then those of the reference board.
 
@@ -44,19 +57,16 @@ class Durations:
 
     def expected(self, spec: RunSpec) -> Expected:
         """The median of what was measured for the attack on this target, else on any; the nearest source counts."""
-        own = [row for row in self._rows if row[1] == spec.attack.name]
-        for source in ("your records", "the reference board"):
-            near = [row for row in own if row[0] == source]
-            found = [row for row in near if row[2] == spec.target.name] or near
+        own = [row for row in self._rows if row.method == spec.attack.name]
+        for source in (_RECORDS, _BOARD):
+            near = [row for row in own if row.source == source]
+            found = [row for row in near if row.target == spec.target.name] or near
             if found:
-                return Expected(median(r[3] for r in found), median(r[4] for r in found), source)
+                return Expected(median(r.seconds for r in found), median(r.training for r in found), source)
         return Expected(None)
 
 
-_Row = tuple[str, str, str, float, float]
-
-
-def _from_records(results: Path) -> Iterable[_Row]:
+def _from_records(results: Path) -> Iterable[_Measured]:
     from idbench.results import find_runs
 
     if not results.exists():
@@ -68,10 +78,10 @@ def _from_records(results: Path) -> Iterable[_Row]:
         # Waiting for shadow models is their training, which stands apart.
         waited = 0.0 if shadows is None else shadows.waited
         own = max(0.0, record.timings.total - waited)
-        yield "your records", record.attack.name, record.target.name, own, training
+        yield _Measured(_RECORDS, record.attack.name, record.target.name, own, training)
 
 
-def _from_reference() -> Iterable[_Row]:
+def _from_reference() -> Iterable[_Measured]:
     import pandas as pd
 
     from idbench_leaderboard.manifest import REFERENCE
@@ -85,4 +95,4 @@ def _from_reference() -> Iterable[_Row]:
     for method, target, seconds, training, defense in rows.itertuples(index=False):
         if pd.notna(seconds) and not defense:
             known = float(training) if pd.notna(training) else 0.0
-            yield "the reference board", str(method), str(target), max(0.0, float(seconds) - known), known
+            yield _Measured(_BOARD, str(method), str(target), max(0.0, float(seconds) - known), known)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -14,6 +14,7 @@ from idbench.errors import IdbenchError
 if TYPE_CHECKING:
     from idbench.api import Progress
     from idbench.cli.durations import Expected
+    from idbench.plugins import Registry
     from idbench.results import RunRecord
     from idbench.runner.execute import Executed, Options
     from idbench.runner.executor import Executor
@@ -113,17 +114,18 @@ def run(
     if not method:
         raise IdbenchError("No method to run.", hint="Add --method NAME; `bench list` shows the methods.")
     params = parse_parameters(param)
+    wanted_seeds = range(seed, _last(seed, seeds))
     if varied := _varied(method, preset, params, parse_parameters(sweep)):
         if defense or adapt or write_plan is not None:
             raise IdbenchError("A sweep runs here and on the target as it is.", hint="Leave the other option out.")
-        seeds_ = range(seed, _last(seed, seeds))
-        _sweep(method[0], varied, params, split, target, seeds_, corpus, preset, wanted, json, dry_run)
+        _sweep(method[0], varied, params, split, target, wanted_seeds, corpus, preset, wanted, json, dry_run)
         return
     defenses = _defenses(defense or [], defense_preset, parse_parameters(defense_param))
     adaptations = _adaptations(adapt or [], parse_parameters(adapt_param))
     with console.bars() as progress:
-        seeds_ = range(seed, _last(seed, seeds))
-        grid, left_out = _grid(method, split, target, seeds_, corpus, preset, params, defenses, adaptations, progress)
+        grid, left_out = _grid(
+            method, split, target, wanted_seeds, corpus, preset, params, defenses, adaptations, progress
+        )
         planned_only = dry_run or write_plan is not None
         if not json:
             _say_before(grid, left_out, None if planned_only else wanted.results)
@@ -264,9 +266,7 @@ def _defenses(names: list[str], preset: str | None, params: dict[str, object]) -
         if preset is not None or params:
             raise IdbenchError("There are parameters of a defense, but no defense.", hint="Add --defense NAME.")
         return [None]
-    usable = [entry.name for entry in DEFENSES.entries() if entry.value is not None] if "all" in names else []
-    wanted = dict.fromkeys(name for given in names for name in (usable if given == "all" else [given]))
-    planned = [None if name == "none" else plan_defense(name, preset, params) for name in wanted]
+    planned = [None if name == "none" else plan_defense(name, preset, params) for name in _expanded(names, DEFENSES)]
     if planned == [None] and (preset is not None or params):
         raise IdbenchError("`none` has no parameters.", hint="Leave --defense-param and --defense-preset out.")
     if not planned:
@@ -283,11 +283,16 @@ def _adaptations(names: list[str], params: dict[str, object]) -> list[PlannedAda
         if params:
             raise IdbenchError("There are parameters of an adaptation, but no adaptation.", hint="Add --adapt NAME.")
         return [None]
-    usable = [entry.name for entry in ADAPTATIONS.entries() if entry.value is not None] if "all" in names else []
-    wanted = list(dict.fromkeys(name for given in names for name in (usable if given == "all" else [given])))
+    wanted = _expanded(names, ADAPTATIONS)
     if params and wanted == ["none"]:
         raise IdbenchError("`none` has no parameters.", hint="Leave --adapt-param out.")
     return [None if name == "none" else plan_adaptation(name, None, params) for name in wanted]
+
+
+def _expanded(names: list[str], registry: Registry[Any]) -> list[str]:
+    """The names that a person typed, each once; `all` stands for everything that can be used."""
+    usable = [entry.name for entry in registry.entries() if entry.value is not None] if "all" in names else []
+    return list(dict.fromkeys(name for given in names for name in (usable if given == "all" else [given])))
 
 
 def _last(seed: int, seeds: int) -> int:
@@ -313,13 +318,12 @@ def _grid(
     from idbench.runner.registry import ATTACKS, load_attack, make_method
     from idbench.splits import load_split
 
-    usable = [entry.name for entry in ATTACKS.entries() if entry.value is not None] if "all" in method else []
-    methods = list(dict.fromkeys(name for given in method for name in (usable if given == "all" else [given])))
+    methods = _expanded(method, ATTACKS)
     for name in methods:  # a typo is reported at once, not after a split was built
         make_method(load_attack(name), preset, params)
     loaded = load_split(split, progress)
     # `all` means all that can run here; for a method that was named, an error says why it cannot.
-    left_out = unable(loaded, target, [name for name in usable if name not in method])
+    left_out = unable(loaded, target, [name for name in methods if name not in method])
     methods = [name for name in methods if name not in left_out]
     grid = make_grid(loaded, methods, target, seeds, corpus, preset, params, defenses, progress, adaptations)
     refusals = named_refusals(grid)
@@ -480,15 +484,22 @@ def _list_runs(title: str, runs: Sequence[RunSpec], results: Path, json: bool) -
     from idbench.runner.grid import is_done
 
     durations = Durations(results)
-    expected = [Expected(0.0) if is_done(s, results) else durations.expected(s) for s in runs]
+    done = [is_done(spec, results) for spec in runs]
+    expected = [
+        Expected(0.0) if finished else durations.expected(spec) for spec, finished in zip(runs, done, strict=True)
+    ]
     rows = [
         (
-            *(s.attack.name, s.target.name, s.defense.name if s.defense else "-"),
-            s.adaptation.name if s.adaptation else "-",
-            *(str(s.seed), s.run_id, "done" if is_done(s, results) else "to run"),
-            *((_about(e),) if not is_done(s, results) else ("-",)),
+            spec.attack.name,
+            spec.target.name,
+            spec.defense.name if spec.defense else "-",
+            spec.adaptation.name if spec.adaptation else "-",
+            str(spec.seed),
+            spec.run_id,
+            "done" if finished else "to run",
+            "-" if finished else _about(one),
         )
-        for s, e in zip(runs, expected, strict=True)
+        for spec, finished, one in zip(runs, done, expected, strict=True)
     ]
     names = ("method", "target", "defense", "adaptation", "seed", "run", "state", "takes about")
     if json:
@@ -556,20 +567,21 @@ def _print_pooled(split: Split, outcomes: list[Outcome]) -> None:
 
 def _tabulate(split: Split, outcomes: list[Outcome], how: console.Format) -> None:
     """The results as one table for a paper."""
-    defended = any(o.run.record.defense for o in outcomes)
+    columns, rows = _table_of(outcomes)
     title = f"{split.manifest.name} v{split.manifest.version}, test part"
+    console.tabulate(how, title, columns, rows, right=("seed", "time"))
+
+
+def _table_of(outcomes: list[Outcome]) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """All columns of a table of runs, and its rows; without defenses or adaptations, no columns for them."""
+    defended = any(o.run.record.defense for o in outcomes)
     adapted = any(o.run.record.adaptation for o in outcomes)
-    rows = [_row(o, _by(o) if adapted else (), _behind(o) if defended else ()) for o in outcomes]
-    console.tabulate(how, title, _columns(adapted, defended), rows, right=("seed", "time"))
-
-
-def _columns(adapted: bool, defended: bool) -> tuple[str, ...]:
-    """All columns of a table of runs."""
-    return (
+    columns = (
         *("method", *(("adaptation",) if adapted else ()), "target"),
         *(("defense", "AUC of the protected", "of the others") if defended else ()),
         *("seed", "AUC [95 %]", "TPR at 10 % FPR", "TPR at 1 % FPR", "p", "over blind", "time"),
     )
+    return columns, [_row(o, _by(o) if adapted else (), _behind(o) if defended else ()) for o in outcomes]
 
 
 _ESSENTIAL = ("method", "adaptation", "target", "defense", "targets", "seed", "AUC [95 %]", "TPR at 10 % FPR")
@@ -594,10 +606,8 @@ def _print(split: Split, outcomes: list[Outcome]) -> None:
         record = outcomes[0].run.record
         console.table(f"{_title(record)}\n{people}", ("", ""), _facts(outcomes[0]))
     else:
-        defended = any(o.run.record.defense for o in outcomes)
-        adapted = any(o.run.record.adaptation for o in outcomes)
-        rows = [_row(o, _by(o) if adapted else (), _behind(o) if defended else ()) for o in outcomes]
-        if _fitting(people, _columns(adapted, defended), rows, ("seed", "time")):
+        columns, rows = _table_of(outcomes)
+        if _fitting(people, columns, rows, ("seed", "time")):
             console.say("p: against chance, two-sided; over blind: AUC minus the best blind attack's, and its p")
         else:
             console.say("a terminal of 130 columns shows more, and so do bench show RUN and --format csv")
@@ -635,25 +645,24 @@ def _behind(outcome: Outcome) -> tuple[str, ...]:
 def _facts(outcome: Outcome) -> list[tuple[str, str]]:
     record, summary = outcome.run.record, outcome.summary
     asked = {name: count for name, count in record.queries.model_dump().items() if count}
-    rows = [
+    decision = []
+    if summary.decision is not None:
+        d = summary.decision
+        rates = f"TPR {d.tpr:.1%}, FPR {d.fpr:.1%}, accuracy {d.accuracy:.1%}"
+        decision.append(("at the calibrated threshold", rates))
+    return [
         ("AUC [95 %]", text.estimate(summary.auc)),
+        *text.defended(record.defense, summary),
         ("TPR at 10 % FPR", text.rate(summary.tpr[0])),
         ("TPR at 1 % FPR", text.rate(summary.tpr[1])),
         ("p against chance", text.p_value(summary.p_chance)),
+        *decision,
         ("against the best blind attack", text.blind(summary.blind)),
         ("AUC by training pictures", text.bins(summary.bins)),
         ("rises with them?", "-" if summary.trend_p is None else f"p {text.compared(summary.trend_p)}"),
         ("queries", ", ".join(f"{text.amount(count)} {name}" for name, count in asked.items()) or "none"),
         ("time, memory", f"{text.seconds(record.timings.total)}, {record.peak_memory_mb:.0f} MiB at most"),
     ]
-    rows[1:1] = text.defended(record.defense, summary)
-    if summary.decision is not None:
-        d = summary.decision
-        rows.insert(
-            len(rows) - 5,
-            ("at the calibrated threshold", f"TPR {d.tpr:.1%}, FPR {d.fpr:.1%}, accuracy {d.accuracy:.1%}"),
-        )
-    return rows
 
 
 def _row(outcome: Outcome, by: tuple[str, ...], behind: tuple[str, ...]) -> tuple[str, ...]:

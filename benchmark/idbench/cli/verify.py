@@ -14,8 +14,9 @@ from idbench.errors import DataError, IdbenchError
 if TYPE_CHECKING:
     from idbench.results import Run
     from idbench.runner.verifying import How, Subject, Verification
+    from idbench.targets import TargetSpec
 
-GIB = 1 << 30
+_GIB = 1 << 30
 
 
 def verify(
@@ -64,7 +65,7 @@ def verify(
         raise IdbenchError("An attestation needs a name and a folder.", hint="Give both --by and --to, or neither.")
     options.check_results(results)
     found = find_run(results, run)
-    limits = Limits(memory=int(memory * GIB), disk=int(disk * GIB), processes=processes)
+    limits = Limits(memory=int(memory * _GIB), disk=int(disk * _GIB), processes=processes)
     how = How(part, seed, device, time_limit, limits, results / "failed")
     with console.bars() as progress:
         opened = load_split(split or found.record.split.name, progress)
@@ -91,14 +92,15 @@ def verify(
         raise typer.Exit(1)
 
 
-def _target(run: Run, given: str | None) -> Any:
+def _target(run: Run, given: str | None) -> TargetSpec | None:
+    """The target of a run; None for a blind attack whose target is not registered."""
     from idbench.targets import list_targets, target_meant
     from idbench.targets.fetch import pin_target
 
-    if not run.record.attack.access:
-        named = given or next((t.name for t in list_targets() if t.name == run.record.target.name), None)
-        return None if named is None else pin_target(target_meant(named))
-    return pin_target(target_meant(given or run.record.target.name))
+    named = given or run.record.target.name
+    if not run.record.attack.access and given is None and named not in [spec.name for spec in list_targets()]:
+        return None
+    return pin_target(target_meant(named))
 
 
 def _secret(file: Path | None) -> str:
