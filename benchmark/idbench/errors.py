@@ -86,7 +86,8 @@ class UnknownNameError(IdbenchError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], *, hint: str = "") -> None:
         names = sorted(known)
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        near = [one for one in names if one.casefold() == name.casefold()]
+        near = near or difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         guess = f"Did you mean {near[0]!r}?" if near else f"Known: {', '.join(names) or 'none'}."
         super().__init__(f"There is no {kind} called {name!r}.", hint=f"{guess} {hint}".strip())
 

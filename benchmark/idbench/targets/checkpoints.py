@@ -5,8 +5,11 @@ The writers of torch and safetensors hide a full disk behind errors of their own
 
 from __future__ import annotations
 
+import argparse
 import codecs
+import errno
 import io
+import math
 import pickle
 import re
 import zipfile
@@ -32,10 +35,14 @@ UNREADABLE: Final = (
 """What torch raises for files that are not checkpoints, or not whole."""
 
 _WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net")
-"""Keys under which trainers keep the state dict next to their own state."""
+"""Keys under which trainers keep the state dict next to their own state. Under any other key a state dict is found if
+it is the only one; of trained weights and their moving average, the trained ones are read."""
 
-_PREFIXES = ("module.", "_orig_mod.", "model.")
-"""What names of tensors begin with after DistributedDataParallel, torch.compile, Lightning and others."""
+_PREFIXES = ("module.", "model.", "net.", "network.", "clip.", "clip_model.")
+"""What names of tensors begin with after DistributedDataParallel, Lightning and others."""
+
+_INSERTED = re.compile(r"(?<![^.])(?:_orig_mod|_forward_module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+"""What torch.compile, Fabric, FSDP and activation checkpointing put into names, wherever they wrap a module."""
 
 _OPENAI = frozenset({"input_resolution", "context_length", "vocab_size"})
 """What OpenAI's code keeps with the weights; all of it follows from the architecture."""
@@ -71,34 +78,82 @@ def read_checkpoint_file(path: Path) -> Checkpoint:
         content = _read_any(path)
     tensors, by_openai = _state_dict(content, path)
     for name, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+        _check_plain(name, tensor, path)
+        if tensor.is_floating_point() and not _finite(tensor):
             raise TargetError(
                 f"{path} holds NaN or infinite weights (first in {name}).", hint="Its training failed: use another one."
             )
     return Checkpoint(tensors, by_openai)
 
 
+def _check_plain(name: str, tensor: torch.Tensor, path: Path) -> None:
+    """Reject what cannot be copied into a model as it is.
+
+    Raises:
+        TargetError: quantized, sparse, complex, without numbers, or more numbers than the file has.
+    """
+    kinds = (
+        (tensor.is_quantized, "is quantized"),
+        (tensor.layout != torch.strided, "is sparse"),
+        (tensor.is_complex(), "holds complex numbers"),
+        (tensor.is_meta, "holds no numbers"),
+    )
+    what = next((what for wrong, what in kinds if wrong), None)
+    if what is not None:
+        raise TargetError(
+            f"{path} holds no plain weights: {name} {what}.", hint="Save the model's weights as float32 or float16."
+        )
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise _damaged(path)  # a few numbers that claim to fill a tensor of any size
+
+
+def _finite(tensor: torch.Tensor) -> bool:
+    # Eight bits have no such test of their own.
+    return bool(torch.isfinite(tensor.float() if tensor.element_size() < 2 else tensor).all())
+
+
 def _read_any(path: Path) -> object:
     require_regular(path)
     with path.open("rb") as file:
-        head = file.read(9)
-    if (path.suffix == ".safetensors" and not head.startswith(b"PK")) or (len(head) == 9 and head[8:] == b"{"):
+        head = file.read(64)
+    if head[8:9] == b"{":
         return _read_safetensors(path)
     if head.startswith(b"PK") and _is_torchscript(path):
         return _read_torchscript(path)
-    return _read_torch(path)
+    if head.startswith(b"PK") or _PICKLE.match(head):
+        return _read_torch(path)
+    raise _no_checkpoint(path, head)
+
+
+_PICKLE: Final = re.compile(rb"\x80[\x02-\x05]")
+"""How pickles of protocols 2 to 5 begin; before version 1.6 torch wrote checkpoints as several of them."""
+
+_NOT_CHECKPOINTS: Mapping[bytes, tuple[str, str]] = {
+    b"version https://git-lfs": (
+        "only says where Git LFS keeps the checkpoint",
+        "Fetch the file itself: run git lfs pull in its repository.",
+    ),
+    b"<": ("is a web page or XML, not a checkpoint", "Fetch it again, and look at what the server answers."),
+    b"{": ("is text, not a checkpoint", "Name the file of the weights; a configuration goes behind arch=."),
+    b"\x1f\x8b": ("is compressed", "Unpack it: gunzip."),
+    b"\x28\xb5\x2f\xfd": ("is compressed", "Unpack it: unzstd."),
+}
+"""What stands at the beginning of files that people take for checkpoints, what they are, and what to do."""
+
+
+def _no_checkpoint(path: Path, head: bytes) -> TargetError:
+    """What a file is that begins as no checkpoint does."""
+    if not head:
+        return TargetError(f"{path} is empty, so it is damaged or not a checkpoint.", hint="Fetch or save it again.")
+    for beginning, (what, hint) in _NOT_CHECKPOINTS.items():
+        if head.lstrip().startswith(beginning):
+            return TargetError(f"{path} {what}.", hint=hint)
+    return _damaged(path)
 
 
 def _state_dict(content: object, path: Path) -> tuple[dict[str, torch.Tensor], bool]:
     """The state dict in what was read, unwrapped, with its names as open_clip has them."""
-    while isinstance(content, Mapping):
-        inner = next((content[key] for key in _WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
-    if not isinstance(content, Mapping):
-        raise _no_state_dict(path)
-    state = _without_prefixes({str(name): value for name, value in content.items()})
+    state = _without_prefixes({str(name): value for name, value in _unwrapped(content, path).items()})
     by_openai = state.keys() >= _OPENAI
     # A causal mask is computed, not trained; TorchScript saves it anyway, infinities included.
     kept = {name: value for name, value in state.items() if name not in _OPENAI and not name.endswith("attn_mask")}
@@ -107,7 +162,38 @@ def _state_dict(content: object, path: Path) -> tuple[dict[str, torch.Tensor], b
     return kept, by_openai
 
 
+def _unwrapped(content: object, path: Path) -> Mapping[Any, Any]:
+    """The innermost mapping that holds tensors.
+
+    Raises:
+        TargetError: there is none, or several under names that do not say which one is meant.
+    """
+    while isinstance(content, Mapping):
+        known = [key for key in _WRAPPERS if isinstance(content.get(key), Mapping)]
+        others = [] if known else [key for key, value in content.items() if _is_state(value)]
+        if len(others) > 1:
+            raise TargetError(
+                f"{path} holds several state dicts: {', '.join(map(str, others[:6]))}.",
+                hint="Save the one that is meant as a file of its own.",
+            )
+        if not known and not others:
+            return content
+        content = content[(known or others)[0]]
+    raise _no_state_dict(path)
+
+
+def _is_state(content: object) -> bool:
+    """Whether something is a state dict, wrapped or not."""
+    if not isinstance(content, Mapping):
+        return False
+    if any(isinstance(content.get(key), Mapping) for key in _WRAPPERS):
+        return True
+    return bool(content) and all(isinstance(value, torch.Tensor) for value in content.values())
+
+
 def _without_prefixes(state: dict[str, Any]) -> dict[str, Any]:
+    state = {_INSERTED.sub("", name): value for name, value in state.items()}
+    state.pop("n_averaged", None)  # how often torch's AveragedModel was updated
     while prefix := next((one for one in _PREFIXES if state and all(name.startswith(one) for name in state)), None):
         state = {name.removeprefix(prefix): value for name, value in state.items()}
     return state
@@ -134,26 +220,35 @@ def _read_torch(path: Path) -> object:
             return torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "weights_only" in str(error).lower() or "weights only" in str(error).lower():
+            named = re.search(r"GLOBAL ([\w.]+)", str(error))
             raise TargetError(
-                f"{path} holds more than weights: opening it could run code, so it is not opened.",
+                f"{path} holds more than weights{f' ({named[1]})' if named else ''}: opening it could run code, so it "
+                "is not opened.",
                 hint="Save the state dict alone, best as safetensors.",
             ) from error
         raise _damaged(path) from error
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # torch seeks to where the file would go on if it were whole
+            raise _damaged(path) from error
+        raise
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, IndexError, TypeError) as error:
         raise _damaged(path) from error
 
 
 def _numbers_allowed() -> AbstractContextManager[None]:
-    """Let numpy's numbers be read along with tensors: they are data.
+    """Let numpy's numbers and a trainer's parsed options be read along with tensors: they are data.
 
-    open_clip left learning rates as such in the optimizer's state until 2023, and torch then rejects the whole file.
+    open_clip left learning rates as numpy's in the optimizer's state until 2023, and many trainers save their options;
+    torch then rejects the whole file.
     """
     if not hasattr(torch.serialization, "safe_globals"):  # torch before 2.5 rejects them
         return nullcontext()
     scalar: Any = np.float64(0).__reduce__()[0]
     kinds = [type(np.dtype(kind)) for kind in (np.float64, np.float32, np.int64)]
     names = [(scalar, f"numpy.{core}.multiarray.scalar") for core in ("core", "_core")]  # numpy 1 and 2
-    allowed: AbstractContextManager[None] = torch.serialization.safe_globals([*names, np.dtype, *kinds, codecs.encode])
+    allowed: AbstractContextManager[None] = torch.serialization.safe_globals(
+        [*names, np.dtype, *kinds, codecs.encode, argparse.Namespace]
+    )
     return allowed
 
 
@@ -245,6 +340,8 @@ def _dtype(storage: str) -> torch.dtype:
 def _rebuild(
     storage: torch.Tensor, offset: int, size: tuple[int, ...], stride: tuple[int, ...], *_: Any
 ) -> torch.Tensor:
+    if math.prod(size) > len(storage):  # memory for numbers that are not there
+        raise pickle.UnpicklingError("a tensor is larger than its storage")
     return torch.as_strided(storage, size, stride, offset).clone()
 
 

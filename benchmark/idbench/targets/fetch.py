@@ -203,7 +203,7 @@ def _settled(spec: TargetSpec) -> TargetSpec:
     return spec.model_copy(
         update={
             "architecture": base.architecture,
-            "preprocessing": spec.preprocessing or base.preprocessing,
+            "preprocessing": base.preprocessing,
             "quick_gelu": base.quick_gelu,
             "stated": None,
         }

@@ -134,12 +134,53 @@ def _load_weights(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], p
             f"{path} is a checkpoint of the transformers library, whose tensors have other names than open_clip's.",
             hint="Use open_clip's own file of the model (open_clip_model.safetensors on the Hub).",
         )
+    for name in _COMPUTED:
+        if name not in own:
+            state.pop(name, None)
+    _check_fractions(own, state, path)
     problem = _difference(own, state)
     if problem:
-        raise TargetError(
-            f"{path} does not fit the architecture: {problem}.", hint="Name the architecture that it was trained with."
-        )
+        raise _does_not_fit(path, own, state, problem)
     model.load_state_dict(state, strict=True)
+
+
+_COMPUTED = ("text.transformer.embeddings.position_ids",)
+"""What older versions of the transformers library saved beside the weights of a text tower: 0, 1, 2, ..."""
+
+
+def _check_fractions(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Refuse whole numbers where weights are fractions: they would be copied, and every embedding would be wrong."""
+    whole = [n for n, t in own.items() if n in state and t.is_floating_point() and not state[n].is_floating_point()]
+    if whole:
+        raise TargetError(
+            f"{path} holds whole numbers instead of weights, as quantizing leaves them, in {len(whole)} tensors (first "
+            f"{whole[0]}).",
+            hint="Use the model's weights as they were before that.",
+        )
+
+
+def _does_not_fit(
+    path: Path, own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor], problem: str
+) -> TargetError:
+    """Why a state dict is not the model's, with what to do: it may hold the model beside something else."""
+    anchor = next(iter(own))
+    prefixes = [name.removesuffix(anchor) for name in state if name != anchor and name.endswith(f".{anchor}")]
+    whole = [prefix for prefix in prefixes if all(f"{prefix}{name}" in state for name in own)]
+    if len(whole) == 1:
+        others = [name for name in state if name.removeprefix(whole[0]) not in own]
+        return TargetError(
+            f"{path} holds more than the model: its tensors are there, called {whole[0]}*, beside {len(others)} more "
+            f"(first {others[0]}).",
+            hint=f"Save those called {whole[0]}* alone, if the others change nothing in what the model computes.",
+        )
+    if whole:
+        return TargetError(
+            f"{path} holds {len(whole)} models, called {' and '.join(f'{prefix}*' for prefix in whole)}.",
+            hint="Save the one that is meant alone.",
+        )
+    return TargetError(
+        f"{path} does not fit the architecture: {problem}.", hint="Name the architecture that it was trained with."
+    )
 
 
 def _difference(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> str:

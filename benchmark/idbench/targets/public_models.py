@@ -110,18 +110,58 @@ def read_config(path: Path) -> ModelConfig:
     """
     with storage_errors(path):
         require_regular(path)
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     try:
-        content = json.loads(text)
-    except json.JSONDecodeError as error:
+        content = json.loads(data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        raise TargetError(f"{path} is not UTF-8.", hint="Save the model configuration as UTF-8.") from error
+    except (json.JSONDecodeError, RecursionError) as error:
         raise TargetError(f"{path} is not valid JSON ({error}).", hint="Correct the model configuration.") from error
     inner = content.get("model_cfg", content) if isinstance(content, dict) else None
     if not isinstance(inner, dict):
-        raise TargetError(
-            f"{path} holds no model configuration.", hint="It needs embed_dim, vision_cfg and text_cfg, as open_clip's."
-        )
+        raise TargetError(f"{path} holds no model configuration.", hint=_CONFIGURATION)
     given = content.get("preprocess_cfg")
-    return ModelConfig(inner, preprocessing_of(given, str(path)) if given else None)
+    model = {name: value for name, value in inner.items() if name != "preprocess_cfg"}
+    _check_model(model, path)
+    return ModelConfig(model, _given_preprocessing(given, path) if given else None)
+
+
+_CONFIGURATION = "It needs embed_dim, vision_cfg and text_cfg, as open_clip's."
+_PREPROCESS_KEYS = {*Preprocessing.model_fields, "size", "mode"}
+
+
+def _check_model(model: Mapping[str, Any], path: Path) -> None:
+    missing = sorted({"embed_dim", "vision_cfg", "text_cfg"} - model.keys())
+    if missing and ("text_config" in model or "vision_config" in model or "architectures" in model):
+        raise TargetError(
+            f"{path} is a configuration of the transformers library.",
+            hint="Use open_clip's own (open_clip_config.json on the Hub), or the architecture's name.",
+        )
+    if missing:
+        raise TargetError(f"{path} is no model configuration: it lacks {', '.join(missing)}.", hint=_CONFIGURATION)
+    for name in ("vision_cfg", "text_cfg"):
+        if not isinstance(model[name], dict):
+            raise TargetError(f"{name} in {path} is not an object.", hint=_CONFIGURATION)
+    if not isinstance(model.get("quick_gelu", False), bool):
+        raise TargetError(f"quick_gelu in {path} is neither true nor false.", hint="Write it without quotes.")
+
+
+def _given_preprocessing(given: object, path: Path) -> Preprocessing:
+    """What `preprocess_cfg` says. open_clip passes over keys that it does not have; here that would be a guess."""
+    if not isinstance(given, dict):
+        raise TargetError(f"preprocess_cfg in {path} is not an object.", hint="Write it as open_clip does.")
+    strange = sorted(given.keys() - _PREPROCESS_KEYS)
+    if strange:
+        raise TargetError(
+            f"preprocess_cfg in {path} has keys that open_clip does not have: {', '.join(strange)}.",
+            hint=f"Its keys are {', '.join(sorted(_PREPROCESS_KEYS))}: say with them what is meant, and remove others.",
+        )
+    if given.get("mode") not in (None, "RGB"):
+        raise TargetError(
+            f"preprocess_cfg in {path} has mode {given['mode']!r}; photos are RGB here.",
+            hint="Remove it if it is wrong.",
+        )
+    return preprocessing_of(given, str(path))
 
 
 def preprocessing_of(given: Mapping[str, Any], where: str) -> Preprocessing:
@@ -141,13 +181,16 @@ def preprocessing_of(given: Mapping[str, Any], where: str) -> Preprocessing:
             values[name] = (value,) * 3
         elif isinstance(value, list | tuple) and len(value) == 1:
             values[name] = tuple(value) * 3
+    if values.get("interpolation") == "random":  # of training pictures; open_clip's evaluation takes bicubic then
+        values["interpolation"] = "bicubic"
     try:
         return Preprocessing.model_validate(values)
     except ValidationError as error:
         first = error.errors()[0]
         raise TargetError(
             f"The preprocessing in {where} has a wrong {first['loc'][0]}: {first['msg']}.",
-            hint=f"mean and std are three numbers, interpolation is one of {', '.join(get_args(Interpolation))}, "
+            hint=f"mean and std are three numbers for colours from 0 to 1, interpolation is one of "
+            f"{', '.join(get_args(Interpolation))}, "
             f"resize_mode is one of {', '.join(get_args(ResizeMode))}.",
         ) from error
 

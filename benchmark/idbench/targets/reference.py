@@ -111,12 +111,12 @@ def split_words(words: str) -> list[str]:
 def _goes_on(before: str, part: str) -> bool:
     """Whether a part after a comma still belongs to the value of the last option of the reference before it."""
     _, mark, query = before.partition("?")
-    name, sign, value = query.rpartition("&")[2].partition("=")
+    name, sign, _ = query.rpartition("&")[2].partition("=")
     if not mark or not sign or name not in _LISTS:
         return False
     if name == "control_for":
         return ":" not in part.partition("?")[0]
-    return value.count(",") < 2 and bool(_NUMBER.fullmatch(part.partition("&")[0].strip()))
+    return bool(_NUMBER.fullmatch(part.partition("&")[0].strip()))
 
 
 def _meant(word: str, known: Sequence[TargetSpec]) -> list[TargetSpec]:
@@ -191,8 +191,15 @@ def resolve_target(ref: str) -> TargetSpec:
     try:
         return _READERS[scheme](ref, unquote(path), options)
     except ValidationError as error:
-        reason = "; ".join(str(item["msg"]).removeprefix("Value error, ") for item in error.errors())
+        reason = "; ".join(dict.fromkeys(_reason(item["loc"], item["msg"]) for item in error.errors()))
         raise TargetError(f"The target reference {ref!r} is wrong: {reason}.", hint=_FORMS) from error
+
+
+def _reason(where: Sequence[int | str], message: str) -> str:
+    """What is wrong with one option, by its name."""
+    if message.startswith("Value error, "):
+        return message.removeprefix("Value error, ")
+    return f"{where[0]}: {message[:1].lower()}{message[1:]}"
 
 
 def _by_name(word: str) -> TargetSpec:
@@ -417,6 +424,8 @@ def _existing(path: str) -> Path:
         inside = sorted(file.name for file in place.iterdir() if file.suffix in CHECKPOINTS)
         listed = f" It holds {', '.join(inside[:5])}." if inside else ""
         raise TargetError(f"There is no checkpoint at {place}: it is a folder.", hint=f"Name a file in it.{listed}")
+    if place.exists() and not place.is_file():
+        raise TargetError(f"There is no checkpoint at {place}: it is not a regular file.", hint="Name a file.")
     if not place.is_file():
         near = difflib.get_close_matches(place.name, [p.name for p in place.parent.glob("*")], n=1)
         patterns = " Patterns are for registered names and idia: only; give files one by one, with commas between them."

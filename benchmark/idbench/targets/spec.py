@@ -16,7 +16,11 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Rgb = tuple[float, float, float]
-PositiveRgb = tuple[Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_PositiveShare = Annotated[float, Field(gt=0, le=1)]
+MeanRgb = tuple[_Share, _Share, _Share]
+PositiveRgb = tuple[_PositiveShare, _PositiveShare, _PositiveShare]
+"""Of colours from 0 to 1, as open_clip has them; numbers for 0 to 255 would silently give wrong embeddings."""
 Interpolation = Literal["bicubic", "bilinear"]
 ResizeMode = Literal["shortest", "longest", "squash"]
 
@@ -149,7 +153,7 @@ class Merges(_Closed):
 class Preprocessing(_Closed):
     """How a photo becomes the model's input. The defaults are CLIP's own."""
 
-    mean: Rgb = CLIP_MEAN
+    mean: MeanRgb = CLIP_MEAN
     std: PositiveRgb = CLIP_STD
     interpolation: Interpolation = "bicubic"
     resize_mode: ResizeMode = "shortest"
@@ -162,7 +166,7 @@ class Stated(_Closed):
     tag: str | None = Field(
         default=None, description="of open_clip: weights with the same preprocessing and activation"
     )
-    mean: Rgb | None = None
+    mean: MeanRgb | None = None
     std: PositiveRgb | None = None
     interpolation: Interpolation | None = None
     resize_mode: ResizeMode | None = None

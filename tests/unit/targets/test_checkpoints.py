@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+import gzip
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -38,6 +40,24 @@ KINDS: dict[str, Callable[[State], Any]] = {
     "model.": lambda state: {"state_dict": prefixed("model.")(state)},
     "module._orig_mod.": prefixed("module._orig_mod."),
     "_orig_mod.module.": prefixed("_orig_mod.module."),
+    "net.": lambda state: {"state_dict": prefixed("net.")(state), "hyper_parameters": {"lr": 1.0}},
+    "network.": prefixed("network."),
+    "clip.": prefixed("clip."),
+    "module.clip_model.": prefixed("module.clip_model."),
+    "_forward_module.": prefixed("_forward_module.model."),
+    "_fsdp_wrapped_module.": prefixed("_fsdp_wrapped_module."),
+    "parts compiled": lambda state: {name.replace("visual.", "visual._orig_mod."): t for name, t in state.items()},
+    "blocks wrapped": lambda state: {
+        name.replace("resblocks.0.", "resblocks.0._checkpoint_wrapped_module."): t for name, t in state.items()
+    },
+    "an average alone": lambda state: {"model_ema": prefixed("module.")(state), "decay": 0.999},
+    "averaged by torch": lambda state: prefixed("module.")(state) | {"n_averaged": torch.tensor(7)},
+    "beside its average": lambda state: {
+        "state_dict": state,
+        "state_dict_ema": {name: tensor + 1 for name, tensor in state.items()},
+    },
+    "any key": lambda state: {"weights": {"state_dict": state}, "optimizer": {"state": {0: {"step": torch.ones(1)}}}},
+    "with options": lambda state: {"model": state, "args": argparse.Namespace(lr=1.0)},
 }
 
 
@@ -190,3 +210,93 @@ def test_the_transformers_librarys_names_are_recognized(tmp_path: Path) -> None:
     with pytest.raises(TargetError, match="checkpoint of the transformers library") as caught:
         load_target(spec_of(tmp_path / "model.safetensors", SMALL))
     assert "open_clip_model.safetensors" in caught.value.hint
+
+
+def huge(state: State) -> State:
+    return state | {"text_projection": torch.zeros(1).expand(10**6, 10**6)}
+
+
+def quantized(state: State) -> State:
+    return {name: (tensor * 100).to(torch.int8) for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (quantized, "holds whole numbers instead of weights"),
+        (lambda state: state | {"logit_scale": torch.tensor(4)}, "holds whole numbers instead of weights"),
+        (lambda state: state | {"text_projection": state["text_projection"].to(torch.complex64)}, "complex numbers"),
+        (lambda state: state | {"text_projection": state["text_projection"].to_sparse()}, "is sparse"),
+        (lambda state: {name: tensor.to("meta") for name, tensor in state.items()}, "holds no numbers"),
+        (huge, "is damaged"),
+        (lambda state: {"a": state, "b": state}, "several state dicts: a, b"),
+        (
+            lambda state: prefixed("model.")(state) | {"loss.w": torch.ones(2)},
+            r"called model\.\*, beside 1 more \(first loss\.w",
+        ),
+        (
+            lambda state: prefixed("student.")(state) | prefixed("teacher.")(state),
+            r"2 models, called student\.\* and teacher\.\*",
+        ),
+        (lambda state: {"state_dict": state, "place": Path("x")}, r"more than weights \(pathlib\."),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:.*[Ss]parse.*")
+def test_what_cannot_be_read_as_it_is_has_its_true_reason(
+    tmp_path: Path, change: Callable[[State], Any], reason: str
+) -> None:
+    torch.save(change(state_of(random_model(SMALL))), tmp_path / "x.pt")
+    with pytest.raises(TargetError, match=reason):
+        load_target(spec_of(tmp_path / "x.pt", SMALL))
+
+
+def test_eight_bit_fractions_are_read(tmp_path: Path) -> None:
+    state = state_of(random_model(SMALL))
+    save_file({name: tensor.to(torch.float8_e4m3fn) for name, tensor in state.items()}, tmp_path / "x.safetensors")
+    loaded = load_target(spec_of(tmp_path / "x.safetensors", SMALL)).model.state_dict()
+    for name, tensor in state.items():
+        assert torch.equal(loaded[name], tensor.to(torch.float8_e4m3fn).float()), name
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "is empty"),
+        (bytes(5000), "is damaged or not a checkpoint"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 605157884\n", "Git LFS"),
+        (b"\n<!DOCTYPE html><html>Forbidden</html>", "is a web page"),
+        (b'{"embed_dim": 512}', "is text"),
+        (gzip.compress(b"weights"), "is compressed"),
+    ],
+)
+@pytest.mark.parametrize("ending", [".pt", ".safetensors"])
+def test_what_is_no_checkpoint_is_called_what_it_is(tmp_path: Path, content: bytes, reason: str, ending: str) -> None:
+    path = tmp_path / f"x{ending}"
+    path.write_bytes(content)
+    with pytest.raises(TargetError, match=reason):
+        load_target(spec_of(path, SMALL))
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_checkpoint_that_ends_early(tmp_path: Path, share: float, zipped: bool) -> None:
+    path = tmp_path / "x.pt"
+    torch.save(state_of(random_model(SMALL)), path, _use_new_zipfile_serialization=zipped)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(TargetError, match="damaged or not a checkpoint"):
+        load_target(spec_of(path, SMALL))
+
+
+def test_an_older_pickle_under_the_ending_of_safetensors(tmp_path: Path, small: LoadedTarget) -> None:
+    path = tmp_path / "x.safetensors"
+    torch.save(state_of(random_model(SMALL)), path, _use_new_zipfile_serialization=False)
+    assert_same(path, small)
+
+
+def test_positions_that_older_transformers_saved_are_no_weights(tmp_path: Path) -> None:
+    custom = SMALL | {"custom_text": True}
+    state = state_of(random_model(custom)) | {"text.transformer.embeddings.position_ids": torch.arange(3)[None]}
+    torch.save(state, tmp_path / "x.pt")
+    loaded = load_target(spec_of(tmp_path / "x.pt", custom)).model.state_dict()
+    assert all(torch.equal(tensor, state[name]) for name, tensor in loaded.items())

@@ -177,3 +177,57 @@ def test_a_missing_package_is_named_and_not_the_network(weights: Path, monkeypat
         assert "network" not in caught.value.message + caught.value.hint
     with pytest.raises(TargetError, match=r"text tower of .* needs the package transformers"):
         pin_target(resolve_target("open_clip:xlm-roberta-base-ViT-B-32/laion5b_s13b_b90k"))
+
+
+def own(place: Path, config: object) -> str:
+    """A checkpoint with a configuration of its own, as a person writes it."""
+    save_file(state_of(random_model(SMALL)), place / "own.safetensors")
+    content = config if isinstance(config, bytes) else json.dumps(config).encode()
+    (place / "own.json").write_bytes(content)
+    return f"file:{place}/own.safetensors?arch={place}/own.json"
+
+
+SQUASHED = {"mean": [0.5], "std": 0.5, "interpolation": "bilinear", "resize_mode": "squash", "size": [16, 16]}
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"model_cfg": SMALL, "preprocess_cfg": SQUASHED},
+        SMALL | {"preprocess_cfg": SQUASHED},
+        b"\xef\xbb\xbf" + json.dumps({"model_cfg": SMALL, "preprocess_cfg": SQUASHED}).encode(),
+    ],
+)
+def test_what_is_stated_goes_before_the_configuration(tmp_path: Path, config: object) -> None:
+    """When loaded without being pinned before, too."""
+    reference = own(tmp_path, config)
+    given = Preprocessing(mean=HALF, std=HALF, interpolation="bilinear", resize_mode="squash")
+    assert load_target(resolve_target(reference)).preprocessing == given
+    changed = load_target(resolve_target(f"{reference}&mean=0.1,0.2,0.3&resize_mode=longest"))
+    stated = given.model_copy(update={"mean": (0.1, 0.2, 0.3), "resize_mode": "longest"})
+    assert changed.preprocessing == changed.spec.preprocessing == stated
+
+
+def test_random_interpolation_is_of_training_pictures(tmp_path: Path) -> None:
+    reference = own(tmp_path, {"model_cfg": SMALL, "preprocess_cfg": {"interpolation": "random"}})
+    assert load_target(resolve_target(reference)).preprocessing == Preprocessing()
+
+
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ({"model_cfg": SMALL, "preprocess_cfg": [0.5]}, "preprocess_cfg .* is not an object"),
+        ({"model_cfg": SMALL, "preprocess_cfg": {"image_mean": [0.5] * 3}}, "does not have: image_mean"),
+        ({"model_cfg": SMALL, "preprocess_cfg": {"mode": "L"}}, "has mode 'L'"),
+        ({"model_cfg": SMALL, "preprocess_cfg": {"mean": [123.7, 116.3, 103.5]}}, "wrong mean: .* less than or equal"),
+        (SMALL | {"quick_gelu": "false"}, "quick_gelu .* neither true nor false"),
+        (SMALL | {"vision_cfg": None}, "vision_cfg .* is not an object"),
+        ({"architectures": ["CLIPModel"], "text_config": {}, "vision_config": {}}, "of the transformers library"),
+        ({"embed_dim": 16}, "lacks text_cfg, vision_cfg"),
+        (json.dumps(SMALL).encode("utf-16"), "is not UTF-8"),
+        (b"[" * 100_000, "is not valid JSON"),
+    ],
+)
+def test_a_configuration_that_says_something_else(tmp_path: Path, config: object, reason: str) -> None:
+    with pytest.raises(TargetError, match=reason):
+        resolve_target(own(tmp_path, config))

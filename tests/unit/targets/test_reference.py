@@ -266,3 +266,18 @@ def test_a_file_too_large_for_weights_is_not_hashed(here: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(TargetError, match="larger than 64 GiB"):
         targets_meant("file:x.pt?arch=RN50")
+
+
+@pytest.mark.parametrize(
+    ("reference", "reason"),
+    [
+        ("file:/dev/zero?arch=RN50", "it is not a regular file"),
+        ("open_clip:ViT-B-32/openai?mean=0.5,0.5,0.5,0.5", "mean in .* is not three numbers"),
+        ("open_clip:ViT-B-32/openai?mean=123.7,116.3,103.5", "mean: input should be less than or equal to 1"),
+        ("open_clip:ViT-B-32/openai?std=0", "std: input should be greater than 0"),
+        ("open_clip:vit-b-32/openai", "no open_clip architecture called 'vit-b-32'.*Did you mean 'ViT-B-32'"),
+    ],
+)
+def test_a_wrong_reference_is_told_by_its_option(reference: str, reason: str) -> None:
+    with pytest.raises(IdbenchError, match=reason):
+        targets_meant(reference)
