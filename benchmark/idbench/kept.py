@@ -22,7 +22,7 @@ QUICK: Final = {
     "embeddings": "embeddings of photos, by weights, preprocessing and content",
     "pixels": "decoded photos",
     "pixel-places": "where each decoded photo lies",
-    "cards": "cards of methods, as their code states them",
+    "cards": "what plug-ins of other distributions state about themselves",
     "utility": "what defenses cost those whom they should spare",
     "crashes": "details of bugs, for reports",
     "failed": "logs of failed trainings",

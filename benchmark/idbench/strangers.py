@@ -1,12 +1,12 @@
 """What strangers' plug-ins say and do, asked of a process of its own: their code never runs in the process that asks.
 
 Importing a plug-in runs its code, and code that runs in the process which writes records can change what they hold. So
-that process asks a short-lived one, `idbench.reader`, which is held to write in the folders that it is given.
+that process asks a short-lived one, `idbench.reader`, which may write only in the folders that it is given.
 Answers are closed schemas of bounded size. Those that depend on nothing but the code are kept below the cache by its
 hash, so that each is given once and is the same for everybody.
 
 idbench's own plug-ins are imported where they are needed: anybody who can change them can change everything else too.
-A plug-in is idbench's own if the distribution `idbench` that is installed here registers it *and* its file lies beside
+A plug-in is idbench's own if the distribution `idbench` that is installed here registers it *and* its file lies next to
 this one; what a distribution calls itself does not count.
 """
 
@@ -173,4 +173,4 @@ def _read(data: bytes, kind: type[A], plugin: Plugin) -> A | Refusal:
             return wanted.model_validate_json(data)
         except ValueError:
             continue
-    raise PluginError(f"{plugin.value} says nothing that can be read.", hint="Use the classes of idbench.api.")
+    raise PluginError(f"{plugin.value} gave an answer that cannot be read.", hint="Use the classes of idbench.api.")

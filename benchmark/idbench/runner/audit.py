@@ -82,7 +82,7 @@ def find_trio(split: Split) -> Found:
     b = next((t for t in trained if a is not None and t.corpus != a.corpus), None)
     if a is not None and b is not None and controls:
         return Found(Trio(a, b, controls[0]))
-    targets = "no target" if a is None else f"no second target beside those of {a.corpus}" if b is None else ""
+    targets = "no target" if a is None else f"no second target besides those of {a.corpus}" if b is None else ""
     lacking = " and ".join(filter(None, (targets, "" if controls else "no control target")))
     cannot = [
         "whether an attack turns around where others are the members" if b is None else "",

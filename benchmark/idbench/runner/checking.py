@@ -109,7 +109,7 @@ def _check_defense(
     registered = planned.registered
     yield Check("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
     yield _documented(registered)
-    attack = next((one for one in ("cosine", "idia") if not refused(one, planned)), None)
+    attack = next((one for one in ("cosine", "idia") if not refused(load_attack(one).card.access, planned)), None)
     if attack is None:
         yield Check("run", "warning", "the defense answers neither labels nor similarities")
         return

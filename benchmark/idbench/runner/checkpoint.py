@@ -66,8 +66,8 @@ def write_checkpoint(applying: Applying, base: TargetSpec, spec: TargetSpec, out
         _write_json(folder / CONFIG, _config(files))
         if files.merges is not None:
             shutil.copyfile(files.merges, folder / files.merges.name)
-        says = {"target": spec.model_dump(mode="json"), "defense": ref.model_dump(mode="json")}
-        _write_json(folder / LINEAGE, says | {"protected_people": len(applying.people)})
+        lineage = {"target": spec.model_dump(mode="json"), "defense": ref.model_dump(mode="json")}
+        _write_json(folder / LINEAGE, lineage | {"protected_people": len(applying.people)})
         (folder / CARD).write_text(_card(applying, base, ref, files), encoding="utf-8")
     return ref
 

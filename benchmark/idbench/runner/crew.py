@@ -49,16 +49,17 @@ class Crew:
         left = 0
         try:
             while left < len(members):
-                said = work.said.get()
-                if isinstance(said, _Left):
+                message = work.messages.get()
+                if isinstance(message, _Left):
                     left += 1
-                    if said.error is not None:
-                        raise said.error
-                elif said.report.description is not None:
-                    told = said.report
-                    progress.update(told.done, told.total, f"{_short(said.task)}: {told.description}")
+                    if message.error is not None:
+                        raise message.error
+                    continue
+                task, report = message.task, message.report
+                if report.description is None:
+                    yield ended(report, task, options)
                 else:
-                    yield ended(said.report, said.task, options)
+                    progress.update(report.done, report.total, f"{_short(task)}: {report.description}")
         finally:
             for member in members:
                 member.close()
@@ -76,8 +77,8 @@ def _short(task: Task) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Said:
-    """What the process that carries out a task says of it."""
+class _Reported:
+    """What the process that carries out a task reports of it."""
 
     task: Task
     report: Report
@@ -97,7 +98,7 @@ class _Work:
         self._tasks = tasks
         self._lock = threading.Lock()
         self.options = options
-        self.said: queue.SimpleQueue[_Said | _Left] = queue.SimpleQueue()
+        self.messages: queue.SimpleQueue[_Reported | _Left] = queue.SimpleQueue()
 
     def next(self) -> Task | None:
         """The next task; None when there are no more."""
@@ -106,7 +107,7 @@ class _Work:
 
 
 class _Member:
-    """A thread that gives tasks to a process and passes on what the process says."""
+    """A thread that gives tasks to a process and passes on what the process reports."""
 
     def __init__(self, work: _Work, threads: int) -> None:
         self._work = work
@@ -140,10 +141,10 @@ class _Member:
             while not self._told_to_end and (task := self._work.next()) is not None:
                 report = self._carried_out(task)
                 if report is not None:
-                    self._work.said.put(_Said(task, report))
+                    self._work.messages.put(_Reported(task, report))
         except BaseException as met:  # noqa: BLE001  the main thread raises it
             error = met
-        self._work.said.put(_Left(error))
+        self._work.messages.put(_Left(error))
 
     def _carried_out(self, task: Task) -> Report | None:
         """The last report on a task; None when there is none because everything is to end."""
@@ -172,7 +173,7 @@ class _Member:
                     break
                 if report.description is None:
                     return report
-                self._work.said.put(_Said(task, report))
+                self._work.messages.put(_Reported(task, report))
         process.wait()
         return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -157,7 +156,7 @@ def check_kind(defense: Defense[Any]) -> None:
     """
     if not isinstance(defense, CorpusDefense | TargetDefense | AnswerDefense):
         raise MethodError(
-            f"{defense.card.name} is no CorpusDefense, TargetDefense or AnswerDefense, so it cannot be applied.",
+            f"{defense.card.name} is not a CorpusDefense, TargetDefense or AnswerDefense, so it cannot be applied.",
             hint="Derive it from one of them.",
         )
 
@@ -270,8 +269,3 @@ def adaptation_ref(applying: Applying, defended: TargetSpec) -> AdaptationRef:
 
 def _cost(note: DefenseNote | None) -> DefenseCost | None:
     return None if note is None else DefenseCost(seconds=note.seconds, steps=note.steps, device=note.device)
-
-
-def names_of_people(split: Split, people: Sequence[int]) -> list[str]:
-    """Names of the protected, for the card of a defended checkpoint."""
-    return [split.identities[i].name for i in people]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TypeAlias
 
@@ -191,8 +192,8 @@ def _every(grid: Grid) -> list[Combination]:
 
 def why_not(method: MethodSpec, planned: PlannedDefense | None, adapted: PlannedAdaptation | None) -> str:
     """Why an attack cannot be carried out behind a defense with an adaptation; empty if it can."""
-    access = load_attack(method.name).card.access
-    extra = Access.NONE
+    access = _access(method.name, method.code_sha256)
+    asked = access
     if adapted is not None:
         card = adapted.registered.kind.card
         if access is Access.NONE:
@@ -200,30 +201,28 @@ def why_not(method: MethodSpec, planned: PlannedDefense | None, adapted: Planned
         if isinstance(card, AskingCard):
             if left := access & ~card.answers:
                 return f"with {adapted.name}, which answers no {_words(left)}"
-            extra = card.access
+            asked |= card.access
         elif planned is not None and isinstance(planned.registered.kind.card, AnswerCard):
-            return f"with {adapted.name} behind {planned.name}, for who is answered has no weights to change"
-    if asked := refused(method.name, planned, extra):
-        return f"behind {planned.name if planned else ''}, which answers no {_words(asked)}"
+            return f"with {adapted.name} behind {planned.name}, for an attacker who only gets answers has no weights to change"
+    if planned is not None and (left := refused(asked, planned)):
+        return f"behind {planned.name}, which answers no {_words(left)}"
     return ""
+
+
+@lru_cache(maxsize=1024)
+def _access(attack: str, code_sha256: str) -> Access:
+    """What an attack asks; follows from its code. A grid wants to know for every run, and finding a plug-in is slow."""
+    return load_attack(attack).card.access
 
 
 def _words(access: Access) -> str:
     return " or ".join(names_of(access))
 
 
-def refused(attack: str, planned: PlannedDefense | None, extra: Access = Access.NONE) -> Access:
-    """What an attack asks and a target behind a defense does not answer; `Access.NONE` if it can be carried out.
-
-    Args:
-        attack: its name.
-        planned: the defense.
-        extra: what an adaptation asks beyond the attack.
-    """
-    card = None if planned is None else planned.registered.kind.card
-    if not isinstance(card, AnswerCard):
-        return Access.NONE
-    return (load_attack(attack).card.access | extra) & ~(card.answers | Access.TRAIN_SHADOWS)
+def refused(asked: Access, planned: PlannedDefense) -> Access:
+    """What a target behind a defense does not answer of what is asked; `Access.NONE` if it answers everything."""
+    card = planned.registered.kind.card
+    return asked & ~(card.answers | Access.TRAIN_SHADOWS) if isinstance(card, AnswerCard) else Access.NONE
 
 
 def specs(grid: Grid) -> Iterator[RunSpec]:
@@ -322,9 +321,9 @@ def _carried_out(
     waiting = [_Target(grid, split, place, _blind() if with_blind else ()) for place in range(len(grid.targets))]
     tasks = [task for target in waiting for task in target.tasks(options.force)]
     failed: list[Failed] = []
-    told = _Told(progress, tasks)
-    for result in chosen.run(told.taken(), options, told):
-        told.finished(result)
+    numbered = _Numbered(progress, tasks)
+    for result in chosen.run(numbered.taken(), options, numbered):
+        numbered.finished(result)
         for target in waiting:
             target.take(result)
         while waiting and waiting[0].complete:
@@ -418,7 +417,7 @@ class _Target:
                 yield self._done[run], blind
 
 
-class _Told(Reporter):
+class _Numbered(Reporter):
     """Says before every report of a run which of how many it is, and how long the rest will take.
 
     Args:

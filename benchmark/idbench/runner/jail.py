@@ -2,8 +2,8 @@
 
 Started as `python -P -m idbench.runner.jail LOCK`, where LOCK is a file with a `Lock`. This process makes namespaces of
 its own (user, mount, process, network, communication), starts the command in them, held by Landlock to some folders,
-and watches over it from outside. What that needs Linux has without any installation: Landlock from 5.13 on, and user
-namespaces where the administrator has not switched them off. Where one of both is missing nothing is started, and the
+and watches over it from outside. Linux has what this needs without any installation: Landlock from 5.13 on, and user
+namespaces where the administrator has not switched them off. Where either is missing, nothing is started, and the exit
 status says so.
 
 Numbers are those of linux/sched.h, sys/mount.h, linux/prctl.h and linux/capability.h.

@@ -134,7 +134,7 @@ def _store(kind: str, data: str, digest: str, pictures: Callable[[], Pictures], 
         kind: of the set.
         data: digest of the whole data.
         digest: of what is left of it after retractions; stores of the same data with other retractions are removed, so
-            so that no retracted identity stays in one.
+            that no retracted identity stays in one.
         pictures: decodes them, with their ids.
         progress: receives a notice when another process makes the store.
     """

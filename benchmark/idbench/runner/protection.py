@@ -52,7 +52,7 @@ def protected_people(split: Split, seed: int) -> tuple[int, ...]:
     """The protected people of a run: half of the test part, balanced over membership and numbers of training pictures.
 
     They are the same for every target of the split. Where the test labels are withheld, nothing can be balanced, and
-    half of the test people is drawn at large.
+    half of the test people are drawn from all of them alike.
 
     Args:
         split: the run's.
@@ -126,7 +126,7 @@ def cases_of(people: Sequence[int]) -> CasePlan:
 
 
 def given_sha256(split: Split, people: Sequence[int], knowledge: Knowledge, progress: Progress) -> str:
-    """Hash over everything that a defense is given beside the target, its parameters and the seed.
+    """Hash over everything that a defense is given besides the target, its parameters and the seed.
 
     Args:
         split: has the people, and whatever else is given.
@@ -135,7 +135,7 @@ def given_sha256(split: Split, people: Sequence[int], knowledge: Knowledge, prog
         progress: told how far the auxiliary people are, if they are drawn for the first time.
     """
     identities = [split.identities[i] for i in people]
-    says: dict[str, object] = {
+    given: dict[str, object] = {
         "people": [
             [
                 identity.name if Knowledge.NAME in knowledge else None,
@@ -145,9 +145,9 @@ def given_sha256(split: Split, people: Sequence[int], knowledge: Knowledge, prog
         ]
     }
     if Knowledge.PUBLIC_PAIRS in knowledge:
-        says["pairs"] = [[split.photo_sha256(photo), caption] for photo, caption in split.public_pairs]
+        given["pairs"] = [[split.photo_sha256(photo), caption] for photo, caption in split.public_pairs]
     if Knowledge.CANDIDATE_NAMES in knowledge:
-        says["candidates"] = list(split.candidate_names)
+        given["candidates"] = list(split.candidate_names)
     if Knowledge.AUXILIARY_PEOPLE in knowledge:
-        says["auxiliary"] = load_auxiliary(split.manifest.name, progress).digest
-    return sha256_bytes(json.dumps(says, sort_keys=True).encode())
+        given["auxiliary"] = load_auxiliary(split.manifest.name, progress).digest
+    return sha256_bytes(json.dumps(given, sort_keys=True).encode())

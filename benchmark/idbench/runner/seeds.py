@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from pathlib import Path
 from typing import Final
 
 from idbench.plugins import locate
@@ -27,6 +26,6 @@ def _mentions_chance(module: str, brought_by: str) -> bool:
     found = locate(module)
     if found is None:
         return True
-    source = Source.around(module, Path(found).resolve(), brought_by)
+    source = Source.around(module, found.resolve(), brought_by)
     files = {path for path in source.closure(module) if path.suffix == ".py"}
     return not files or any(_CHANCE.search(path.read_bytes()) for path in files)

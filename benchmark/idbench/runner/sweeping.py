@@ -136,8 +136,8 @@ def run_sweep(
     """
     readings: list[tuple[dict[str, object], list[Executed]]] = []
     for number, (values, grid) in enumerate(grids, start=1):
-        told = ", ".join(f"{name}={value}" for name, value in values.items())
-        progress.update(number - 1, len(grids), f"setting {number} of {len(grids)} · {told}")
+        setting = ", ".join(f"{name}={value}" for name, value in values.items())
+        progress.update(number - 1, len(grids), f"setting {number} of {len(grids)} · {setting}")
         readings.append((values, list(run_unscored(grid, options, progress, blind=False))))
     judged = [[_on_calibration(split, one) for one in runs] for _, runs in readings]
     pools = [metrics.pooled([r.scores for r in rows], [r.members for r in rows], fprs=[]) for rows in judged]

@@ -31,6 +31,7 @@ from idbench.results.attestation import Level
 from idbench.results.repetition import Agreement, agreement
 from idbench.results.rows import corpora_of
 from idbench.runner.bundle import CasePlan, Folders, plan_cases, write_bundle
+from idbench.runner.evaluate import with_labels
 from idbench.runner.jail import Limits, Lock, can_lock, exposed, locked_environment, start
 from idbench.runner.messages import SCORES, load_scores
 from idbench.runner.process import LOG, keep_log, run_started
@@ -161,7 +162,7 @@ def subject_of_run(run: Run, split: Split, target: TargetSpec | None) -> Subject
     """
     record = run.record
     if expected_run_id(record) != record.run_id or record.schema_version == 1:
-        raise RecordError("The record's id does not follow from what it says.", hint="`bench leaderboard check` it.")
+        raise RecordError("The record's id does not follow from what it says.", hint="See what `bench leaderboard check` finds.")
     if record.defense is not None:
         raise RecordError("Runs behind a defense cannot be verified yet.", hint="Verify the undefended run.")
     if split.digest != record.split.digest:
@@ -299,12 +300,8 @@ def _reproduce(subject: Subject, world: Redrawn, how: How, progress: Progress) -
 
 
 def _claimed(subject: Subject) -> metrics.AucEstimate:
-    table, split = subject.run.scores(), subject.split
-    row = {identity: i for i, identity in enumerate(table.identities)}
-    test = [i for i, identity in enumerate(split.identities) if identity.part == "test"]
-    rows = np.array([row[split.identities[i].id] for i in test], dtype=np.int64)
-    members = np.asarray(split.labels(subject.corpus).member, dtype=np.bool_)[test]
-    return metrics.auc_estimate(table.ranked()[rows], members)
+    test = with_labels(subject.run.scores(), subject.split, subject.corpus, "test")
+    return metrics.auc_estimate(test.scores, test.members)
 
 
 def not_as_good(claimed: metrics.AucEstimate, found: metrics.AucEstimate) -> str:

@@ -14,9 +14,10 @@ from idbench.errors import IdbenchError, StorageError, TargetError
 from idbench.runner import grid as module
 from idbench.runner.execute import Executed, Options
 from idbench.runner.executor import Failed, LocalExecutor, Task
-from idbench.runner.grid import Outcome, make_grid, run_grid, unable
+from idbench.runner.grid import Outcome, make_grid, named_refusals, run_grid, specs, unable
 from idbench.runner.pooling import pool, unpooled
-from idbench.runner.spec import Resolver, split_spec
+from idbench.runner.registry import RegisteredAttack, load_attack
+from idbench.runner.spec import Resolver, plan_defense, split_spec
 from idbench.splits import Split, load_split
 from idbench.targets.fetch import packaged_file
 
@@ -95,6 +96,22 @@ def test_all_leaves_out_what_cannot_run(split: Split, monkeypatch: pytest.Monkey
     assert "the recipe that elsewhere was trained by is not known" in unknown["lira"]
     monkeypatch.setattr(split, "manifest", split.manifest.model_copy(update={"name": "lonely"}))
     assert unable(split, "avatars-a", methods) == dict.fromkeys(SHADOW_ATTACKS, "lonely has no auxiliary people")
+
+
+def test_attacks_are_not_looked_up_again_for_every_run(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A lookup reads what every installed distribution registers: for each run of a large grid, that takes minutes."""
+    attacks, defenses = ["cosine", "idia", "random", "tuni"], [None, plan_defense("round"), plan_defense("noise")]
+    grid = make_grid(split, attacks, "avatars-a,avatars-b", corpus=CORPUS, defenses=defenses)
+    looked_up: list[str] = []
+
+    def load(name: str) -> RegisteredAttack:
+        looked_up.append(name)
+        return load_attack(name)
+
+    monkeypatch.setattr(module, "load_attack", load)
+    assert grid.size == len(list(specs(grid))) == 20
+    assert ("tuni", "behind noise, which answers no GRADIENT") in named_refusals(grid)
+    assert len(looked_up) <= len(attacks)
 
 
 def test_a_target_of_another_build_of_its_corpus_is_refused(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
