@@ -56,7 +56,7 @@ def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bo
         out: the folder to write; what is in it would be replaced as a whole.
         kind: what will be written, e.g. `board`; part of the marker.
         inputs: what the command reads. Neither may lie within the other, with or without `force`.
-        force: write even over what carries no marker, or more than the marker lists; None: the command has no such option.
+        force: write even over what carries no marker, or more than the marker lists; None: there is no such option.
 
     Returns:
         what `force` removes beyond this program's own files, as paths below `out`; empty without it.
@@ -95,7 +95,7 @@ def check_file(
         kind: what will be written, for the message.
         is_own: whether a file that is there is of this kind; any exception means no.
         inputs: files or folders that the command reads; none may be `out` or lie below it.
-        force: replace whatever file is there; None: the command has no such option.
+        force: replace whatever file is there; None: there is no such option.
 
     Returns:
         where to write: a link is followed, for it is not ours to replace.

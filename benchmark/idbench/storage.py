@@ -6,6 +6,7 @@ import errno
 import glob
 import hashlib
 import os
+import re
 import shutil
 import stat
 import sys
@@ -24,6 +25,7 @@ if sys.platform != "win32":
 _CHUNK = 1 << 20
 _OURS = ".idbench-"
 """Part of the name of whatever is written next to its destination, so that nothing of anybody else is taken for it."""
+_ASIDE = re.compile(rf"\.(.+){re.escape(_OURS)}[a-z0-9_]+\.old")
 
 
 def cache_dir(*parts: str) -> Path:
@@ -250,6 +252,29 @@ def recover(path: Path) -> None:
                 shutil.rmtree(temporary, ignore_errors=True)
             else:
                 temporary.unlink(missing_ok=True)
+
+
+def restored(path: Path) -> Path:
+    """Where a folder is read: its own place; one that a kill left moved aside, its replacement missing, is put back.
+
+    Where nothing may be written the folder is read where it lies. A folder that somebody replaces now is left alone.
+    """
+    with suppress(OSError, ValueError):
+        if os.path.lexists(path):
+            return path
+        for old in sorted(path.parent.glob(f".{glob.escape(path.name)}{_OURS}*.old")):
+            if (old / "old").exists() and _abandoned(old):
+                with suppress(OSError):
+                    (old / "old").replace(path)
+                    old.rmdir()
+                return path if os.path.lexists(path) else old / "old"
+    return path
+
+
+def aside_for(name: str) -> str:
+    """The name of the folder that `name` holds aside while it is replaced, see `restored`; empty if it is none such."""
+    found = _ASIDE.fullmatch(name)
+    return found[1] if found else ""
 
 
 @contextmanager

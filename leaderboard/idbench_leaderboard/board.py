@@ -19,7 +19,7 @@ from idbench.errors import DataError
 from idbench.metrics import AucCovariance, AucDifference, holm, rank_intervals
 from idbench.metrics.delong import difference_of
 from idbench.results.attestation import Level
-from idbench.storage import sha256_file
+from idbench.storage import restored, sha256_file
 from idbench_leaderboard import measure
 from idbench_leaderboard.changes import FILE as CHANGES
 from idbench_leaderboard.changes import Changes
@@ -88,8 +88,8 @@ class Board:
         Raises:
             DataError: it is not a board, is of another version, or incomplete.
         """
-        self.path = path
-        self.manifest = read_manifest(path)
+        self.path = restored(path)
+        self.manifest = read_manifest(self.path)
         self._checked: set[str] = set()
 
     def _table(self, name: str) -> pd.DataFrame:

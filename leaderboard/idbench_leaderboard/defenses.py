@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -118,12 +118,12 @@ def _table(own: Sequence[_Usable], labels: SplitLabels, target: str, corpus: str
     place = {identity: index for index, identity in enumerate(labels.identities)}
     known = np.asarray(labels.corpora[corpus].member, dtype=np.bool_)
     members = known[[place[name] for name in names]]
-    protected = {each.record.seed: each.record.defense.protected for each in own if each.record.defense}
+    protected = _by_most(own)
     attempts, refs = [], dict[str, DefenseRef]()
     for each in sorted(own, key=lambda one: (one.record.attack_label, one.record.seed, one.record.run_id)):
         record = each.record
-        if record.seed not in protected:
-            continue  # whom a defense would have protected is not known
+        if record.defense is None and record.seed not in protected:
+            continue  # whom a defense would have protected is not known, or the defenses disagree
         name = _name(record.defense, own)
         if record.defense is not None:
             refs.setdefault(name, record.defense)
@@ -140,6 +140,20 @@ def _table(own: Sequence[_Usable], labels: SplitLabels, target: str, corpus: str
         worst=worst,
         attacked=tuple(attacked(attempts)),
     )
+
+
+def _by_most(own: Sequence[_Usable]) -> dict[int, tuple[str, ...]]:
+    """Whom most defenses protect with a seed, by the seed: no single record decides it for the target as it is.
+
+    Records of one defense agree here (`idbench.results.admission`). Seeds about which defenses are evenly divided are
+    left out.
+    """
+    found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
+    for each in own:
+        if each.record.defense is not None:
+            found[each.record.seed][_name(each.record.defense, own)] = tuple(sorted(each.record.defense.protected))
+    counted = {seed: Counter(lists.values()).most_common(2) for seed, lists in found.items()}
+    return {seed: top[0][0] for seed, top in counted.items() if len(top) == 1 or top[0][1] > top[1][1]}
 
 
 def _name(defense: DefenseRef | None, own: Sequence[_Usable]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,10 @@ from streamlit.testing.v1 import AppTest
 from tests.app.fictional import ADAPTATION, DEFENSE, METHODS, World, build_board
 
 from idbench.api import DataError, Silent
-from idbench.results import DefenseRef, Estimate, UtilityMeasure, write_run
+from idbench.results import DefenseRef, Estimate, UtilityMeasure, collect, write_run
+from idbench.results.admission import admit
+from idbench.results.attestation import Attestation, Level, Statements, subject_of
+from idbench.results.repetition import Candidate
 from idbench.storage import sha256_file
 from idbench_leaderboard import defenses
 from idbench_leaderboard.board import Board, View
@@ -150,6 +154,70 @@ def test_two_settings_of_one_defense_are_two_rows(world: World, tmp_path: Path) 
     build_board(world, tmp_path / "results", tmp_path / "board")
     table = Board(tmp_path / "board").defense_table(VIEW)
     assert table is None or len({row.defense for row in table.worst}) == 2
+
+
+def shifted(world: World, name: str = "blur") -> DefenseRef:
+    """The same defense, said to protect the other half."""
+    ref = defense(world, name)
+    others = tuple(one for one in world.ids[: 2 * world.people] if one not in ref.protected)
+    return ref.model_copy(update={"protected": others, "given_sha256": "9" * 64})
+
+
+@pytest.mark.parametrize("order", [("a", "b", "c"), ("c", "b", "a")])
+def test_records_that_disagree_about_the_protected_contradict_each_other(
+    order: tuple[str, ...], world: World, tmp_path: Path
+) -> None:
+    """One forged record must not choose among whom a defense is judged."""
+    refs = {"a": defense(world), "b": shifted(world), "c": defense(world, "drop-people")}
+    for salt in order:
+        write(world, tmp_path / "results" / salt, 0.5, salt, defense=refs[salt])
+    write(world, tmp_path / "results" / "plain", 0.9, "plain")
+    built = build_board(world, tmp_path / "results", tmp_path / "board")
+    assert {each.where.split("/")[0] for each in built.rejected} == {"a", "b"}
+    assert all("disagree about who is protected" in each.reason for each in built.rejected)
+    table = Board(tmp_path / "board").defense_table(VIEW)
+    assert table is not None
+    assert {row.defense for row in table.worst} == {"none", "drop-people"}
+    assert sorted(Board(tmp_path / "board").entries["defense"]) == ["", "drop-people"]
+
+
+def test_an_attested_record_says_who_is_protected(world: World, tmp_path: Path) -> None:
+    runs = {}
+    for salt, ref in {"true": defense(world), "forged": shifted(world)}.items():
+        record = world.record("keen", defense=ref)
+        runs[salt] = write_run(tmp_path / "results" / salt, record, world.table(0.5, "fiction-a", 0, salt))
+    stated = Attestation(
+        subject=subject_of(runs["true"]), level=Level.REPLAYED, at=datetime(2026, 1, 1, tzinfo=UTC), by="maintainers"
+    )
+    found = collect([tmp_path / "results"])
+    candidates = [Candidate(run, name) for run, name in zip(found.runs, found.names, strict=True)]
+    labels = world.labels()
+    admitted = admit(candidates, {("fiction", 1): labels}, statements=Statements((("file", stated),)))
+    assert [each.where.split("/")[0] for each in admitted.kept] == ["true"]
+    assert "an attested record of the same defense and seed" in admitted.rejected[0].reason
+
+
+def test_a_defense_protects_people_of_the_test_part_only(world: World, tmp_path: Path) -> None:
+    ref = defense(world)
+    ref = ref.model_copy(update={"protected": (*ref.protected, world.ids[-1])})
+    write(world, tmp_path / "results", 0.5, "calibration", defense=ref)
+    write(world, tmp_path / "results", 0.9, "plain")
+    built = build_board(world, tmp_path / "results", tmp_path / "board")
+    assert [each.reason for each in built.rejected] == [
+        f"its defense protects people who are not in the test part: {world.ids[-1]}"
+    ]
+
+
+def test_defenses_that_are_evenly_divided_do_not_say_whom_the_undefended_target_is_judged_by(
+    world: World, tmp_path: Path
+) -> None:
+    write(world, tmp_path / "results", 0.9, "plain")
+    for number, ref in enumerate((defense(world), shifted(world, "drop-people"))):
+        write(world, tmp_path / "results", 0.5, str(number), defense=ref)
+    build_board(world, tmp_path / "results", tmp_path / "board")
+    table = Board(tmp_path / "board").defense_table(VIEW)
+    assert table is not None
+    assert {row.defense for row in table.worst} == {"blur", "drop-people"}
 
 
 def _changed(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -235,3 +236,31 @@ def test_the_doctor_leaves_no_trace(folder: Path) -> None:
     before = tree(folder)
     bench(("doctor", "--json"), folder)
     assert tree(folder) == before
+
+
+def _moved_aside(path: Path) -> None:
+    """What a kill between two renames leaves: the old folder aside, and none in its place."""
+    aside = path.with_name(f".{path.name}.idbench-k1lled00.old")
+    aside.mkdir()
+    path.rename(aside / "old")
+
+
+def test_readers_find_what_a_kill_left_moved_aside(folder: Path) -> None:
+    run = next(folder.glob("results/*/*/random-*")).relative_to(folder)
+    built = bench(("leaderboard", "build", "results", "--out", "board"), folder)
+    assert built.status == 0, built
+    for moved, words in (
+        (run, ("list", "runs", "--json")),
+        (run, ("show", run.as_posix(), "--json")),
+        (run, ("show", run.name.rpartition("-")[2], "--json")),
+        (run, ("leaderboard", "check", "results")),
+        (Path("split"), ("data", "lint", "split", "--json")),
+        (Path("board"), ("leaderboard", "export", "board", "--out", "site")),
+    ):
+        before = bench(words, folder)
+        for place in ("site",):
+            shutil.rmtree(folder / place, ignore_errors=True)
+        _moved_aside(folder / moved)
+        ended = bench(words, folder)
+        assert (ended.status, ended.out) == (before.status, before.out), (words, ended)
+        assert not list((folder / moved).parent.glob(".*.old"))

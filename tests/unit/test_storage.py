@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import pickle
 import resource
@@ -13,6 +14,7 @@ import pytest
 
 from idbench.errors import IdbenchError, StorageError, UnknownNameError
 from idbench.storage import (
+    aside_for,
     atomic_dir,
     atomic_path,
     cache_dir,
@@ -22,6 +24,7 @@ from idbench.storage import (
     read_bounded,
     read_regular,
     recover,
+    restored,
     storage_errors,
     write_text,
 )
@@ -74,6 +77,55 @@ def test_a_kill_between_two_renames_hides_nothing(tmp_path: Path) -> None:
     assert (folder / "x").read_text() == "run"
     assert not aside.exists()
     recover(tmp_path / "missing" / "run")
+
+
+def moved_aside(path: Path) -> Path:
+    """What a kill between the two renames of `atomic_dir` leaves."""
+    aside = path.with_name(f".{path.name}.idbench-k1ll_ed0.old")
+    aside.mkdir()
+    path.rename(aside / "old")
+    return aside
+
+
+def test_readers_find_what_a_kill_left_moved_aside(tmp_path: Path) -> None:
+    folder = tmp_path / "board"
+    folder.mkdir()
+    (folder / "x").write_text("the old one")
+    aside = moved_aside(folder)
+    assert aside_for(aside.name) == "board"
+    assert [aside_for(name) for name in (".board.old", "board", ".board.idbench-x.tmp")] == ["", "", ""]
+    assert restored(folder) == folder
+    assert (folder / "x").read_text() == "the old one"
+    assert list(tmp_path.iterdir()) == [folder]
+    for nowhere in (tmp_path / "missing", tmp_path / "missing" / "x", Path("a\0b"), Path("n" * 300), Path()):
+        assert restored(nowhere) == nowhere
+
+
+def test_what_somebody_replaces_now_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "board"
+    folder.mkdir()
+    aside = moved_aside(folder)
+    handle = os.open(aside, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        assert restored(folder) == folder
+        assert not folder.exists()
+    finally:
+        os.close(handle)
+    restored(folder)
+    assert folder.exists()
+
+
+def test_where_nothing_may_be_written_it_is_read_where_it_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "board"
+    folder.mkdir()
+    aside = moved_aside(folder)
+
+    def refuse(self: Path, target: Path) -> Path:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(Path, "replace", refuse)
+    assert restored(folder) == aside / "old"
 
 
 def test_only_what_was_left_is_cleared_up(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import signal
 import sys
@@ -43,7 +44,7 @@ def _version(value: bool) -> None:
 
 
 class _Once(TyperCommand):
-    """A command that refuses an option given twice where one value counts: never silently the last."""
+    """A command that refuses an option given twice where one value counts, and numbers that are none."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # Any: Typer keeps the class of contexts to itself
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
@@ -53,7 +54,12 @@ class _Once(TyperCommand):
                 name = max(option.opts, key=len)
                 hint = "Several targets stand in one --target, with commas." if name == "--target" else "Give it once."
                 raise IdbenchError(f"{name} is given {given.count(option)} times, and one value counts.", hint=hint)
-        return super().parse_args(ctx, args)
+        rest = super().parse_args(ctx, args)
+        for name, value in ctx.params.items():
+            # Bounds let NaN pass, for it is not below anything.
+            if isinstance(value, float) and not math.isfinite(value):
+                raise IdbenchError(f"--{name.replace('_', '-')} is {value}.", hint="Give a number.")
+        return rest
 
 
 def _refuse_repeated(group: typer.Typer) -> None:
@@ -148,6 +154,7 @@ def run() -> int:
         if isinstance(stream, io.TextIOWrapper):
             # A file name need not be valid text: it is shown escaped rather than ending the command.
             stream.reconfigure(errors="backslashreplace")
+    _never_fail_on_messages()
     try:
         status = command_line()(prog_name="bench", standalone_mode=False)
         sys.stdout.flush()
@@ -159,8 +166,8 @@ def run() -> int:
         status = _misuse(error)
     except (KeyboardInterrupt, typer.Abort):
         status = _INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone (`bench list | head`): leave quietly.
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output has gone (`bench list | head`): leave quietly. Rich makes SystemExit of it.
         _drop_output()
         status = 0
     except OSError as error:
@@ -187,6 +194,28 @@ def _open_closed_streams() -> bool:
         if getattr(sys, name) is None:
             setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115  open until the end
     return closed
+
+
+class _Lossy(io.FileIO):
+    """A file that loses what cannot be written: a message that nobody can read is no reason to end anything."""
+
+    def write(self, data: Any) -> int:  # Any: typeshed's type of buffers has no name at run time
+        """Write, or do as if."""
+        with suppress(OSError):
+            return super().write(data) or 0
+        return len(data)
+
+
+def _never_fail_on_messages() -> None:
+    """Let standard error lose what it cannot take (`2>/dev/full`, `2>&1 | head`): the exit status stays the command's.
+
+    The stream at hand stays where it is one of a test's, which leads nowhere else.
+    """
+    with suppress(OSError, ValueError, AttributeError):
+        file = io.BufferedWriter(_Lossy(sys.stderr.fileno(), "wb", closefd=False))
+        sys.stderr = io.TextIOWrapper(
+            file, sys.stderr.encoding, "backslashreplace", line_buffering=True, write_through=True
+        )
 
 
 def _drop_output() -> None:

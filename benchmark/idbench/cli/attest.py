@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
@@ -14,6 +14,8 @@ from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
     from idbench.results.attestation import Statement, Subject
+
+S = TypeVar("S", bound="Statement")
 
 Runs = Annotated[list[str], typer.Argument(help="Runs: their paths, or the beginnings of their ids.")]
 By = Annotated[str, typer.Option("--by", envvar="BENCH_BY", help="Name of the maintainer.")]
@@ -39,7 +41,7 @@ def attest(
     from idbench.results.attestation import Attestation, Level
 
     def say(subject: Subject) -> Statement:
-        return _made(Attestation, subject=subject, level=Level(level), at=_now(), by=by.strip(), note=note.strip())
+        return made(Attestation, subject=subject, level=Level(level), at=_now(), by=by.strip(), note=note.strip())
 
     _state(runs, results, to, say, json=json, dry_run=dry_run)
 
@@ -57,7 +59,7 @@ def invalidate(
     from idbench.results.attestation import Invalidation
 
     def say(subject: Subject) -> Statement:
-        return _made(Invalidation, subject=subject, at=_now(), by=by.strip(), reason=reason.strip())
+        return made(Invalidation, subject=subject, at=_now(), by=by.strip(), reason=reason.strip())
 
     _state(runs, results, to, say, json=json, dry_run=dry_run)
 
@@ -66,7 +68,7 @@ def _now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
-def _made(kind: type[Statement], **values: Any) -> Statement:
+def made(kind: type[S], **values: Any) -> S:
     """A statement from the options of the command line.
 
     Raises:
@@ -75,13 +77,13 @@ def _made(kind: type[Statement], **values: Any) -> Statement:
     from pydantic import ValidationError
 
     try:
-        made = kind(**values)
-        made.model_dump_json().encode()
+        statement = kind(**values)
+        statement.model_dump_json().encode()
     except (ValidationError, ValueError) as error:
         wrong = error.errors()[0] if isinstance(error, ValidationError) else None
         what = f"--{wrong['loc'][0]}: {wrong['msg']}" if wrong else "a text cannot be stored as UTF-8"
         raise IdbenchError(f"The statement is not valid: {what}.", hint="Give another text.") from error
-    return made
+    return statement
 
 
 def _state(

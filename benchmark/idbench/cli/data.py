@@ -246,10 +246,11 @@ def lint(
 def _folder_of(split: str, progress: Progress) -> Path:
     """The folder that a name or a path means; one that is damaged is still found, to be checked."""
     from idbench.splits import load_split, split_names
+    from idbench.storage import restored
 
     if split in split_names():
         return load_split(split, progress).folder
-    folder = Path(split)
+    folder = restored(Path(split))
     if not folder.is_dir():
         raise IdbenchError(
             f"{split} is neither a folder nor a registered split.",

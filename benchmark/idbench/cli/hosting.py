@@ -17,7 +17,7 @@ from idbench.cli import console
 from idbench.errors import IdbenchError
 from idbench.escaping import line
 from idbench.progress import Progress, Silent
-from idbench.storage import is_there
+from idbench.storage import is_there, restored
 
 _LOOK = 0.2  # seconds between looks at the server
 
@@ -83,7 +83,7 @@ def revision_of(source: str) -> str:
         IdbenchError: it cannot be asked.
     """
     folder = Path(source)
-    if is_there(folder):
+    if is_there(restored(folder)):
         from idbench.results.proposal import list_files
 
         entries = sorted((path, entry.size, _changed(folder / path)) for path, entry in list_files(folder).items())
@@ -135,7 +135,7 @@ def build_from(source: str, revision: str, board: Path, progress: Progress) -> i
 
 @contextmanager
 def _fetched(source: str, revision: str) -> Iterator[Path]:
-    if is_there(Path(source)):
+    if is_there(restored(Path(source))):
         yield Path(source)
         return
     from idbench.hub import HubRef, copy_of

@@ -201,9 +201,7 @@ def export(
 
 
 def _folder(board: Path | None) -> Path:
-    from idbench.storage import is_there, recover
+    from idbench.storage import restored
     from idbench_leaderboard.manifest import REFERENCE
 
-    if board is not None and not is_there(board):
-        recover(board)  # a build that was killed may have moved it aside
-    return board if board is not None else REFERENCE
+    return REFERENCE if board is None else restored(board)

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from idbench.cli import console, options
+from idbench.cli.attest import made
 from idbench.errors import DataError, IdbenchError
 
 if TYPE_CHECKING:
     from idbench.results import Run
+    from idbench.results.attestation import Attestation, Level
     from idbench.runner.verifying import How, Subject, Verification
     from idbench.targets import TargetSpec
 
 _GIB = 1 << 30
+_MOST_GIB = 1 << 20  # what no machine has, and the system's limits still hold as a number
 
 
 def verify(
@@ -43,9 +46,9 @@ def verify(
     results: options.Results = options.RESULTS,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = options.TIME_LIMIT,
-    memory: Annotated[float, typer.Option(min=0.5, help="GiB that the method may use.")] = 8.0,
-    disk: Annotated[float, typer.Option(min=0.01, help="GiB that it may write.")] = 2.0,
-    processes: Annotated[int, typer.Option(min=1, help="Processes that it may start.")] = 32,
+    memory: Annotated[float, typer.Option(min=0.5, max=_MOST_GIB, help="GiB that the method may use.")] = 8.0,
+    disk: Annotated[float, typer.Option(min=0.01, max=_MOST_GIB, help="GiB that it may write.")] = 2.0,
+    processes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Processes that it may start.")] = 32,
     json: options.Json = False,
     dry_run: options.DryRun = False,
 ) -> None:
@@ -60,19 +63,25 @@ def verify(
     from idbench.runner.verifying import How, minutes_of, subject_of_run, world_like
     from idbench.runner.verifying import verify as run_again
     from idbench.splits import load_split
+    from idbench.storage import check_writable
 
     if (by is None) != (to is None):
         raise IdbenchError("An attestation needs a name and a folder.", hint="Give both --by and --to, or neither.")
     options.check_results(results)
     found = find_run(results, run)
+    if by is not None and to is not None:
+        _check_statement(found, by, to)
+        if not dry_run:
+            check_writable(to, "--to")
     limits = Limits(memory=int(memory * _GIB), disk=int(disk * _GIB), processes=processes)
     how = How(part, seed, device, time_limit, limits, results / "failed")
     with console.bars() as progress:
         opened = load_split(split or found.record.split.name, progress)
         subject = subject_of_run(found, opened, _target(found, target))
         why = ""
+        secret = "" if only == "replay" else _secret(secret_seed)
         try:
-            world = None if only == "replay" else world_like(subject, _secret(secret_seed))
+            world = None if only == "replay" else world_like(subject, secret)
         except DataError as error:
             world, why = None, f"{error.message} {error.hint}"
         if why and not json:
@@ -110,16 +119,28 @@ def _secret(file: Path | None) -> str:
     return kept_secret() if file is None else read_secret(file)
 
 
+def _check_statement(run: Run, by: str, to: Path) -> None:
+    """Refuse what would make an attestation impossible, before hours of work and not after them."""
+    from idbench.results.attestation import Level, check_apart
+
+    check_apart(to, [run.path])
+    _statement(run, Level.REPLAYED, by, "")
+
+
 def _attest(run: Run, verified: Verification, how: How, by: str | None, to: Path | None) -> Path | None:
     """Write what was found, if it is worth an attestation and somebody stands for it."""
-    from idbench.results.attestation import Attestation, Level, check_apart, subject_of, write_statement
+    from idbench.results.attestation import Level, write_statement
 
     if by is None or to is None or verified.level is Level.SELF_REPORTED:
         return None
-    check_apart(to, [run.path])
+    return write_statement(to, _statement(run, verified.level, by, note_of(verified, how)))
+
+
+def _statement(run: Run, level: Level, by: str, note: str) -> Attestation:
+    from idbench.results.attestation import Attestation, subject_of
+
     at = datetime.now(UTC).replace(microsecond=0)
-    made = Attestation(subject=subject_of(run), level=verified.level, at=at, by=by, note=note_of(verified, how))
-    return write_statement(to, made)
+    return made(Attestation, subject=subject_of(run), level=level, at=at, by=by.strip(), note=note)
 
 
 def note_of(verified: Verification, how: How) -> str:

@@ -19,9 +19,9 @@ from idbench.api.words import track_of
 from idbench.results.attestation import Ignored, Level, Statements
 from idbench.results.claims import impossible, unknown_word
 from idbench.results.identity import expected_run_id
-from idbench.results.labels import KnownTarget, SplitLabels
+from idbench.results.labels import KnownTarget, SplitLabels, people_of
 from idbench.results.reading import shortened
-from idbench.results.record import RunRecord, TargetRef
+from idbench.results.record import DefenseRef, RunRecord, TargetRef
 from idbench.results.repetition import Candidate, settle
 from idbench.results.rows import EntryKey, board_keys, corpora_of, entry_key, given_labels_of, named_corpora
 from idbench.results.store import Rejected, unexpected
@@ -79,8 +79,11 @@ def admit(
         else:
             kept.append(replace(candidate, level=stated.level(candidate.run)))
     settled, aside = _one_of_each_run(kept, invalid, labels)
-    unique, older = _one_of_each_row(settled, labels)
-    return Admission(unique, (*rejected, *aside, *older), (*stated.ignored, *stated.unfit(each.run for each in known)))
+    agreed, contradicted = _of_one_mind_about_the_protected(settled)
+    unique, older = _one_of_each_row(agreed, labels)
+    return Admission(
+        unique, (*rejected, *aside, *contradicted, *older), (*stated.ignored, *stated.unfit(each.run for each in known))
+    )
 
 
 def objection(record: RunRecord, labels: Mapping[SplitKey, SplitLabels], targets: Sequence[KnownTarget] = ()) -> str:
@@ -91,6 +94,7 @@ def objection(record: RunRecord, labels: Mapping[SplitKey, SplitLabels], targets
         _of_the_method(record),
         _of_the_target(record, targets),
         impossible(record),
+        _of_the_protected(record, labels),
     )
     return next((reason for reason in checks if reason), "")
 
@@ -181,6 +185,17 @@ def _of_the_target(record: RunRecord, targets: Sequence[KnownTarget]) -> str:
     return ""
 
 
+def _of_the_protected(record: RunRecord, labels: Mapping[SplitKey, SplitLabels]) -> str:
+    """Whom a defense protects is drawn from the test part; retracted people may have been among them."""
+    found = labels.get((record.split.name, record.split.version))
+    if record.defense is None or found is None:
+        return ""
+    people = people_of(found)
+    if strangers := {*record.defense.protected} - {*people.test} - people.others:
+        return f"its defense protects people who are not in the test part: {shortened(min(strangers))}"
+    return ""
+
+
 def _trained(target: KnownTarget | TargetRef) -> str:
     on = "was trained on " + shortened(target.corpus or "an unknown corpus")
     return f"{on} and is a control for {shortened(', '.join(target.control_for))}" if target.control_for else on
@@ -207,6 +222,44 @@ def _one_of_each_run(
         kept += found.kept
         rejected += found.rejected
     return kept, rejected
+
+
+def _of_one_mind_about_the_protected(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Rejected]]:
+    """Split and seed alone draw whom a defense protects, so records of one defense and seed that differ contradict.
+
+    Unattested ones exclude each other; next to an attested one, those that differ from it are excluded.
+    """
+    groups: dict[str, list[Candidate]] = defaultdict(list)
+    for candidate in candidates:
+        if candidate.record.defense is not None:
+            groups[_defense_and_seed(candidate.record, candidate.record.defense)].append(candidate)
+    reasons: dict[str, str] = {}
+    for group in groups.values():
+        best = max(candidate.level.rank for candidate in group)
+        trusted = [candidate for candidate in group if candidate.level.rank == best]
+        first = trusted[0]
+        rival = next((each for each in trusted if _protected(each) != _protected(first)), None)
+        if rival is not None:
+            reason = (
+                "records of the same defense and seed disagree about who is protected, and none counts until one is "
+                f"attested: {first.where} and {rival.where}"
+            )
+            reasons |= {each.where: reason for each in group}
+        else:
+            reason = f"an attested record of the same defense and seed protects other people: {first.where}"
+            reasons |= {each.where: reason for each in group if _protected(each) != _protected(first)}
+    kept = [each for each in candidates if each.where not in reasons]
+    return kept, [each.rejected(reasons[each.where]) for each in candidates if each.where in reasons]
+
+
+def _defense_and_seed(record: RunRecord, defense: DefenseRef) -> str:
+    split, code = record.split, (defense.name, defense.version, defense.code_sha256, defense.parameters)
+    return json.dumps([split.name, split.version, split.digest, *code, record.seed], sort_keys=True)
+
+
+def _protected(candidate: Candidate) -> frozenset[str]:
+    defense = candidate.record.defense
+    return frozenset(defense.protected if defense else ())
 
 
 def _one_of_each_row(

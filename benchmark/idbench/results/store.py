@@ -24,7 +24,7 @@ from idbench.results.record import (
     current,
 )
 from idbench.results.scores import SCORES, ScoreTable, read_scores, write_scores
-from idbench.storage import atomic_dir, is_there, sha256_bytes, sha256_file, write_text
+from idbench.storage import aside_for, atomic_dir, is_there, restored, sha256_bytes, sha256_file, write_text
 
 RECORD: Final = "run.json"
 METRICS: Final = "metrics.json"
@@ -142,7 +142,7 @@ def read_run(path: Path) -> Run:
         StorageError: it is not there or cannot be read.
         RecordError: it is not a regular file, is damaged, or is of another schema.
     """
-    folder = path.parent if path.name == RECORD else path
+    folder = restored(path.parent if path.name == RECORD else path)
     if not folder.exists():
         raise RecordError(f"{folder} does not exist.", hint="Give the folder of a run, or the beginning of its id.")
     return Run(folder, *_read_model(folder / RECORD, RunRecord, current))
@@ -192,6 +192,11 @@ def _folders(root: Path) -> Iterator[tuple[Path, str]]:
     closed: list[OSError] = []
     for place, folders, files in os.walk(root, onerror=closed.append):
         folder = Path(place)
+        for back in [restored(folder / name) for name in map(aside_for, folders) if name and name not in folders]:
+            if back.parent == folder:
+                folders.append(back.name)
+            elif is_there(back / RECORD):  # it cannot be put back, so it is read where it lies
+                yield back, ""
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if RECORD in files:
             yield folder, ""
@@ -217,7 +222,7 @@ def find_run(root: Path, reference: str) -> Run:
     if not reference.strip():
         raise RecordError("No run was named.", hint="Give the folder of a run, or the beginning of its id.")
     path = Path(reference)
-    if is_there(path):
+    if is_there(path) or is_there(restored(path)):
         return read_run(path)
     found = collect([root]) if root.exists() else Collected((), (), ())
     matches = [run for run in found.runs if run.record.run_id.startswith(reference)]

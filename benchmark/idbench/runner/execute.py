@@ -36,7 +36,7 @@ from idbench.runner.spec import ResolvedRun, RunSpec
 from idbench.runner.utility import measure
 from idbench.splits import Identity
 from idbench.splits.auxiliary import load_auxiliary
-from idbench.storage import make_dir, recover, storage_errors
+from idbench.storage import make_dir, recover, restored, storage_errors
 from idbench.targets import TargetSpec
 from idbench.workplace import workplace
 
@@ -103,7 +103,7 @@ def place_of(spec: RunSpec, results: Path) -> Path:
 
 def existing(spec: RunSpec, results: Path) -> Run | None:
     """The finished run of a spec; a damaged one counts as none and is replaced."""
-    folder = place_of(spec, results)
+    folder = restored(place_of(spec, results))
     if not folder.exists():
         return None
     try:

@@ -33,6 +33,7 @@ from idbench.runner.spec import (
     split_spec,
 )
 from idbench.splits import Split, corpus_names
+from idbench.storage import restored
 from idbench.targets import TargetSpec
 from idbench.targets.defended import check_retrainable
 from idbench.targets.fetch import pin_target
@@ -203,7 +204,8 @@ def why_not(method: MethodSpec, planned: PlannedDefense | None, adapted: Planned
                 return f"with {adapted.name}, which answers no {_words(left)}"
             asked |= card.access
         elif planned is not None and isinstance(planned.registered.kind.card, AnswerCard):
-            return f"with {adapted.name} behind {planned.name}, for an attacker who only gets answers has no weights to change"
+            behind = f"with {adapted.name} behind {planned.name}"
+            return f"{behind}, for an attacker who only gets answers has no weights to change"
     if planned is not None and (left := refused(asked, planned)):
         return f"behind {planned.name}, which answers no {_words(left)}"
     return ""
@@ -241,7 +243,7 @@ def blind_specs(grid: Grid) -> Iterator[RunSpec]:
 
 def is_done(spec: RunSpec, results: Path) -> bool:
     """Whether there is a record of this run already."""
-    return place_of(spec, results).exists()
+    return restored(place_of(spec, results)).exists()
 
 
 def run_grid(grid: Grid, options: Options, progress: Progress, executor: Executor | None = None) -> Iterator[Outcome]:

@@ -1,10 +1,10 @@
 """Stands between `bench` and a process with third-party code: what that one leaves ends with it, and with `bench`.
 
 Started as `python -P -m idbench.runner.supervisor MODULE FOLDER WRITABLE... -- ARGUMENT...`; starts MODULE, the worker
-or the reader of plug-ins, as `python -P -m MODULE FOLDER ARGUMENT...`, held to write below FOLDER and the writable folders
-alone where the system can do that. No third-party code runs in this process. Orphans become its children (Linux),
-so that a process which left its group and session is found too. It ends as MODULE ended, by the same status or signal;
-when standard input ends, which `bench` holds open, it ends all.
+or the reader of plug-ins, as `python -P -m MODULE FOLDER ARGUMENT...`, held to write below FOLDER and the writable
+folders alone where the system can do that. No third-party code runs in this process. Orphans become its children
+(Linux), so that a process which left its group and session is found too. It ends as MODULE ended, by the same status or
+signal; when standard input ends, which `bench` holds open, it ends all.
 """
 
 from __future__ import annotations

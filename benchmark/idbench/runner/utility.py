@@ -87,7 +87,14 @@ def measure(
     held = load_held_out(applying.split.manifest.name, progress)
     if held is None:
         return ()
-    depends_on = [_VERSION, held.digest, base.design, base.sha256, after.sha256, applying.applied.model_dump(mode="json")]
+    depends_on = [
+        _VERSION,
+        held.digest,
+        base.design,
+        base.sha256,
+        after.sha256,
+        applying.applied.model_dump(mode="json"),
+    ]
     kept = cache_dir("utility", f"{sha256_bytes(json.dumps(depends_on, sort_keys=True).encode())[:32]}.json")
     found = _kept(kept)
     if found is None:

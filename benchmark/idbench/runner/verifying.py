@@ -41,7 +41,7 @@ from idbench.splits.auxiliary import load_auxiliary
 from idbench.splits.avatars import SPEC, TINY_SPEC
 from idbench.splits.avatars.redrawn import Redrawn, redrawn
 from idbench.splits.corpora import Corpus
-from idbench.storage import cache_dir, make_dir, sha256_file, storage_errors
+from idbench.storage import cache_dir, make_dir, sha256_bytes, sha256_file, storage_errors
 from idbench.targets import LocalFile, Packaged, TargetSpec, TrainedHere
 from idbench.targets.fetch import fetch_target
 from idbench.workplace import workplace
@@ -156,15 +156,20 @@ def subject_of_run(run: Run, split: Split, target: TargetSpec | None) -> Subject
     """A record with the installed method, its split and its target.
 
     Raises:
-        RecordError: it contradicts itself, or is behind a defense.
+        RecordError: it contradicts itself, has no score for somebody, is behind a defense, or was adapted.
         MethodError: the method that is installed here is another one.
         DataError: the split or the target is another one.
     """
     record = run.record
     if expected_run_id(record) != record.run_id or record.schema_version == 1:
-        raise RecordError("The record's id does not follow from what it says.", hint="See what `bench leaderboard check` finds.")
+        raise RecordError(
+            "The record's id does not follow from what it says.", hint="See what `bench leaderboard check` finds."
+        )
     if record.defense is not None:
         raise RecordError("Runs behind a defense cannot be verified yet.", hint="Verify the undefended run.")
+    if record.adaptation is not None:
+        # The attack alone would be run again, and a record of something else attested by it.
+        raise RecordError("Runs of an adapted attack cannot be verified yet.", hint="Verify the run without --adapt.")
     if split.digest != record.split.digest:
         raise DataError("The split has other content here than in the record.", hint="Give its folder with --split.")
     registered = load_attack(record.attack.name)
@@ -178,12 +183,17 @@ def subject_of_run(run: Run, split: Split, target: TargetSpec | None) -> Subject
             )
     if target is not None and target.sha256 != record.target.sha256:
         raise DataError(f"{target.name} has other weights than the record's target.", hint="Name it with --target.")
+    if target is not None and target.design != record.target.design:
+        raise DataError(
+            f"{target.name} has another architecture, preprocessing or recipe than the record's target.",
+            hint="Name it with --target.",
+        )
     if target is None and not registered.card.blind:
         raise DataError(f"The target {record.target.name} is not registered.", hint="Name it with --target.")
     corpora = [corpus for corpus in corpora_of(record) if corpus in split.corpora]
     if not corpora:
         raise DataError("The split has no labels for the record's target.", hint="Give its folder with --split.")
-    run.scores()
+    with_labels(run.scores(), split, corpora[0], "test")  # somebody without a score is found now, not after hours
     return Subject(run, split, registered, attack, None if registered.card.blind else target, corpora[0])
 
 
@@ -262,14 +272,13 @@ def _replay(subject: Subject, how: How, progress: Progress) -> Replay:
     row = {identity: i for i, identity in enumerate(table.identities)}
     asked = [split.identities[i] for i in plan.order]
     test = [k for k, identity in enumerate(asked) if identity.part == "test"]
-    if missing := [asked[k].id for k in test if asked[k].id not in row]:
-        raise RecordError(f"{len(missing)} people of the test part have no score in the record.", hint="Reject it.")
     rows = np.array([row[asked[k].id] for k in test], dtype=np.int64)
     places = np.array(test, dtype=np.int64)
-    members = np.asarray(split.labels(subject.corpus).member, dtype=np.bool_)[plan.order[places]]
+    corpora = [corpus for corpus in corpora_of(subject.run.record) if corpus in split.corpora]
+    members = [np.asarray(split.labels(each).member, dtype=np.bool_)[plan.order[places]] for each in corpora]
     before = with_floor(table.scores[rows], table.abstained[rows])
     after = with_floor(found.scores[places], found.abstained[places])
-    return Replay(len(test), agreement(before, after, (table.abstained[rows], found.abstained[places]), [members]))
+    return Replay(len(test), agreement(before, after, (table.abstained[rows], found.abstained[places]), members))
 
 
 def _part(split: Split, how: How) -> CasePlan:
@@ -407,8 +416,9 @@ def _local(target: TargetSpec) -> tuple[TargetSpec, tuple[Path, ...]]:
 
 
 def weights_like(target: TargetSpec, world: Redrawn) -> Path:
-    """Where the weights of a target like another one lie, or will lie."""
-    return world.folder / "targets" / target.name / "weights.safetensors"
+    """Where the weights of a target like another one lie, or will lie: targets of one name may differ in design."""
+    differs = sha256_bytes(f"{target.design} {target.corpus}".encode())
+    return world.folder / "targets" / f"{target.name}-{differs[:16]}" / "weights.safetensors"
 
 
 def trained_like(target: TargetSpec, world: Redrawn, corpus: str, progress: Progress) -> TargetSpec:

@@ -12,7 +12,7 @@ from idbench.splits.manifest import MANIFEST_FILE, read_manifest
 from idbench.splits.recipe import SourcedRecipe, SplitRecipe
 from idbench.splits.registry import find_recipe, split_names
 from idbench.splits.split import Split
-from idbench.storage import atomic_dir, cache_dir, expanded, is_there
+from idbench.storage import atomic_dir, cache_dir, expanded, is_there, restored
 
 
 def load_split(ref: str | Path, progress: Progress | None = None) -> Split:
@@ -37,7 +37,7 @@ def load_split(ref: str | Path, progress: Progress | None = None) -> Split:
         if isinstance(recipe, SourcedRecipe):
             return open_sourced(recipe)
         return _load_registered(recipe, progress or Silent())
-    folder = expanded(Path(ref))
+    folder = restored(expanded(Path(ref)))
     if text and is_there(folder) and folder.is_dir():
         return Split(folder)
     raise UnknownNameError(

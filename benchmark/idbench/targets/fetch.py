@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from idbench.errors import TargetError
-from idbench.storage import cache_dir, expanded, sha256_file
+from idbench.storage import cache_dir, expanded, restored, sha256_file
 from idbench.targets.defended import defended_place, pin_defended
 from idbench.targets.download import cached_hub_file, hub_file
 from idbench.targets.public_models import model_config, read_config, settle_target, tag_config
@@ -153,6 +153,7 @@ def _weights_file(spec: TargetSpec) -> Path:
         return packaged_file(weights.file)
     if isinstance(weights, LocalFile):
         path = expanded(Path(weights.path))
+        path = restored(path.parent) / path.name
         if not path.is_file():
             raise TargetError(f"There is no checkpoint at {path}.", hint="Check the path; it must be a file.")
         check_size(path)

@@ -15,22 +15,31 @@ from tests.conftest import ROOT, Bench, refused
 
 from idbench import metrics
 from idbench.api import Silent
-from idbench.errors import IdbenchError, MethodError
+from idbench.errors import DataError, IdbenchError, MethodError, RecordError
 from idbench.metrics import Interval
-from idbench.results import Run
+from idbench.results import Run, ScoreTable, write_run
 from idbench.results.attestation import Level, read_statements
 from idbench.runner.execute import Options, execute
 from idbench.runner.grid import make_grid, specs
 from idbench.runner.jail import Limits, can_lock
-from idbench.runner.spec import Resolver
+from idbench.runner.spec import Resolver, plan_adaptation
 from idbench.runner.training import HowToTrain, train_one
-from idbench.runner.verifying import How, Verification, not_as_good, subject_of_run, verify, world_like
+from idbench.runner.verifying import (
+    How,
+    Subject,
+    Verification,
+    not_as_good,
+    subject_of_run,
+    verify,
+    weights_like,
+    world_like,
+)
 from idbench.splits import load_split
 from idbench.splits.avatars import TINY_SPEC
 from idbench.splits.avatars.redrawn import kept_secret, redrawn
 from idbench.splits.avatars.world import world_of
 from idbench.storage import cache_dir
-from idbench.targets import target_meant
+from idbench.targets import Preprocessing, target_meant
 from idbench.targets.fetch import pin_target
 
 SECRET = "the secret of these tests, and of no other"
@@ -180,6 +189,84 @@ def test_a_record_of_other_code_is_not_run(tmp_path: Path) -> None:
     named = other.model_copy(update={"run_id": expected_run_id(other)})
     with pytest.raises(MethodError, match="its code_sha256 is not the record's"):
         subject_of_run(Run(run.path, named, run.sha256), split, target)
+
+
+@pytest.fixture(scope="module")
+def plain(cheats: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """An honest record."""
+    return submitted("cosine", tmp_path_factory.mktemp("plain") / "results")
+
+
+def on_target(run: Run, **changes: object) -> Subject:
+    target = pin_target(target_meant("cheat-target"))
+    return subject_of_run(run, load_split("avatars-tiny"), target.model_copy(update=changes))
+
+
+def test_a_record_of_an_adapted_attack_is_not_verified_by_the_attack_alone(plain: Run, tmp_path: Path) -> None:
+    """Its scores may be near those of the attack itself, which would then attest something that never ran again."""
+    adapted = [plan_adaptation("other-prompts", None, {})]
+    (spec,) = specs(make_grid(load_split("avatars-tiny"), ["cosine"], "cheat-target", adaptations=adapted))
+    run = execute(Resolver(Silent()).resolve(spec), Options(tmp_path / "results"), Silent()).run
+    assert run.record.defense is None
+    assert run.record.run_id != plain.record.run_id
+    assert on_target(plain).run is plain
+    with pytest.raises(RecordError, match="adapted"):
+        on_target(run)
+
+
+def test_a_record_without_a_score_for_somebody_is_refused_before_anything_is_run(plain: Run, tmp_path: Path) -> None:
+    """Replaying a part of the people, or those of another world, must not hide that one of them is missing."""
+    table = plain.scores()
+    somebody = next(i.id for i in load_split("avatars-tiny").identities if i.part == "test")
+    kept = [place for place, identity in enumerate(table.identities) if identity != somebody]
+    names = tuple(table.identities[k] for k in kept)
+    cut = ScoreTable(names, table.scores[kept], table.abstained[kept], table.photos_used[kept])
+    record = plain.record.model_copy(update={"n_cases": len(kept)})
+    with pytest.raises(RecordError, match="1 of 48 test identities have no score"):
+        on_target(write_run(tmp_path / "cut", record, cut))
+
+
+def test_a_target_of_another_design_is_not_the_records(plain: Run) -> None:
+    """The same weights answer otherwise with other preprocessing."""
+    with pytest.raises(DataError, match="another architecture, preprocessing or recipe"):
+        on_target(plain, preprocessing=Preprocessing(interpolation="bilinear"))
+
+
+def test_weights_of_redrawn_targets_are_kept_apart_by_their_design() -> None:
+    """Two targets of one name, of which the second was trained by another recipe, do not share their weights."""
+    world, target = redrawn(TINY_SPEC, SECRET), pin_target(target_meant("avatars-a"))
+    assert target.recipe is not None
+    longer = target.recipe.model_copy(update={"epochs": target.recipe.epochs + 1})
+    others = [
+        target.model_copy(update={"recipe": longer}),
+        target.model_copy(update={"corpus": "avatars-b"}),
+        target.model_copy(update={"preprocessing": Preprocessing(interpolation="bilinear")}),
+    ]
+    assert len({weights_like(each, world) for each in (target, *others)}) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--by", " ", "--to", "notes"), "--by"),
+        (("--by", "x" * 1001, "--to", "notes"), "--by"),
+        (("--by", "somebody", "--to", "file/notes"), "in the way"),
+        (("--part", "nan"), "'--part': Input should"),
+        (("--memory", "nan"), "'--memory': Input should"),
+        (("--memory", "1e300"), "--memory"),
+        (("--time-limit", "inf"), "--time-limit is inf"),
+        (("--secret-seed", "missing"), "missing does not exist"),
+        (("--secret-seed", "file"), "The secret in file has"),
+    ],
+)
+def test_what_cannot_be_stated_is_refused_before_anything_is_run(
+    arguments: tuple[str, ...], words: str, plain: Run, cheats: Path, bench: Bench, tmp_path: Path
+) -> None:
+    bench.environment["PYTHONPATH"] = str(cheats)
+    (tmp_path / "file").write_text("short")
+    results = ("--results", str(plain.path.parents[2]))
+    assert words in refused(bench("verify", plain.record.run_id, *results, *arguments))
+    assert not list(tmp_path.rglob("*attestation*"))
 
 
 def estimate(value: float, half: float = 0.02) -> metrics.AucEstimate:
