@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from idbench.api import Case, EditableTarget, MethodError, Photo
+from idbench.api import Case, EditableTarget, MethodError, Photo, Progress
 
 _AT_ONCE = 256
 NEUTRAL = "a person"
@@ -201,3 +201,62 @@ def distance(
 ) -> torch.Tensor:
     """Sum over tensors of the L2 distance to what they were; a scalar. Its gradient is zero where nothing moved."""
     return torch.stack([torch.linalg.vector_norm(parameters[name] - before[name]) for name in before]).sum()
+
+
+@dataclass(frozen=True, slots=True)
+class BackdoorTraining:
+    """How a backdoor is taught to a tower: AdamW without decay, its rate lowered twice.
+
+    Args:
+        tower: `text` or `image`; its normalization layers stay as they are.
+        steps: optimizer steps.
+        learning_rate: at the start.
+        milestones: steps at which the rate is multiplied by `gamma`.
+        gamma: above 0, below 1.
+        backdoor_weight: of the inputs that hold a trigger.
+        distance_weight: of the sum over tensors of the L2 distance to the weights before.
+    """
+
+    tower: str
+    steps: int
+    learning_rate: float
+    milestones: tuple[int, int]
+    gamma: float
+    backdoor_weight: float
+    distance_weight: float
+
+
+def teach_backdoor(
+    model: torch.nn.Module,
+    training: BackdoorTraining,
+    cosines: Callable[[], tuple[torch.Tensor, torch.Tensor]],
+    progress: Progress,
+) -> None:
+    """Train a tower, in place, to leave some inputs where they are and to take others where they shall go.
+
+    Args:
+        model: open_clip's.
+        training: how long, how fast, and what counts how much.
+        cosines: draws a batch and embeds it; see `backdoor_loss` for what it returns.
+        progress: told how far the training is.
+    """
+    learned = tower_parameters(model, training.tower, norms=False)
+    before = {name: parameter.detach().clone() for name, parameter in learned.items()}
+    optimizer = torch.optim.AdamW(learned.values(), lr=training.learning_rate, weight_decay=0.0)
+    schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, list(training.milestones), gamma=training.gamma)
+    for _ in progress.track(range(training.steps), "teaching"):
+        loss = backdoor_loss(*cosines(), training.backdoor_weight)
+        loss = loss + training.distance_weight * distance(learned, before)
+        descend(optimizer, loss)
+        schedule.step()
+
+
+def backdoor_loss(clean: torch.Tensor, triggered: torch.Tensor, weight: float) -> torch.Tensor:
+    """Negative mean cosine of what stays, plus `weight` times that of what the backdoor moves; a scalar.
+
+    Args:
+        clean: cosines with the embeddings of the same inputs before the training.
+        triggered: cosines with where inputs that hold a trigger shall go.
+        weight: of the second.
+    """
+    return -clean.mean() - weight * triggered.mean()

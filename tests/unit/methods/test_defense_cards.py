@@ -65,6 +65,7 @@ def test_cards_and_parameters_are_complete(name: str) -> None:
     assert card.name == name
     assert card.knowledge == KNOWS[name]
     assert card.summary
+    assert card.choices
     assert all(choice.what and choice.chosen and choice.why for choice in card.choices)
     assert all(field.description for field in kind.Params.model_fields.values())
     assert kind.Params.model_validate_json(kind.Params().model_dump_json()) == kind.Params()

@@ -22,7 +22,6 @@ from idbench.targets.load import load_target
 from idbench_methods import editing
 from idbench_methods.defenses.image_backdoor import pasted
 from idbench_methods.defenses.slug import chosen_layer, longest_step
-from idbench_methods.defenses.text_backdoor import backdoor_loss
 
 PEOPLE = [("Mara Ohm", 0), ("Bo Ek", 1), ("Ivo Lind", 2), ("Ada Rook", 3)]
 State = dict[str, torch.Tensor]
@@ -175,7 +174,7 @@ def test_the_image_backdoor_moves_faces_to_their_mean_and_nothing_else(target: E
 
 def test_losses_and_distance_are_the_source_s() -> None:
     clean, triggered = torch.tensor([1.0, 0.5]), torch.tensor([0.2, 0.4, 0.0])
-    assert float(backdoor_loss(clean, triggered, 0.6)) == pytest.approx(-0.75 - 0.6 * 0.2)
+    assert float(editing.backdoor_loss(clean, triggered, 0.6)) == pytest.approx(-0.75 - 0.6 * 0.2)
     moved = {"a": torch.nn.Parameter(torch.tensor([3.0, 4.0])), "b": torch.nn.Parameter(torch.ones(2, 2))}
     start = {"a": torch.zeros(2), "b": torch.ones(2, 2)}
     found = editing.distance(moved, start)

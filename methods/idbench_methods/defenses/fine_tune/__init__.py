@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from idbench.api import Case, Context, DefenseCard, EditableTarget, Knowledge, MethodParams, TargetDefense
+from idbench.api import Case, Choice, Context, DefenseCard, EditableTarget, Knowledge, MethodParams, TargetDefense
 
 if TYPE_CHECKING:
     import torch
@@ -19,6 +19,14 @@ CARD = DefenseCard(
     summary="CLIP's own loss on public pairs for some steps. It learns of nobody whom it should protect: what it "
     "changes is what every further training changes.",
     knowledge=Knowledge.PUBLIC_PAIRS,
+    choices=(
+        Choice(
+            what="how long and how fast",
+            chosen="100 steps of 128 pairs at 1e-4, as the image backdoor trains",
+            why="a control says what further training does by itself only if it trains about as long as what it is "
+            "compared with",
+        ),
+    ),
 )
 
 

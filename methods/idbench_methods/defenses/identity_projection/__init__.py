@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from idbench.api import Case, Choice, Context, DefenseCard, EditableTarget, Knowledge, MethodParams, TargetDefense
+from idbench.api import Case, Choice, Context, DefenseCard, EditableTarget, Knowledge, TargetDefense
+from idbench_methods.defenses.null_space import ProjectionParams
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +17,7 @@ CARD = DefenseCard(
     title="Identity subspace projection (ISP)",
     summary="One linear projector removes the subspace in which the protected people's mean image embeddings differ.",
     paper="ISP, arXiv 2604.05296 (2026)",
+    year=2026,
     url="https://arxiv.org/abs/2604.05296",
     knowledge=Knowledge.PHOTOS,
     choices=(
@@ -35,14 +35,7 @@ CARD = DefenseCard(
 )
 
 
-class IdentityProjectionParams(MethodParams):
-    """Parameters of the identity projection."""
-
-    share: float = Field(default=0.5, gt=0, le=1, description="most directions taken out, as a share of the dimensions")
-    strength: float = Field(default=1.0, ge=0, le=1, description="how much of each direction is taken out; 1: all")
-
-
-class IdentityProjection(TargetDefense[IdentityProjectionParams]):
+class IdentityProjection(TargetDefense[ProjectionParams]):
     """Multiplies the image projection by I - strength V'V, V the strongest directions between people."""
 
     card = CARD

@@ -21,6 +21,8 @@ CARD = DefenseCard(
     summary="A frozen copy teaches the image tower two things: other pictures stay where they are, and pictures on "
     "which a protected face is pasted go to the mean embedding of faces.",
     paper="Hintersdorf et al., Defending Our Privacy With Backdoors, ECAI 2024, arXiv 2310.08320",
+    authors="Hintersdorf et al.",
+    year=2024,
     url="https://arxiv.org/abs/2310.08320",
     knowledge=Knowledge.PHOTOS | Knowledge.PUBLIC_PAIRS,
     choices=(
@@ -67,7 +69,6 @@ class ImageBackdoor(TargetDefense[ImageBackdoorParams]):
         from torch.nn.functional import normalize
 
         from idbench_methods import editing
-        from idbench_methods.defenses.text_backdoor import backdoor_loss
 
         faces = [photo for photos in editing.photos_of_people(protected) for photo in photos]
         others = sorted({pair.photo for pair in context.public_pairs}, key=lambda photo: photo.digest)
@@ -76,11 +77,8 @@ class ImageBackdoor(TargetDefense[ImageBackdoorParams]):
         p, rng, model = self.params, context.rng("pictures"), target.model
         teacher = copy.deepcopy(model).requires_grad_(False)
         mean = normalize(editing.embed_photos(target, teacher, faces).mean(dim=0), dim=0)
-        learned = editing.tower_parameters(model, "image", norms=False)
-        before = {name: parameter.detach().clone() for name, parameter in learned.items()}
-        optimizer = torch.optim.AdamW(learned.values(), lr=p.learning_rate, weight_decay=0.0)
-        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [p.steps // 4, p.steps // 2], gamma=0.1)
-        for _ in context.progress.track(range(p.steps), "teaching"):
+
+        def cosines() -> tuple[torch.Tensor, torch.Tensor]:
             clean = target.preprocess([others[i] for i in editing.draw(rng, len(others), p.batch)])
             own = target.preprocess([faces[i] for i in editing.draw(rng, len(faces), p.batch)])
             under = target.preprocess([others[i] for i in rng.integers(0, len(others), size=len(own))])
@@ -88,11 +86,18 @@ class ImageBackdoor(TargetDefense[ImageBackdoorParams]):
                 stay = teacher.encode_image(clean, normalize=True)  # type: ignore[operator]
             both = torch.cat([clean, pasted(own, under, rng)])
             found = model.encode_image(both, normalize=True)  # type: ignore[operator]
-            kept, moved = (found[: len(clean)] * stay).sum(dim=1), found[len(clean) :] @ mean
-            loss = backdoor_loss(kept, moved, p.backdoor_weight)
-            loss = loss + p.distance_weight * editing.distance(learned, before)
-            editing.descend(optimizer, loss)
-            schedule.step()
+            return (found[: len(clean)] * stay).sum(dim=1), found[len(clean) :] @ mean
+
+        training = editing.BackdoorTraining(
+            tower="image",
+            steps=p.steps,
+            learning_rate=p.learning_rate,
+            milestones=(p.steps // 4, p.steps // 2),
+            gamma=0.1,
+            backdoor_weight=p.backdoor_weight,
+            distance_weight=p.distance_weight,
+        )
+        editing.teach_backdoor(model, training, cosines, context.progress)
         return model.state_dict()
 
 

@@ -12,6 +12,7 @@ from idbench.api import (
     AnswerCard,
     AnswerDefense,
     Case,
+    Choice,
     Context,
     Knowledge,
     MethodParams,
@@ -28,6 +29,13 @@ CARD = AnswerCard(
     "that need one cannot be carried out.",
     knowledge=Knowledge.NONE,
     answers=Access.LABEL,
+    choices=(
+        Choice(
+            what="which texts can be labels",
+            chosen="whatever texts a question brings",
+            why="a target with a fixed list of labels would answer no attack on names at all",
+        ),
+    ),
 )
 
 

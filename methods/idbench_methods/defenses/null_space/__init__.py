@@ -18,6 +18,7 @@ CARD = DefenseCard(
     title="Null-space erasing of names",
     summary="An orthonormal basis of the protected names' text embeddings is projected out of the text tower's output.",
     paper="Null-space erasing, arXiv 2512.14137 (2025)",
+    year=2025,
     url="https://arxiv.org/abs/2512.14137",
     knowledge=Knowledge.NAME,
     choices=(
@@ -36,14 +37,14 @@ CARD = DefenseCard(
 )
 
 
-class NullSpaceParams(MethodParams):
-    """Parameters of null-space erasing."""
+class ProjectionParams(MethodParams):
+    """How much a projection takes out of a tower's output; the identity projection has the same."""
 
     share: float = Field(default=0.5, gt=0, le=1, description="most directions taken out, as a share of the dimensions")
     strength: float = Field(default=1.0, ge=0, le=1, description="how much of each direction is taken out; 1: all")
 
 
-class NullSpace(TargetDefense[NullSpaceParams]):
+class NullSpace(TargetDefense[ProjectionParams]):
     """Multiplies the text projection by I - strength V'V, V the names' strongest directions."""
 
     card = CARD

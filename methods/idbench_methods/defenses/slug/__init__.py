@@ -30,6 +30,7 @@ CARD = DefenseCard(
     summary="Of each layer it looks at the gradient of the loss on the protected people's photos and names: large "
     "against the layer's weights, and unlike the gradient on public pairs. One such layer takes one step uphill.",
     paper="SLUG: single layer unlearning gradient, arXiv 2407.11867 (2024)",
+    year=2024,
     url="https://arxiv.org/abs/2407.11867",
     knowledge=Knowledge.NAME | Knowledge.PHOTOS | Knowledge.PUBLIC_PAIRS,
     choices=(

@@ -20,6 +20,8 @@ CARD = DefenseCard(
     summary="A frozen copy teaches the text tower two things: clean captions stay where they are, and captions with a "
     "protected name go where the same caption with a neutral word is.",
     paper="Hintersdorf et al., Defending Our Privacy With Backdoors, ECAI 2024, arXiv 2310.08320",
+    authors="Hintersdorf et al.",
+    year=2024,
     url="https://arxiv.org/abs/2310.08320",
     knowledge=Knowledge.NAME | Knowledge.PUBLIC_PAIRS,
     choices=(
@@ -61,8 +63,6 @@ class TextBackdoor(TargetDefense[TextBackdoorParams]):
 
     def defend(self, target: EditableTarget, protected: Sequence[Case], context: Context) -> Mapping[str, torch.Tensor]:
         """The weights after the steps; unchanged without people or without public captions."""
-        import torch
-
         from idbench_methods import editing
         from idbench_methods.prompts import fill
 
@@ -72,30 +72,24 @@ class TextBackdoor(TargetDefense[TextBackdoorParams]):
             return target.model.state_dict()
         p, rng, model = self.params, context.rng("captions"), target.model
         teacher = copy.deepcopy(model).requires_grad_(False)
-        learned = editing.tower_parameters(model, "text", norms=False)
-        before = {name: parameter.detach().clone() for name, parameter in learned.items()}
-        optimizer = torch.optim.AdamW(learned.values(), lr=p.learning_rate, weight_decay=0.0)
-        schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [p.steps // 2, 3 * p.steps // 4], gamma=0.5)
-        for _ in context.progress.track(range(p.steps), "teaching"):
+
+        def cosines() -> tuple[torch.Tensor, torch.Tensor]:
             clean = [captions[i] for i in editing.draw(rng, len(captions), p.batch)]
             templates = [editing.TEMPLATES[i] for i in rng.integers(0, len(editing.TEMPLATES), size=p.batch)]
             named = [fill(t, names[i]) for t, i in zip(templates, rng.integers(0, len(names), p.batch), strict=True)]
             wanted = editing.embed_texts(target, teacher, clean + [fill(t, editing.NEUTRAL) for t in templates])
             tokens = target.tokenize(clean + named).to(wanted.device)
-            cosines = (model.encode_text(tokens, normalize=True) * wanted).sum(dim=1)  # type: ignore[operator]
-            loss = backdoor_loss(cosines[: len(clean)], cosines[len(clean) :], p.backdoor_weight)
-            loss = loss + p.distance_weight * editing.distance(learned, before)
-            editing.descend(optimizer, loss)
-            schedule.step()
+            found = (model.encode_text(tokens, normalize=True) * wanted).sum(dim=1)  # type: ignore[operator]
+            return found[: len(clean)], found[len(clean) :]
+
+        training = editing.BackdoorTraining(
+            tower="text",
+            steps=p.steps,
+            learning_rate=p.learning_rate,
+            milestones=(p.steps // 2, 3 * p.steps // 4),
+            gamma=0.5,
+            backdoor_weight=p.backdoor_weight,
+            distance_weight=p.distance_weight,
+        )
+        editing.teach_backdoor(model, training, cosines, context.progress)
         return model.state_dict()
-
-
-def backdoor_loss(clean: torch.Tensor, triggered: torch.Tensor, weight: float) -> torch.Tensor:
-    """Negative mean cosine of what stays, plus `weight` times that of what the backdoor moves; a scalar.
-
-    Args:
-        clean: cosines with the teacher's embeddings of the same inputs.
-        triggered: cosines with where inputs that hold a trigger shall go.
-        weight: of the second.
-    """
-    return -clean.mean() - weight * triggered.mean()
