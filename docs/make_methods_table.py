@@ -1,4 +1,4 @@
-"""Writes the tables of measured methods in README.md and docs: from the reference board, and from the studies' tables.
+"""Writes the tables of methods in README.md and docs: from the reference board, the studies' tables, and the cards.
 
 python docs/make_methods_table.py            write the tables
 python docs/make_methods_table.py --check    say whether they are up to date, and exit with 1 if they are not
@@ -15,6 +15,12 @@ from typing import Any
 
 import pandas as pd
 
+from idbench.api import AnswerCard, AskingCard, Card, CorpusCard, Knowledge, names_of
+from idbench.cli import text
+from idbench.results.record import UtilityMeasure
+from idbench.results.worst_case import WorstCase, recognized
+from idbench.runner.registry import ADAPTATIONS, DEFENSES
+from idbench.studies.defenses import read_defenses
 from idbench.studies.table import Point, read_result
 from idbench_leaderboard.board import Board
 
@@ -160,12 +166,91 @@ def _cell(points: Sequence[Point], main: str) -> str:
     return f"{here.value:.3f} [{here.low:.3f}, {here.high:.3f}] ({control.value:.3f})"
 
 
+def of_cards(kind: str) -> str:
+    """Defenses of one kind, or the adaptations, as their cards describe them."""
+    registry = ADAPTATIONS if kind == "adaptations" else DEFENSES
+    names = sorted(plugin.name for plugin in registry.plugins() if plugin.distribution.startswith("idbench "))
+    cards = [registry.load(name).card for name in names]
+    shown = [card for card in cards if kind == "adaptations" or _stands(card) == kind]
+    extra = {"answers": ["answers"], "adaptations": ["changes"]}.get(kind, [])
+    lines = [[f"`{card.name}`", _known(card), *([_place(card)] if extra else []), card.summary] for card in shown]
+    return table(("adaptation" if kind == "adaptations" else "defense", "knows", *extra, "what it does"), lines)
+
+
+def _stands(card: Card) -> str:
+    if isinstance(card, AnswerCard):
+        return "answers"
+    return "training" if isinstance(card, CorpusCard) else "weights"
+
+
+def _place(card: Card) -> str:
+    """What a defense still answers, or what an adaptation changes."""
+    if isinstance(card, AnswerCard):
+        return ", ".join(_lower(name) for name in names_of(card.answers))
+    return "questions" if isinstance(card, AskingCard) else "weights"
+
+
+def _known(card: Card) -> str:
+    return ", ".join(_lower(name) for name in names_of(card.knowledge & ~Knowledge.NONE)) or "nothing"
+
+
+def _lower(name: str) -> str:
+    return name.lower().replace("_", " ")
+
+
+def of_defenses() -> str:
+    """What the study of defenses found, as far as it was run: the worst case of each, and every attack on it."""
+    path = ROOT / "docs" / "studies" / f"defenses-{SPLIT}" / "defenses.json"
+    if not path.exists():
+        return "Not run yet; `bench study defenses` runs it."
+    result = read_defenses(path)
+    worst = sorted(result.worst, key=lambda row: (row.protected.value, row.defense))
+    aucs = ("AUC of the protected", "of the others", "highest tenth", "marks", "among non-members")
+    head = ("defense", "strongest of", *aucs, "photo to caption", "naming of faces", "recognition", "seconds, steps")
+    attacks = list(dict.fromkeys(row.attack for row in result.attacked))
+    found = {(row.defense, row.attack): row.protected.value for row in result.attacked}
+    each = [[f"`{row.defense}`", *(_two(found.get((row.defense, attack))) for attack in attacks)] for row in worst]
+    first, second = table(head, [_worst(row) for row in worst]), table(("AUC of the protected", *attacks), each)
+    picture = f"![{result.title}](studies/defenses-{SPLIT}/defenses.svg)"
+    return f"{result.note}\n\n{first}\n\n{second}\n\n{picture}"
+
+
+def _worst(row: WorstCase) -> list[str]:
+    measures = {measure.name: measure for measure in row.utility}
+    kept = recognized(row.utility)
+    return [
+        f"`{row.defense}`",
+        f"{row.attempts}: {row.strongest}",
+        text.estimate(row.protected),
+        text.estimate(row.others),
+        f"{row.tenth.value:.2f}",
+        f"{text.estimate(row.marks)} by {row.marked_by}",
+        "-" if row.trace is None else f"{row.trace.value:.3f}",
+        *(_moved(measures.get(name)) for name in ("photo to caption", "naming of faces")),
+        "-" if kept is None else f"{kept[0]:.2f} -> {kept[1]:.2f}",
+        "-" if row.cost is None else f"{row.cost.seconds:.1f}, {row.cost.steps:,}",
+    ]
+
+
+def _moved(measure: UtilityMeasure | None) -> str:
+    return "-" if measure is None else f"{measure.before.value:.3f} -> {measure.after.value:.3f}"
+
+
+def _two(auc: float | None) -> str:
+    return "-" if auc is None else f"{auc:.2f}"
+
+
 TABLES: dict[str, tuple[str, Callable[[Board], str]]] = {
     "tuni-at-length": ("docs/studies.md", lambda _: of_study("tuni-at-length")),
     "by-epochs": ("docs/studies.md", lambda _: of_study("by-epochs")),
     "methods": ("README.md", in_readme),
     "architectures": ("README.md", over_architectures),
     "measured": ("docs/methods.md", on_the_page),
+    "defenses of weights": ("docs/defenses.md", lambda _: of_cards("weights")),
+    "defenses before the training": ("docs/defenses.md", lambda _: of_cards("training")),
+    "defenses of answers": ("docs/defenses.md", lambda _: of_cards("answers")),
+    "adaptations": ("docs/defenses.md", lambda _: of_cards("adaptations")),
+    "defenses as measured": ("docs/defenses.md", lambda _: of_defenses()),
 }
 """Marks in the pages, the page of each, and what stands between them."""
 

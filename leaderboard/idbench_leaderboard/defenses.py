@@ -41,7 +41,8 @@ READING: Final = (
     "Highest tenth: how the tenth of protected members with the highest scores ranks among protected non-members; "
     f"guessing gives {GUESSED_TENTH}. Over drop-people: the AUC minus that of the same attack on a target trained "
     "without the protected people. Marks: how well scores reveal who was protected, in either direction; 0.5 is "
-    "guessing. Recognition: share of questions about walls, clothes, light and the like that the target answers "
+    "guessing. Among non-members: the same where there was no membership to hide, so that only the defense itself can "
+    "show. Recognition: share of questions about walls, clothes, light and the like that the target answers "
     "correctly, before and after the defense."
 )
 
@@ -189,6 +190,7 @@ def shown(table: DefenseTable) -> pd.DataFrame:
                 "Highest tenth": f"{row.tenth.value:.3f}",
                 "Over drop-people": "–" if row.beyond_reference is None else _signed(row.beyond_reference),
                 "Marks": f"{_estimate(row.marks)} by {row.marked_by}",
+                "Among non-members": "–" if row.trace is None else _estimate(row.trace),
                 "Recognition": _recognition(row.utility),
                 "Cost": "–" if row.cost is None else f"{row.cost.seconds:.0f} s, {row.cost.steps} steps",
                 "Attacks tried": row.attempts,

@@ -81,7 +81,13 @@ DEFENSES = DefenseStudy(
         *("gradient-ascent", "fine-tune"),
         *("round", "noise", "labels-only", "top-k", "query-budget", "refuse-names"),
     ),
-    attacks=("cosine", "idia", "binding", "blind-names"),
+    seeds=3,
+    # Every one that asks the target, so that the strongest is among them; the names alone, for what no defense hides.
+    attacks=(
+        *("cosine", "idia", "gradient", "aea", "ramia", "stack", "prmid", "wsa", "deja-vu", "binding"),
+        *("binding-similarity", "text-statistic", "tuni", "mint", "umid", "batchnorm"),
+        *("rmia", "ramia-shadow", "lira", "shadow-classifier", "blind-names"),
+    ),
     adapted=("cosine", "idia"),
     adaptations=(
         *(AdaptedBy(name=name) for name in ("name-variants", "other-prompts", "average-answers")),

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tests.conftest import Bench, refused
 
 from idbench.results import Run, find_runs
 from idbench.splits import load_split
+from idbench.targets import resolve_target
+from idbench.targets.fetch import fetch_target, pin_target
 
 TINY = ("--split", "avatars-tiny", "--corpus", "avatars-tiny-a", "--target", "avatars-a")
 
@@ -87,6 +89,32 @@ def test_what_cannot_be_defended_is_refused_in_one_sentence(bench: Bench, tmp_pa
     wrong.write_bytes(b"nothing")
     assert "damaged" in refused(defend(bench, *listed, *out, target=f"file:{wrong}?like=avatars-a"))
     assert not (tmp_path / "safe").exists()
+
+
+@pytest.mark.parametrize(
+    ("kept", "lacking", "defense"), [("visual.", "text", "null-space"), ("", "image", "identity-projection")]
+)
+def test_a_checkpoint_without_a_tower_is_refused_and_nothing_is_left(
+    bench: Bench, tmp_path: Path, names: Path, kept: str, lacking: str, defense: str
+) -> None:
+    path = tmp_path / "half.safetensors"
+    whole = fetch_target(pin_target(resolve_target("avatars-a"))).weights
+    save_file({n: t for n, t in load_file(whole).items() if n.startswith("visual.") == bool(kept)}, path)
+    done = defend(
+        bench, "--protect", str(names), "--out", "safe", target=f"file:{path}?like=avatars-a", defense=defense
+    )
+    assert f"half.safetensors lacks the {lacking} tower" in refused(done)
+    assert not (tmp_path / "safe").exists()
+
+
+def test_a_defended_checkpoint_whose_tower_was_taken_out_is_refused(bench: Bench, tmp_path: Path, names: Path) -> None:
+    assert defend(bench, "--protect", str(names), "--out", "safe").returncode == 0
+    path = tmp_path / "safe" / "open_clip_model.safetensors"
+    save_file({n: t for n, t in load_file(path).items() if not n.startswith("visual.")}, path)
+    half = f"file:{path}?like=avatars-a"
+    again = defend(bench, "--protect", str(names), "--out", "safer", target=half, defense="identity-projection")
+    assert "lacks the image tower" in refused(again)
+    assert not (tmp_path / "safer").exists()
 
 
 def run_of(folder: Path, attack: str) -> Run:

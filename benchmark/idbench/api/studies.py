@@ -18,6 +18,7 @@ class _Declared(BaseModel):
     name: str = Field(description="of the study, as on the command line")
     title: str = Field(description="one line for people")
     source: str = Field(description="what it repeats: paper and figure; or whose question it answers")
+    seeds: int = Field(default=1, ge=1, description="of each target's runs, counted from 0; --seeds overrules it")
 
 
 class _OfOneAttack(_Declared):

@@ -26,7 +26,10 @@ def study(
         str | None,
         typer.Option(help="Three by commas: trained on A, trained on B, the control; default: the registered ones."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Runs of each target, with seeds counted from 0.")] = 1,
+    seeds: Annotated[
+        int | None,
+        typer.Option(min=1, help="Runs of each target, with seeds counted from 0; default: the study's own."),
+    ] = None,
     results: options.Results = options.RESULTS,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = options.TIME_LIMIT,
@@ -52,7 +55,8 @@ def study(
     wanted = STUDIES.load(name)  # a typo is reported at once, not after a split was built
     with console.bars() as progress:
         loaded = load_split(split, progress)
-        setting = Setting(loaded, choose_audited(loaded, targets), tuple(range(seeds)), results, device, time_limit)
+        counted = tuple(range(wanted.seeds if seeds is None else seeds))
+        setting = Setting(loaded, choose_audited(loaded, targets), counted, results, device, time_limit)
         folder = out or Path("studies") / f"{name}-{loaded.manifest.name}"
         for kind in ("csv", "json", "svg", "png"):
             check_file(
@@ -168,17 +172,24 @@ def _print_defenses(result: DefenseResult) -> None:
 
     rows = [
         (
-            *(row.defense, row.strongest, text.estimate(row.protected), text.estimate(row.others)),
+            *(
+                row.defense,
+                f"{row.strongest}, of {row.attempts}",
+                text.estimate(row.protected),
+                text.estimate(row.others),
+            ),
             f"{row.tenth.value:.3f}",
             "-" if row.beyond_reference is None else f"{row.beyond_reference.value:+.3f}",
             f"{row.marks.value:.3f} ({row.marked_by})",
+            "-" if row.trace is None else f"{row.trace.value:.3f}",
             "-" if row.cost is None else text.seconds(row.cost.seconds),
         )
         for row in sorted(result.worst, key=lambda row: row.protected.value)
     ]
     names = ("defense", "strongest attack", "AUC of the protected", "of the others", "highest tenth")
-    console.table(f"{result.title}\n{result.note}", (*names, "over drop-people", "marks", "cost"), rows)
+    console.table(f"{result.title}\n{result.note}", (*names, "over drop-people", "marks", "non-members", "cost"), rows)
     console.say(f"highest tenth: guessing gives {GUESSED_TENTH}; marks: who was protected, either way, 0.5 is guessing")
+    console.say("non-members: the same among them alone, where there was no membership to hide")
     for failed in result.failed:
         console.say(f"left out: {failed}")
 

@@ -53,6 +53,8 @@ class Attacked:
         protected: AUC among the protected.
         others: AUC among the others.
         marks: how well the scores tell the protected from the others, in either direction: 0.5 to 1.
+        trace: the same among non-members alone. Members who are hidden no longer score like members, and `marks` sees
+            that; of a non-member there was nothing to hide, so that here only a trace of the defense itself tells.
     """
 
     defense: str
@@ -61,6 +63,7 @@ class Attacked:
     protected: Estimate
     others: Estimate
     marks: Estimate
+    trace: Estimate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class WorstCase:
             not run.
         marked_by: the attack whose scores tell best who was protected.
         marks: how well, 0.5 to 1.
+        trace: how well the scores of the attack that tells best there do so among non-members alone, see `Attacked`.
         cost: of the defense; None where it has none of its own.
         guarantees: of privacy, as the defense states them.
         utility: for bystanders, before and after.
@@ -93,6 +97,7 @@ class WorstCase:
     beyond_reference: Estimate | None
     marked_by: str
     marks: Estimate
+    trace: Estimate | None = None
     cost: DefenseCost | None = None
     guarantees: tuple[Guarantee, ...] = ()
     utility: tuple[UtilityMeasure, ...] = ()
@@ -126,6 +131,7 @@ def attacked(attempts: Sequence[Attempt]) -> list[Attacked]:
             _mean_auc(own, [one.members for one in own], [one.protected for one in own]),
             _mean_auc(own, [one.members for one in own], [~one.protected for one in own]),
             _either_way(_mean_auc(own, [one.protected for one in own], [np.ones_like(one.members) for one in own])),
+            _either_way(_mean_auc(own, [one.protected for one in own], [~one.members for one in own])),
         )
         for (defense, attack), own in groups.items()
     ]
@@ -157,6 +163,7 @@ def _worst_case(defense: str, own: Sequence[Attacked], attempts: Sequence[Attemp
         beyond_reference=None if defense == REFERENCE else _beyond_reference(runs, attempts),
         marked_by=marking.attack,
         marks=marking.marks,
+        trace=max((each.trace for each in own if each.trace is not None), key=lambda one: one.value, default=None),
     )
 
 

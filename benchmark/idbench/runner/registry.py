@@ -123,16 +123,8 @@ class RegisteredDefense(Registered[Defense[Any]]):
         card = self.kind.card
         answers = tuple(names_of(card.answers)) if isinstance(card, AnswerCard) else ()
         return DefenseRef(
-            name=card.name,
-            version=card.version,
-            title=card.title,
-            distribution=applied.distribution,
-            code_sha256=applied.code_sha256,
-            access=answers,
-            knowledge=tuple(names_of(defense.knowledge)),
+            **_described(self, defense, applied, answers),
             track=_track(card),
-            card=copy_card(card, self.kind.Params, answers),
-            parameters=applied.parameters,
             seed=applied.seed,
             given_sha256=applied.given_sha256,
             protected=tuple(protected),
@@ -163,16 +155,8 @@ class RegisteredAdaptation(Registered[Adaptation[Any]]):
         card = self.kind.card
         asks = tuple(names_of(card.access)) if isinstance(card, AskingCard) else ("WEIGHTS",)
         return AdaptationRef(
-            name=card.name,
-            version=card.version,
-            title=card.title,
-            distribution=applied.distribution,
-            code_sha256=applied.code_sha256,
-            access=asks,
-            knowledge=tuple(names_of(adaptation.knowledge)),
+            **_described(self, adaptation, applied, asks),
             track="questions" if isinstance(card, AskingCard) else "weights",
-            card=copy_card(card, self.kind.Params, asks),
-            parameters=applied.parameters,
             lineage=lineage,
             weights_sha256=weights_sha256,
             cost=cost,
@@ -190,6 +174,24 @@ def _applied(registered: Registered[Any], method: Method[Any], seed: int, given:
         seed=seed,
         given_sha256=given,
     )
+
+
+def _described(
+    registered: Registered[Any], method: Method[Any], applied: AppliedDefense, access: tuple[str, ...]
+) -> dict[str, Any]:
+    """What a record says alike of a defense and of an adaptation: fields of `DefenseRef` and `AdaptationRef`."""
+    card = registered.kind.card
+    return {
+        "name": card.name,
+        "version": card.version,
+        "title": card.title,
+        "distribution": applied.distribution,
+        "code_sha256": applied.code_sha256,
+        "access": access,
+        "knowledge": tuple(names_of(method.knowledge)),
+        "card": copy_card(card, registered.kind.Params, access),
+        "parameters": applied.parameters,
+    }
 
 
 def load_adaptation(name: str) -> RegisteredAdaptation:

@@ -21,8 +21,8 @@ _LABEL = 70  # pixels for a name beside the outermost point
 
 
 def draw(result: DefenseResult) -> FigureFiles:
-    """Heat map (attacks against defenses) above the scatter of privacy and utility."""
-    panels = [_heat(result), _scatter(result)]
+    """Heat map (attacks against defenses) above the scatter of privacy and utility, and what comes back over steps."""
+    panels = [_heat(result), _scatter(result), *_curves(result)]
     wide = 40 + _CELL * len({row.attack for row in result.attacked}) // 6
     chart = (
         alt.vconcat(*panels, spacing=30)
@@ -75,7 +75,7 @@ def _scatter(result: DefenseResult) -> Chart:
         ],
         columns=["defense", "kept", "auc", "low", "high"],
     )
-    right = "Recognition of what captions name beside people, share right"
+    right = "Recognition of what captions name beside people, share correct"
     strongest = "AUC of the strongest attack on the protected"
     x = alt.X("kept:Q", title=right, scale=alt.Scale(zero=False, nice=False, padding=_LABEL))
     y, low = (alt.Y(f"{name}:Q", title=strongest, scale=alt.Scale(zero=False)) for name in ("auc", "low"))
@@ -93,8 +93,35 @@ def _scatter(result: DefenseResult) -> Chart:
             own.mark_point(shape="cross", size=70, color="black"),
             own.mark_text(dx=34, dy=9).encode(text="defense:N"),
         ]
-    title = _title("Privacy against utility: the best corner is below, at the right")
+    title = _title("Privacy against utility: bottom right is best")
     return alt.layer(*layers).properties(width=560, height=340, title=title)
+
+
+def _curves(result: DefenseResult) -> list[Chart]:
+    """For each attack, the AUC among the protected over steps of training: one line for each defense."""
+    charts = []
+    for attack, adaptation in dict.fromkeys((point.attack, point.adaptation) for point in result.curves):
+        own = [point for point in result.curves if (point.attack, point.adaptation) == (attack, adaptation)]
+        frame = pd.DataFrame(
+            [{"defense": point.defense, "steps": point.steps, "auc": point.protected.value} for point in own]
+        )
+        base = alt.Chart(frame).encode(
+            x=alt.X(
+                "steps:Q",
+                title=f"Steps of {adaptation}",
+                scale=alt.Scale(type="symlog", constant=5),
+                axis=alt.Axis(values=sorted({point.steps for point in own})),
+            ),
+            y=alt.Y("auc:Q", title=f"AUC of {attack} on the protected", scale=alt.Scale(zero=False)),
+            color=alt.Color("defense:N", title="defense", scale=alt.Scale(scheme="tableau20")),
+        )
+        title = _title(f"What {adaptation} brings back for {attack}")
+        charts.append(
+            alt.layer(base.mark_line(), base.mark_point(filled=True, opacity=1)).properties(
+                width=560, height=260, title=title
+            )
+        )
+    return charts
 
 
 def _title(text: str) -> Any:

@@ -17,7 +17,7 @@ from idbench.api import CorpusDefense, Progress
 from idbench.api.studies import DefenseStudy
 from idbench.errors import DataError, IdbenchError, StorageError
 from idbench.escaping import csv_cell
-from idbench.results import Run
+from idbench.results import Estimate, Run
 from idbench.results.worst_case import UNDEFENDED, Attacked, Attempt, WorstCase, attacked, worst_cases
 from idbench.runner.evaluate import with_labels
 from idbench.runner.execute import Options, execute
@@ -43,10 +43,23 @@ from idbench.studies.setting import Setting
 _LARGEST: Final = 1 << 26
 
 
+class Relearned(BaseModel):
+    """What an attack finds among the protected after some steps of further training: one point of a curve."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    defense: str
+    attack: str
+    adaptation: str
+    steps: int
+    protected: Estimate
+
+
 class DefenseResult(BaseModel):
     """A finished study of defenses; `NAME.json`.
 
-    Rows with a difference to the reference, costs and utility are `worst`; every attack on every defense is `attacked`.
+    Rows with a difference to the reference, costs and utility are `worst`; every attack on every defense is `attacked`;
+    `curves` say what comes back over steps of training.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -64,6 +77,7 @@ class DefenseResult(BaseModel):
     failed: tuple[str, ...]
     worst: tuple[WorstCase, ...]
     attacked: tuple[Attacked, ...]
+    curves: tuple[Relearned, ...] = ()
 
 
 _RESULT: Final = TypeAdapter(DefenseResult)
@@ -137,9 +151,8 @@ def run_defenses(
         DataError: nothing has a record so far.
         IdbenchError: every run failed; the first reason.
     """
-    jobs = defense_jobs(study, setting, split, progress)
-    if so_far:
-        jobs = [job for job in jobs if job_done(job, setting)]
+    planned = defense_jobs(study, setting, split, progress)
+    jobs = [job for job in planned if job_done(job, setting)] if so_far else planned
     if not jobs:
         raise DataError(f"No run of {study.name} is finished.", hint=f"Run it: bench study {study.name}")
     finished: list[_Finished] = []
@@ -153,7 +166,13 @@ def run_defenses(
             failed.append((str(job.spec), error))
     if not finished:
         raise failed[0][1]
-    return _result(study, setting, split, finished, [f"{what}: {error.message}" for what, error in failed])
+    result = _result(study, setting, split, finished, [f"{what}: {error.message}" for what, error in failed])
+    missing = (
+        ""
+        if len(jobs) == len(planned)
+        else f" {len(jobs)} of the study's {len(planned)} runs: the others were not run."
+    )
+    return result.model_copy(update={"note": result.note + missing})
 
 
 def _carried_out(job: Job, setting: Setting, progress: Progress) -> _Finished:
@@ -175,6 +194,7 @@ def _result(
         if defense is not None:
             row = replace(row, cost=defense.cost, guarantees=defense.guarantees, utility=defense.utility)  # noqa: PLW2901
         worst.append(row)
+    rows = attacked(attempts)
     half = int(attempts[0].protected.sum())
     return DefenseResult(
         study=study.name,
@@ -191,8 +211,31 @@ def _result(
         runs=tuple(one.run.record.run_id for one in finished),
         failed=tuple(failed),
         worst=tuple(worst),
-        attacked=tuple(attacked(attempts)),
+        attacked=tuple(rows),
+        curves=tuple(_curves(finished, rows)),
     )
+
+
+def _curves(finished: Sequence[_Finished], rows: Sequence[Attacked]) -> Iterator[Relearned]:
+    """AUC over steps for every adaptation that was run with several numbers of them; 0 steps: the attack as it is."""
+    labels: dict[tuple[str, str], dict[int, str]] = {}
+    for one in finished:
+        adaptation, attack = one.run.record.adaptation, one.run.record.attack.name
+        if adaptation is not None and "steps" in adaptation.parameters:
+            labels.setdefault((attack, adaptation.name), {0: attack})[adaptation.parameters["steps"]] = one.attack
+    for (attack, name), by_steps in labels.items():
+        if len(by_steps) < 3:
+            continue  # one number of steps is no curve
+        steps_of = {label: steps for steps, label in by_steps.items()}
+        for row in sorted(rows, key=lambda row: (row.defense, steps_of.get(row.attack, 0))):
+            if row.attack in steps_of:
+                yield Relearned(
+                    defense=row.defense,
+                    attack=attack,
+                    adaptation=name,
+                    steps=steps_of[row.attack],
+                    protected=row.protected,
+                )
 
 
 def _attempts(finished: Sequence[_Finished], split: Split, corpus: str) -> Iterator[Attempt]:

@@ -178,9 +178,23 @@ def _does_not_fit(
             f"{path} holds {len(whole)} models, called {' and '.join(f'{prefix}*' for prefix in whole)}.",
             hint="Save the one that is meant alone.",
         )
+    tower = _lacking_tower(own, state)
+    if tower:
+        return TargetError(
+            f"{path} lacks the {tower} tower: it holds none of its tensors. Both towers are needed.",
+            hint="Give the file of the whole model, pictures and texts.",
+        )
     return TargetError(
         f"{path} does not fit the architecture: {problem}.", hint="Name the architecture that it was trained with."
     )
+
+
+def _lacking_tower(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> str:
+    """The tower of which a state dict holds nothing while it holds the other: `image`, `text`, or an empty string."""
+    sides = {name: "image" if name.startswith("visual.") else "text" for name in own if not name.startswith("logit_")}
+    held = {side for name, side in sides.items() if name in state}
+    lacking = set(sides.values()) - held
+    return lacking.pop() if len(lacking) == 1 and len(held) == 1 else ""
 
 
 def _difference(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> str:

@@ -61,6 +61,22 @@ def test_a_defense_that_marks_people_is_found_whichever_way_the_scores_turn() ->
     assert fair.marks.low < 0.5 < fair.marks.high
 
 
+def test_members_who_are_hidden_mark_the_protected_and_leave_no_trace_among_non_members() -> None:
+    """As where the target is trained again without them: the scores of the spared alone are high."""
+    for turn in (1, -1):
+        gone = attempt("gone", "cosine", 0.0, 4.0)
+        (row,) = worst_cases([Attempt("gone", "cosine", 0, turn * gone.scores, MEMBERS, PROTECTED)])
+        assert row.marks.low > 0.6
+        assert row.trace is not None
+        assert row.trace.low < 0.56
+        rest = ~MEMBERS
+        told = metrics.auc(turn * gone.scores[rest], PROTECTED[rest])
+        assert row.trace.value == pytest.approx(max(told, 1 - told))
+    (marked,) = worst_cases([attempt("marks", "cosine", 0.0, 0.0, shift=3.0), attempt("marks", "idia", 0.0, 0.0)])
+    assert marked.trace is not None
+    assert marked.trace.low > 0.95
+
+
 def test_seeds_are_averaged() -> None:
     tried = [attempt("d", "cosine", 1.0, 1.0, seed) for seed in range(3)]
     (row,) = attacked(tried)

@@ -63,6 +63,12 @@ def test_a_study_is_run_resumed_and_written(setting: Setting, tmp_path: Path) ->
     drawn = (out / "few.svg").read_text()
     assert all(word in drawn for word in ("null-space", "cosine + int4", "Privacy against utility"))
 
+    assert "others were not run" not in result.note
+    wider = STUDY.model_copy(update={"defenses": (*STUDY.defenses, "identity-projection")})
+    part, _ = run_defense_study(wider, setting, tmp_path / "out", Silent(), so_far=True)
+    assert part.worst == result.worst
+    assert part.note.endswith("4 of the study's 8 runs: the others were not run.")
+
     before = {run.record.run_id: run.record.created for run in find_runs(setting.results)}
     again, _ = run_defense_study(STUDY, setting, out, Silent())
     assert {run.record.run_id: run.record.created for run in find_runs(setting.results)} == before
@@ -70,13 +76,17 @@ def test_a_study_is_run_resumed_and_written(setting: Setting, tmp_path: Path) ->
 
 
 def test_the_shipped_study_tries_all_shipped_defenses_and_adaptations(setting: Setting) -> None:
-    from idbench.runner.registry import ADAPTATIONS, DEFENSES
+    from idbench.runner.registry import ADAPTATIONS, ATTACKS, DEFENSES, load_attack
 
     study = STUDIES.load("defenses")
     assert isinstance(study, DefenseStudy)
     own = {plugin.name for plugin in DEFENSES.plugins() if plugin.distribution.startswith("idbench ")}
     assert set(study.defenses) == own
     assert {one.name for one in study.adaptations} == set(ADAPTATIONS.names())
+    attacks = [plugin for plugin in ATTACKS.plugins() if plugin.distribution.startswith("idbench ")]
+    asking = {plugin.name for plugin in attacks if not load_attack(plugin.name).card.blind}
+    assert asking <= set(study.attacks)  # the strongest of all is the board's number
+    assert study.seeds == 3
     jobs = plan(study, setting, setting.split)
     ids = [job.spec.run_id for job in jobs]
     assert len(set(ids)) == len(ids)
@@ -102,3 +112,29 @@ def test_what_is_not_such_a_table_is_refused(tmp_path: Path) -> None:
     assert not is_defense_result("few", tmp_path)
     with pytest.raises(ValidationError, match="is to be adapted and is none of the attacks"):
         DefenseStudy.model_validate(STUDY.model_dump() | {"adapted": ("idia",)})
+
+
+@pytest.mark.timeout(600)
+def test_what_relearning_brings_back_is_a_curve_over_steps(setting: Setting, tmp_path: Path) -> None:
+    study = STUDY.model_copy(
+        update={
+            "defenses": ("null-space",),
+            "adaptations": tuple(AdaptedBy(name="relearn", parameters={"steps": steps}) for steps in (1, 3)),
+        }
+    )
+    result, files = run_defense_study(study, setting, tmp_path, Silent())
+    found = {(point.defense, point.steps): point.protected for point in result.curves}
+    assert sorted(found) == [
+        ("none", 0),
+        ("none", 1),
+        ("none", 3),
+        ("null-space", 0),
+        ("null-space", 1),
+        ("null-space", 3),
+    ]
+    by_label = {(row.defense, row.attack): row.protected for row in result.attacked}
+    for defense in (UNDEFENDED, "null-space"):
+        assert found[defense, 0] == by_label[defense, "cosine"]
+        assert found[defense, 3] == by_label[defense, "cosine + relearn (steps 3)"]
+    assert "What relearn brings back for cosine" in files[2].read_text()
+    assert read_defenses(files[1]) == result
