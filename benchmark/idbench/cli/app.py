@@ -229,7 +229,9 @@ def _misuse(error: TyperException) -> int:
     message = error.format_message() if hasattr(error, "format_message") else str(error)
     if not message:  # the help was shown, since nothing was asked for
         return error.exit_code
-    console.complain(IdbenchError(message, hint="See `bench --help` and `bench VERB --help`."))
+    context = getattr(error, "ctx", None)
+    where = "bench" if context is None else context.command_path
+    console.complain(IdbenchError(message, hint=f"See `{where} --help`."))
     return error.exit_code
 
 

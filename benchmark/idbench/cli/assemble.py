@@ -127,4 +127,4 @@ def _write(inputs: Inputs, out: Path) -> None:
 def _say_what_is_there(split: Split, out: Path) -> None:
     sizes = ", ".join(f"{size} identities for {part}" for part, size in split.manifest.parts.items() if size)
     console.say(f"{split.manifest.name} version {split.manifest.version} in {out}: {sizes}; digest {split.digest}")
-    console.say(f"Next: bench data audit {out} · bench run --split {out} --target REF --corpus {split.corpora[0]}")
+    console.next_steps(f"bench data audit {out}", f"bench run --split {out} --target REF --corpus {split.corpora[0]}")

@@ -111,4 +111,4 @@ def _state(
         return
     for path, each in zip(paths, statements, strict=True):
         console.say(f"{'would write' if dry_run else 'wrote'} {path} about the run {each.subject.run_id}")
-    console.say(f"Next: bench leaderboard build {results} --attestations {to} --out board")
+    console.next_steps(f"bench leaderboard build {results} --attestations {to} --out board")

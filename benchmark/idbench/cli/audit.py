@@ -12,6 +12,8 @@ from idbench.cli import console, options
 from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from idbench.people import Audited, PersonAudit, Wish
 
 app = typer.Typer(help="Audit single people.", no_args_is_help=True)
@@ -122,8 +124,14 @@ def _announce(asked: list[Audited], wish: Wish, json: bool) -> None:
         console.write_json({"people": [one.name for one in asked], "attacks": attacks, "left_out": left_out})
         return
     console.say(f"{len(asked)} people, {len(attacks)} attacks: {', '.join(attacks)}")
-    for each, reason in left_out.items():
-        console.say(f"{each} is left out: {reason}.")
+    _say_left_out(left_out)
+
+
+def _say_left_out(left_out: Mapping[str, str]) -> None:
+    """One line for each reason, with all attacks that it holds for."""
+    for reason in dict.fromkeys(left_out.values()):
+        names = [name for name, why in left_out.items() if why == reason]
+        console.say(f"{', '.join(names)} {'is' if len(names) == 1 else 'are'} left out: {reason}.")
 
 
 def _show(audit: PersonAudit, out: Path, pdf: Path | None, json: bool) -> None:
@@ -164,6 +172,5 @@ def _show(audit: PersonAudit, out: Path, pdf: Path | None, json: bool) -> None:
         for line in words.search_words(one):
             console.say(f"  {line}")
         console.say("")
-    for each, reason in audit.left_out.items():
-        console.say(f"{each} is left out: {reason}.")
+    _say_left_out(audit.left_out)
     console.say(f"report in {' and '.join(written)}; it says what this does not show")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from idbench.cli import console, options
+from idbench.cli import console, options, text
 from idbench.errors import DataError, IdbenchError
 from idbench.escaping import line
 from idbench.progress import Progress, Silent
@@ -186,10 +186,11 @@ def answer(
         return
     rates = list(answers[0].tpr) if answers else []
     rows = [
-        (each.run, each.method, each.corpus, f"{each.auc:.{DIGITS}f}", *(_shown(each.tpr[rate]) for rate in rates))
+        (each.run[:8], each.method, each.corpus, f"{each.auc:.{DIGITS}f}", *(_shown(each.tpr[rate]) for rate in rates))
         for each in answers
     ]
-    console.table("", ("run", "method", "labels of", "AUC", *(f"TPR at {rate} FPR" for rate in rates)), rows)
+    of_rates = [text.at_fpr(float(rate)) for rate in rates]
+    console.table("", ("run", "method", "labels of", "AUC", *of_rates), rows, of_rates)
 
 
 def _answered(found: Measured) -> Answer:

@@ -6,12 +6,15 @@ import csv
 import io
 import json
 import os
+import re
 import sys
+import textwrap
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from typing import Final, Literal
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
@@ -21,9 +24,12 @@ from idbench.errors import IdbenchError
 from idbench.escaping import csv_cell, latex, markdown, terminal, terminal_json
 from idbench.progress import Reporter
 
-_WIDE: Final = 130  # characters
-_WHOLE: Final = frozenset({"name", "method", "run", "target", "split", "defense"})
-"""Columns whose cells people copy: they are never broken over two lines."""
+_WHOLE: Final = frozenset({"name", "method", "run", "target", "split", "defense", "adaptation", "AUC"})
+"""Columns whose cells people copy or compare: they are never broken over two lines."""
+_INTERVAL: Final = re.compile(r"\[[^]]*, [^]]*\]")
+_EDGE: Final = 3  # characters that a table's frame takes for each column
+_NARROW: Final = 12  # characters that a column of sentences needs
+_WORD: Final = 20  # characters; words up to this length are not broken
 
 Format = Literal["text", "md", "csv", "latex"]
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
@@ -52,7 +58,7 @@ class Bars(Reporter):
         now = time.monotonic()
         if not err.is_terminal and now - self._last > LINE_EVERY:
             self._last = now
-            err.print(f"{text}: {done / total:.0%}" if total else text, markup=False)
+            err.print(f"{text}: {done / total:.0%}" if total else text, markup=False, soft_wrap=True)
 
 
 @contextmanager
@@ -70,30 +76,118 @@ def bars() -> Iterator[Bars]:
         yield Bars(progress)
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()) -> None:
-    """Print a table; columns named in `right` are aligned to the right. Brackets are text: captions hold any."""
-    shown = Table(
-        title=Text(terminal(title), "bold") if title else None, title_justify="left", show_header=any(columns)
-    )
-    numbers = set(right)
-    for column in columns:
-        shown.add_column(
-            Text(terminal(column)),
-            justify="right" if column in numbers else "left",
+def table(
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Iterable[str] = (),
+    spare: Sequence[str] = (),
+) -> tuple[str, ...]:
+    """Print a table that fits the terminal. Brackets are text: captions hold any.
+
+    Args:
+        title: printed above it; may be empty.
+        columns: their names; all empty for a table without a head.
+        rows: one cell for each column.
+        right: columns that are aligned to the right. Their numbers, and all intervals, stay in one line if they can.
+        spare: columns that may be missing, the least important last. One that is empty in every row is left out, and
+            so are, from the last on, as many as the terminal is too narrow for; a line under the table names them.
+            If all that stays is still too wide, every row becomes a block of lines, whole.
+
+    Returns:
+        the columns that did not fit.
+    """
+    cells = [tuple(row) for row in rows]
+    numbers = frozenset(right)
+    empty = {name for i, name in enumerate(columns) if name in spare and {row[i] for row in cells} == {"-"}}
+    whole = [i for i, name in enumerate(columns) if name not in empty]
+    intervals = {columns[i] for i in whole if any(_INTERVAL.search(row[i]) for row in cells)}
+    for unbroken in (_WHOLE | numbers | intervals, _WHOLE | numbers):
+        shown = _fitting(columns, cells, whole, spare, unbroken)
+        if shown is not None:
+            _print_grid(title, columns, cells, shown, numbers, unbroken)
+            missing = tuple(columns[i] for i in whole if i not in shown)
+            if missing:
+                say(f"A wider terminal shows {', '.join(missing)} too, and so does --json.")
+            return missing
+    _print_blocks(title, columns, cells, whole)
+    return ()
+
+
+def _fitting(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    shown: Sequence[int],
+    spare: Sequence[str],
+    unbroken: Set[str],
+) -> Sequence[int] | None:
+    """Of these columns, those that can stand side by side; None if they cannot, even without the spare ones."""
+    if _is_unlimited():
+        return shown
+    widths = {i: _least_width(columns[i], [row[i] for row in rows], columns[i] in unbroken) + _EDGE for i in shown}
+    for name in [None, *reversed(spare)]:
+        shown = [i for i in shown if columns[i] != name]
+        if sum(widths[i] for i in shown) + 1 <= out.width:
+            return shown
+    return None
+
+
+def _least_width(column: str, cells: Sequence[str], unbroken: bool) -> int:
+    """How many characters a column cannot do without: all of a name or number, the longest word of a sentence."""
+    texts = [terminal(text) for text in (column, *cells)]
+    longest = max(cell_len(line) for text in texts for line in text.splitlines() or [""])
+    if unbroken:
+        return longest
+    words = max((cell_len(word) for text in texts for word in text.split()), default=0)
+    return min(longest, max(min(words, _WORD), _NARROW))
+
+
+def _print_grid(
+    title: str,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    shown: Sequence[int],
+    right: Set[str],
+    unbroken: Set[str],
+) -> None:
+    grid = Table(title=Text(terminal(title), "bold") if title else None, title_justify="left", show_header=any(columns))
+    for i in shown:
+        grid.add_column(
+            Text(terminal(columns[i])),
+            justify="right" if columns[i] in right else "left",
             overflow="fold",
-            no_wrap=column in _WHOLE or column in numbers,
+            no_wrap=columns[i] in unbroken,
         )
     for row in rows:
-        shown.add_row(*(Text(terminal(cell)) for cell in row))
-    wide_enough(shown)
+        grid.add_row(*(Text(terminal(row[i])) for i in shown))
+    _wide_enough(grid)
+
+
+def _print_blocks(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], shown: Sequence[int]) -> None:
+    """Every row as lines of a column's name and its cell, an empty line after each."""
+    if title:
+        out.print(Text(terminal(title), "bold"))
+    for row in rows:
+        block = Table.grid(padding=(0, 2, 0, 0))
+        block.add_column(no_wrap=True)
+        block.add_column(overflow="fold")
+        for i in shown:
+            block.add_row(Text(terminal(columns[i]), "bold"), Text(terminal(row[i])))
+        out.print(block)
+        out.print()
 
 
 def tabulate(
-    how: Format, title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], right: Iterable[str] = ()
+    how: Format,
+    title: str,
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    right: Iterable[str] = (),
+    spare: Sequence[str] = (),
 ) -> None:
-    """Print a table as people want it: for the eye, or as Markdown, CSV or LaTeX for a paper."""
+    """Print a table as people want it: for the eye, as `table` does, or whole, as Markdown, CSV or LaTeX."""
     if how == "text":
-        table(title, columns, rows, right)
+        table(title, columns, rows, right, spare)
         return
     numbers = set(right)
     if how == "csv":
@@ -119,19 +213,18 @@ def _latex(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], nu
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
 
 
-def wide_enough(shown: Table) -> None:
+def _wide_enough(shown: Table) -> None:
     """Print a table in full: piped into a file, it is as wide as it needs to be."""
-    if out.is_terminal or os.environ.get("COLUMNS", "").isdigit():
+    if not _is_unlimited():
         out.print(shown)
         return
     width = Console(width=400).measure(shown).maximum
     Console(highlight=False, width=max(width, 80)).print(shown)
 
 
-def is_wide() -> bool:
-    """Whether tables of ten columns fit: in a wide terminal, and in files, which are as wide as they need to be."""
-    limited = out.is_terminal or os.environ.get("COLUMNS", "").isdigit()
-    return not limited or out.width >= _WIDE
+def _is_unlimited() -> bool:
+    """Whether output goes where lines may have any length: not into a terminal, nor is there a width asked for."""
+    return not out.is_terminal and not os.environ.get("COLUMNS", "").isdigit()
 
 
 def write_json(value: object) -> None:
@@ -140,8 +233,22 @@ def write_json(value: object) -> None:
 
 
 def say(text: str) -> None:
-    """Print a sentence."""
-    out.print(terminal(text), markup=False)
+    """Print a sentence; a path or another long word in it is not broken."""
+    for whole in terminal(text).split("\n"):
+        lines = textwrap.wrap(whole, out.width, break_long_words=False, break_on_hyphens=False)
+        out.print("\n".join(lines), markup=False, soft_wrap=True)
+
+
+def next_steps(*commands: str) -> None:
+    """Print what may be typed next; a command is never broken over two lines, so that it can be copied."""
+    lines = [""]
+    for step in map(terminal, commands):
+        longer = f"{lines[-1]} · {step}" if lines[-1] else step
+        if not lines[-1] or _is_unlimited() or cell_len(f"Next: {longer}") <= out.width:
+            lines[-1] = longer
+        else:
+            lines.append(step)
+    command("Next: " + "\n      ".join(lines))
 
 
 def command(text: str) -> None:

@@ -129,7 +129,7 @@ def _build_known(recipe: SplitRecipe, out: Path | None, dry_run: bool) -> None:
     if recipe.digest not in (None, split.manifest.digest):
         raise IdbenchError(f"{out} differs from the published {recipe.name} version {recipe.version}.")
     console.say(f"{recipe.name} version {recipe.version} in {out}, digest {split.manifest.digest}")
-    console.say(f"Next: bench data lint {out}")
+    console.next_steps(f"bench data lint {out}")
 
 
 def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, folders: Folders, dry_run: bool) -> None:
@@ -171,7 +171,7 @@ def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, fold
             "real people: share it only with those who may hold these"
         )
     if recipe.corpora:
-        console.say(f"Next: bench target train {recipe.name}{' --arch RN50' if recipe.shards else ''}")
+        console.next_steps(f"bench target train {recipe.name}{' --arch RN50' if recipe.shards else ''}")
 
 
 @app.command()
@@ -209,7 +209,7 @@ def fetch(
         console.write_json({"addresses": len(rows), "outcomes": dict(found)})
         return
     console.table(str(out), ("outcome", "addresses"), [(what, str(n)) for what, n in found.most_common()])
-    console.say(f"Next: bench data build {loaded.manifest.name} --faces {out}")
+    console.next_steps(f"bench data build {loaded.manifest.name} --faces {out}")
 
 
 @app.command()

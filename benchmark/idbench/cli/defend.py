@@ -64,4 +64,5 @@ def defend(
     took = f"{text.seconds(ref.cost.seconds)}{steps}"
     console.say(f"wrote {out}: {base.name} behind {defense}, {len(people)} people, {took}")
     console.say(f"lineage {ref.lineage}")
-    console.say(f"Next: bench run --method all --defense {defense}, which measures what it protects and what it breaks")
+    console.next_steps(f"bench run --method all --defense {defense}")
+    console.say("It measures what the defense protects and what it breaks.")

@@ -29,4 +29,4 @@ def train_full_size(recipe: SourcedRecipe, word: str, wanted: Wanted, dry_run: b
                 f"{done.epochs} epochs in {done.checkpoint}, {text.seconds(done.seconds)} with start-up, "
                 f"{done.pairs_per_second:,.0f} pairs a second without"
             )
-        console.command(f"Next: bench run --method all --split {recipe.name} --target {shlex.quote(done.reference)}")
+        console.next_steps(f"bench run --method all --split {recipe.name} --target {shlex.quote(done.reference)}")

@@ -67,7 +67,7 @@ def publish(
     if not json:
         if published.private:
             console.say("The repository is private: its settings on the Hub make it public.")
-        console.command(f"Next: bench run --method tuni --split {published.ref}")
+        console.next_steps(f"bench run --method tuni --split {published.ref}")
 
 
 def verify(

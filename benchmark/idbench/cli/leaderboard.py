@@ -104,9 +104,10 @@ def _print(built: Built) -> None:
         console.table(f"{len(rows)} attestations are ignored", ("file", "why"), rows)
     console.say(f"{built.runs} records make {built.entries} rows on {built.boards} boards, in {built.path}")
     if not built.runs:
-        console.say("The board is empty. Next: bench run --method tuni")
+        console.say("The board is empty.")
+        console.next_steps("bench run --method tuni")
     else:
-        console.say(f"Next: bench leaderboard serve {built.path}")
+        console.next_steps(f"bench leaderboard serve {built.path}")
 
 
 @app.command()
@@ -132,7 +133,7 @@ def labels(
         written = label_file(board_inputs.labels_of(opened, public=shown), board_inputs.split_card(opened, progress))
         write_label_file(place, written)
     console.say(f"{len(written.test) + len(written.calibration)} identities, {len(written.corpora)} corpora in {out}")
-    console.say(f"Next: bench leaderboard build results --labels {out} --out board")
+    console.next_steps(f"bench leaderboard build results --labels {out} --out board")
 
 
 @app.command()
@@ -197,7 +198,7 @@ def export(
     with console.bars() as progress:
         pages = export_site(Opened(path), out, progress, force=force)
     console.say(f"{pages} pages in {out}")
-    console.say(f"Next: open {out / 'index.html'}")
+    console.next_steps(f"open {out / 'index.html'}")
 
 
 def _folder(board: Path | None) -> Path:

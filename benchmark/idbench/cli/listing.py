@@ -48,7 +48,7 @@ def listing(
             columns = _SHORT.get(name, tuple(rows[name][0]))
             console.tabulate(how, name, columns, [[str(row[c]) for c in columns] for row in rows[name]])
     if how == "text" and not kind:
-        console.say("Next: bench show NAME has the details · bench list runs")
+        console.next_steps("bench show NAME has the details", "bench list runs")
 
 
 def _show_runs(rows: list[dict[str, Any]], how: console.Format) -> None:
@@ -56,10 +56,11 @@ def _show_runs(rows: list[dict[str, Any]], how: console.Format) -> None:
     good = [row for row in rows if not row["problem"]]
     for split in dict.fromkeys(row["split"] for row in good):
         own = [row for row in good if row["split"] == split]
-        defended = any(row["defense"] != "-" for row in own)
-        columns = ("run", "method", "target", *(("defense",) if defended else ()), "seed", "parameters", "AUC")
+        columns = ("run", "method", "target", "defense", "seed", "parameters", "AUC")
         cells = [[str(row[c]) for c in columns] for row in own]
-        console.tabulate(how, f"runs on {split}", columns, cells, right=("seed",))
+        console.tabulate(
+            how, f"runs on {split}", columns, cells, right=("seed",), spare=("defense", "seed", "parameters")
+        )
     for row in rows:
         if row["problem"]:
             console.say(f"cannot be read: {row['problem']}")

@@ -48,7 +48,7 @@ def new(
             text = files("idbench.cli").joinpath("skeleton", source).read_text(encoding="utf-8")
             path.write_text(Template(text).substitute(values), encoding="utf-8")
     console.say(f"wrote {folder}")
-    console.say(f"Next: pip install -e {folder} && bench method check {name} && bench run {values['option']}")
+    console.next_steps(f"pip install -e {folder} && bench method check {name} && bench run {values['option']}")
 
 
 def _check_free(name: str) -> None:
@@ -91,7 +91,7 @@ def check(
     if any(found.state == "failed" for found in checks):
         raise typer.Exit(1)
     if not json:
-        console.say(f"Next: bench run {_DEFENSE.option(name) if is_defense else _ATTACK.option(name)}")
+        console.next_steps(f"bench run {_DEFENSE.option(name) if is_defense else _ATTACK.option(name)}")
 
 
 @dataclass(frozen=True, slots=True)

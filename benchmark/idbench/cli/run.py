@@ -254,7 +254,7 @@ def _sweep(
     told = "" if found.decided else "; they do not tell it from every other setting, so the default is as good a choice"
     console.say(f"The calibration people prefer {chosen}{told}.")
     console.say("The people under test were not looked at.")
-    console.say(f"Next: bench run -m {method} {chosen}")
+    console.next_steps(f"bench run -m {method} {chosen}")
 
 
 def _defenses(names: list[str], preset: str | None, params: dict[str, object]) -> list[PlannedDefense | None]:
@@ -437,7 +437,8 @@ def _print_unscored(split: Split, runs: list[Executed], json: bool) -> None:
     console.say(f"The test labels of {split.manifest.name} are withheld: scores were written, no metrics.")
     for path in paths:
         console.say(f"record in {path}")
-    console.say("Next: send the records to the holder of the labels, who runs: bench score RUN --split FOLDER")
+    console.say("Send the records to the holder of the labels, who runs:")
+    console.command("bench score RUN --split FOLDER")
 
 
 def parse_parameters(given: list[str] | None) -> dict[str, object]:
@@ -469,7 +470,8 @@ def _write_plan(grid: Grid, path: Path, json: bool, dry_run: bool) -> None:
         console.write_json({"plan": path.as_posix(), "runs": list(runs), "written": not dry_run})
         return
     console.say(f"{'would write' if dry_run else 'wrote'} {len(runs)} runs to {path}, blind attacks included")
-    console.say(f"Next: bench run --plan {path} --only ID, on any machine that has the same split, target and methods")
+    console.next_steps(f"bench run --plan {path} --only ID")
+    console.say("It runs on any machine that has the same split, targets and methods.")
 
 
 def _announce(grid: Grid, results: Path, json: bool) -> None:
@@ -505,7 +507,8 @@ def _list_runs(title: str, runs: Sequence[RunSpec], results: Path, json: bool) -
     if json:
         console.write_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
-        console.table(title, names, rows, right=("seed",))
+        short = [(*row[:5], row[5][:8], *row[6:]) for row in rows]
+        console.table(title, names, short, right=("seed",), spare=("adaptation", "defense", "seed", "state", "run"))
         unknown = sum(one.total is None for one in expected)
         known = sum(one.total or 0.0 for one in expected)
         sources = " and ".join(dict.fromkeys(one.measured for one in expected if one.measured))
@@ -544,9 +547,10 @@ def _print_pooled(split: Split, outcomes: list[Outcome]) -> None:
     if not pooled:
         return
     names = ", ".join(dict.fromkeys(name for p in pooled for name in p.targets))
-    _fitting(
+    columns = ("method", "defense", "targets", "seeds", "AUC [95 %]", "sd over targets", "TPR at 10 % FPR")
+    console.table(
         f"pooled over {names}",
-        ("method", "defense", "targets", "seeds", "AUC [95 %]", "sd over targets", "TPR at 10 % FPR", "TPR at 1 % FPR"),
+        (*columns, "TPR at 1 % FPR"),
         [
             (
                 p.method,
@@ -561,6 +565,7 @@ def _print_pooled(split: Split, outcomes: list[Outcome]) -> None:
             for p in pooled
         ],
         ("targets", "seeds", "sd over targets"),
+        [name for name in _SPARE if name in (*columns, "TPR at 1 % FPR")],
     )
     console.say("pooled: mean over targets and seeds, without controls; intervals over people, for these targets")
 
@@ -584,17 +589,11 @@ def _table_of(outcomes: list[Outcome]) -> tuple[tuple[str, ...], list[tuple[str,
     return columns, [_row(o, _by(o) if adapted else (), _behind(o) if defended else ()) for o in outcomes]
 
 
-_ESSENTIAL = ("method", "adaptation", "target", "defense", "targets", "seed", "AUC [95 %]", "TPR at 10 % FPR")
-"""Columns that fit eighty characters; names are never broken."""
-
-
-def _fitting(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], right: tuple[str, ...]) -> bool:
-    """Print a table with the columns that fit the terminal; returns whether all of them did."""
-    wide = console.is_wide()
-    kept = [i for i, column in enumerate(columns) if wide or column in _ESSENTIAL]
-    shown = [columns[i] for i in kept]
-    console.table(title, shown, [[row[i] for i in kept] for row in rows], [name for name in right if name in shown])
-    return wide
+_SPARE = (
+    *("adaptation", "defense", "seeds", "TPR at 10 % FPR", "seed", "AUC of the protected", "TPR at 1 % FPR"),
+    *("sd over targets", "p", "over blind", "of the others", "time"),
+)
+"""Columns of results that a narrow terminal does without, the least important last."""
 
 
 def _print(split: Split, outcomes: list[Outcome]) -> None:
@@ -607,10 +606,10 @@ def _print(split: Split, outcomes: list[Outcome]) -> None:
         console.table(f"{_title(record)}\n{people}", ("", ""), _facts(outcomes[0]))
     else:
         columns, rows = _table_of(outcomes)
-        if _fitting(people, columns, rows, ("seed", "time")):
+        spare = [name for name in _SPARE if name in columns]
+        missing = console.table(people, columns, rows, ("seed", "time"), spare)
+        if "p" not in missing and "over blind" not in missing:
             console.say("p: against chance, two-sided; over blind: AUC minus the best blind attack's, and its p")
-        else:
-            console.say("a terminal of 130 columns shows more, and so do bench show RUN and --format csv")
         _print_pooled(split, outcomes)
     for outcome in outcomes:
         for line in _remarks(outcome):
@@ -620,7 +619,7 @@ def _print(split: Split, outcomes: list[Outcome]) -> None:
         record = outcome.run.record
         which = "" if len(outcomes) == 1 else f"{_title(record)}, seed {record.seed}, "
         console.say(f"{which}{'read from' if outcome.reused else 'record in'} {outcome.run.path}")
-    console.say(_next(outcomes))
+    console.next_steps(*_next(outcomes))
 
 
 def _title(record: RunRecord) -> str:
@@ -698,10 +697,10 @@ def _remarks(outcome: Outcome) -> list[str]:
     return lines
 
 
-def _next(outcomes: list[Outcome]) -> str:
+def _next(outcomes: list[Outcome]) -> tuple[str, ...]:
     record = outcomes[-1].run.record
     others = [o.run.record.attack.name for o in outcomes if o.run.record.target == record.target]
     other = next((name for name in others if name != record.attack.name), None)
     own = "cosine" if record.attack.name != "cosine" else "idia"
     proposed = f"compare {record.attack.name} {other}" if other else f"run -m {own} -m {record.attack.name}"
-    return f"Next: bench show {record.run_id[:8]} · bench {proposed} · bench data audit {record.split.name}"
+    return f"bench show {record.run_id[:8]}", f"bench {proposed}", f"bench data audit {record.split.name}"

@@ -102,7 +102,7 @@ def show_studies(json: bool) -> None:
         console.write_json(rows)
     else:
         console.table("studies", list(rows[0]), [list(row.values()) for row in rows])
-        console.say("Next: bench study NAME --dry-run · bench study NAME")
+        console.next_steps("bench study NAME --dry-run", "bench study NAME")
 
 
 def _announce(wanted: Study, setting: Setting, folder: Path, json: bool) -> None:
@@ -129,7 +129,9 @@ def _announce(wanted: Study, setting: Setting, folder: Path, json: bool) -> None
             {"split": derived.name, "split_ready": derived.ready, "out": folder.as_posix(), "runs": runs}
         )
         return
-    console.table(f"{wanted.name} on {derived.name}: {len(rows)} runs", names, rows, right=("seed",))
+    short = [(*row[:6], row[6][:8], row[7]) for row in rows]
+    spare = ("adaptation", "defense", "series", "seed", "state", "run")
+    console.table(f"{wanted.name} on {derived.name}: {len(rows)} runs", names, short, ("seed",), spare)
     if not derived.ready:
         console.say(f"would make {derived.name} from {setting.split.manifest.name}, once, in the cache")
     untrained = sorted({job.audited.target.name for job in jobs if job.spec.target.sha256 is None})
@@ -161,7 +163,8 @@ def _print(result: StudyResult) -> None:
             *(STATISTICS[s] for s in shown),
         ),
         [(*condition, *(found.get(s, "-") for s in shown)) for condition, found in cells.items()],
-        right=("photos", "training pictures", *varied),
+        ("photos", "training pictures", *varied),
+        ("photos", "training pictures"),
     )
     console.say("95 % intervals over people; control: judged with the labels of A, an attack should be at chance")
 

@@ -104,7 +104,7 @@ def _send(staged: Staged, repo: str | None) -> Sent:
 def _show(staged: Staged, runs: Sequence[Run]) -> None:
     rows = [
         (
-            run.record.run_id,
+            run.record.run_id[:8],
             run.record.attack.name,
             f"{run.record.attack.distribution}, code {run.record.attack.code_sha256[:12]}",
             f"{run.record.split.name} v{run.record.split.version}",
@@ -113,7 +113,7 @@ def _show(staged: Staged, runs: Sequence[Run]) -> None:
         )
         for run in runs
     ]
-    console.table(staged.title, ("run", "method", "from", "split", "target", "seed"), rows)
+    console.table(staged.title, ("run", "method", "from", "split", "target", "seed"), rows, spare=("seed", "from"))
     console.say(f"{len(staged.files)} files of {staged.size:,} bytes: records, scores by opaque id, metrics; no names.")
     if staged.already:
         console.say(f"The pull request holds {len(staged.already)} other records, which stay in it.")
@@ -126,4 +126,4 @@ def _say(sent: Sent, checkout: Path | None) -> None:
         return
     done = f"committed {sent.commit[:12]} on" if sent.changed else "nothing is new on"
     console.say(f"{done} the branch {sent.where} of {checkout}; your working tree is as it was")
-    console.command(terminal(f"Next: git -C {checkout} push origin {sent.where}"))
+    console.next_steps(f"git -C {checkout} push origin {sent.where}")

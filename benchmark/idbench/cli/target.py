@@ -85,7 +85,7 @@ def train(
             trained = train_one(spec, how, progress, file)
         _report(trained)
     if not dry_run and any(isinstance(spec.weights, TrainedHere) for spec in specs):
-        console.say(f"Next: bench run --method all --split {_split_of(specs)} --target all")
+        console.next_steps(f"bench run --method all --split {_split_of(specs)} --target all")
 
 
 def _refuse_full_size(name: str, given: list[str]) -> None:

@@ -306,7 +306,7 @@ def _methods(wish: Wish, target: TargetSpec, pool: Pool) -> tuple[list[MethodSpe
             if name == "random":
                 continue
             if Access.TRAIN_SHADOWS in card.access:
-                reason = f"trains shadow models, which may take hours; name it to have it: --method {name}"
+                reason = "trains shadow models, which may take hours; --method NAME asks for it anyway"
         if reason:
             left_out[name] = reason
         else:
