@@ -42,7 +42,8 @@ def check_outside(out: Path, inputs: Iterable[Path]) -> None:
     for path in inputs:
         if place.is_relative_to(resolved(path)):
             raise StorageError(
-                f"{out} lies within {path}, which this command reads.", hint="Name a folder apart from what is read."
+                f"{out} lies within {path}, which this command reads.",
+                hint="Name a folder that is separate from the input.",
             )
 
 
@@ -142,7 +143,7 @@ def _refuse_overlap(out: Path, place: Path, inputs: Iterable[Path]) -> None:
         if resolved(path).is_relative_to(place):
             raise StorageError(
                 f"{out} would be replaced, and {path}, which this command reads, with it.",
-                hint="Name a folder apart from what is read.",
+                hint="Name a folder that is separate from the input.",
             )
     check_outside(out, given)
 

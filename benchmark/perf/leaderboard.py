@@ -105,9 +105,9 @@ def open_pages(board: Path) -> None:
 
     with timed("opened the board and ranked its rows"):
         opened = common.board_at(board)
-        view = opened.default_view()
-        assert view is not None
-        opened.rows(view)
+        selection = opened.default_selection()
+        assert selection is not None
+        opened.rows(selection)
     page = AppTest.from_file(str(Path(app.__file__).with_name("main.py")), default_timeout=120)
     page.session_state["board"] = str(board)
     for name in ("first look", "second look"):

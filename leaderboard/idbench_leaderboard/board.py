@@ -1,4 +1,4 @@
-"""A built board as pages read it: opened lazily, filtered by a view, ranked for exactly the rows shown."""
+"""A built board as pages read it: opened lazily, filtered by a selection, ranked for exactly the rows shown."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from idbench_leaderboard.defenses import FILE as DEFENSES
 from idbench_leaderboard.defenses import DefenseTable, DefenseTables
 from idbench_leaderboard.inputs import (
     AuditCheck,
-    Choice,
+    CardChoice,
+    CardParameter,
     MethodInfo,
-    Parameter,
     Preset,
     SamplePhoto,
     SplitCard,
-    TargetInfo,
+    TargetDescription,
 )
 from idbench_leaderboard.manifest import ABOUT, REBUILD, SAMPLES, read_manifest
 
@@ -45,7 +45,7 @@ _LARGEST: Final = 1 << 32  # bytes of a board's file
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class Selection:
     """What a reader looks at; the address bar holds the same words.
 
     Args:
@@ -184,16 +184,17 @@ class Board:
         """The worst cases of all defenses, target by target."""
         return self._defenses
 
-    def defense_table(self, view: View) -> DefenseTable | None:
-        """The worst cases of the defenses of a view's target; None where none was attacked."""
+    def defense_table(self, selection: Selection) -> DefenseTable | None:
+        """The worst cases of the defenses of a selection's target; None where none was attacked."""
         names = set(
-            self.select(replace(view, settings=ALL, track=ALL, checked=Level.SELF_REPORTED, defense=""))["target"]
+            self.select(replace(selection, settings=ALL, track=ALL, checked=Level.SELF_REPORTED, defense=""))["target"]
         )
         found = [
             table
             for table in self._defenses
-            if (table.split, table.split_version, table.corpus) == (view.split, view.version, view.corpus)
-            and table.target in {view.target, *names}
+            if (table.split, table.split_version, table.corpus)
+            == (selection.split, selection.version, selection.corpus)
+            and table.target in {selection.target, *names}
         ]
         return found[0] if found else None
 
@@ -219,27 +220,29 @@ class Board:
         pooled = set(rows.loc[rows["pooled"] > 0, "target_label"])
         return [label for label in self.targets(split, version) if label not in pooled]
 
-    def members_of(self, view: View) -> pd.DataFrame:
-        """The targets behind a pooled view, one row of `entries` each; empty for a view of one target."""
-        rows = self.entries[self.entries["entry"].isin(self._parts(self.select(replace(view, settings=ALL))["entry"]))]
+    def members_of(self, selection: Selection) -> pd.DataFrame:
+        """The targets behind a pooled selection, one row of `entries` each; empty for a selection of one target."""
+        rows = self.entries[
+            self.entries["entry"].isin(self._parts(self.select(replace(selection, settings=ALL))["entry"]))
+        ]
         return rows.drop_duplicates("target_label").sort_values("target_label", ignore_index=True)
 
     def _parts(self, entries: Iterable[str]) -> pd.Series[Any]:
         return self._pools.loc[self._pools["entry"].isin(list(entries)), "part"]
 
-    def asked(self, view: View) -> str:
+    def asked(self, selection: Selection) -> str:
         """The options of `bench run` for the same people and the same models: `--split ... --target ...`."""
-        rows = self._of(view.split, view.version)
-        own = rows[rows["target_label"] == view.target]
+        rows = self._of(selection.split, selection.version)
+        own = rows[rows["target_label"] == selection.target]
         behind = rows[rows["entry"].isin(self._parts(own["entry"]))]
         names = (own if behind.empty else behind)["target"].unique()
-        options = ["--split", view.split, "--target", ",".join(sorted(names))]
-        return shlex.join([*options, *(["--corpus", view.corpus] if own["control"].any() else [])])
+        options = ["--split", selection.split, "--target", ",".join(sorted(names))]
+        return shlex.join([*options, *(["--corpus", selection.corpus] if own["control"].any() else [])])
 
-    def architectures(self, view: View) -> list[str]:
-        """The architecture of each model behind a view."""
-        members = self.members_of(view)
-        return list((self.select(view).head(1) if members.empty else members)["architecture"])
+    def architectures(self, selection: Selection) -> list[str]:
+        """The architecture of each model behind a selection."""
+        members = self.members_of(selection)
+        return list((self.select(selection).head(1) if members.empty else members)["architecture"])
 
     def runs_of(self, entry: str) -> pd.DataFrame:
         """The records behind a row (`rows.RunRow`), of all its targets."""
@@ -260,18 +263,20 @@ class Board:
         entries = self.entries
         return entries[(entries["split"] == split) & (entries["split_version"] == version)]
 
-    def select(self, view: View) -> pd.DataFrame:
-        """Rows of `entries` that a view shows."""
-        rows = self._of(view.split, view.version)
-        return rows[(rows["target_label"] == view.target) & (rows["corpus"] == view.corpus) & _kept(rows, view)]
+    def select(self, selection: Selection) -> pd.DataFrame:
+        """Rows of `entries` that a selection shows."""
+        rows = self._of(selection.split, selection.version)
+        return rows[
+            (rows["target_label"] == selection.target) & (rows["corpus"] == selection.corpus) & _kept(rows, selection)
+        ]
 
-    def rows(self, view: View) -> pd.DataFrame:
-        """The rows of a view, best AUC first, with ranks, rates, the blind comparison and the control's result.
+    def rows(self, selection: Selection) -> pd.DataFrame:
+        """The rows of a selection, best AUC first, with ranks, rates, the blind comparison and the control's result.
 
         Adds `rank`, `rank_low`, `rank_high`; `tpr_10`, `tpr_1`, `tpr_01` each with `_low`, `_high`, `_reason`;
         `blind`, `blind_difference`, `blind_low`, `blind_high`, `blind_p`; `control_auc`, `control_low`, `control_high`.
         """
-        rows = self.select(view).sort_values(["auc", "label"], ascending=[False, True], ignore_index=True)
+        rows = self.select(selection).sort_values(["auc", "label"], ascending=[False, True], ignore_index=True)
         if rows.empty:
             return rows
         found = self.joint(rows["entry"].tolist())
@@ -279,7 +284,7 @@ class Board:
         rows = rows.assign(rank=placed.rank, rank_low=placed.low, rank_high=placed.high)
         rows = self._with_rates(rows)
         rows = _with_blind(rows, found)
-        return self._with_control(rows, view)
+        return self._with_control(rows, selection)
 
     def joint(self, entries: Sequence[str]) -> AucCovariance:
         """AUCs of rows of one board with their covariance, in the order given."""
@@ -297,10 +302,10 @@ class Board:
                 rows[name + suffix] = part[column].to_numpy()
         return rows
 
-    def _with_control(self, rows: pd.DataFrame, view: View) -> pd.DataFrame:
+    def _with_control(self, rows: pd.DataFrame, selection: Selection) -> pd.DataFrame:
         key = ["method", "method_version", "code_sha256", "parameters", "defense"]
         columns = {"auc": "control_auc", "auc_low": "control_low", "auc_high": "control_high"}
-        controls = self.controls(view)
+        controls = self.controls(selection)
         # Of several controls the one that is built like the target, then the most trusted, then the most repeated.
         alike = controls["architecture"].isin(rows["architecture"])
         best = (
@@ -308,11 +313,11 @@ class Board:
         )
         return rows.merge(best[[*key, *columns]].rename(columns=columns), on=key, how="left")
 
-    def controls(self, view: View) -> pd.DataFrame:
-        """Rows of controls that stand in for the view's corpus: of all tracks, after the other filters."""
-        entries = self._of(view.split, view.version)
-        keep = entries["control"] & (entries["corpus"] == view.corpus)
-        return entries[keep & _kept(entries, replace(view, track=ALL))].sort_values("label", ignore_index=True)
+    def controls(self, selection: Selection) -> pd.DataFrame:
+        """Rows of controls that stand in for the selection's corpus: of all tracks, after the other filters."""
+        entries = self._of(selection.split, selection.version)
+        keep = entries["control"] & (entries["corpus"] == selection.corpus)
+        return entries[keep & _kept(entries, replace(selection, track=ALL))].sort_values("label", ignore_index=True)
 
     def pairs(self, entries: Sequence[str]) -> list[RowComparison]:
         """Every pair of the rows: paired DeLong on the means over seeds, p-values Holm-corrected over the pairs."""
@@ -365,15 +370,15 @@ class Board:
         key = [str(row[name]) for name in ("method", "method_version", "code_sha256")]
         for card in self.about["methods"]:
             if [card["name"], card["version"], card["code_sha256"]] == key:
-                choices = tuple(Choice(**choice) for choice in card["choices"])
-                parameters = tuple(Parameter(**parameter) for parameter in card["parameters"])
+                choices = tuple(CardChoice(**choice) for choice in card["choices"])
+                parameters = tuple(CardParameter(**parameter) for parameter in card["parameters"])
                 presets = tuple(Preset(**preset) for preset in card["presets"])
                 return MethodInfo(**{**card, "choices": choices, "parameters": parameters, "presets": presets})
         return None
 
-    def target_info(self, name: str) -> TargetInfo | None:
+    def target_info(self, name: str) -> TargetDescription | None:
         """What the target's specification says."""
-        return next((TargetInfo(**card) for card in self.about["targets"] if card["name"] == name), None)
+        return next((TargetDescription(**card) for card in self.about["targets"] if card["name"] == name), None)
 
     def split_card(self, name: str, version: int) -> SplitCard | None:
         """The split's card, with its sample photos."""
@@ -388,7 +393,7 @@ class Board:
         table = table[(table["split"] == name) & (table["split_version"] == version)]
         return tuple(SamplePhoto(data, caption) for data, caption in zip(table["data"], table["caption"], strict=True))
 
-    def default_view(self) -> View | None:
+    def default_selection(self) -> Selection | None:
         """The first split's newest version, all its targets together if they are pooled; None if the board is empty."""
         if self.entries.empty:
             return None
@@ -396,7 +401,7 @@ class Board:
         split = "avatars" if "avatars" in counts else str(counts.index[0])
         version = self.versions(split)[0]
         target = self.targets(split, version)[0]
-        return View(split, version, target, self.corpora(split, version, target)[0])
+        return Selection(split, version, target, self.corpora(split, version, target)[0])
 
 
 def with_target_labels(entries: pd.DataFrame) -> pd.DataFrame:
@@ -411,10 +416,10 @@ def with_target_labels(entries: pd.DataFrame) -> pd.DataFrame:
 RATE_COLUMNS: Final = {0.1: "tpr_10", 0.01: "tpr_1", 0.001: "tpr_01"}
 
 
-def complete(board: Board, wanted: View) -> View:
-    """The nearest view that exists: what is unknown falls back to the first choice."""
+def complete(board: Board, wanted: Selection) -> Selection:
+    """The nearest selection that exists: what is unknown falls back to the first choice."""
     splits = board.splits()
-    default = board.default_view()
+    default = board.default_selection()
     split = wanted.split if wanted.split in splits else (default.split if default else "")
     versions = board.versions(split)
     version = wanted.version if wanted.version in versions else versions[0]
@@ -425,13 +430,13 @@ def complete(board: Board, wanted: View) -> View:
     return replace(wanted, split=split, version=version, target=target, corpus=corpus)
 
 
-def _kept(rows: pd.DataFrame, view: View) -> pd.Series[bool]:
-    """Which rows pass the filters of a view other than its place: track, trust, settings, defense."""
-    keep = rows["defense"] == view.defense
-    if view.track != ALL:
-        keep &= rows["track"].isin([view.track, BLIND])
-    keep &= rows["verification"].map(lambda level: Level(level).rank) >= Level(view.checked).rank
-    if view.settings == "usual":
+def _kept(rows: pd.DataFrame, selection: Selection) -> pd.Series[bool]:
+    """Which rows pass the filters of a selection other than its place: track, trust, settings, defense."""
+    keep = rows["defense"] == selection.defense
+    if selection.track != ALL:
+        keep &= rows["track"].isin([selection.track, BLIND])
+    keep &= rows["verification"].map(lambda level: Level(level).rank) >= Level(selection.checked).rank
+    if selection.settings == "usual":
         keep &= rows["usual"]
     return keep
 

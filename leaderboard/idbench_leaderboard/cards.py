@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from idbench.results import MethodRef
 from idbench.results.repetition import Candidate
-from idbench_leaderboard.inputs import Choice, MethodInfo, Parameter, Preset
+from idbench_leaderboard.inputs import CardChoice, CardParameter, MethodInfo, Preset
 
 
 def cards_of(candidates: Iterable[Candidate]) -> tuple[MethodInfo, ...]:
@@ -40,9 +40,9 @@ def _info(attack: MethodRef) -> MethodInfo | None:
         authors=card.authors,
         year=card.year,
         url=card.url,
-        choices=tuple(Choice(each.what, each.chosen, each.why) for each in card.choices),
+        choices=tuple(CardChoice(each.what, each.chosen, each.why) for each in card.choices),
         parameters=tuple(
-            Parameter(each.name, each.type, json.dumps(each.default), each.description) for each in card.parameters
+            CardParameter(each.name, each.type, json.dumps(each.default), each.description) for each in card.parameters
         ),
         presets=tuple(Preset(name, json.dumps(values)) for name, values in sorted(card.presets.items())),
     )

@@ -40,7 +40,7 @@ class SplitCard:
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class CardParameter:
     """One parameter of a method; `default` as JSON."""
 
     name: str
@@ -50,7 +50,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class CardChoice:
     """Something that the source leaves open and the implementation had to choose."""
 
     what: str
@@ -79,13 +79,13 @@ class MethodInfo:
     authors: str = ""
     year: int | None = None
     url: str | None = None
-    choices: tuple[Choice, ...] = ()
-    parameters: tuple[Parameter, ...] = ()
+    choices: tuple[CardChoice, ...] = ()
+    parameters: tuple[CardParameter, ...] = ()
     presets: tuple[Preset, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class TargetInfo:
+class TargetDescription:
     """What a target's specification says."""
 
     name: str
@@ -101,4 +101,4 @@ class About:
 
     splits: tuple[SplitCard, ...] = ()
     methods: tuple[MethodInfo, ...] = ()
-    targets: tuple[TargetInfo, ...] = ()
+    targets: tuple[TargetDescription, ...] = ()

@@ -41,7 +41,7 @@ Batch = Sequence[tuple[EntryKey, Usable]]
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class Area:
     """A number with the ends of its 95 % interval."""
 
     value: float
@@ -216,9 +216,9 @@ def _measure_batch(result: Measured, work: Work, entries: Batch) -> Averages:
     return found
 
 
-def _areas(found: Averages) -> list[Estimate]:
+def _areas(found: Averages) -> list[Area]:
     ends = batch.auc_ends(found.inside, found.outside, LEVEL)
-    return [Estimate(*map(float, each)) for each in zip(ends.value, ends.low, ends.high, strict=True)]
+    return [Area(*map(float, each)) for each in zip(ends.value, ends.low, ends.high, strict=True)]
 
 
 def _add_statistics(result: Measured, ids: Sequence[str], found: Averages, known: Known) -> None:
@@ -248,7 +248,7 @@ def _entry_row(
     entry: str,
     usable: Usable,
     rows: Floats,
-    area: Estimate,
+    area: Area,
     p_chance: float,
 ) -> EntryRow:
     records = [candidate.run.record for candidate, _ in usable]
@@ -398,7 +398,7 @@ class Pool:
         return result
 
 
-def _pooled_row(key: EntryKey, rows: Sequence[EntryRow], area: Estimate, p_chance: float) -> EntryRow:
+def _pooled_row(key: EntryKey, rows: Sequence[EntryRow], area: Area, p_chance: float) -> EntryRow:
     means: dict[str, Any] = {name: _mean(getattr(row, name) for row in rows) for name in _POOLED_MEANS}
     return replace(
         max(rows, key=lambda row: row.created),

@@ -19,7 +19,7 @@ from idbench.escaping import Prose, web_address
 from idbench.outputs import made_folder
 from idbench.results.attestation import Level
 from idbench_leaderboard import changes, charts, defenses, downloads, glossary, tables, words
-from idbench_leaderboard.board import ALL, NONE, Board, View
+from idbench_leaderboard.board import ALL, NONE, Board, Selection
 from idbench_leaderboard.pages import card_html, render
 
 _TEXT: Final = {"Track", "Checked", "Rank interval", "Date", "Authors", "p, Holm"}
@@ -44,7 +44,7 @@ class Page:
 
     file: str
     data: str
-    view: View
+    selection: Selection
     name: str
 
 
@@ -169,35 +169,43 @@ def _changes_page(board: Board) -> bytes:
 
 def pages_of(board: Board) -> list[Page]:
     """Every board, the default one as `index.html`."""
-    default = board.default_view()
+    default = board.default_selection()
     pages: list[Page] = []
     for split in board.splits():
         for version in board.versions(split):
             for target in board.targets(split, version):
                 for corpus in board.corpora(split, version, target):
                     for defense in board.defenses(split, version, target):
-                        view = View(split, version, target, corpus, defense="" if defense == NONE else defense)
-                        pages += _pages(board, view, default)
+                        selection = Selection(
+                            split, version, target, corpus, defense="" if defense == NONE else defense
+                        )
+                        pages += _pages(board, selection, default)
     if pages and all(page.file != "index.html" for page in pages):
         pages[0] = replace(pages[0], file="index.html")
     return pages
 
 
-def _pages(board: Board, view: View, default: View | None) -> Iterable[Page]:
-    """The page of a view: of the usual settings, or of all of them where nothing was run with the usual ones."""
-    name = f"{view.split} v{view.version}, target {view.target}"
-    name += "" if view.corpus == view.target else f", corpus {view.corpus}"
-    name += f", defense {view.defense}" if view.defense else ""
-    for shown, title in ((view, name), (replace(view, settings=ALL), f"{name}, every parameter setting")):
+def _pages(board: Board, selection: Selection, default: Selection | None) -> Iterable[Page]:
+    """The page of a selection: of the usual settings, or of all of them where nothing was run with the usual ones."""
+    name = f"{selection.split} v{selection.version}, target {selection.target}"
+    name += "" if selection.corpus == selection.target else f", corpus {selection.corpus}"
+    name += f", defense {selection.defense}" if selection.defense else ""
+    for shown, title in ((selection, name), (replace(selection, settings=ALL), f"{name}, every parameter setting")):
         if len(board.select(shown)):
-            slug = _slug(view)
-            yield Page("index.html" if view == default else f"{slug}.html", slug, shown, title)
+            slug = _slug(selection)
+            yield Page("index.html" if selection == default else f"{slug}.html", slug, shown, title)
             return
 
 
-def _slug(view: View) -> str:
-    """A file name for a view; names that do not fit whole are made distinct by a hash."""
-    parts = [view.split, f"v{view.version}", view.target, view.corpus, *([view.defense] if view.defense else [])]
+def _slug(selection: Selection) -> str:
+    """A file name for a selection; names that do not fit whole are made distinct by a hash."""
+    parts = [
+        selection.split,
+        f"v{selection.version}",
+        selection.target,
+        selection.corpus,
+        *([selection.defense] if selection.defense else []),
+    ]
     whole = "-".join(parts)
     slug = re.sub(r"[^a-z0-9]+", "-", whole.lower()).strip("-")[:_LONGEST]
     plain = re.fullmatch(r"[a-z0-9. -]*", whole) and len(slug) < _LONGEST
@@ -218,7 +226,7 @@ def _assets(folder: Path) -> None:
 def _write_data(folder: Path, board: Board, page: Page) -> None:
     data = folder / "data"
     data.mkdir(exist_ok=True)
-    rows = board.rows(page.view)
+    rows = board.rows(page.selection)
     caption = f"Identity inference on {page.name}."
     written = {
         "csv": downloads.csv(rows),
@@ -231,8 +239,8 @@ def _write_data(folder: Path, board: Board, page: Page) -> None:
 
 
 def _board_page(board: Board, page: Page, pages: list[Page]) -> bytes:
-    rows, view = board.rows(page.view), page.view
-    _, verdict = words.control_verdict(board.controls(view))
+    rows, selection = board.rows(page.selection), page.selection
+    _, verdict = words.control_verdict(board.controls(selection))
     shown = tables.board(rows, tables.authors_of(board, rows))
     columns = _columns(shown)
     rejected = [(each["where"], each["reason"]) for each in board.manifest["rejected"]]
@@ -241,14 +249,14 @@ def _board_page(board: Board, page: Page, pages: list[Page]) -> bytes:
         title=page.name,
         page=page,
         pages=pages,
-        opening=words.opening(rows, view),
+        opening=words.opening(rows, selection),
         finding=words.finding(rows),
         verdict=verdict,
         tracks=[track for track in words.TRACKS if track in set(rows["track"])],
         columns=columns,
         rows=list(_rows(rows, shown, columns)),
         statistics=list(_statistics(rows)),
-        sections=list(_sections(board, rows, view)),
+        sections=list(_sections(board, rows, selection)),
         methods=[_method(board, row) for _, row in rows.iterrows()],
         manifest=board.manifest,
         rejected=TextTable("Records that do not count", ("Record", "Why it does not count"), tuple(rejected)),
@@ -304,17 +312,17 @@ def _statistics(rows: pd.DataFrame) -> Iterator[Statistic]:
         yield Statistic(title, _figure(charts.whiskers(rows, name), f"{title} by method", text, notes=notes), "")
 
 
-def _sections(board: Board, rows: pd.DataFrame, view: View) -> Iterator[Section]:
+def _sections(board: Board, rows: pd.DataFrame, selection: Selection) -> Iterator[Section]:
     yield from _curves(board, rows)
-    if len(board.singles(view.split, view.version)) > 1:
-        frame = tables.by_target(board, view)
+    if len(board.singles(selection.split, selection.version)) > 1:
+        frame = tables.by_target(board, selection)
         text = "AUC of each attack (rows) on each target (columns), with the labels of the target's own corpus; "
         text += "an empty cell means that there is no record."
         figure = _figure(charts.heat(frame, "target"), "AUC by attack and target", text, frame)
         yield Section("targets", "Target by target", figure)
-    control = tables.beside_control(rows, view)
+    control = tables.beside_control(rows, selection)
     if not control.empty:
-        design = words.control_design(board.architectures(view), board.controls(view)["architecture"])
+        design = words.control_design(board.architectures(selection), board.controls(selection)["architecture"])
         missed = words.left_out(control["label"], rows, "they were not run on the control")
         notes: tuple[Prose, ...] = tuple(note for note in ((design,) if design else (), missed) if note)
         text = "AUC on the target next to AUC on a control, which was trained without any of these people."

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from idbench.metrics import NotEstimable, minimum_detectable_auc, minimum_detectable_difference, ranks
 from idbench.results.attestation import Level
 from idbench_leaderboard import words
-from idbench_leaderboard.board import BLIND, Board, RowComparison, View
+from idbench_leaderboard.board import BLIND, Board, RowComparison, Selection
 from idbench_leaderboard.inputs import MethodInfo
 from idbench_leaderboard.words import STATISTICS
 
@@ -205,16 +205,16 @@ def by_pictures(board_: Board, entries: dict[str, str]) -> pd.DataFrame:
     return frame[["method", "count", "n_members", "auc", "low", "high"]]
 
 
-def settings(board_: Board, view: View, method: str) -> pd.DataFrame:
-    """Every parameter setting of a method on the view's target, cheapest first."""
-    rows = board_.select(replace(view, settings="all"))
+def settings(board_: Board, selection: Selection, method: str) -> pd.DataFrame:
+    """Every parameter setting of a method on the selection's target, cheapest first."""
+    rows = board_.select(replace(selection, settings="all"))
     rows = rows[rows["method"] == method].sort_values(["queries", "label"], ignore_index=True)
     return rows[["label", "track", "queries", "seconds", "auc", "auc_low", "auc_high"]]
 
 
-def by_photos(board_: Board, view: View, row: pd.Series[Any]) -> pd.DataFrame:
+def by_photos(board_: Board, selection: Selection, row: pd.Series[Any]) -> pd.DataFrame:
     """Settings of a row's method that differ in nothing but the number of photos; columns as in `by_pictures`."""
-    rows = board_.select(replace(view, settings="all"))
+    rows = board_.select(replace(selection, settings="all"))
     same = ["method", "method_version", "code_sha256", "verified"]
     for column in same:
         rows = rows[rows[column] == row[column]]
@@ -245,9 +245,9 @@ def _without_photos(parameters: str) -> str:
     return json.dumps({name: value for name, value in values.items() if name != count}, sort_keys=True)
 
 
-def people(board_: Board, view: View, a: pd.Series[Any], b: pd.Series[Any]) -> pd.DataFrame | None:
+def people(board_: Board, selection: Selection, a: pd.Series[Any], b: pd.Series[Any]) -> pd.DataFrame | None:
     """Percentile among non-members that two rows give each person, `a` and `b`; None where labels are not public."""
-    known = board_.people(view.split, view.version, view.corpus)
+    known = board_.people(selection.split, selection.version, selection.corpus)
     found = [board_.ranks(str(row["entry"])) for row in (a, b)]
     if known.empty or not all(found):
         return None
@@ -296,19 +296,19 @@ def wins(frame: pd.DataFrame, a: str, b: str) -> pd.DataFrame:
     return pd.DataFrame(result)
 
 
-def beside_control(rows: pd.DataFrame, view: View) -> pd.DataFrame:
+def beside_control(rows: pd.DataFrame, selection: Selection) -> pd.DataFrame:
     """AUC on the target and on the control, for methods that have both."""
     known = rows.dropna(subset=["control_auc"])
-    own = known[["label", "auc", "auc_low", "auc_high"]].assign(where=view.target)
+    own = known[["label", "auc", "auc_low", "auc_high"]].assign(where=selection.target)
     names = {"control_auc": "auc", "control_low": "auc_low", "control_high": "auc_high"}
     control = known[["label", *names]].rename(columns=names).assign(where="control")
     return pd.concat([own, control], ignore_index=True)[["label", "where", "auc", "auc_low", "auc_high"]]
 
 
-def defenses(board_: Board, view: View) -> pd.DataFrame:
+def defenses(board_: Board, selection: Selection) -> pd.DataFrame:
     """AUC of each attack without and with each defense: `attack`, `defense`, `auc`, `low`, `high`."""
     names = sorted(board_.entries.loc[board_.entries["defense"] != "", "defense"].unique())
-    parts = [board_.select(replace(view, defense=name)) for name in ("", *names)]
+    parts = [board_.select(replace(selection, defense=name)) for name in ("", *names)]
     rows = pd.concat(parts).sort_values("auc", ascending=False)
     frame = pd.DataFrame(
         {
@@ -322,12 +322,12 @@ def defenses(board_: Board, view: View) -> pd.DataFrame:
     return frame.drop_duplicates(["attack", "defense"], ignore_index=True)
 
 
-def across_targets(board_: Board, view: View) -> pd.DataFrame:
+def across_targets(board_: Board, selection: Selection) -> pd.DataFrame:
     """AUC of each method on every target of the split, as text."""
     columns = {}
-    for target in board_.singles(view.split, view.version):
-        for corpus in board_.corpora(view.split, view.version, target):
-            rows = board_.select(replace(view, target=target, corpus=corpus))
+    for target in board_.singles(selection.split, selection.version):
+        for corpus in board_.corpora(selection.split, selection.version, target):
+            rows = board_.select(replace(selection, target=target, corpus=corpus))
             if rows.empty:
                 continue
             name = f"{target} (labels of {corpus})" if rows["control"].any() else target
@@ -336,15 +336,15 @@ def across_targets(board_: Board, view: View) -> pd.DataFrame:
     return pd.DataFrame(columns).fillna("–").rename_axis("Method").reset_index()
 
 
-def by_target(board_: Board, view: View) -> pd.DataFrame:
+def by_target(board_: Board, selection: Selection) -> pd.DataFrame:
     """AUC of each attack on each target of the split: `attack`, `target`, `auc`, `low`, `high`; controls come last.
 
     A control has one column for each corpus that it stands in for. Attacks stand in the order of their mean AUC.
     """
     parts = []
-    for target in board_.singles(view.split, view.version):
-        for corpus in board_.corpora(view.split, view.version, target):
-            rows = board_.select(replace(view, target=target, corpus=corpus))
+    for target in board_.singles(selection.split, selection.version):
+        for corpus in board_.corpora(selection.split, selection.version, target):
+            rows = board_.select(replace(selection, target=target, corpus=corpus))
             name = f"{target} for {corpus}" if rows["control"].any() else target
             parts.append(rows.assign(name=name))
     rows = pd.concat(parts)
@@ -361,22 +361,22 @@ def by_target(board_: Board, view: View) -> pd.DataFrame:
     return frame.sort_values("mean", ascending=False, kind="stable", ignore_index=True).drop(columns="mean")
 
 
-def blind(board_: Board, view: View) -> pd.DataFrame:
+def blind(board_: Board, selection: Selection) -> pd.DataFrame:
     """Rows of blind attacks on this split's targets, best first."""
     rows = board_.entries
-    keep = (rows["split"] == view.split) & (rows["split_version"] == view.version) & (rows["track"] == BLIND)
+    keep = (rows["split"] == selection.split) & (rows["split_version"] == selection.version) & (rows["track"] == BLIND)
     keep &= ~rows["control"] & (rows["pooled"] == 0) & rows["usual"]
     return rows[keep].sort_values("auc", ascending=False, ignore_index=True)
 
 
-def sizes(board_: Board, view: View) -> pd.DataFrame:
+def sizes(board_: Board, selection: Selection) -> pd.DataFrame:
     """Members of the test part by number of training pictures; numbers that one member has need public labels."""
-    people_ = board_.people(view.split, view.version, view.corpus)
+    people_ = board_.people(selection.split, selection.version, selection.corpus)
     if not people_.empty:
         members = people_[people_["member"] & (people_["occurrences"] > 0)]
         counts = members.groupby("occurrences").size().rename("n_members").reset_index()
         return counts.rename(columns={"occurrences": "Training pictures", "n_members": "Members"})
-    rows = board_.select(replace(view, track="all", checked=Level.SELF_REPORTED, settings="all"))
+    rows = board_.select(replace(selection, track="all", checked=Level.SELF_REPORTED, settings="all"))
     bins = board_.bins[board_.bins["entry"].isin(rows["entry"].head(1)) & (board_.bins["occurrences"] > 0)]
     return bins.sort_values("occurrences")[["occurrences", "n_members"]].rename(
         columns={"occurrences": "Training pictures", "n_members": "Members"}
@@ -387,17 +387,17 @@ _MOST_ROWS: Final = 60
 """Rows that a joint bootstrap draws from while a reader waits; beyond, seeds that not all methods have are left out."""
 
 
-def rate_places(board_: Board, view: View, picked: pd.DataFrame) -> pd.DataFrame:
+def rate_places(board_: Board, selection: Selection, picked: pd.DataFrame) -> pd.DataFrame:
     """TPR at low false-positive rates as on the board, with rank intervals from a joint bootstrap.
 
     There are none where labels are not public: the bootstrap needs the ranks of single people.
 
     Args:
         board_: that the rows belong to.
-        view: in which they were seen.
+        selection: in which they were seen.
         picked: two or more rows of `Board.rows`.
     """
-    known = board_.people(view.split, view.version, view.corpus)
+    known = board_.people(selection.split, selection.version, selection.corpus)
     found = [board_.ranks(str(entry)) for entry in picked["entry"]]
     if known.empty or not all(found):
         return _rates_shown(picked, None)

@@ -13,7 +13,7 @@ from idbench.metrics import Interval
 from idbench.results.attestation import Level
 
 if TYPE_CHECKING:
-    from idbench_leaderboard.board import View
+    from idbench_leaderboard.board import Selection
 
 PERCENT: Final = "\u00a0%"  # a sign that does not go to the next line alone
 QUESTION: Final = "Can these methods tell who was in the training data?"
@@ -149,7 +149,7 @@ def rank(row: Mapping[str, Any] | pd.Series[Any]) -> str:
     return f"{int(row['rank'])}" if low == high else f"{int(row['rank'])} ({low}–{high})"
 
 
-NO_CARD: Final = "none: these records are older than the cards in records, and show what they have"
+NO_CARD: Final = "none: these records predate method cards; the page shows what they hold"
 
 
 def repeated(row: Mapping[str, Any] | pd.Series[Any]) -> str:
@@ -169,25 +169,26 @@ def missing(value: float | None) -> bool:
     return value is None or (isinstance(value, float) and math.isnan(value))
 
 
-def opening(rows: pd.DataFrame, view: View) -> Prose:
+def opening(rows: pd.DataFrame, selection: Selection) -> Prose:
     """What the rows of a board are."""
     sizes = "people"
     if len(rows):
         members, others = int(rows["n_members"].iloc[0]), int(rows["n_nonmembers"].iloc[0])
         sizes = f"{members:,} members and {others:,} non-members"
-    defended: Prose = (", with the defense ", Strong(view.defense)) if view.defense else ()
+    defended: Prose = (", with the defense ", Strong(selection.defense)) if selection.defense else ()
     pooled = int(rows["pooled"].max()) if len(rows) else 0
     attacked: Prose = (
-        (Strong(f"{pooled} models"), " (mean over the models)") if pooled else ("the model ", Strong(view.target))
+        (Strong(f"{pooled} models"), " (mean over the models)") if pooled else ("the model ", Strong(selection.target))
     )
     text: list[str | Strong] = [
         "Each row is one attack on ",
         *attacked,
         *defended,
         f". It scored {sizes} of the split ",
-        Strong(view.split),
-        f", version {view.version}, without their labels; members are the people whose pictures are in the corpus ",
-        Strong(view.corpus),
+        Strong(selection.split),
+        f", version {selection.version}, without their labels; members are the people whose pictures "
+        "are in the corpus ",
+        Strong(selection.corpus),
         ".",
     ]
     if pooled:
@@ -253,7 +254,8 @@ def control_verdict(rows: pd.DataFrame) -> tuple[bool | None, Prose]:
     for label in outside["label"]:
         names += [", ", Strong(label)]
     expected = "; one interval in twenty excludes 0.5 by chance alone" if len(outside) <= max(1, tested // 10) else ""
-    return False, [f"{len(outside)} of {tested} intervals on the control exclude 0.5 (", *names[1:], f"){expected}."]
+    verb = "excludes" if len(outside) == 1 else "exclude"
+    return False, [f"{len(outside)} of {tested} intervals on the control {verb} 0.5 (", *names[1:], f"){expected}."]
 
 
 def reach(rows: pd.DataFrame) -> float:

@@ -40,7 +40,7 @@ from idbench.results.attestation import Attestation, Invalidation, Level, Statem
 from idbench.results.labels import CorpusLabels, SplitLabels
 from idbench.splits import Split
 from idbench_leaderboard.building import Built, build
-from idbench_leaderboard.inputs import About, AuditCheck, SamplePhoto, SplitCard, TargetInfo
+from idbench_leaderboard.inputs import About, AuditCheck, SamplePhoto, SplitCard, TargetDescription
 
 DEFENSE = DefenseRef(
     name="blur",
@@ -314,7 +314,7 @@ def about() -> About:
                 samples=tuple(SamplePhoto(_square(shade), f"person {shade}") for shade in (40, 120, 200)),
             ),
         ),
-        targets=(TargetInfo("fiction-a", "1", "A model of the tests", "mit", "12 epochs"),),
+        targets=(TargetDescription("fiction-a", "1", "A model of the tests", "mit", "12 epochs"),),
     )
 
 

@@ -16,8 +16,8 @@ def _one(page: str, folder: str) -> None:
     from idbench_leaderboard.app import common
 
     board = common.board_at(Folder(folder))
-    view = common.filters(board) if len(board.entries) else None
-    import_module(f"idbench_leaderboard.app.views.{page}").page(board, view)
+    selection = common.filters(board) if len(board.entries) else None
+    import_module(f"idbench_leaderboard.app.views.{page}").page(board, selection)
 
 
 def opened(page: str, board: Path, **query: str | list[str]) -> AppTest:

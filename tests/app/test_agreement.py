@@ -19,7 +19,7 @@ from idbench.runner.evaluate import with_labels
 from idbench.splits import Split, load_split
 from idbench.studies.estimates import Reading, graded
 from idbench_leaderboard import words
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import Board, Selection
 from idbench_leaderboard.building import build
 
 CORPUS, LABELS = "avatars-a", "avatars-tiny-a"
@@ -36,11 +36,11 @@ class Both:
     results: Path
     board: Board
 
-    def view(self, target: str) -> pd.DataFrame:
+    def selection(self, target: str) -> pd.DataFrame:
         """Rows of the board on one target, by method."""
         labels = self.board.targets("avatars-tiny", 1)
         assert target in labels, labels
-        return self.board.rows(View("avatars-tiny", 1, target, CORPUS)).set_index("method")
+        return self.board.rows(Selection("avatars-tiny", 1, target, CORPUS)).set_index("method")
 
     def summaries(self, method: str, target: str) -> list[dict[str, Any]]:
         """What was printed of each seed."""
@@ -86,7 +86,7 @@ def close(found: object, expected: object) -> bool:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("target", TARGETS)
 def test_one_run_has_the_same_numbers(both: Both, method: str, target: str) -> None:
-    row, (summary,) = both.view(target).loc[method], both.summaries(method, target)
+    row, (summary,) = both.selection(target).loc[method], both.summaries(method, target)
     assert close([row["auc"], row["auc_low"], row["auc_high"]], [summary["auc"][k] for k in ("value", "low", "high")])
     assert close(row["p_chance"], summary["p_chance"])
     for name, rate in zip(("tpr_10", "tpr_1", "tpr_01"), summary["tpr"], strict=True):
@@ -112,7 +112,7 @@ def test_one_run_has_the_same_numbers(both: Both, method: str, target: str) -> N
 
 @pytest.mark.parametrize("method", METHODS)
 def test_pools_have_the_same_numbers(both: Both, method: str) -> None:
-    row = both.view(f"all of {CORPUS}").loc[method]
+    row = both.selection(f"all of {CORPUS}").loc[method]
     (printed,) = [each for each in both.printed["pooled"] if each["method"] == method]
     assert row["pooled"] == len(printed["targets"]) == 2
     assert close([row["auc"], row["auc_low"], row["auc_high"]], [printed["auc"][k] for k in ("value", "low", "high")])
@@ -125,7 +125,7 @@ def test_a_study_of_the_same_scores_has_the_same_numbers(both: Both, split: Spli
     for method in METHODS:
         runs = [run for run in find_runs(both.results) if run.record.attack.name == method]
         area, at_10 = graded([reading(run, split) for run in runs])
-        row = both.view(f"all of {CORPUS}").loc[method]
+        row = both.selection(f"all of {CORPUS}").loc[method]
         assert close([area.value, area.low, area.high], [row["auc"], row["auc_low"], row["auc_high"]])
         assert close([at_10.value, at_10.low, at_10.high], [row[f"tpr_10{end}"] for end in ("", "_low", "_high")])
 
@@ -139,7 +139,7 @@ def test_score_prints_what_the_board_shows(both: Both) -> None:
     run = next(run for run in find_runs(both.results) if run.record.attack.name == "cosine")
     found = Bench(both.results.parent)("score", run.record.run_id, "--corpus", LABELS, "--json")
     summary = json.loads(found.stdout)
-    row = both.view(run.record.target.name).loc["cosine"]
+    row = both.selection(run.record.target.name).loc["cosine"]
     assert close([row["auc_low"], row["auc_high"]], [summary["auc"]["low"], summary["auc"]["high"]])
     assert close([row["tpr_10_low"], row["tpr_10_high"]], [summary["tpr"][0]["low"], summary["tpr"][0]["high"]])
     assert close(row["p_chance"], summary["p_chance"])
@@ -151,7 +151,7 @@ def test_compare_prints_what_the_board_shows(both: Both) -> None:
     options = (*OPTIONS, "--target", "avatars-a", "--json")
     found = Bench(both.results.parent)("compare", "cosine", "random", *options)
     auc = json.loads(found.stdout)["comparison"]["auc"]
-    rows = both.view("avatars-a")
+    rows = both.selection("avatars-a")
     (pair,) = both.board.pairs(rows.loc[["cosine", "random"], "entry"].tolist())
     assert close(pair.found.difference, auc["difference"])
     assert close([pair.found.interval.low, pair.found.interval.high], [auc["interval"]["low"], auc["interval"]["high"]])

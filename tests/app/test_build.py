@@ -19,10 +19,10 @@ from idbench.results import MethodRef, ShadowCosts, SplitRef, TargetRef, collect
 from idbench.results.attestation import Level, Statements
 from idbench.results.labels import SplitLabels
 from idbench_leaderboard import words
-from idbench_leaderboard.board import Board, View, complete
+from idbench_leaderboard.board import Board, Selection, complete
 from idbench_leaderboard.building import Built, build
 
-VIEW = View("fiction", 1, "fiction-a", "fiction-a")
+SELECTION = Selection("fiction", 1, "fiction-a", "fiction-a")
 
 
 def make(world: World, folder: Path, labels: SplitLabels | None = None, **options: Any) -> tuple[Board, Built]:
@@ -39,7 +39,7 @@ def reasons(built: Built) -> list[str]:
 def test_numbers_are_those_of_the_metrics(world: World, tmp_path: Path) -> None:
     record = world.write(tmp_path / "results", "keen")
     board, _ = make(world, tmp_path)
-    row = board.rows(VIEW).iloc[0]
+    row = board.rows(SELECTION).iloc[0]
     labels, table = world.labels(), collect([tmp_path / "results"]).runs[0].scores()
     test = labels.test
     scores, member = table.scores[test], labels.corpora["fiction-a"].member[test]
@@ -58,7 +58,7 @@ def test_seeds_are_pooled_with_people_as_clusters(world: World, tmp_path: Path) 
     for seed in range(3):
         world.write(tmp_path / "results", "keen", seed=seed)
     board, built = make(world, tmp_path)
-    row = board.rows(VIEW).iloc[0]
+    row = board.rows(SELECTION).iloc[0]
     labels = world.labels()
     member = labels.corpora["fiction-a"].member[labels.test]
     rows = np.stack([run.scores().scores[labels.test] for run in collect([tmp_path / "results"]).runs])
@@ -77,7 +77,7 @@ def test_rank_intervals_agree_with_the_joint_bootstrap(tmp_path: Path) -> None:
     for method in METHODS:
         world.write(tmp_path / "results", method)
     board, _ = make(world, tmp_path)
-    shown = board.rows(VIEW)
+    shown = board.rows(SELECTION)
     people = board.people("fiction", 1, "fiction-a")
     cube = np.stack([board.ranks(entry)[0][0] for entry in shown["entry"]])
     drawn = ranks(cube, people["member"].to_numpy(), shown["label"].tolist(), draws=2000)
@@ -90,14 +90,14 @@ def test_rank_intervals_agree_with_the_joint_bootstrap(tmp_path: Path) -> None:
 def test_a_new_method_never_reorders_the_others(world: World, tmp_path: Path) -> None:
     for method in ("keen", "mild", "random"):
         world.write(tmp_path / "results", method)
-    before = make(world, tmp_path)[0].rows(VIEW)["label"].tolist()
+    before = make(world, tmp_path)[0].rows(SELECTION)["label"].tolist()
     world.write(tmp_path / "results", "deep")
-    after = make(world, tmp_path)[0].rows(VIEW)["label"].tolist()
+    after = make(world, tmp_path)[0].rows(SELECTION)["label"].tolist()
     assert [label for label in after if label != "deep"] == before
 
 
 def test_the_best_blind_attack_is_the_bar(filled: Path) -> None:
-    rows = Board(filled).rows(VIEW)
+    rows = Board(filled).rows(SELECTION)
     blind = rows[rows["track"] == "blind"]
     asking = rows[rows["track"] != "blind"]
     assert set(asking["blind"]) == {blind.iloc[0]["label"]}
@@ -110,15 +110,15 @@ def test_the_best_blind_attack_is_the_bar(filled: Path) -> None:
 def test_controls_are_scored_against_every_corpus_they_stand_in_for(filled: Path) -> None:
     board = Board(filled)
     assert board.corpora("fiction", 1, "fiction-0") == ["fiction-a", "fiction-b"]
-    rows = board.rows(VIEW)
-    control = board.rows(View("fiction", 1, "fiction-0", "fiction-a")).set_index("label")
+    rows = board.rows(SELECTION)
+    control = board.rows(Selection("fiction", 1, "fiction-0", "fiction-a")).set_index("label")
     for _, row in rows.iterrows():
         assert row["control_auc"] == pytest.approx(control.loc[row["label"], "auc"])
         assert row["control_low"] < 0.5 < row["control_high"]
 
 
 def test_not_estimable_cells_say_why(filled: Path) -> None:
-    row = Board(filled).rows(VIEW).iloc[0]
+    row = Board(filled).rows(SELECTION).iloc[0]
     assert np.isnan(row["tpr_01"])
     assert "at least 1000 non-members" in row["tpr_01_reason"]
 
@@ -145,7 +145,7 @@ def test_invalidated_records_vanish_with_a_trace(world: World, tmp_path: Path) -
     (run,) = (run for run in collect([tmp_path / "results"]).runs if run.record.attack.name == "mild")
     said = Statements((invalidation(run, "the photos were swapped"),))
     board, built = make(world, tmp_path, statements=said)
-    assert board.rows(VIEW)["label"].tolist() == ["keen"]
+    assert board.rows(SELECTION)["label"].tolist() == ["keen"]
     assert reasons(built) == ["invalidated on 2026-01-01 by the tests: the photos were swapped"]
     assert board.manifest["rejected"][0]["where"].startswith("fiction-v1/fiction-a/mild-")
 
@@ -154,7 +154,7 @@ def test_retracted_people_leave_every_number(world: World, tmp_path: Path) -> No
     world.write(tmp_path / "results", "keen")
     gone = frozenset(world.ids[:10])
     board, built = make(world, tmp_path, world.labels(retracted=gone))
-    row = board.rows(VIEW).iloc[0]
+    row = board.rows(SELECTION).iloc[0]
     assert not built.rejected
     assert row["n_members"] + row["n_nonmembers"] == 2 * world.people - 10
     assert not set(board.people("fiction", 1, "fiction-a")["identity"]) & gone
@@ -170,8 +170,8 @@ def test_versions_of_a_split_never_mix(world: World, tmp_path: Path) -> None:
     build(found, [world.labels(), other], tmp_path / "both", Silent())
     board = Board(tmp_path / "both")
     assert board.versions("fiction") == [2, 1]
-    assert board.rows(VIEW)["label"].tolist() == ["keen"]
-    assert board.rows(replace(VIEW, version=2))["label"].tolist() == ["mild"]
+    assert board.rows(SELECTION)["label"].tolist() == ["keen"]
+    assert board.rows(replace(SELECTION, version=2))["label"].tolist() == ["mild"]
     _, built = make(world, tmp_path)
     assert reasons(built) == ["no labels for split fiction v2; there are labels for version 1"]
 
@@ -222,7 +222,7 @@ def test_damaged_records_stop_nothing(world: World, tmp_path: Path) -> None:
     (folders[2] / "scores.parquet").write_bytes(b"not what it was")
     (folders[3] / "scores.parquet").unlink()
     board, built = make(world, tmp_path)
-    assert board.rows(VIEW)["n_seeds"].tolist() == [1]
+    assert board.rows(SELECTION)["n_seeds"].tolist() == [1]
     assert built.runs == 1
     assert len(built.rejected) == 4
     assert not any(str(tmp_path) in reason for reason in reasons(built))
@@ -257,7 +257,7 @@ def test_scores_that_are_no_numbers_are_rejected_and_abstentions_rank_last(world
     record = world.record("keen", seed=1, n_abstained=1)
     write_run(tmp_path / "results", record, replace(full, scores=scores, abstained=abstained))
     board, built = make(world, tmp_path)
-    row = board.rows(VIEW).iloc[0]
+    row = board.rows(SELECTION).iloc[0]
     assert row["n_abstained"] == 1
     (found,) = board.ranks(row["entry"])
     assert found[0, 4] == found.min()
@@ -268,15 +268,15 @@ def test_attested_records_never_share_a_row_with_self_reported_ones(world: World
         world.write(tmp_path / "results", "keen", seed=seed)
     first, second = collect([tmp_path / "results"]).runs
     board, _ = make(world, tmp_path, statements=Statements((attestation(first, Level.REPRODUCED),)))
-    assert sorted(board.rows(VIEW)["label"]) == ["keen", "keen (self-reported)"]
-    assert board.rows(replace(VIEW, checked="replayed"))["label"].tolist() == ["keen"]
-    assert board.rows(VIEW).set_index("label")["verification"].to_dict() == {
+    assert sorted(board.rows(SELECTION)["label"]) == ["keen", "keen (self-reported)"]
+    assert board.rows(replace(SELECTION, checked="replayed"))["label"].tolist() == ["keen"]
+    assert board.rows(SELECTION).set_index("label")["verification"].to_dict() == {
         "keen": "reproduced",
         "keen (self-reported)": "self-reported",
     }
     both = Statements((attestation(first, Level.REPRODUCED), attestation(second)))
     board, _ = make(world, tmp_path, statements=both)
-    assert board.rows(VIEW)["verification"].tolist() == ["replayed"]
+    assert board.rows(SELECTION)["verification"].tolist() == ["replayed"]
 
 
 def test_repetitions_are_counted_once_and_their_spread_is_shown(world: World, tmp_path: Path) -> None:
@@ -286,7 +286,7 @@ def test_repetitions_are_counted_once_and_their_spread_is_shown(world: World, tm
     write_run(tmp_path / "results" / "elsewhere", record, again)
     board, built = make(world, tmp_path)
     assert not built.rejected
-    row = board.rows(VIEW).iloc[0]
+    row = board.rows(SELECTION).iloc[0]
     assert (row["n_seeds"], row["repetitions"]) == (1, 1)
     assert 0 < row["repeat_difference"] < 1e-3
     assert row["repeat_correlation"] > 0.9999
@@ -301,8 +301,8 @@ def test_settings_are_named_by_what_differs(world: World, tmp_path: Path) -> Non
     for parameters in (usual, {**usual, "photos": 1}, paper):
         world.write(tmp_path / "results", "keen", parameters=parameters)
     board, _ = make(world, tmp_path)
-    assert board.rows(VIEW)["label"].tolist() == ["keen"]
-    every = board.rows(replace(VIEW, settings="all")).set_index("label")
+    assert board.rows(SELECTION)["label"].tolist() == ["keen"]
+    every = board.rows(replace(SELECTION, settings="all")).set_index("label")
     assert set(every.index) == {"keen", "keen (photos=1)", "keen (preset paper)"}
     begin = "bench run --method keen --split fiction --target fiction-a"
     assert every.loc["keen", "command"] == begin
@@ -320,14 +320,14 @@ def test_retrained_targets_and_changed_code_are_told_apart(world: World, tmp_pat
         write_run(tmp_path / "results" / str(index), changed, world.table(1.0, "fiction-a", 0))
     board, _ = make(world, tmp_path)
     assert board.targets("fiction", 1) == ["fiction-a (99999999)", "fiction-a (aaaaaaaa)"]
-    labels = board.rows(View("fiction", 1, "fiction-a (aaaaaaaa)", "fiction-a"))["label"]
+    labels = board.rows(Selection("fiction", 1, "fiction-a (aaaaaaaa)", "fiction-a"))["label"]
     assert sorted(labels) == ["keen code 888888", "keen code eeeeee"]
 
 
 def test_labels_that_are_not_public_leave_sums_only(world: World, tmp_path: Path) -> None:
     world.write(tmp_path / "results", "keen")
     board, built = make(world, tmp_path, world.labels(public=False))
-    row = board.rows(VIEW).iloc[0]
+    row = board.rows(SELECTION).iloc[0]
     assert row["auc"] > 0.5
     assert board.curve(row["entry"]) is not None
     assert board.ranks(row["entry"]) == []
@@ -339,30 +339,30 @@ def test_unknown_occurrences_and_empty_boards(world: World, tmp_path: Path) -> N
     (tmp_path / "results").mkdir()
     board, built = make(world, tmp_path)
     assert (built.runs, built.entries, built.boards) == (0, 0, 0)
-    assert board.default_view() is None
+    assert board.default_selection() is None
     labels = world.labels()
     unknown = {
         name: replace(each, occurrences=np.full_like(each.occurrences, -1)) for name, each in labels.corpora.items()
     }
     world.write(tmp_path / "results", "keen")
     board, _ = make(world, tmp_path, replace(labels, corpora=unknown))
-    assert board.rows(VIEW)["auc"].iloc[0] > 0.5
+    assert board.rows(SELECTION)["auc"].iloc[0] > 0.5
     assert (board.bins["occurrences"] <= 0).all()
 
 
 def test_views_fall_back_to_what_exists(filled: Path) -> None:
     board = Board(filled)
-    assert complete(board, View("nowhere", 7, "no", "no")) == VIEW
-    assert board.rows(replace(VIEW, track="shadow"))["track"].unique().tolist() == ["blind"]
-    assert set(board.rows(replace(VIEW, checked="replayed"))["label"]) == {"keen", "random"}
-    assert [label for label in board.rows(replace(VIEW, settings="all"))["label"] if "photos" in label] == [
+    assert complete(board, Selection("nowhere", 7, "no", "no")) == SELECTION
+    assert board.rows(replace(SELECTION, track="shadow"))["track"].unique().tolist() == ["blind"]
+    assert set(board.rows(replace(SELECTION, checked="replayed"))["label"]) == {"keen", "random"}
+    assert [label for label in board.rows(replace(SELECTION, settings="all"))["label"] if "photos" in label] == [
         "keen (photos=1)"
     ]
 
 
 def test_pairs_are_corrected_together(filled: Path) -> None:
     board = Board(filled)
-    rows = board.rows(VIEW)
+    rows = board.rows(SELECTION)
     found = board.pairs(rows["entry"].tolist())
     assert len(found) == len(rows) * (len(rows) - 1) // 2
     assert all(pair.p_holm >= pair.found.p for pair in found)
@@ -391,12 +391,12 @@ def test_targets_of_one_corpus_are_pooled(world: World, tmp_path: Path) -> None:
         "fiction-a-wide",
         "fiction-0",
     ]
-    view = replace(VIEW, target="all of fiction-a")
-    rows = board.rows(view)
+    selection = replace(SELECTION, target="all of fiction-a")
+    rows = board.rows(selection)
     # Of the methods, only those that were run on each target; of the targets, none where nearly all are missing.
     assert rows["label"].tolist() == ["keen", "mild", "random"]
-    assert sorted(board.members_of(view)["target"]) == sorted(models)
-    singles = [board.rows(replace(VIEW, target=target)).set_index("label") for target in models]
+    assert sorted(board.members_of(selection)["target"]) == sorted(models)
+    singles = [board.rows(replace(SELECTION, target=target)).set_index("label") for target in models]
     for _, row in rows.iterrows():
         one = [each.loc[row["label"]] for each in singles]
         assert row["pooled"] == 3
@@ -419,18 +419,18 @@ def test_pooled_intervals_are_those_of_the_joint_covariance(world: World, tmp_pa
     labels = world.labels()
     member = labels.corpora["fiction-a"].member[labels.test]
     rows = np.stack([run.scores().scores[labels.test] for run in collect([tmp_path / "results"]).runs])
-    entry = board.rows(replace(VIEW, target="all of fiction-a"))["entry"].iloc[0]
+    entry = board.rows(replace(SELECTION, target="all of fiction-a"))["entry"].iloc[0]
     expected = delong_covariance(rows, member).covariance.mean()
     assert board.joint([entry]).covariance[0, 0] == pytest.approx(expected)
 
 
 def test_a_new_target_changes_no_number_of_another(world: World, tmp_path: Path) -> None:
     world.write(tmp_path / "results", "keen")
-    before = make(world, tmp_path)[0].rows(VIEW)
+    before = make(world, tmp_path)[0].rows(SELECTION)
     assert not before["pooled"].any()
     world.write(tmp_path / "results", "keen", "fiction-a-wide")
     board, _ = make(world, tmp_path)
-    assert board.rows(VIEW).equals(before)
+    assert board.rows(SELECTION).equals(before)
     assert "all of fiction-a" in board.targets("fiction", 1)
 
 
@@ -439,7 +439,7 @@ def test_shadow_models_cost_what_training_them_cost(world: World, tmp_path: Path
     record = world.record("deep")
     timings = record.timings.model_copy(update={"fit": 30.0, "score": 2.0})
     world.write(tmp_path / "results", "deep", shadows=costs, timings=timings)
-    row = make(world, tmp_path)[0].rows(VIEW).iloc[0]
+    row = make(world, tmp_path)[0].rows(SELECTION).iloc[0]
     # Three of the four were found in the cache: the board counts them as if this run had trained them.
     assert (row["training_steps"], row["training_seconds"]) == (800, 90.0)
     assert row["seconds"] == 30.0 + 2.0 - 25.0 + 90.0

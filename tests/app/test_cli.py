@@ -43,9 +43,9 @@ def board(results: Path) -> Path:
 
 def test_build_takes_labels_and_cards_from_what_is_installed(board: Path) -> None:
     opened = Board(board)
-    view = opened.default_view()
-    assert view is not None
-    rows = opened.rows(view)
+    selection = opened.default_selection()
+    assert selection is not None
+    rows = opened.rows(selection)
     assert rows["label"].tolist() == ["keen", "random"]
     assert rows["auc"].iloc[0] > 0.8
     card = opened.split_card("avatars-tiny", 1)
@@ -120,7 +120,7 @@ def test_an_empty_build_does_not_replace_a_board(results: Path, tmp_path: Path) 
         typed("build", str(empty), "--out", str(out))
     assert {path: path.read_bytes() for path in out.iterdir()} == before
     typed("build", str(empty), "--out", str(out), "--force")
-    assert Board(out).default_view() is None
+    assert Board(out).default_selection() is None
 
 
 def test_a_board_and_a_site_survive_a_kill_between_two_renames(results: Path, tmp_path: Path) -> None:

@@ -22,10 +22,10 @@ from idbench.results.attestation import Attestation, Level, Statements, subject_
 from idbench.results.repetition import Candidate
 from idbench.storage import sha256_file
 from idbench_leaderboard import defenses
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import Board, Selection
 from idbench_leaderboard.site import export
 
-VIEW = View("fiction", 1, "fiction-a", "fiction-a")
+SELECTION = Selection("fiction", 1, "fiction-a", "fiction-a")
 
 
 def one(value: float) -> Estimate:
@@ -61,7 +61,7 @@ def board(world: World, tmp_path: Path) -> Path:
 
 def test_the_strongest_attack_counts_adapted_or_not(board: Path) -> None:
     opened = Board(board)
-    table = opened.defense_table(VIEW)
+    table = opened.defense_table(SELECTION)
     assert table is not None
     rows = {row.defense: row for row in table.worst}
     assert rows["blur"].strongest == "keen + relearn (steps 5)"
@@ -86,10 +86,10 @@ def test_the_page_shows_the_worst_cases(board: Path) -> None:
         from pathlib import Path
 
         from idbench_leaderboard.app.views import defenses, target
-        from idbench_leaderboard.board import Board, View
+        from idbench_leaderboard.board import Board, Selection
 
-        opened, view = Board(Path(folder)), View("fiction", 1, "fiction-a", "fiction-a")
-        defenses.page(opened, view)
+        opened, selection = Board(Path(folder)), Selection("fiction", 1, "fiction-a", "fiction-a")
+        defenses.page(opened, selection)
         assert target.worst is defenses
 
     test = AppTest.from_function(app, args=(str(board),), default_timeout=60).run()
@@ -108,12 +108,12 @@ def test_the_page_of_a_target_without_defenses_shows_those_of_its_split(board: P
         from pathlib import Path
 
         from idbench_leaderboard.app.views import defenses
-        from idbench_leaderboard.board import Board, View
+        from idbench_leaderboard.board import Board, Selection
 
-        view = View("fiction", 1, "all of fiction-a", "fiction-a")
+        selection = Selection("fiction", 1, "all of fiction-a", "fiction-a")
         opened = Board(Path(folder))
-        assert opened.defense_table(view) is None
-        defenses.page(opened, view)
+        assert opened.defense_table(selection) is None
+        defenses.page(opened, selection)
 
     test = AppTest.from_function(app, args=(str(board),), default_timeout=60).run()
     assert not test.exception
@@ -152,7 +152,7 @@ def test_two_settings_of_one_defense_are_two_rows(world: World, tmp_path: Path) 
         ref = defense(world).model_copy(update={"parameters": {"strength": strength}})
         write(world, tmp_path / "results", strength, str(strength), defense=ref)
     build_board(world, tmp_path / "results", tmp_path / "board")
-    table = Board(tmp_path / "board").defense_table(VIEW)
+    table = Board(tmp_path / "board").defense_table(SELECTION)
     assert table is None or len({row.defense for row in table.worst}) == 2
 
 
@@ -175,7 +175,7 @@ def test_records_that_disagree_about_the_protected_contradict_each_other(
     built = build_board(world, tmp_path / "results", tmp_path / "board")
     assert {each.where.split("/")[0] for each in built.rejected} == {"a", "b"}
     assert all("disagree about who is protected" in each.reason for each in built.rejected)
-    table = Board(tmp_path / "board").defense_table(VIEW)
+    table = Board(tmp_path / "board").defense_table(SELECTION)
     assert table is not None
     assert {row.defense for row in table.worst} == {"none", "drop-people"}
     assert sorted(Board(tmp_path / "board").entries["defense"]) == ["", "drop-people"]
@@ -215,7 +215,7 @@ def test_defenses_that_are_evenly_divided_do_not_say_whom_the_undefended_target_
     for number, ref in enumerate((defense(world), shifted(world, "drop-people"))):
         write(world, tmp_path / "results", 0.5, str(number), defense=ref)
     build_board(world, tmp_path / "results", tmp_path / "board")
-    table = Board(tmp_path / "board").defense_table(VIEW)
+    table = Board(tmp_path / "board").defense_table(SELECTION)
     assert table is not None
     assert {row.defense for row in table.worst} == {"blur", "drop-people"}
 

@@ -14,7 +14,7 @@ from tests.app.fictional import DEFENSE, World, said_of
 
 from idbench.api import Silent
 from idbench.results import SplitRef, collect
-from idbench_leaderboard.board import ALL, NONE, Board, View
+from idbench_leaderboard.board import ALL, NONE, Board, Selection
 from idbench_leaderboard.building import build
 from idbench_leaderboard.words import CHECKED
 
@@ -70,9 +70,9 @@ def chosen(browser: Browser) -> dict[str, str]:
     return dict(browser.driver.execute_script(script))
 
 
-def view_of(shown: dict[str, str]) -> View:
-    """The view that a sidebar stands for."""
-    return View(
+def selection_of(shown: dict[str, str]) -> Selection:
+    """The selection that a sidebar stands for."""
+    return Selection(
         split=shown["Split"],
         version=int(shown["Version"]),
         target=shown["Target"],
@@ -89,21 +89,21 @@ def agrees(browser: Browser, board: Board) -> bool:
     shown = chosen(browser)
     if not {*CHOICES, *SWITCHES} <= set(shown):
         return False
-    view = view_of(shown)
-    if browser.all("[data-testid=stStatusWidget]") or not view_exists(board, view):
+    selection = selection_of(shown)
+    if browser.all("[data-testid=stStatusWidget]") or not selection_exists(board, selection):
         return False
     text, query = browser.text(), parse_qs(urlparse(browser.driver.current_url).query)
-    if place_of(query, board) != (view.split, view.version, view.target, view.corpus):
+    if place_of(query, board) != (selection.split, selection.version, selection.target, selection.corpus):
         return False
-    rows = board.rows(view)
+    rows = board.rows(selection)
     if rows.empty:
         return "No record passes these filters" in text
-    model = f"the model {view.target}" if not rows["pooled"].any() else f"{int(rows['pooled'].max())} models"
+    model = f"the model {selection.target}" if not rows["pooled"].any() else f"{int(rows['pooled'].max())} models"
     said = f"{model}{' (mean over the models)' if rows['pooled'].any() else ''}"
-    said += f", with the defense {view.defense}" if view.defense else ""
+    said += f", with the defense {selection.defense}" if selection.defense else ""
     opening = f"Each row is one attack on {said}. It scored"
-    place = f"of the split {view.split}, version {view.version}, without"
-    corpus = f"are in the corpus {view.corpus}."
+    place = f"of the split {selection.split}, version {selection.version}, without"
+    corpus = f"are in the corpus {selection.corpus}."
     return all(part in text for part in (opening, place, corpus)) and methods_shown(browser) == set(rows["label"])
 
 
@@ -115,13 +115,13 @@ def place_of(query: dict[str, list[str]], board: Board) -> tuple[str, int, str, 
     return split, version, target, query.get("corpus", board.corpora(split, version, target))[0]
 
 
-def view_exists(board: Board, view: View) -> bool:
-    """Whether the places of a view belong together."""
+def selection_exists(board: Board, selection: Selection) -> bool:
+    """Whether the places of a selection belong together."""
     return (
-        view.split in board.splits()
-        and view.version in board.versions(view.split)
-        and view.target in board.targets(view.split, view.version)
-        and view.corpus in board.corpora(view.split, view.version, view.target)
+        selection.split in board.splits()
+        and selection.version in board.versions(selection.split)
+        and selection.target in board.targets(selection.split, selection.version)
+        and selection.corpus in board.corpora(selection.split, selection.version, selection.target)
     )
 
 

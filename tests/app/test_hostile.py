@@ -20,7 +20,7 @@ from idbench.results import collect
 from idbench_leaderboard import app
 from idbench_leaderboard.board import Board
 from idbench_leaderboard.building import build
-from idbench_leaderboard.inputs import About, SplitCard, TargetInfo
+from idbench_leaderboard.inputs import About, SplitCard, TargetDescription
 from idbench_leaderboard.site import export
 
 NAME = "=1+1 <!--<script><svg onload=hit()> ![i](x) [l](javascript:hit()) **b** `c` $d$ :smile: | \u202e#"
@@ -54,7 +54,7 @@ def cards(split: str, target: str) -> About:
         splits=(
             hostile(SplitCard, name=split, version=1, corpora=corpora, fictional=True, checks=checks, samples=samples),
         ),
-        targets=(hostile(TargetInfo, name=target),),
+        targets=(hostile(TargetDescription, name=target),),
     )
 
 

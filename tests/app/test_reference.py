@@ -42,9 +42,9 @@ def test_the_reference_shows_no_machine_and_no_name() -> None:
 
 def test_the_reference_opens_on_results() -> None:
     board = Board(REFERENCE)
-    view = board.default_view()
-    assert view is not None
-    rows = board.rows(view)
+    selection = board.default_selection()
+    assert selection is not None
+    rows = board.rows(selection)
     assert {"random"} < set(rows["method"])
     assert (rows["auc_low"] <= rows["auc"]).all()
     assert (rows["auc"] <= rows["auc_high"]).all()

@@ -10,7 +10,7 @@ from tests.app.fictional import DEFENSE, World, build_board
 
 from idbench.api import Silent
 from idbench_leaderboard import charts, tables
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import Board, Selection
 from idbench_leaderboard.site import export
 
 
@@ -63,7 +63,7 @@ def test_every_link_leads_somewhere(world: World, tmp_path: Path) -> None:
 
 
 def test_names_of_targets_are_drawn_whole(filled: Path) -> None:
-    frame = tables.by_target(Board(filled), View("fiction", 1, "fiction-a", "fiction-a"))
+    frame = tables.by_target(Board(filled), Selection("fiction", 1, "fiction-a", "fiction-a"))
     named = frame.assign(target=frame["target"].str.replace("fiction", "lfw-injected"))
     drawn = charts.heat(named, "target").to_dict(validate=False)
     assert "lfw-injected-0 for lfw-injected-a" in set(named["target"])

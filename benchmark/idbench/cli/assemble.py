@@ -29,12 +29,12 @@ Corpus = Annotated[
     str | None, typer.Option("--corpus", help="The training set of labels that name none; default: the split's name.")
 ]
 SecretSeed = Annotated[
-    Path | None, typer.Option("--secret-seed", help="A file with a secret; the same ids then come out again.")
+    Path | None, typer.Option("--secret-seed", help="A file with a secret; the same secret gives the same ids.")
 ]
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="What the split shall be called, e.g. my-split.")],
+    name: Annotated[str, typer.Argument(help="Name of the split, e.g. my-split.")],
     faces: Annotated[Path, typer.Option(help="A folder with one folder per person, NAME/*.jpg.")],
     labels: Labels,
     candidates: Candidates = None,

@@ -59,7 +59,7 @@ def person(
     out: Annotated[Path, typer.Option(help="The report, one HTML file.")] = Path("audit.html"),
     pdf: Annotated[Path | None, typer.Option(help="The report as PDF, too; Chromium prints it.")] = None,
     most: Annotated[int, typer.Option(min=1, max=100_000, help="Reference people at most.")] = 500,
-    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of all that is drawn.")] = 0,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = options.TIME_LIMIT,
     force: Annotated[
@@ -68,7 +68,7 @@ def person(
     json: options.Json = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Say what a model shows of a person, measured against people who are certainly not in its training data."""
+    """Say what a model reveals about a person, measured against people who are certainly not in its training data."""
     from idbench.outputs import check_file
     from idbench.people import Wish, audit_people
     from idbench.people.inputs import check_people

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from idbench.results import Run
     from idbench.results.labels import KnownTarget, SplitLabels
     from idbench.splits import Split
-    from idbench_leaderboard.inputs import About, AuditCheck, SamplePhoto, SplitCard, TargetInfo
+    from idbench_leaderboard.inputs import About, AuditCheck, SamplePhoto, SplitCard, TargetDescription
     from idbench_leaderboard.label_file import LabelFile
 
 _SAMPLES = 12
@@ -260,13 +260,13 @@ def known_targets() -> tuple[KnownTarget, ...]:
     )
 
 
-def _target_info(name: str) -> TargetInfo | None:
+def _target_info(name: str) -> TargetDescription | None:
     from idbench.targets import list_targets
-    from idbench_leaderboard.inputs import TargetInfo
+    from idbench_leaderboard.inputs import TargetDescription
 
     spec = next((spec for spec in list_targets() if spec.name == name), None)
     if spec is None:
         return None
     described = spec.recipe.model_dump() if spec.recipe else {}
     recipe = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in described.items())
-    return TargetInfo(spec.name, spec.version, spec.title, spec.license, recipe)
+    return TargetDescription(spec.name, spec.version, spec.title, spec.license, recipe)

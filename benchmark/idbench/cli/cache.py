@@ -11,7 +11,7 @@ import typer
 from idbench.cli import console, options
 from idbench.errors import IdbenchError
 
-app = typer.Typer(help="What is kept between runs: how much it is, and room for more.", no_args_is_help=True)
+app = typer.Typer(help="Show what is kept between runs, and make room.", no_args_is_help=True)
 
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 

@@ -43,7 +43,7 @@ def make(
 ) -> None:
     """Draw new people from a secret, train a target on each half and a control, and withhold the test part's labels.
 
-    Training takes minutes for each target of avatars. What is interrupted goes on when it is repeated.
+    Training takes minutes for each target of avatars. Repeat an interrupted command to continue.
     """
     import shutil
 
@@ -54,7 +54,7 @@ def make(
     world, target = _world(like, read_secret(secret_seed))
     place, private = resolved(out), resolved(labels)
     if place.is_relative_to(private) or private.is_relative_to(place):
-        raise IdbenchError(f"{out} and {labels} lie within each other.", hint="Choose two folders apart.")
+        raise IdbenchError(f"{out} and {labels} lie within each other.", hint="Choose two separate folders.")
     for folder in (out, labels):
         check_folder(folder, "challenge", [secret_seed])
     if dry_run:
@@ -153,7 +153,7 @@ def answer(
 ) -> None:
     """Answer scores with metrics: for records that pass the checks, rounded, and not too often.
 
-    Whoever may ask for ever finds out labels by asking. So answers are counted for each distribution that a method
+    Anyone who may ask without limit can work out the labels. So answers are counted for each distribution that a method
     comes from, and a record that was answered before gets the same answer without being counted.
     """
     from idbench.cli.checking import known_for, show_report

@@ -104,7 +104,7 @@ def _check_withheld(recipe: SourcedRecipe, secret_seed: Path | None, out: Path |
     if public.is_relative_to(private) or private.is_relative_to(public):
         raise IdbenchError(
             f"{out} and {labels} lie within each other: what is published would hold or replace the labels.",
-            hint="Choose two folders apart.",
+            hint="Choose two separate folders.",
         )
 
 
@@ -177,7 +177,9 @@ def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, fold
 @app.command()
 def fetch(
     split: Annotated[str, typer.Argument(help="A registered split with addresses of photos, or its folder.")],
-    out: Annotated[Path, typer.Option(help="Folder for the photos, NAME/*.jpg; fetched before, it is completed.")],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the photos, NAME/*.jpg; what an earlier fetch left out is added.")
+    ],
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try what failed before, too.")] = False,
     faces: Annotated[
         bool, typer.Option("--faces", help="Leave out pictures without a face: logos, toys, covers (needs OpenCV).")
@@ -275,7 +277,7 @@ def _verdict_json(honesty: Honesty | None) -> dict[str, object]:
 
 def _say_verdict(honesty: Honesty | None) -> None:
     if honesty is None:
-        console.say("verdict: not usable before the errors are mended")
+        console.say("verdict: not usable until the errors are corrected")
         return
     console.say(f"verdict: {honesty.verdict}")
     for sentence in honesty.sentences:
@@ -297,7 +299,7 @@ def audit(
     method: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Attacks; default: all that train no shadow models.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of all that is drawn.")] = 0,
     results: options.Results = options.RESULTS,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = options.TIME_LIMIT,

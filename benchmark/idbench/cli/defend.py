@@ -16,7 +16,7 @@ def defend(
     protect: Annotated[Path, typer.Option(metavar="FILE", help="CSV with a column `name`: the people to protect.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write.")],
     split: options.Split = "avatars",
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the defense.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the defense.")] = 0,
     preset: Annotated[str | None, typer.Option(help="Named parameters from the defense's card.")] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
@@ -27,7 +27,7 @@ def defend(
     json: options.Json = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Apply a defense of weights to a target, and write what comes out as a folder that open_clip loads."""
+    """Apply a defense of weights to a target, and write the result as a folder that open_clip loads."""
     from idbench.cli.run import parse_parameters
     from idbench.runner.checkpoint import check_exportable, write_checkpoint
     from idbench.runner.defend import defend as apply

@@ -56,14 +56,19 @@ def _show_runs(rows: list[dict[str, Any]], how: console.Format) -> None:
     good = [row for row in rows if not row["problem"]]
     for split in dict.fromkeys(row["split"] for row in good):
         own = [row for row in good if row["split"] == split]
-        columns = ("run", "method", "target", "defense", "seed", "parameters", "AUC")
-        cells = [[str(row[c]) for c in columns] for row in own]
-        console.tabulate(
-            how, f"runs on {split}", columns, cells, right=("seed",), spare=("defense", "seed", "parameters")
-        )
+        columns = ("run", "method", "target", "defense", "seed", "parameters")
+        cells = [(*(str(row[c]) for c in columns), *_in_two(row["AUC"])) for row in own]
+        spare = ("defense", "seed", "95 % interval")
+        console.tabulate(how, f"runs on {split}", (*columns, "AUC", "95 % interval"), cells, ("seed",), spare)
     for row in rows:
         if row["problem"]:
             console.say(f"cannot be read: {row['problem']}")
+
+
+def _in_two(estimate: str) -> tuple[str, str]:
+    """An estimate and its interval apart, so that a narrow terminal can do without the interval."""
+    value, _, interval = estimate.partition(" ")
+    return value, interval or "-"
 
 
 def _methods(_: object) -> list[dict[str, Any]]:

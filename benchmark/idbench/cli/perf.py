@@ -20,7 +20,7 @@ def perf(
     force: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
-    """Measure idbench's ways against the straightforward ones, in processor seconds on one thread."""
+    """Measure idbench's fast paths against the straightforward ones, in processor seconds on one thread."""
     from idbench.errors import UnknownNameError
     from idbench.outputs import check_file
     from idbench.performance import CLAIMS, SLOW, measure, table

@@ -34,7 +34,9 @@ def run(
     split: options.Split = "avatars",
     target: Annotated[
         str | None,
-        typer.Option(help="A target, several by commas, a pattern such as 'avatars-*', or `all`; default: the first."),
+        typer.Option(
+            help="A target, several separated by commas, a pattern such as 'avatars-*', or `all`; default: the first."
+        ),
     ] = None,
     corpus: Annotated[str | None, typer.Option(help="Whose labels count; default: the target's own.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="The first seed.")] = 0,
@@ -60,7 +62,7 @@ def run(
     adapt: Annotated[
         list[str] | None,
         typer.Option(
-            help="What an attacker changes who knows of the defense; may be repeated; `all` for every one, `none` for "
+            help="What an attacker who knows of the defense changes; may be repeated; `all` for every one, `none` for "
             "the attack as it is."
         ),
     ] = None,
@@ -84,7 +86,7 @@ def run(
     ] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option("--only", metavar="ID", help="Of the plan, the run whose id begins so; may be repeated."),
+        typer.Option("--only", metavar="ID", help="One run of the plan, by the beginning of its id; may be repeated."),
     ] = None,
     jobs: options.Jobs = 1,
     executor: options.ExecutorName = "local",

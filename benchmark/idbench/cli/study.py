@@ -24,7 +24,9 @@ def study(
     ] = None,
     targets: Annotated[
         str | None,
-        typer.Option(help="Three by commas: trained on A, trained on B, the control; default: the registered ones."),
+        typer.Option(
+            help="Three separated by commas: trained on A, trained on B, the control; default: the registered ones."
+        ),
     ] = None,
     seeds: Annotated[
         int | None,
@@ -40,7 +42,7 @@ def study(
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:
-    """Rerun a study on two targets and their control; finished runs are read. Writes CSV, JSON, SVG and PNG."""
+    """Rerun a study on two targets and their control; finished runs are reused. Writes CSV, JSON, SVG and PNG."""
     from idbench.api.studies import DefenseStudy
     from idbench.outputs import check_file
     from idbench.splits import load_split

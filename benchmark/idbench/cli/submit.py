@@ -51,7 +51,7 @@ def submit(
     from idbench.results.checks import gather_records
 
     if (repo is None) == (checkout is None):
-        raise IdbenchError("Nothing says where to.", hint="Give either --repo ORG/NAME or --checkout DIR.")
+        raise IdbenchError("There is no destination.", hint="Give either --repo ORG/NAME or --checkout DIR.")
     options.check_results(results)
     found = [find_run(results, reference) for reference in dict.fromkeys(runs)]
     with console.bars() as progress, _staged(found, repo, checkout, base) as staged:

@@ -33,9 +33,9 @@ def verify(
         Literal["replay"] | None, typer.Option(help="replay: on the same people alone; nothing is drawn or trained.")
     ] = None,
     part: Annotated[
-        float, typer.Option(min=0.01, max=1.0, help="Share of the people that are replayed; some methods need all.")
+        float, typer.Option(min=0.01, max=1.0, help="Share of the people who are replayed; some methods need all.")
     ] = 1.0,
-    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Which people that are.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed that chooses these people.")] = 0,
     secret_seed: Annotated[
         Path | None, typer.Option("--secret-seed", help="A file with the secret that new people are drawn from.")
     ] = None,
@@ -52,9 +52,9 @@ def verify(
     json: options.Json = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Run a submitted method again in a lock, and say how far its record may be trusted.
+    """Run a submitted method again in isolation, and say how far its record may be trusted.
 
-    In the lock there are no labels, no network, and nothing to write but a folder of its own. First on the same people:
+    There it finds no labels and no network, and may write to a folder of its own only. First on the same people:
     are these the scores? Then on people drawn anew from a secret, with a target trained on them: does it do as well?
     Drawing and training take minutes, once; they are kept. --by and --to write the outcome as an attestation.
     """

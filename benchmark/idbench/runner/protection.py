@@ -111,7 +111,7 @@ def _read_names(path: Path) -> list[str]:
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path} is not a CSV file in UTF-8: {error}.", hint="Write a column `name`.") from error
     if rows and "name" not in rows[0]:
-        raise DataError(f"{path} has no column `name`.", hint="Let its first line be: name")
+        raise DataError(f"{path} has no column `name`.", hint="Its first line must be: name")
     names = [(row["name"] or "").strip() for row in rows]
     if not names:
         raise DataError(f"{path} lists nobody, so there is nobody to protect.", hint="Write one name a line.")

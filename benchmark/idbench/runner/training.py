@@ -111,7 +111,7 @@ def train_one(spec: TargetSpec, how: HowToTrain, progress: Progress, out: Path |
     """
     if out is not None and (out.suffix != ".safetensors" or out.is_dir()):
         raise TargetError(
-            f"{out} cannot hold weights, which are written as safetensors.", hint="Let its name end in .safetensors."
+            f"{out} cannot hold weights, which are written as safetensors.", hint="Its name must end in .safetensors."
         )
     path = weights_place(spec) if out is None else _checked_place(out, spec, how)
     check_space(path.parent, _bytes_of(spec), "--out" if out is not None else "BENCH_CACHE")

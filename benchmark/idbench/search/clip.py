@@ -78,7 +78,7 @@ class ClipNamer:
         if len(self._names) < 2:
             raise DataError(
                 "CLIP can only choose among at least two names.",
-                hint="Search for more people, or leave --clip-hits away.",
+                hint="Search for more people, or leave --clip-hits out.",
             )
 
     @property

@@ -197,7 +197,9 @@ def write_labels(
         if person.verdict != "undecided"
     ]
     if not rows:
-        raise DataError("Nobody was decided: there are no labels to write.", hint="Search the corpus's captions.")
+        raise DataError(
+            "The search decided about nobody, so there are no labels to write.", hint="Search the corpus's captions."
+        )
     columns = {name: [row[i] for row in rows] for i, name in enumerate(COLUMNS["labels"])}
     with atomic_path(path) as temporary:
         pq.write_table(pa.Table.from_pydict(columns, schema=arrow_schema("labels")), temporary, compression="zstd")

@@ -17,7 +17,7 @@ from idbench import figures
 from idbench.escaping import Prose, line, markdown, markdown_code, markdown_prose, terminal
 from idbench.results.attestation import Level
 from idbench_leaderboard import charts, downloads, tables
-from idbench_leaderboard.board import ALL, NONE, Board, View
+from idbench_leaderboard.board import ALL, NONE, Board, Selection
 from idbench_leaderboard.words import CHECKED, TRACKS
 
 _TTL: Final = 600.0
@@ -56,14 +56,14 @@ def open_board(path: str, changed: float) -> Board:
 
 
 @st.cache_data(ttl=_TTL, max_entries=64, show_spinner=False)
-def _rows(path: str, inputs: str, view: View) -> pd.DataFrame:
+def _rows(path: str, inputs: str, selection: Selection) -> pd.DataFrame:
     del inputs
-    return open_board(path, _changed(Path(path))).rows(view)
+    return open_board(path, _changed(Path(path))).rows(selection)
 
 
-def rows_of(board: Board, view: View) -> pd.DataFrame:
-    """The ranked rows of a view, computed once."""
-    return _rows(str(board.path), board.manifest["inputs_sha256"], view)
+def rows_of(board: Board, selection: Selection) -> pd.DataFrame:
+    """The ranked rows of a selection, computed once."""
+    return _rows(str(board.path), board.manifest["inputs_sha256"], selection)
 
 
 def _changed(path: Path) -> float:
@@ -81,19 +81,24 @@ class Place:
     """Where a page finds things: the board, what is looked at, and links to the other pages."""
 
     board: Board
-    view: View
+    selection: Selection
 
 
-def address(view: View) -> dict[str, str]:
-    """What the address of a page says to show a view."""
-    query = {"split": view.split, "version": str(view.version), "target": view.target, "corpus": view.corpus}
-    query |= {"track": view.track} if view.track != ALL else {}
-    query |= {"defense": view.defense} if view.defense else {}
-    query |= {"checked": view.checked} if view.checked != Level.SELF_REPORTED else {}
-    return query | ({"settings": "true"} if view.settings == ALL else {})
+def address(selection: Selection) -> dict[str, str]:
+    """What the address of a page says to show a selection."""
+    query = {
+        "split": selection.split,
+        "version": str(selection.version),
+        "target": selection.target,
+        "corpus": selection.corpus,
+    }
+    query |= {"track": selection.track} if selection.track != ALL else {}
+    query |= {"defense": selection.defense} if selection.defense else {}
+    query |= {"checked": selection.checked} if selection.checked != Level.SELF_REPORTED else {}
+    return query | ({"settings": "true"} if selection.settings == ALL else {})
 
 
-def filters(board: Board) -> View:
+def filters(board: Board) -> Selection:
     """The filters, in the sidebar and in the address bar: a link shows everybody the same."""
     side = st.sidebar
     side.markdown("### Choose a board")
@@ -121,7 +126,7 @@ def filters(board: Board) -> View:
         "Every parameter setting", key="settings", bind="query-params", help="Not only each method's usual ones."
     )
     settings = "all" if every else "usual"
-    return View(split, int(version), target, corpus, track, checked, settings, "" if defense == NONE else defense)
+    return Selection(split, int(version), target, corpus, track, checked, settings, "" if defense == NONE else defense)
 
 
 def _track_name(track: str) -> str:
@@ -218,9 +223,9 @@ def show_chart(chart: Any, title: str, alt_text: str, numbers: pd.DataFrame, nam
             _download("PNG", lambda: figures.draw(spec, "png"), f"{name}.png", "image/png")
 
 
-def show_targets(board: Board, view: View) -> None:
+def show_targets(board: Board, selection: Selection) -> None:
     """Every attack on every target of the split, as a heat map with its numbers."""
-    frame = tables.by_target(board, view)
+    frame = tables.by_target(board, selection)
     if frame.empty:
         st.info("No record passes these filters on a single target.")
         return
@@ -228,7 +233,7 @@ def show_targets(board: Board, view: View) -> None:
         f"AUC of {frame['attack'].nunique()} attacks (rows) on {frame['target'].nunique()} targets (columns), "
         "each with the labels of the target's own corpus."
     )
-    numbers = tables.across_targets(board, view)
+    numbers = tables.across_targets(board, selection)
     show_chart(charts.heat(frame, "target"), "AUC by attack and target", text, numbers, "targets")
     st.caption(
         "Each cell uses the labels of the target's own corpus. 0.5 is guessing, which is what a control should show. "
@@ -247,17 +252,20 @@ def _download(label: str, make: Callable[[], str | bytes], name: str, mime: str)
     st.download_button(label, make, name, mime, key=f"get-{name}", on_click="ignore", help=f"Save {name}")
 
 
-def download_rows(board: Board, rows: pd.DataFrame, view: View, what: str) -> None:
+def download_rows(board: Board, rows: pd.DataFrame, selection: Selection, what: str) -> None:
     """Rows of the board to take away: as data, as a table for a paper, and as what to cite.
 
     Args:
         board: that they belong to.
         rows: of `Board.rows`.
-        view: in which they were seen.
+        selection: in which they were seen.
         what: tells their files from those of the whole board, e.g. `-tuni`; empty for the board itself.
     """
-    name = re.sub(r"[^A-Za-z0-9.-]+", "-", f"idbench-{view.split}-v{view.version}-{view.target}{what}")
-    caption = f"Identity inference on {view.split} v{view.version}, target {view.target}, corpus {view.corpus}."
+    name = re.sub(r"[^A-Za-z0-9.-]+", "-", f"idbench-{selection.split}-v{selection.version}-{selection.target}{what}")
+    caption = (
+        f"Identity inference on {selection.split} v{selection.version}, target {selection.target}, "
+        f"corpus {selection.corpus}."
+    )
     papers = tables.papers(board, rows)
     with st.container(horizontal=True):
         _download("CSV", lambda: downloads.csv(rows), f"{name}.csv", "text/csv")

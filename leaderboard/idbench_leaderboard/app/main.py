@@ -14,7 +14,7 @@ from idbench.errors import IdbenchError
 from idbench.escaping import markdown
 from idbench_leaderboard.app import common
 from idbench_leaderboard.app.views import board, changes, compare, defenses, glossary, method, split, target
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import Board, Selection
 from idbench_leaderboard.manifest import REFERENCE
 
 VIEWS: Final = (board, method, compare, target, defenses, split, changes, glossary)
@@ -32,18 +32,18 @@ def run() -> None:
     st.html(common.STYLE)
     try:
         opened = common.board_at(folder())
-        # Here and not in the pages, so that the view survives the way from page to page.
-        view = common.filters(opened) if len(opened.entries) else None
-        chosen = st.navigation([_page(module, opened, view) for module in VIEWS], position="top")
+        # Here and not in the pages, so that the selection survives the way from page to page.
+        selection = common.filters(opened) if len(opened.entries) else None
+        chosen = st.navigation([_page(module, opened, selection) for module in VIEWS], position="top")
         chosen.run()
     except IdbenchError as error:
         st.error(markdown(error.message))
         st.text(error.hint)
 
 
-def _page(module: ModuleType, opened: Board, view: View | None) -> st.Page:
+def _page(module: ModuleType, opened: Board, selection: Selection | None) -> st.Page:
     name = module.__name__.rpartition(".")[2]
-    return st.Page(partial(module.page, opened, view), title=name.title(), url_path=name, default=module is board)
+    return st.Page(partial(module.page, opened, selection), title=name.title(), url_path=name, default=module is board)
 
 
 run()

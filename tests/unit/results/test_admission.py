@@ -31,10 +31,10 @@ from idbench.results.repetition import Candidate
 from idbench.results.rows import board_keys, entry_key
 from idbench.results.store import Rejected
 from idbench.storage import sha256_file
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import Board, Selection
 from idbench_leaderboard.building import build
 
-VIEW = View("fiction", 1, "fiction-a", "fiction-a")
+SELECTION = Selection("fiction", 1, "fiction-a", "fiction-a")
 
 
 @pytest.fixture
@@ -400,7 +400,7 @@ def test_one_spoiled_record_costs_itself_only(kind: str, world: World, tmp_path:
     spoiled = next((tmp_path / "results" / "bad").rglob("run.json")).parent
     SPOILED[kind](spoiled)
     built = build(collect([tmp_path / "results"]), [world.labels()], tmp_path / "board", Silent())
-    assert Board(built.path).rows(VIEW)["method"].tolist() == ["mild"]
+    assert Board(built.path).rows(SELECTION)["method"].tolist() == ["mild"]
     (rejected,) = built.rejected
     assert rejected.where.startswith("bad/")
     assert 0 < len(rejected.reason) < 500
@@ -425,7 +425,7 @@ def test_a_record_that_makes_the_statistics_fail_costs_itself_only(
 
     monkeypatch.setattr(batch, "judge", failing)
     built = build(collect([tmp_path]), [world.labels()], tmp_path / "board", Silent())
-    rows = Board(built.path).rows(VIEW).set_index("method")
+    rows = Board(built.path).rows(SELECTION).set_index("method")
     assert rows["seeds"].to_dict() == {"keen": "0, 2", "mild": "0"}
     (rejected,) = built.rejected
     assert rejected.reason.startswith("it cannot be used: FloatingPointError: overflow x")

@@ -146,7 +146,7 @@ def _stacked(queries: Sequence[Query], dim: int) -> NDArray[np.float32]:
             has = "none" if embedding is None else f"{embedding.shape}"
             raise DataError(
                 f"The index has embeddings of {dim} numbers, the photos' embeddings have {has}.",
-                hint="Choose as --model the one that made the index.",
+                hint="Pass --model the model that made the index.",
             )
     stacked = np.array(given, dtype=np.float32).reshape(len(given), dim)
     if not np.isfinite(stacked).all():

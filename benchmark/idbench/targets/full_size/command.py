@@ -150,7 +150,9 @@ def launcher(machines: Machines) -> tuple[str, ...]:
         TargetError: the machines make no sense.
     """
     if machines.gpus < 0 or machines.nodes < 1:
-        raise TargetError("There must be at least one node, and no fewer than no GPU.", hint="Use --gpus 0 for none.")
+        raise TargetError(
+            "There must be at least one node, and the number of GPUs cannot be negative.", hint="Use --gpus 0 for none."
+        )
     if machines.nodes > 1 and machines.gpus == 0:
         # open_clip 3.3 hands DistributedDataParallel a device list that processors do not have.
         raise TargetError("open_clip's trainer runs on several nodes only with GPUs.", hint="Use --gpus N.")

@@ -12,49 +12,49 @@ import streamlit as st
 from idbench.escaping import markdown, markdown_link, markdown_prose
 from idbench_leaderboard import charts, pages, tables, words
 from idbench_leaderboard.app import common
-from idbench_leaderboard.board import ALL, Board, View
+from idbench_leaderboard.board import ALL, Board, Selection
 
 _FORMATS = {"Over blind": "%+.3f", "Queries": "localized", "Seconds": "%.1f", "Training s": "%.1f"}
 _SMALL = {"Rank", "Seeds", "Targets"}
 _LETTER, _MARGINS, _WIDEST = 8, 20, 240  # pixels of the column of methods
 
 
-def page(board: Board, view: View | None) -> None:
+def page(board: Board, selection: Selection | None) -> None:
     """The page."""
     st.title(words.QUESTION)
     st.markdown(words.WHAT)
-    if view is None:
+    if selection is None:
         common.nothing("There is no result yet.", "Run a method and build a board:", common.FIRST)
         return
-    rows = common.rows_of(board, view)
+    rows = common.rows_of(board, selection)
     _links(board, rows)
-    common.say(words.opening(rows, view))
+    common.say(words.opening(rows, selection))
     if rows.empty:
-        st.info(f"No record passes these filters. {_way_out(board, view)}")
+        st.info(f"No record passes these filters. {_way_out(board, selection)}")
         return
-    _table(board, rows, view)
-    common.download_rows(board, rows, view, "")
-    _tiles(board, view, rows)
+    _table(board, rows, selection)
+    common.download_rows(board, rows, selection, "")
+    _tiles(board, selection, rows)
     common.say(words.finding(rows))
     _chart(rows)
     if (rows["pooled"] > 0).any():
         st.subheader("Target by target", anchor="targets")
-        common.show_targets(board, view)
+        common.show_targets(board, selection)
     _cost(rows)
     _submit()
     _traces(board)
 
 
-def _way_out(board: Board, view: View) -> str:
+def _way_out(board: Board, selection: Selection) -> str:
     """What would show something: every attack was run with other parameters than its usual ones, or a filter is on."""
-    if len(board.select(replace(view, settings=ALL))):
+    if len(board.select(replace(selection, settings=ALL))):
         return "All were run with parameters that differ from the defaults: switch on *Every parameter setting*."
     return "Change one: *Checked*, the track, or the defense."
 
 
-def _table(board: Board, rows: pd.DataFrame, view: View) -> None:
+def _table(board: Board, rows: pd.DataFrame, selection: Selection) -> None:
     shown = tables.board(rows, tables.authors_of(board, rows))
-    link = common.address(view)
+    link = common.address(selection)
     left, right = st.columns([2, 3], vertical_alignment="bottom")
     wanted = left.text_input("Find", key="find", bind="query-params", help="Part of a method, track or author.")
     others = [name for name in shown.columns if name not in words.FIRST_COLUMNS]
@@ -112,9 +112,9 @@ def _submit() -> None:
             common.show_command(command)
 
 
-def _tiles(board: Board, view: View, rows: pd.DataFrame) -> None:
+def _tiles(board: Board, selection: Selection, rows: pd.DataFrame) -> None:
     asking, blind = rows[rows["track"] != "blind"], rows[rows["track"] == "blind"]
-    passed, verdict = words.control_verdict(board.controls(view))
+    passed, verdict = words.control_verdict(board.controls(selection))
     low = asking.dropna(subset=["tpr_1"])
     with st.container(horizontal=True):
         if len(asking):

@@ -6,15 +6,15 @@ import streamlit as st
 
 from idbench_leaderboard import changes
 from idbench_leaderboard.app import common
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import Board, Selection
 
 
-def page(board: Board, view: View | None) -> None:
+def page(board: Board, selection: Selection | None) -> None:
     """The page; it is about all splits and targets, whatever the filters say."""
     st.title("What changed since the last build")
     st.markdown(changes.OPENING)
     found = board.changes()
-    if view is None and found is None:
+    if selection is None and found is None:
         common.nothing("There is no result yet.", "Run a method and build a board:", common.FIRST)
         return
     if found is None:

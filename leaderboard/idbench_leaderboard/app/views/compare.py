@@ -8,20 +8,22 @@ import streamlit as st
 from idbench.escaping import Strong, markdown
 from idbench_leaderboard import charts, tables, words
 from idbench_leaderboard.app import common
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import Board, Selection
 
 _MOST = 8
 
 
-def page(board: Board, view: View | None) -> None:
+def page(board: Board, selection: Selection | None) -> None:
     """The page."""
     st.title("Compare")
-    if view is None:
+    if selection is None:
         common.nothing("There is no result yet.", "Run two methods and build a board:", common.FIRST)
         return
-    rows = common.rows_of(board, view)
+    rows = common.rows_of(board, selection)
     if len(rows) < 2:
-        common.nothing("It takes two methods to compare.", "Run another one on this target:", _another(board, view))
+        common.nothing(
+            "It takes two methods to compare.", "Run another one on this target:", _another(board, selection)
+        )
         return
     options = rows["label"].tolist()
     common.say_what_is_missing("Methods", st.query_params.get_all("methods"), options, "methods")
@@ -41,18 +43,18 @@ def page(board: Board, view: View | None) -> None:
         st.info("Choose at least two methods.")
         return
     picked = rows[rows["label"].isin(chosen)]
-    _differences(board, view, picked)
-    common.download_rows(board, picked, view, "-compared")
+    _differences(board, selection, picked)
+    common.download_rows(board, picked, selection, "-compared")
     _curves(board, picked)
     _pictures(board, picked)
-    _people(board, view, picked)
+    _people(board, selection, picked)
 
 
-def _another(board: Board, view: View) -> str:
-    return f"bench run --method all {board.asked(view)}\nbench leaderboard build results --out board"
+def _another(board: Board, selection: Selection) -> str:
+    return f"bench run --method all {board.asked(selection)}\nbench leaderboard build results --out board"
 
 
-def _differences(board: Board, view: View, picked: pd.DataFrame) -> None:
+def _differences(board: Board, selection: Selection, picked: pd.DataFrame) -> None:
     st.subheader("Differences", anchor="differences")
     found = board.pairs(picked["entry"].tolist())
     first = found[0]
@@ -63,21 +65,22 @@ def _differences(board: Board, view: View, picked: pd.DataFrame) -> None:
         "Paired on the same people (DeLong), means over seeds; p-values corrected for the number of pairs (Holm). "
         "Not significant does not mean equal."
     )
-    low = _rate_places(board, view, picked)
-    common.show_table(low, "TPR at low false-positive rates, with rank intervals if known")
+    low = _rate_places(board, selection, picked)
+    short = low.assign(TPR=low["TPR"].str.partition(":")[0])  # why a rate is not estimable stands below, in full
+    common.show_table(short, "TPR at low false-positive rates, with rank intervals if known")
     for _, row in low[low["TPR"].str.startswith("not estimable")].iterrows():
-        st.caption(markdown(f"TPR at {row['At']} is {row['TPR']}"))  # in full: on most screens the cell is narrower
+        st.caption(markdown(f"TPR at {row['At']} is {row['TPR']}"))
     if "Rank interval" in low:
         st.caption("Rank intervals among the methods chosen, from a joint bootstrap over people.")
     else:
         st.caption("No rank intervals: they need scores of single people, and the labels of this split are not public.")
 
 
-def _rate_places(board: Board, view: View, picked: pd.DataFrame) -> pd.DataFrame:
+def _rate_places(board: Board, selection: Selection, picked: pd.DataFrame) -> pd.DataFrame:
     """The bootstrap takes a second; its result is kept for the next look."""
-    key = ("places", board.manifest["inputs_sha256"], view, tuple(picked["entry"]))
+    key = ("places", board.manifest["inputs_sha256"], selection, tuple(picked["entry"]))
     if st.session_state.get("places_key") != key:
-        st.session_state["places"] = tables.rate_places(board, view, picked)
+        st.session_state["places"] = tables.rate_places(board, selection, picked)
         st.session_state["places_key"] = key
     return pd.DataFrame(st.session_state["places"])
 
@@ -102,10 +105,10 @@ def _pictures(board: Board, picked: pd.DataFrame) -> None:
     common.note(words.left_out(frame["method"], picked, "the labels do not record training pictures"))
 
 
-def _people(board: Board, view: View, picked: pd.DataFrame) -> None:
+def _people(board: Board, selection: Selection, picked: pd.DataFrame) -> None:
     st.subheader("Person by person", anchor="people")
     first, second = picked.iloc[0], picked.iloc[1]
-    people = tables.people(board, view, first, second)
+    people = tables.people(board, selection, first, second)
     if people is None:
         st.info("The labels of this split are not public, so single people are not shown.")
         return

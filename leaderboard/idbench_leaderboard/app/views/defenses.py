@@ -7,14 +7,14 @@ import streamlit as st
 from idbench.escaping import markdown
 from idbench_leaderboard import charts, defenses
 from idbench_leaderboard.app import common
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import Board, Selection
 
 
-def page(board: Board, view: View | None) -> None:
-    """The page; it follows the split of the view, and its target where that was defended."""
+def page(board: Board, selection: Selection | None) -> None:
+    """The page; it follows the split of the selection, and its target where that was defended."""
     st.title("Defenses")
     st.markdown(defenses.OPENING)
-    found = [] if view is None else _found(board, view)
+    found = [] if selection is None else _found(board, selection)
     if not found:
         common.nothing(
             "No defended target has been attacked yet.",
@@ -29,12 +29,16 @@ def page(board: Board, view: View | None) -> None:
         _charts(own, number)
 
 
-def _found(board: Board, view: View) -> list[defenses.DefenseTable]:
-    """The table of the view's target; where it has none, as a mean over several targets has, those of its split."""
-    own = board.defense_table(view)
+def _found(board: Board, selection: Selection) -> list[defenses.DefenseTable]:
+    """The table of the chosen target; where it has none, as a mean over several targets has, those of its split."""
+    own = board.defense_table(selection)
     if own is not None:
         return [own]
-    return [each for each in board.defense_tables() if (each.split, each.split_version) == (view.split, view.version)]
+    return [
+        each
+        for each in board.defense_tables()
+        if (each.split, each.split_version) == (selection.split, selection.version)
+    ]
 
 
 def _charts(own: defenses.DefenseTable, number: int) -> None:

@@ -6,12 +6,12 @@ import streamlit as st
 
 from idbench.escaping import markdown
 from idbench_leaderboard import glossary
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import Board, Selection
 
 
-def page(board: Board, view: View | None) -> None:
+def page(board: Board, selection: Selection | None) -> None:
     """The page; it is the same for every board."""
-    del board, view
+    del board, selection
     st.title("Glossary")
     st.header("Words", anchor="words")
     st.markdown("\n".join(f"- **{markdown(word)}**: {markdown(meaning)}" for word, meaning in glossary.WORDS.items()))

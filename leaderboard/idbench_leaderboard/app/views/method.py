@@ -11,17 +11,17 @@ import streamlit as st
 from idbench.escaping import Strong, markdown, markdown_link
 from idbench_leaderboard import charts, tables, words
 from idbench_leaderboard.app import common
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import Board, Selection
 from idbench_leaderboard.inputs import MethodInfo
 
 
-def page(board: Board, view: View | None) -> None:
+def page(board: Board, selection: Selection | None) -> None:
     """The page."""
     st.title("Method")
-    if view is None:
+    if selection is None:
         common.nothing("There is no result yet.", "Run a method and build a board:", common.FIRST)
         return
-    rows = common.rows_of(board, view)
+    rows = common.rows_of(board, selection)
     if rows.empty:
         st.info("No record passes these filters.")
         return
@@ -30,12 +30,12 @@ def page(board: Board, view: View | None) -> None:
     info = board.method_info(row)
     _card(row, info)
     _numbers(row)
-    common.download_rows(board, rows[rows["label"] == label], view, f"-{label}")
+    common.download_rows(board, rows[rows["label"] == label], selection, f"-{label}")
     _roc(board, row)
     _pictures(board, row)
-    _photos(board, view, row)
+    _photos(board, selection, row)
     _histogram(board, row)
-    _cost(board, view, row)
+    _cost(board, selection, row)
     _repeat(board, row, info)
 
 
@@ -106,9 +106,9 @@ def _pictures(board: Board, row: pd.Series[Any]) -> None:
     )
 
 
-def _photos(board: Board, view: View, row: pd.Series[Any]) -> None:
+def _photos(board: Board, selection: Selection, row: pd.Series[Any]) -> None:
     st.subheader("By number of attack photos", anchor="photos")
-    frame = tables.by_photos(board, view, row)
+    frame = tables.by_photos(board, selection, row)
     if len(frame) < 2:
         name = tables.photo_count(str(row["parameters"]))
         if name is None and not row["photos_per_case"]:
@@ -117,7 +117,7 @@ def _photos(board: Board, view: View, row: pd.Series[Any]) -> None:
         if name is None:
             st.info("This method has no parameter for the number of photos: it takes all that there are.")
             return
-        command = f"bench run --method {row['method']} {board.asked(view)} --param {name}=1"
+        command = f"bench run --method {row['method']} {board.asked(selection)} --param {name}=1"
         common.nothing("Only one number of attack photos was run.", "Runs with other numbers fill this chart:", command)
         return
     text = "; ".join(f"{n} photos: AUC {auc:.2f}" for n, auc in zip(frame["count"], frame["auc"], strict=True))
@@ -136,9 +136,9 @@ def _histogram(board: Board, row: pd.Series[Any]) -> None:
     common.show_chart(charts.histogram(frame), f"Scores of {row['label']}", text, frame, "scores")
 
 
-def _cost(board: Board, view: View, row: pd.Series[Any]) -> None:
+def _cost(board: Board, selection: Selection, row: pd.Series[Any]) -> None:
     st.subheader("Cost against quality", anchor="cost")
-    frame = tables.settings(board, view, str(row["method"]))
+    frame = tables.settings(board, selection, str(row["method"]))
     text = f"AUC against queries for {len(frame)} parameter settings of {row['method']}."
     common.show_chart(
         charts.cost(frame, "queries", "Queries to the model"), "AUC against queries", text, frame, "settings"

@@ -8,28 +8,28 @@ import streamlit as st
 from idbench.escaping import markdown
 from idbench_leaderboard import pages, tables, words
 from idbench_leaderboard.app import common
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import Board, Selection
 from idbench_leaderboard.inputs import SplitCard
 
 
-def page(board: Board, view: View | None) -> None:
+def page(board: Board, selection: Selection | None) -> None:
     """The page."""
     st.title("Split")
-    if view is None:
+    if selection is None:
         common.nothing("There is no result yet.", "Run a method and build a board:", common.FIRST)
         return
-    card = board.split_card(view.split, view.version)
-    _card(board, view, card)
+    card = board.split_card(selection.split, selection.version)
+    _card(board, selection, card)
     _samples(card)
-    _audit(board, view, card)
-    _sizes(board, view)
+    _audit(board, selection, card)
+    _sizes(board, selection)
 
 
-def _card(board: Board, view: View, card: SplitCard | None) -> None:
-    st.header(markdown(card.title if card else f"{view.split}, version {view.version}"), anchor="card")
+def _card(board: Board, selection: Selection, card: SplitCard | None) -> None:
+    st.header(markdown(card.title if card else f"{selection.split}, version {selection.version}"), anchor="card")
     if card and card.description:
         st.markdown(markdown(card.description))
-    common.show_facts(tables.split_facts(board, view.split, view.version))
+    common.show_facts(tables.split_facts(board, selection.split, selection.version))
     if card and card.card:
         with st.expander("Data card"):
             st.html(f'<div class="card">{pages.card_html(card.card)}</div>')
@@ -57,11 +57,11 @@ def _no_faces(card: SplitCard | None) -> str:
     )
 
 
-def _audit(board: Board, view: View, card: SplitCard | None) -> None:
+def _audit(board: Board, selection: Selection, card: SplitCard | None) -> None:
     st.subheader("Audit: can members be told apart without querying the model?", anchor="audit")
-    blind = tables.blind(board, view)
+    blind = tables.blind(board, selection)
     if blind.empty:
-        command = f"bench run --method blind-names --method blind-photos {board.asked(view)}"
+        command = f"bench run --method blind-names --method blind-photos {board.asked(selection)}"
         common.nothing("No blind attack was run on this split.", "Blind attacks answer this:", command)
     else:
         shifted = blind[(blind["auc_low"] > 0.5) | (blind["auc_high"] < 0.5)]
@@ -95,19 +95,19 @@ def _audit(board: Board, view: View, card: SplitCard | None) -> None:
         common.nothing(
             "The split's files were not checked when this board was built.",
             "Check them:",
-            f"bench data lint {view.split}",
+            f"bench data lint {selection.split}",
         )
 
 
-def _sizes(board: Board, view: View) -> None:
+def _sizes(board: Board, selection: Selection) -> None:
     st.subheader("People by number of training pictures", anchor="sizes")
-    shown = tables.sizes(board, view)
-    all_known = len(board.people(view.split, view.version, view.corpus)) > 0
+    shown = tables.sizes(board, selection)
+    all_known = len(board.people(selection.split, selection.version, selection.corpus)) > 0
     if shown.empty:
         st.info("The labels of this split do not record how often each person occurs in the corpus.")
         return
     common.show_table(shown, "Members by number of training pictures")
     st.caption(
-        f"Members of the corpus {markdown(view.corpus)} in the test part"
+        f"Members of the corpus {markdown(selection.corpus)} in the test part"
         + ("." if all_known else "; a number that a single member has is left out, for labels are not public.")
     )

@@ -12,39 +12,39 @@ from idbench.results.attestation import Level
 from idbench_leaderboard import charts, tables, words
 from idbench_leaderboard.app import common
 from idbench_leaderboard.app.views import defenses as worst
-from idbench_leaderboard.board import Board, View
+from idbench_leaderboard.board import Board, Selection
 
 
-def page(board: Board, view: View | None) -> None:
+def page(board: Board, selection: Selection | None) -> None:
     """The page."""
     st.title("Target")
-    if view is None:
+    if selection is None:
         common.nothing("There is no result yet.", "Run a method and build a board:", common.FIRST)
         return
-    rows = common.rows_of(board, view)
-    _card(board, view)
+    rows = common.rows_of(board, selection)
+    _card(board, selection)
     if rows.empty:
         st.info("No record passes these filters.")
         return
-    _control(board, view, rows)
-    _defenses(board, view, rows)
-    _others(board, view)
-    common.download_rows(board, rows, view, "-target")
+    _control(board, selection, rows)
+    _defenses(board, selection, rows)
+    _others(board, selection)
+    common.download_rows(board, rows, selection, "-target")
 
 
-def _card(board: Board, view: View) -> None:
-    rows = board.select(replace(view, track="all", checked=Level.SELF_REPORTED, settings="all"))
+def _card(board: Board, selection: Selection) -> None:
+    rows = board.select(replace(selection, track="all", checked=Level.SELF_REPORTED, settings="all"))
     if rows.empty:
         return
-    members = board.members_of(view)
+    members = board.members_of(selection)
     if len(members):
-        _pool(board, view, members)
+        _pool(board, selection, members)
         return
     row = rows.iloc[0]
     info = board.target_info(str(row["target"]))
-    st.header(markdown(info.title if info else view.target), anchor="card")
+    st.header(markdown(info.title if info else selection.target), anchor="card")
     facts = {
-        "Name": view.target,
+        "Name": selection.target,
         "Version": row["target_version"],
         "Architecture": row["architecture"],
         "Trained on": "a corpus without these people (control)" if row["control"] else row["corpus"],
@@ -55,8 +55,8 @@ def _card(board: Board, view: View) -> None:
     common.show_facts({name: str(value) for name, value in facts.items()})
 
 
-def _pool(board: Board, view: View, members: pd.DataFrame) -> None:
-    st.header(f"{len(members)} models trained on {markdown(view.corpus)}", anchor="card")
+def _pool(board: Board, selection: Selection, members: pd.DataFrame) -> None:
+    st.header(f"{len(members)} models trained on {markdown(selection.corpus)}", anchor="card")
     st.markdown(
         "Numbers on this page are means over these models with equal weights. Only methods that were run on all of "
         "them are listed."
@@ -73,22 +73,24 @@ def _pool(board: Board, view: View, members: pd.DataFrame) -> None:
     common.show_table(shown, "The models behind these means")
 
 
-def _control(board: Board, view: View, rows: pd.DataFrame) -> None:
+def _control(board: Board, selection: Selection, rows: pd.DataFrame) -> None:
     st.subheader("Control: the same attacks on a model trained without these people", anchor="control")
-    controls = board.controls(view)
-    if controls.empty and len(board.controls(replace(view, checked=Level.SELF_REPORTED, settings="all", defense=""))):
+    controls = board.controls(selection)
+    if controls.empty and len(
+        board.controls(replace(selection, checked=Level.SELF_REPORTED, settings="all", defense=""))
+    ):
         st.info("No record of a control passes these filters.")
         return
     if controls.empty:
         common.nothing(
-            f"No control was run for the corpus {view.corpus}.",
+            f"No control was run for the corpus {selection.corpus}.",
             "A control target is trained on the background alone; run the methods on it:",
-            f"bench run --method all --split {view.split} --target all --corpus {view.corpus}",
+            f"bench run --method all --split {selection.split} --target all --corpus {selection.corpus}",
         )
         return
     passed, verdict = words.control_verdict(controls)
     (st.success if passed else st.warning)(markdown_prose(verdict))
-    frame = tables.beside_control(rows, view)
+    frame = tables.beside_control(rows, selection)
     if frame.empty:
         st.info("None of the attacks shown here was run on the control.")
         return
@@ -96,13 +98,13 @@ def _control(board: Board, view: View, rows: pd.DataFrame) -> None:
     common.show_chart(charts.controls(frame), "Target and control", text, frame, "control")
     st.caption("Whiskers are 95 % confidence intervals. On the control, they should cover the dashed line.")
     common.note(words.left_out(frame["label"], rows, "they were not run on the control"))
-    if design := words.control_design(board.architectures(view), controls["architecture"]):
+    if design := words.control_design(board.architectures(selection), controls["architecture"]):
         common.note((design,))
 
 
-def _defenses(board: Board, view: View, rows: pd.DataFrame) -> None:
+def _defenses(board: Board, selection: Selection, rows: pd.DataFrame) -> None:
     st.subheader("Attacks against defenses", anchor="defenses")
-    frame = tables.defenses(board, view)
+    frame = tables.defenses(board, selection)
     if frame["defense"].nunique() < 2:
         st.info(
             "No defended target has been attacked yet. A defense turns this target into another one; each gets a "
@@ -112,11 +114,11 @@ def _defenses(board: Board, view: View, rows: pd.DataFrame) -> None:
         return
     text = "AUC of each attack (rows) with each defense (columns)."
     common.show_chart(charts.heat(frame, "defense"), "AUC by attack and defense", text, frame, "defenses")
-    own = board.defense_table(view)
+    own = board.defense_table(selection)
     if own is not None:
         worst.show(own)
 
 
-def _others(board: Board, view: View) -> None:
+def _others(board: Board, selection: Selection) -> None:
     st.subheader("The same attacks on other targets of this split", anchor="others")
-    common.show_targets(board, view)
+    common.show_targets(board, selection)
