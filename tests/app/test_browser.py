@@ -61,6 +61,10 @@ def test_pages_load(browser: Browser, server: str, page: str, words: str, charts
     browser.size(390, 844)
     sideways = "return document.documentElement.scrollWidth"
     browser.until(lambda: browser.driver.execute_script(sideways) <= 390, "a page as wide as a phone")
+    cut = (
+        "return [...document.querySelectorAll('[data-testid=stTable] table')].filter((t) => t.scrollWidth > 390).length"
+    )
+    browser.until(lambda: browser.driver.execute_script(cut) == 0, "tables of facts that wrap")
 
 
 def _unnamed(browser: Browser) -> list[str]:

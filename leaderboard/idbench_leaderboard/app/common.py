@@ -34,6 +34,7 @@ h1 {font-size: 2.1rem !important;}
 h2 {font-size: 1.6rem !important;}
 h3 {font-size: 1.3rem !important;}
 [data-testid="stTable"] td, [data-testid="stMarkdown"] {overflow-wrap: anywhere;}
+[data-testid="stTable"] td, [data-testid="stTable"] td * {white-space: normal; overflow-wrap: anywhere;}
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {color: inherit; opacity: 0.85;}
 [data-testid="stButtonGroup"] button, [data-testid="stButtonGroup"] button * {color: inherit !important;}
 [data-testid="stSidebarCollapseButton"], [data-testid="stSidebarCollapseButton"] * {color: inherit !important;}
