@@ -190,7 +190,8 @@ def test_the_app_shows_hostile_text(armed: Browser, server: str, page: str) -> N
     said = armed.text().replace("\u2060", "")
     assert "\u202e" not in said
     if page not in ("glossary", "compare", "target"):  # the target page names it in the cells of a canvas alone
-        assert "<!--<script><svg onload=hit()> ![i](x) [l](javascript:hit()) **b** `c` $d$ :smile:" in said
+        name = "<!--<script><svg onload=hit()> ![i](x) [l](javascript:hit()) **b** `c` $d$ :smile:"
+        armed.until(lambda: name in armed.text().replace("\u2060", ""), "tables that are drawn after the rest")
     unharmed(armed, server, server.replace("http", "ws"))
 
 

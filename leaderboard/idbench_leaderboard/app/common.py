@@ -34,12 +34,12 @@ h1 {font-size: 2.1rem !important;}
 h2 {font-size: 1.6rem !important;}
 h3 {font-size: 1.3rem !important;}
 [data-testid="stTable"] td, [data-testid="stMarkdown"] {overflow-wrap: anywhere;}
-[data-testid="stTable"] td, [data-testid="stTable"] td * {white-space: normal; overflow-wrap: anywhere;}
 [data-testid="stCaptionContainer"], [data-testid="stCaptionContainer"] p {color: inherit; opacity: 0.85;}
 [data-testid="stButtonGroup"] button, [data-testid="stButtonGroup"] button * {color: inherit !important;}
 [data-testid="stSidebarCollapseButton"], [data-testid="stSidebarCollapseButton"] * {color: inherit !important;}
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] {padding: 3.5rem 0.9rem 2rem;}
+  [data-testid="stTable"] td, [data-testid="stTable"] td * {white-space: normal;}
   h1 {font-size: 1.5rem !important;}
   h2 {font-size: 1.3rem !important;}
   h3 {font-size: 1.15rem !important;}
