@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, TextIO
+from typing import IO, Any, Protocol, TextIO
 
 from idbench.progress import Progress, Reporter
 
@@ -38,6 +38,28 @@ _PASSED = (
 )  # fmt: skip
 
 
+class Process(Protocol):
+    """A child with pipes, as `subprocess.Popen` shows it; whoever else forked it."""
+
+    pid: int
+    stdin: IO[bytes] | None
+    stdout: IO[bytes] | None
+    stderr: IO[bytes] | None
+
+    @property
+    def returncode(self) -> int | Any:
+        """None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Its status, negative for the signal that ended it; `subprocess.TimeoutExpired` if it has none by then."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+
 class Supervised:
     """A running process whose supervisor ends whatever it leaves.
 
@@ -46,7 +68,7 @@ class Supervised:
         messages: what the process reports.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], messages: _Messages) -> None:
+    def __init__(self, process: Process, messages: _Messages) -> None:
         self._process = process
         self._messages = messages
 
@@ -62,7 +84,7 @@ class Supervised:
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError
         _relay(self._messages, progress)
-        return self._process.returncode
+        return int(self._process.returncode)
 
 
 def start_supervised(
@@ -92,7 +114,7 @@ def start_supervised(
 
 
 @contextmanager
-def watched(start: Callable[[], subprocess.Popen[bytes]], log: Path) -> Iterator[Supervised]:
+def watched(start: Callable[[], Process], log: Path) -> Iterator[Supervised]:
     """A process while the block lasts; nothing that it started is left afterwards.
 
     Args:
@@ -174,7 +196,7 @@ def _blocks(stream: IO[bytes]) -> Iterator[bytes]:
             yield block
 
 
-def _ended(process: subprocess.Popen[bytes]) -> bool:
+def _ended(process: Process) -> bool:
     """Whether the process ends within the time between two looks."""
     with suppress(subprocess.TimeoutExpired):
         process.wait(_LOOK)
@@ -189,7 +211,7 @@ def _relay(messages: _Messages, progress: Progress) -> None:
         progress.update(*message)
 
 
-def end(process: subprocess.Popen[bytes]) -> None:
+def end(process: Process) -> None:
     """End a supervisor's process and everything that it started: it does that itself, or else we do what we can."""
     if process.stdin is not None:
         with suppress(OSError):

@@ -1,6 +1,6 @@
 """Times the leaderboard on 10,000 synthetic runs: build, first page, memory. The scores are drawn and mean nothing.
 
-python benchmark/perf/leaderboard.py [--runs 10000] [--keep FOLDER]
+python benchmark/perf/leaderboard.py [--runs 10000] [--people 1000] [--keep FOLDER]
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from idbench.results.attestation import Attestation, Level, Statements, subject_
 from idbench.results.labels import CorpusLabels, SplitLabels
 from idbench_leaderboard.building import build
 
-PEOPLE, SEEDS, METHODS = 1000, 3, 40
+SEEDS, METHODS = 3, 40
 TRACKS = {
     "blind": (),
     "text-only": ("SIMILARITY", "GRADIENT"),
@@ -54,6 +54,7 @@ def main() -> None:
     """Generate, build, open; print one line for each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=10_000)
+    parser.add_argument("--people", type=int, default=1000)
     parser.add_argument("--keep", type=Path, default=None, help="work here and keep everything")
     parser.add_argument("--open", type=Path, default=None, help="only open this board")
     wanted = parser.parse_args()
@@ -61,12 +62,12 @@ def main() -> None:
         open_pages(wanted.open)
         return
     with tempfile.TemporaryDirectory() as temporary:
-        measure(wanted.runs, wanted.keep or Path(temporary))
+        measure(wanted.runs, wanted.people, wanted.keep or Path(temporary))
 
 
-def measure(runs: int, folder: Path) -> None:
-    """Print what building and opening `runs` synthetic runs costs."""
-    labels = split_labels()
+def measure(runs: int, people: int, folder: Path) -> None:
+    """Print what building and opening `runs` synthetic runs over `people` costs."""
+    labels = split_labels(people)
     results = folder / "results"
     if not results.exists():
         begin = time.perf_counter()
@@ -82,7 +83,8 @@ def measure(runs: int, folder: Path) -> None:
     print(
         f"built {built.entries} rows on {built.boards} boards from {built.runs} runs in {seconds:.1f} s altogether, "
         f"{used:.1f} s of processor time, {size:.1f} MiB, "
-        f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors",
+        f"load of the machine {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors; "
+        f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB at most",
         flush=True,
     )
     subprocess.run([sys.executable, __file__, "--open", str(built.path)], check=True)
@@ -131,17 +133,17 @@ def processor_seconds() -> float:
     return sum(each.ru_utime + each.ru_stime for each in used)
 
 
-def split_labels() -> SplitLabels:
-    """A thousand people, half of them in the corpus of each target."""
-    member = np.arange(PEOPLE) % 2 == 0
-    pictures = np.where(member, np.array([1, 5, 10, 25, 50, 75])[np.arange(PEOPLE) // 2 % 6], 0)
-    other = np.where(~member, np.array([1, 5, 10, 25, 50, 75])[np.arange(PEOPLE) // 2 % 6], 0)
+def split_labels(people: int) -> SplitLabels:
+    """People, half of them in the corpus of each target."""
+    member = np.arange(people) % 2 == 0
+    levels = np.array([1, 5, 10, 25, 50, 75])[np.arange(people) // 2 % 6]
+    pictures, other = np.where(member, levels, 0), np.where(~member, levels, 0)
     return SplitLabels(
         name="synthetic",
         version=1,
         digest="0" * 64,
-        identities=tuple(f"p{index:05d}" for index in range(PEOPLE)),
-        test=np.ones(PEOPLE, dtype=np.bool_),
+        identities=tuple(f"p{index:06d}" for index in range(people)),
+        test=np.ones(people, dtype=np.bool_),
         corpora={
             "corpus-a": CorpusLabels(member, pictures.astype(np.int64)),
             "corpus-b": CorpusLabels(~member, other.astype(np.int64)),
@@ -152,23 +154,24 @@ def split_labels() -> SplitLabels:
 def synthetic(runs: int, labels: SplitLabels) -> Iterator[tuple[RunRecord, ScoreTable]]:
     """Records with drawn scores: `METHODS` methods with `SEEDS` seeds on as many targets as it takes."""
     rng = np.random.default_rng(0)
+    people = len(labels.identities)
     for index in range(runs):
         rest, seed = divmod(index, SEEDS)
         target, method = divmod(rest, METHODS)
         corpus = "corpus-a" if target % 2 == 0 else "corpus-b"
         known = labels.corpora[corpus]
         strength = 0.0 if method < 3 else method / METHODS
-        scores = rng.normal(size=PEOPLE) + strength * known.member * np.log1p(known.occurrences)
+        scores = rng.normal(size=people) + strength * known.member * np.log1p(known.occurrences)
         table = ScoreTable(
             identities=labels.identities,
             scores=scores,
-            abstained=np.zeros(PEOPLE, dtype=np.bool_),
-            photos_used=np.full(PEOPLE, 5),
+            abstained=np.zeros(people, dtype=np.bool_),
+            photos_used=np.full(people, 5),
         )
-        yield _record(index, seed, method, target, corpus), table
+        yield _record(index, people, seed, method, target, corpus), table
 
 
-def _record(index: int, seed: int, method: int, target: int, corpus: str) -> RunRecord:
+def _record(index: int, people: int, seed: int, method: int, target: int, corpus: str) -> RunRecord:
     track = list(TRACKS)[0 if method < 3 else 1 + method % 4]
     record = RunRecord(
         schema_version=1,
@@ -196,7 +199,7 @@ def _record(index: int, seed: int, method: int, target: int, corpus: str) -> Run
         defense=None,
         parameters={"photos": 5, "strength": method},
         seed=seed,
-        n_cases=PEOPLE,
+        n_cases=people,
         n_abstained=0,
         photos_per_case=5.0,
         queries=Queries(texts=1000 * (method + 1), images=5000, pairs=0, gradients=0, training_steps=0),

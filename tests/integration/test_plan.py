@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -68,3 +72,32 @@ def test_a_failed_run_of_a_plan_is_reported_after_the_others(bench: Bench) -> No
     done = bench("run", "--plan", "plan.json")
     assert "1 of 4 runs failed. sample-raises on avatars-a" in refused(done)
     assert "random on avatars-a" in done.stdout
+
+
+@pytest.mark.timeout(600)
+def test_the_example_for_slurm_carries_out_a_plan_with_a_process_of_submitit_for_each_run(
+    planned: Bench, tmp_path: Path
+) -> None:
+    """The script that docs/machines.md prints; submitit starts local processes in the place of Slurm's."""
+    pytest.importorskip("submitit", reason="the extra `dev` was installed before submitit belonged to it")
+    text = (Path(__file__).parents[2] / "docs" / "machines.md").read_text(encoding="utf-8")
+    (script,) = re.findall(r"```python\n(# submit\.py.*?)```", text, re.DOTALL)
+    local = script.replace('AutoExecutor(folder="slurm-logs")', 'AutoExecutor(folder="slurm-logs", cluster="local")')
+    assert local != script
+    (tmp_path / "submit.py").write_text(local, encoding="utf-8")
+    known = ids(planned)
+    environment = planned.environment | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(
+        [sys.executable, "submit.py", "plan.json"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.strip() == str([0] * len(known)), done.stdout
+    records = {json.loads(path.read_text())["run_id"] for path in tmp_path.rglob("run.json")}
+    assert records == set(known.values())
+    assert planned("run", "--plan", "plan.json").returncode == 0

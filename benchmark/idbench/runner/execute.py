@@ -30,6 +30,7 @@ from idbench.runner.bundle import ADAPTATION, DEFENSE, CasePlan, Folders, plan_c
 from idbench.runner.defend import adaptation_ref, defend, defense_ref
 from idbench.runner.environment import environment
 from idbench.runner.folders import folders_of, writable
+from idbench.runner.forkserver import ForkServer
 from idbench.runner.messages import SCORES, Result, load_scores
 from idbench.runner.process import LOG, keep_log, run_worker
 from idbench.runner.spec import ResolvedRun, RunSpec
@@ -52,6 +53,7 @@ class Options:
         force: run even if there is a record.
         secret: that case ids and order are drawn from; None, the usual: a new one for each run, which is never stored.
             `bench method check` gives one, to see what a method does in the same order and in another.
+        forks: where workers that ask a target come from; None: each starts by itself and imports everything anew.
     """
 
     results: Path
@@ -59,6 +61,7 @@ class Options:
     time_limit: float | None = None
     force: bool = False
     secret: int | None = None
+    forks: ForkServer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,9 @@ def existing(spec: RunSpec, results: Path) -> Run | None:
 def _run(resolved: ResolvedRun, options: Options, progress: Progress) -> Run:
     begin = time.perf_counter()
     spec = resolved.spec
+    forks = None if resolved.registered.card.blind else options.forks  # a blind attack imports no torch
+    if forks is not None:
+        forks.warm()
     defended = _attacked(resolved, options, progress)
     target = _adapted(resolved, defended, options, progress)
     cases = plan_cases(resolved.split, options.secret)
@@ -127,7 +133,7 @@ def _run(resolved: ResolvedRun, options: Options, progress: Progress) -> Run:
         _write(folder, resolved, target, cases, folders, options, progress)
         prepared = time.perf_counter()
         try:
-            result = run_worker(folder, log, spec.attack.name, progress, options.time_limit, writable(folders))
+            result = run_worker(folder, log, spec.attack.name, progress, options.time_limit, writable(folders), forks)
             table = _table(folder, resolved, cases)
         except IdbenchError as error:
             raise keep_log(error, log, _failed(options, spec.attack.name, spec.run_id)) from error

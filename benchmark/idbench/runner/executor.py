@@ -10,6 +10,7 @@ from typing import Protocol
 from idbench.api import Progress
 from idbench.errors import IdbenchError, MethodError, StorageError
 from idbench.runner.execute import Executed, Options, execute
+from idbench.runner.forkserver import ForkServer
 from idbench.runner.spec import Resolver, RunSpec
 
 
@@ -67,8 +68,10 @@ class LocalExecutor:
 
     def run(self, tasks: Iterable[Task], options: Options, progress: Progress) -> Iterator[Executed | Failed]:
         """See `Executor.run`; results come in the order of the tasks."""
-        for task in tasks:
-            yield self._one(task, replace(options, force=task.force), progress)
+        with ForkServer() as forks:
+            shared = options if options.forks is not None else replace(options, forks=forks)
+            for task in tasks:
+                yield self._one(task, replace(shared, force=task.force), progress)
 
     def _one(self, task: Task, options: Options, progress: Progress) -> Executed | Failed:
         try:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -13,7 +12,8 @@ from pathlib import Path
 
 from idbench.api import AccessViolation, DataError, InvalidScores, Progress, TargetError
 from idbench.errors import IdbenchError, MethodError, StorageError, TimeLimitExceeded
-from idbench.processes import start_supervised, watched
+from idbench.processes import Process, start_supervised, watched
+from idbench.runner.forkserver import ForkServer
 from idbench.runner.messages import FAILURE, RESULT, Failure, Result, load_failure, load_result
 from idbench.storage import make_dir
 
@@ -28,16 +28,28 @@ _RAISED: dict[str, type[IdbenchError]] = {
 
 
 def run_worker(
-    folder: Path, log: Path, method: str, progress: Progress, time_limit: float | None, writable: Sequence[Path] = ()
+    folder: Path,
+    log: Path,
+    method: str,
+    progress: Progress,
+    time_limit: float | None,
+    writable: Sequence[Path] = (),
+    forks: ForkServer | None = None,
 ) -> Result:
-    """Run the bundle in `folder` to its end, in a process that may write in some folders only: see `run_started`."""
-    return run_started(
-        lambda: start_supervised("idbench.runner.worker", folder, writable), folder, log, method, progress, time_limit
-    )
+    """Run the bundle in `folder` to its end, in a process that may write in some folders only: see `run_started`.
+
+    The process is forked off `forks` where there is one, with what it would have imported; else it starts from nothing.
+    """
+
+    def start() -> Process:
+        forked = None if forks is None else forks.start(folder, writable)
+        return forked or start_supervised("idbench.runner.worker", folder, writable)
+
+    return run_started(start, folder, log, method, progress, time_limit)
 
 
 def run_started(
-    start: Callable[[], subprocess.Popen[bytes]],
+    start: Callable[[], Process],
     folder: Path,
     log: Path,
     method: str,

@@ -25,6 +25,7 @@ from idbench.progress import Progress
 from idbench.results import read_run
 from idbench.runner.execute import Executed, Options, place_of
 from idbench.runner.executor import Failed, LocalExecutor, Task
+from idbench.runner.forkserver import ForkServer
 from idbench.runner.spec import Resolver, RunSpec
 
 
@@ -80,9 +81,9 @@ class Report(BaseModel):
     hint: str = ""
 
 
-def carry_out(order: Order, resolver: Resolver, progress: Progress) -> Report:
+def carry_out(order: Order, resolver: Resolver, progress: Progress, forks: ForkServer | None = None) -> Report:
     """Carry out a run; whatever goes wrong is in the report."""
-    options = Options(order.results, order.device, order.time_limit)
+    options = Options(order.results, order.device, order.time_limit, forks=forks)
     try:
         (result,) = LocalExecutor(resolver).run([Task(order.spec, order.force)], options, progress)
     except StorageError as error:
@@ -130,9 +131,10 @@ def main() -> int:
     progress = _Reports(out)
     resolver = Resolver(progress)
     try:
-        while (line := orders.next()) is not None:
-            out.write(line_of(carry_out(Order.model_validate_json(line), resolver, progress)))
-            out.flush()
+        with ForkServer() as forks:
+            while (line := orders.next()) is not None:
+                out.write(line_of(carry_out(Order.model_validate_json(line), resolver, progress, forks)))
+                out.flush()
     except (KeyboardInterrupt, BrokenPipeError):
         return 130
     return 0

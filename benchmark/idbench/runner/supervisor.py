@@ -18,6 +18,7 @@ import threading
 import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 from idbench.runner.confinement import can_confine, confine
 
@@ -29,7 +30,7 @@ def main() -> int:
     """Start the worker, wait for it, end what it left; the exit status is the worker's own."""
     cut = sys.argv.index("--")
     module, folder, *writable = sys.argv[1:cut]
-    _adopt_orphans()
+    adopt_orphans()
     places = [Path(folder), *map(Path, writable)]
     worker = subprocess.Popen(  # noqa: S603  our own interpreter and module
         [sys.executable, "-P", "-m", module, folder, *sys.argv[cut + 1 :]],
@@ -37,6 +38,23 @@ def main() -> int:
         # Before anything of the worker is there: threads that exist already would not be held to it.
         preexec_fn=(lambda: confine(places) and None) if can_confine() else None,  # noqa: PLW1509  no thread runs yet
     )
+    return supervise(worker)
+
+
+class Worker(Protocol):
+    """A child of this process."""
+
+    def wait(self) -> int:
+        """Its status once it has ended, negative for the signal that ended it."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+
+def supervise(worker: Worker) -> int:
+    """Wait for a worker that was just started, and end what it left; returns its status or ends by the same signal."""
     threading.Thread(target=_watch, args=(worker,), daemon=True).start()
     status = worker.wait()
     _end_descendants()
@@ -47,12 +65,13 @@ def main() -> int:
     return status
 
 
-def _adopt_orphans() -> None:
+def adopt_orphans() -> None:
+    """Become the parent of what descendants leave (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def _watch(worker: subprocess.Popen[bytes]) -> None:
+def _watch(worker: Worker) -> None:
     """End the worker when standard input ends: `bench` is gone, or wants no more."""
     with suppress(OSError):
         while os.read(0, 1024):

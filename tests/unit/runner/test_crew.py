@@ -96,10 +96,10 @@ def test_a_run_that_ends_every_member_fails_and_keeps_no_other_from_its_own(
         "import os, sys\n"
         "from idbench.runner import remote\n"
         "honest = remote.carry_out\n"
-        "def carry_out(order, resolver, progress):\n"
+        "def carry_out(order, *others):\n"
         f"    if order.spec.run_id == {deadly.spec.run_id!r}:\n"
         "        os._exit(9)\n"
-        "    return honest(order, resolver, progress)\n"
+        "    return honest(order, *others)\n"
         "remote.carry_out = carry_out\n"
         "sys.exit(remote.main())\n"
     )

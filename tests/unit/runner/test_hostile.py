@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from idbench.errors import AccessViolation, IdbenchError, InvalidScores, MethodE
 from idbench.results import Run
 from idbench.runner.confinement import can_confine
 from idbench.runner.execute import Options, execute
+from idbench.runner.forkserver import ForkServer
 from idbench.runner.grid import make_grid, run_grid, specs
 from idbench.runner.registry import load_attack
 from idbench.runner.spec import Resolver
@@ -28,6 +30,15 @@ from idbench.storage import cache_dir
 CORPUS = "avatars-tiny-a"
 
 pytestmark = pytest.mark.usefixtures("plugins")
+
+FORKS = ForkServer()
+"""Where workers come from in a grid, so that what holds for workers is shown for these."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def end_of_forks() -> Iterator[None]:
+    with FORKS:
+        yield
 
 
 @dataclass
@@ -42,7 +53,7 @@ class Seen(Reporter):
 
 def run(method: str, results: Path, time_limit: float = 120.0, progress: Reporter | None = None) -> Run:
     (spec,) = specs(make_grid(load_split("avatars-tiny"), [method], "avatars-a", corpus=CORPUS))
-    options = Options(results, time_limit=time_limit, force=True)
+    options = Options(results, time_limit=time_limit, force=True, forks=FORKS)
     return execute(Resolver(Silent()).resolve(spec), options, progress or Silent()).run
 
 

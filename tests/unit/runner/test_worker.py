@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +25,7 @@ from idbench.errors import (
 from idbench.results import Run
 from idbench.runner.bundle import CasePlan, plan_cases
 from idbench.runner.execute import Options, execute
+from idbench.runner.forkserver import ForkServer
 from idbench.runner.grid import make_grid, specs
 from idbench.runner.spec import Resolver
 from idbench.splits import Split, load_split
@@ -31,11 +34,20 @@ CORPUS = "avatars-tiny-a"
 
 pytestmark = pytest.mark.usefixtures("plugins")
 
+FORKS = ForkServer()
+"""Where workers come from in a grid, so that what holds for workers is shown for these."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def end_of_forks() -> Iterator[None]:
+    with FORKS:
+        yield
+
 
 def run(method: str, results: Path, time_limit: float = 120.0, secret: int | None = None) -> Run:
     """Run one attack, without the blind ones that `idbench.run` adds."""
     (spec,) = specs(make_grid(load_split("avatars-tiny"), [method], "avatars-a", corpus=CORPUS))
-    options = Options(results, time_limit=time_limit, secret=secret)
+    options = Options(results, time_limit=time_limit, secret=secret, forks=FORKS)
     return execute(Resolver(Silent()).resolve(spec), options, Silent()).run
 
 
@@ -149,6 +161,21 @@ def test_snooping_plugin_meets_no_label_no_id_and_no_split(tmp_path: Path) -> No
     assert not [photo for identity in split.identities for photo in identity.photos if photo in log]
     assert str(split.folder) not in log
     assert "avatars-tiny-a" not in log
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+def test_a_snooping_plugin_meets_nothing_of_the_run_before_its_own(tmp_path: Path) -> None:
+    first, second = (
+        (run("sample-snoops", tmp_path / name).path / "worker.log").read_text() for name in ("first", "second")
+    )
+    seen, cases = (set(re.findall(r"case-[0-9a-f]{6}", log)) for log in (first, second))
+    assert seen
+    assert cases
+    assert seen.isdisjoint(cases)
+    folders, own = (set(re.findall(r"idbench-[\w-]+/files/bundle", log)) for log in (first, second))
+    assert folders
+    assert folders.isdisjoint(own)
+    assert "socket:[" not in first + second, "a worker holds an end of what its fork server listens to"
 
 
 def test_order_and_ids_of_cases_come_from_a_secret_alone() -> None:

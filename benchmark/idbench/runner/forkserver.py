@@ -1,0 +1,285 @@
+"""Workers for many runs that import torch and open_clip once: forked off a process that did so and knows nothing else.
+
+Started as `python -P -m idbench.runner.forkserver SOCKET`. The process imports idbench's engine and the libraries below
+it, no plug-in, opens no split, no target and no cache, and then only forks. Each fork becomes a supervisor as
+`idbench.runner.supervisor` describes it, in a session of its own, and forks the worker once more. So a worker begins
+with what it would have imported by itself, and with the data of its own run alone.
+
+`multiprocessing` has a fork server, too. It listens at a socket in the file system, where a method could ask it for a
+process without confinement, and hands the whole environment and the caller's main module to what it starts.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import IO, NoReturn, Self
+
+from pydantic import BaseModel, ConfigDict
+
+from idbench.processes import Process, worker_environment
+from idbench.runner.confinement import can_confine, confine
+from idbench.runner.supervisor import adopt_orphans, supervise
+
+_LONGEST_ORDER = 1 << 17  # bytes: a path and an environment
+_NUMBER = struct.Struct("i")
+_LOST = -signal.SIGKILL
+"""Status of a worker whose fork server is gone: what the system ends for lack of memory ends so."""
+
+
+class _Order(BaseModel):
+    """What a fork is to do: the folder of a bundle, folders in which it may write, and its environment."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: Path
+    writable: tuple[Path, ...]
+    environment: dict[str, str]
+
+
+class ForkServer:
+    """Starts workers, one at a time; a context manager, at whose end the process ends.
+
+    It starts with the first `warm` or `start`. Where it cannot be had (a system other than Linux, a library that starts
+    threads as it is imported, a crash), `start` returns None, and workers have to be started without.
+    """
+
+    def __init__(self) -> None:
+        self._server: subprocess.Popen[bytes] | None = None
+        self._channel: socket.socket | None = None
+        self._environment: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end()
+
+    def warm(self) -> None:
+        """Let the imports begin, if they have not; returns at once."""
+        environment = worker_environment(Path(tempfile.gettempdir()))
+        if sys.platform != "linux" or (self._server is not None and environment == self._environment):
+            return
+        self._end()
+        own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._server = subprocess.Popen(  # noqa: S603  our own interpreter and module
+                [sys.executable, "-P", "-m", "idbench.runner.forkserver", str(theirs.fileno())],
+                cwd="/",
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,  # an interrupt from the keyboard reaches `bench` alone, which ends its workers
+            )
+        self._channel, self._environment = own, environment
+
+    def start(self, folder: Path, writable: Sequence[Path]) -> Process | None:
+        """Start a worker under a supervisor of its own, as `processes.start_supervised` does.
+
+        Args:
+            folder: with the bundle of a run; the worker may write there.
+            writable: folders in which it may write too.
+        """
+        self.warm()
+        if self._channel is None:
+            return None
+        temporary = folder / "tmp"
+        temporary.mkdir(exist_ok=True)
+        order = _Order(folder=folder, writable=tuple(writable), environment=worker_environment(temporary))
+        message = order.model_dump_json().encode()
+        if len(message) > _LONGEST_ORDER:
+            return None
+        ends = [os.pipe() for _ in range(3)]
+        given = [ends[0][0], ends[1][1], ends[2][1]]
+        kept = [ends[0][1], ends[1][0], ends[2][0]]
+        try:
+            socket.send_fds(self._channel, [message], given)
+            pid = _received(self._channel)
+        except OSError:
+            pid = None
+        finally:
+            for each in given:
+                os.close(each)
+        if pid is None:
+            for each in kept:
+                os.close(each)
+            return None
+        return _Forked(pid, self._channel, kept)
+
+    def _end(self) -> None:
+        if self._channel is not None:
+            self._channel.close()
+        if self._server is not None:
+            self._server.kill()  # what it forked ends with its own input, which whoever watches it closes
+            self._server.wait()
+        self._server = self._channel = None
+
+
+class _Forked:
+    """A supervisor that the fork server started, as `subprocess.Popen` shows its own children."""
+
+    def __init__(self, pid: int, channel: socket.socket, pipes: Sequence[int]) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        stdin, stdout, stderr = pipes
+        self.stdin: IO[bytes] | None = os.fdopen(stdin, "wb", buffering=0)
+        self.stdout: IO[bytes] | None = os.fdopen(stdout, "rb", buffering=0)
+        self.stderr: IO[bytes] | None = os.fdopen(stderr, "rb", buffering=0)
+        self._channel = channel
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The status, negative for the signal that ended it; `subprocess.TimeoutExpired` if it has none by then."""
+        if self.returncode is None:
+            self._channel.settimeout(timeout)
+            try:
+                status = _received(self._channel)
+            except TimeoutError:
+                raise subprocess.TimeoutExpired("worker", timeout or 0.0) from None
+            finally:
+                self._channel.settimeout(None)
+            self.returncode = _LOST if status is None else status
+        return self.returncode
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self.returncode is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+
+def _received(channel: socket.socket) -> int | None:
+    """A number from the other end; None when that is gone."""
+    try:
+        message = channel.recv(_NUMBER.size)
+    except ConnectionError:
+        return None
+    return _NUMBER.unpack(message)[0] if len(message) == _NUMBER.size else None
+
+
+def main() -> int:
+    """Import, then fork for each order, until the other end is closed."""
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    if not _imported():
+        return 1
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(channel, _LONGEST_ORDER, 3)
+        if not message:
+            return 0
+        pid = os.fork()
+        if pid == 0:
+            channel.close()  # else a method could read what other runs are given, and answer for them
+            _become_supervisor(_Order.model_validate_json(message), descriptors)
+        for each in descriptors:
+            os.close(each)
+        channel.send(_NUMBER.pack(pid))
+        _, status = os.waitpid(pid, 0)
+        channel.send(_NUMBER.pack(os.waitstatus_to_exitcode(status)))
+
+
+def _imported() -> bool:
+    """Import what workers import before they know whose code they run; whether a fork may follow.
+
+    A fork takes over what other threads were doing, and not the threads. Those of OpenBLAS, which come with numpy and
+    scipy, end before it and begin anew where they are needed; with any other there must be no fork.
+    """
+    import scipy.linalg  # noqa: F401
+
+    of_openblas = _threads()
+    if not entry_points(group="torch.backends"):  # else importing torch runs a plug-in's code, which is for workers
+        import idbench.runner.opening
+        import idbench.runner.worker
+        import idbench.targets.gate  # noqa: F401
+    import psutil  # noqa: F401
+
+    return _threads() == of_openblas
+
+
+def _threads() -> int:
+    return sum(1 for _ in Path("/proc/self/task").iterdir())
+
+
+def _become_supervisor(order: _Order, descriptors: Sequence[int]) -> NoReturn:
+    status = 70
+    try:
+        os.setsid()
+        _take_over(descriptors)
+        os.chdir(order.folder)
+        os.environ.clear()
+        os.environ.update(order.environment)
+        tempfile.tempdir = None
+        adopt_orphans()
+        status = supervise(_Child(order))
+    except BaseException:  # noqa: BLE001  nothing may return into the fork server's loop
+        traceback.print_exc()
+    finally:
+        os._exit(status)
+
+
+def _take_over(descriptors: Sequence[int]) -> None:
+    """Make three descriptors standard input, output and error."""
+    for number, each in enumerate(descriptors):
+        os.dup2(each, number)
+    for each in descriptors:
+        if each > 2:
+            os.close(each)
+
+
+class _Child:
+    """The worker, forked off its supervisor."""
+
+    def __init__(self, order: _Order) -> None:
+        theirs, self._input = os.pipe()  # the other end is open as long as this process lives
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._input)
+            os.dup2(theirs, 0)
+            os.close(theirs)
+            _become_worker(order)
+        os.close(theirs)
+
+    def wait(self) -> int:
+        """The status, negative for the signal that ended it."""
+        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+
+    def kill(self) -> None:
+        """End it at once."""
+        with suppress(ProcessLookupError):
+            os.kill(self._pid, signal.SIGKILL)
+
+
+def _become_worker(order: _Order) -> NoReturn:
+    status = 1
+    try:
+        if can_confine():  # no other thread is there yet, which would not be held to it
+            confine([order.folder, *order.writable])
+        import numpy as np
+
+        from idbench.runner import worker
+
+        np.random.seed()  # noqa: NPY002  the one that libraries share: else all forks would draw the same
+        sys.argv = [worker.__file__, str(order.folder)]
+        status = worker.main()
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        # Threads that a method left behind must not keep a finished worker alive.
+        os._exit(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Workers that are forked off a process which has imported torch: the same scores, and runs go on when it is lost."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.small_runs import tasks
+
+from idbench.api import Silent
+from idbench.processes import Process
+from idbench.runner.execute import Executed, Options, execute
+from idbench.runner.executor import Failed, LocalExecutor, Task
+from idbench.runner.forkserver import ForkServer
+from idbench.runner.spec import Resolver
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
+
+
+def servers() -> list[psutil.Process]:
+    """The fork servers of this process."""
+    return [one for one in psutil.Process().children() if "idbench.runner.forkserver" in one.cmdline()]
+
+
+def scores(done: Executed | Failed) -> dict[str, float]:
+    assert isinstance(done, Executed), done
+    table = done.run.scores()
+    return dict(zip(table.identities, table.scores.tolist(), strict=True))
+
+
+class Watched(ForkServer):
+    """Remembers what it was asked for and whether it could start it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.started: list[bool] = []
+
+    def start(self, folder: Path, writable: Sequence[Path]) -> Process | None:
+        process = super().start(folder, writable)
+        self.started.append(process is not None)
+        return process
+
+
+def test_forked_workers_leave_the_scores_of_workers_that_import_by_themselves(tmp_path: Path) -> None:
+    wanted = tasks(("cosine", "idia"), (0,))
+    seen = set()
+
+    def handed_out() -> Iterator[Task]:
+        for task in wanted:
+            yield task
+            seen.update(server.pid for server in servers())
+
+    forked = list(LocalExecutor(Resolver(Silent())).run(handed_out(), Options(tmp_path / "forked"), Silent()))
+    assert len(seen) == 1, "all runs share one fork server"
+    assert not servers(), "it ends with them"
+    for done, task in zip(forked, wanted, strict=True):
+        alone = execute(Resolver(Silent()).resolve(task.spec), Options(tmp_path / "alone"), Silent())
+        assert scores(done) == scores(alone)
+
+
+def test_a_lost_fork_server_costs_no_run(tmp_path: Path) -> None:
+    first, second = tasks(("cosine", "idia"), (0,))
+    with Watched() as forks:
+        options = Options(tmp_path, forks=forks)
+        assert scores(execute(Resolver(Silent()).resolve(first.spec), options, Silent()))
+        (server,) = servers()
+        server.kill()
+        server.wait()
+        assert scores(execute(Resolver(Silent()).resolve(second.spec), options, Silent()))
+    assert forks.started == [True, False]
+
+
+def test_a_blind_attack_imports_no_torch(tmp_path: Path) -> None:
+    (blind,) = tasks(("random",), (0,))
+    with Watched() as forks:
+        assert scores(execute(Resolver(Silent()).resolve(blind.spec), Options(tmp_path, forks=forks), Silent()))
+        assert not servers()
+    assert forks.started == []
+
+
+def test_a_changed_environment_reaches_the_next_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = tasks(("cosine", "idia"), (0,))
+    with Watched() as forks:
+        for task, threads in ((first, 1), (second, 2)):
+            monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
+            done = execute(Resolver(Silent()).resolve(task.spec), Options(tmp_path, forks=forks), Silent())
+            assert done.run.record.environment.threads == threads
+    assert forks.started == [True, True]
