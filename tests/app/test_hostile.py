@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import fields, replace
@@ -13,10 +14,12 @@ from urllib.parse import urlparse
 import pytest
 from streamlit.testing.v1 import AppTest
 from tests.app.chromium import PAGES, Browser, served
-from tests.app.fictional import DEFENSE, World, about, said_of, with_id
+from tests.app.fictional import ADAPTATION, DEFENSE, World, about, said_of, with_id
+from tests.conftest import Bench
 
-from idbench.api import Silent
-from idbench.results import collect
+from idbench.api import Guarantee, Silent
+from idbench.results import AdaptationRef, DefenseCost, DefenseRef, Estimate, UtilityMeasure, collect
+from idbench.results.attestation import Attestation, Invalidation
 from idbench_leaderboard import app
 from idbench_leaderboard.board import Board
 from idbench_leaderboard.building import build
@@ -83,15 +86,56 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
             }
             _write(folder / "results", world, record.model_copy(update=changed), model)
             if name == "fiction-a":
-                defense = DEFENSE.model_copy(update={"name": f"d\n{NAME}\nrm -rf ~"})
-                other = world.record(model, name).model_copy(update={**changed, "defense": defense})
-                _write(folder / "results", world, other, model)
+                defense = _defense(world)
+                for adaptation in (None, _adaptation()):
+                    both = {"defense": defense, "adaptation": adaptation}
+                    other = world.record(model, name).model_copy(update={**changed, **both})
+                    _write(folder / "results", world, other, model)
                 other = world.record(model, name, 9).model_copy(update={**changed, "seed": 9})
                 _write(folder / "results", world, other, model)
     found = collect([folder / "results"])
     labels = [world.labels(name=split)]
-    build(found, labels, folder / "board", Silent(), statements=said_of(found), about=cards(split, target + " a"))
+    told, own = said_of(found), cards(split, target + " a")
+    stated = tuple((TEXT.format(field="file"), each.model_copy(update=_by(each))) for _, each in told.found)
+    fewer = replace(found, runs=found.runs[:-3], names=found.names[:-3])
+    for records in (fewer, found):  # the second time there is something to say of what changed
+        build(records, labels, folder / "board", Silent(), statements=replace(told, found=stated), about=own)
+    changes = Board(folder / "board").changes()
+    assert changes is not None
+    assert changes.rows
     return folder / "board"
+
+
+def _by(statement: Attestation | Invalidation) -> dict[str, str]:
+    """Who said it and why, hostile too."""
+    why = "note" if isinstance(statement, Attestation) else "reason"
+    return {"by": TEXT.format(field="by"), why: TEXT.format(field=why)}
+
+
+def _defense(world: World) -> DefenseRef:
+    """A defense of hostile names, parameters, cost and measures of utility, with a guarantee."""
+    one = Estimate(value=0.5, low=0.4, high=0.6, level=0.95, method=TEXT.format(field="method"))
+    none = one.model_copy(update={"value": 0.0, "low": -0.1, "high": 0.1})
+    names = ("recognition of " + TEXT.format(field="walls"), TEXT.format(field="utility"))
+    values = {field: TEXT.format(field=field) for field in ("version", "title", "distribution")}
+    half = tuple(sorted(world.ids[i] for i in range(2 * world.people) if i % 4 < 2))
+    more: dict[str, Any] = {
+        "name": f"d\n{NAME}\nrm -rf ~",
+        "parameters": {
+            TEXT.format(field="parameter"): TEXT.format(field="value"),
+            "=1+1": ["\x1b[2J", {"\u202e": None}],
+        },
+        "protected": half,
+        "cost": DefenseCost(seconds=1.0, steps=2, device=TEXT.format(field="device")),
+        "guarantees": (Guarantee(epsilon=1.0, delta=1e-5, unit="pair"),),
+        "utility": tuple(UtilityMeasure(name=n, people=9, before=one, after=one, difference=none) for n in names),
+    }
+    return DEFENSE.model_copy(update={**values, **more})
+
+
+def _adaptation() -> AdaptationRef:
+    values = {field: TEXT.format(field=field) for field in ("name", "version", "title", "distribution")}
+    return ADAPTATION.model_copy(update={**values, "parameters": {TEXT.format(field="parameter"): NAME}})
 
 
 def _write(root: Path, world: World, record: Any, model: str) -> None:
@@ -201,6 +245,22 @@ def test_commands_stay_one_command(board: Path) -> None:
         assert len(lines) <= 2
         assert all(each.startswith(("bench run ", "# ")) for each in lines)
         assert lines[-1].startswith("bench run ")
+
+
+@pytest.mark.parametrize("how", [(), ("--json",), ("--format", "csv"), ("--format", "md"), ("--format", "latex")])
+def test_the_command_line_shows_hostile_records(board: Path, bench: Bench, how: tuple[str, ...]) -> None:
+    """Every record, with what it was put behind and adapted by, in each format that there is."""
+    runs = [path.parent for path in (board.parent / "results").rglob("run.json")]
+    shown = [*(runs if "--format" not in how else [])]
+    lines = [("show", str(run), *how) for run in shown if json.loads((run / "run.json").read_text())["adaptation"]]
+    for words in (("list", "runs", "--results", str(board.parent / "results"), *how), *lines[:1]):
+        done = bench(*words)
+        assert done.returncode == 0, done.stderr
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", done.stdout)
+        assert "evil.example" in done.stdout or words[0] == "list"
+        if "csv" in how:
+            cells = [cell for row in csv.reader(done.stdout.splitlines()) for cell in row]
+            assert not [cell for cell in cells if re.match(r"\s*[=@+]", cell)]
 
 
 def test_pages_fail_on_nothing(board: Path) -> None:

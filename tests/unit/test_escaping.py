@@ -7,6 +7,8 @@ import io
 import json
 import re
 import string
+from datetime import UTC, datetime
+from pathlib import Path
 
 import altair as alt
 import pandas as pd
@@ -16,8 +18,12 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from idbench import escaping
+from idbench.cli import console
 from idbench.escaping import Strong
 from idbench.figures import draw
+from idbench.people import PersonAudit, page
+from idbench.people.auditing import PersonFinding
+from idbench.targets import target_meant
 
 HOSTILE = (
     "<!--<script>alert(1)</script>",
@@ -135,3 +141,58 @@ def test_charts_escape_every_text() -> None:
     svg = draw(drawn.to_dict(), "svg").decode()
     assert "<script" not in svg
     assert svg.count("&lt;script&gt;") >= 5  # title, axis, labels, legend, marks
+
+
+OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+EVERYTHING = (
+    "Ada \u202e\u2066\x1b[2J\x9b31m\x00\udcff <script>hit()</script> ![i](https://evil.example/x) " + 3000 * "x"
+)
+
+
+@pytest.fixture
+def audit() -> PersonAudit:
+    """An audit in which every text of others is hostile: names that were typed, names of files, captions."""
+    evidence = [{"caption": EVERYTHING, "place": EVERYTHING}]
+    search = {"name": EVERYTHING, "verdict": "mentioned", "captions": 3, "evidence": evidence}
+    one = PersonFinding(
+        name=EVERYTHING,
+        photos=(EVERYTHING,),
+        unused=(EVERYTHING,),
+        unusable=(EVERYTHING,),
+        notes=(EVERYTHING,),
+        refusal=EVERYTHING,
+        attacks=(),
+        n_references=9,
+        n_members=0,
+        search=search,
+    )
+    target = target_meant("avatars-a")
+    left_out = {"keen": EVERYTHING}
+    return PersonAudit(target, (one,), left_out, EVERYTHING, True, datetime(2026, 1, 2, tzinfo=UTC), 0, search)
+
+
+def test_the_report_of_a_person_shows_text_of_others_as_text(audit: PersonAudit, tmp_path: Path) -> None:
+    """A direction override in a caption or a file's name would turn the report's own words around."""
+    page.write_html(audit, tmp_path / "report.html")
+    written = (tmp_path / "report.html").read_bytes().decode("utf-8")
+    assert not OBEYED.search(written)
+    assert "<script>" not in written
+    assert "\\u202e\\u2066\\x1b[2J\\x9b31m\\x00\\udcff &lt;script&gt;" in written
+
+
+@pytest.mark.skipif(page.browser() is None, reason="no browser to print with")
+def test_a_report_of_hostile_text_is_printed(audit: PersonAudit, tmp_path: Path) -> None:
+    page.write_pdf(audit, tmp_path / "report.pdf")
+    data = (tmp_path / "report.pdf").read_bytes()
+    assert data.startswith(b"%PDF-")
+    assert b"/URI" not in data, "an address in a caption is not a link of the report"
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_is_printed_to_be_copied_is_no_command_to_the_terminal(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    console.command(text)
+    console.note(text)
+    shown = capsys.readouterr()
+    assert not OBEYED.search(shown.out + shown.err)

@@ -178,7 +178,7 @@ def run() -> int:
         # Libraries catch an interrupt that comes while they work, and raise an error of their own in its place.
         status = _INTERRUPTED if came else _bug(error)
     if status == _INTERRUPTED:  # typer, too, turns an interrupt into this status
-        console.err.print("interrupted: what was finished is kept; repeat the command to go on.")
+        console.note("interrupted: what was finished is kept; repeat the command to go on.")
         return _TERMINATED if signal.SIGTERM in came else _INTERRUPTED
     return status if isinstance(status, int) else 0
 

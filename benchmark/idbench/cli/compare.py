@@ -61,7 +61,7 @@ def compare(
         if len(pairings) > 1:
             _correct(pairings)
     for written in drawn or ():
-        console.err.print(f"wrote {written}", markup=False)
+        console.note(f"wrote {written}")
 
 
 def _draw(pairings: Sequence[Pairing], plot: Path) -> list[Path]:

@@ -253,8 +253,13 @@ def next_steps(*commands: str) -> None:
 
 def command(text: str) -> None:
     """Print a line that may be copied into a shell: never wrapped."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(terminal(text) + "\n")
     sys.stdout.flush()
+
+
+def note(text: str) -> None:
+    """Print a sentence about what was done on standard error, apart from what was found."""
+    err.print(terminal(text), markup=False)
 
 
 def complain(error: IdbenchError) -> None:

@@ -9,7 +9,6 @@ import typer
 
 from idbench.cli import console, options
 from idbench.errors import IdbenchError
-from idbench.escaping import terminal
 
 if TYPE_CHECKING:
     from idbench.hub import Erasure
@@ -218,4 +217,4 @@ def _tell(json: bool, told: dict[str, Any], sentence: str) -> None:
     if json:
         console.write_json(told)
     else:
-        console.command(terminal(sentence))
+        console.command(sentence)

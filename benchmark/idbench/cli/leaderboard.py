@@ -92,7 +92,7 @@ def _announce(out: Path, removed: list[str]) -> None:
     if removed:
         shown = ", ".join(removed[:4])
         more = f" and {len(removed) - 4} more" if len(removed) > 4 else ""
-        console.err.print(f"--force replaces {out}, and with it {shown}{more}", markup=False)
+        console.note(f"--force replaces {out}, and with it {shown}{more}")
 
 
 def _print(built: Built) -> None:

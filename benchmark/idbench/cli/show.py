@@ -312,4 +312,4 @@ def _plot(run: Any, path: Path) -> None:
     from idbench.cli.plots import plot_run
 
     for written in plot_run(run, path):
-        console.err.print(f"wrote {written}", markup=False)
+        console.note(f"wrote {written}")

@@ -12,7 +12,6 @@ import typer
 from idbench.cli import console, options
 from idbench.cli.checking import known_for, report_json, show_report
 from idbench.errors import IdbenchError
-from idbench.escaping import terminal
 
 if TYPE_CHECKING:
     from idbench.results import Run
@@ -122,7 +121,7 @@ def _show(staged: Staged, runs: Sequence[Run]) -> None:
 def _say(sent: Sent, checkout: Path | None) -> None:
     if checkout is None:
         done = "Sent" if sent.changed else "It was all there already"
-        console.command(terminal(f"{done}: {sent.where}"))
+        console.command(f"{done}: {sent.where}")
         return
     done = f"committed {sent.commit[:12]} on" if sent.changed else "nothing is new on"
     console.say(f"{done} the branch {sent.where} of {checkout}; your working tree is as it was")

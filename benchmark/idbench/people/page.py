@@ -16,6 +16,7 @@ import pandas as pd
 
 from idbench import figures
 from idbench.errors import IdbenchError, StorageError
+from idbench.escaping import terminal
 from idbench.people import words
 from idbench.people.auditing import AttackFinding, PersonAudit, PersonFinding
 from idbench.storage import is_there, read_bounded, write_bytes, write_text
@@ -36,7 +37,7 @@ def html(audit: PersonAudit) -> str:
     """The report, complete in itself: styles and charts are in it, and nothing is fetched."""
     from jinja2 import Environment, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, finalize=_visible)
     template = environment.from_string(files("idbench.people").joinpath("page.html").read_text(encoding="utf-8"))
     return template.render(
         audit=audit,
@@ -46,6 +47,11 @@ def html(audit: PersonAudit) -> str:
         member=figures.MEMBER,
         nonmember=figures.NONMEMBER,
     )
+
+
+def _visible(value: Any) -> Any:
+    """Names, file names and captions of others, control characters shown: none may turn the report's words around."""
+    return terminal(value) if type(value) is str else value
 
 
 def write_html(audit: PersonAudit, path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from idbench.api import Guarantee, Knowledge, names_of
 from idbench.errors import IdbenchError, MethodError
+from idbench.escaping import markdown, markdown_code
 from idbench.outputs import check_folder, made_folder
 from idbench.results import DefenseRef
 from idbench.runner.defend import Applying, defense_ref
@@ -95,21 +96,21 @@ def _card(applying: Applying, base: TargetSpec, ref: DefenseRef, files: TargetFi
     if cost is None:
         raise IdbenchError(f"{base.name} was not defended here.", hint="Repeat the command.")
     tokenizer = "" if files.merges is None else f"The tokenizer's merges are `{files.merges.name}`.\n"
-    source = f"Source: {card.paper}\n\n" if card.paper else ""
+    source = f"Source: {markdown(card.paper)}\n\n" if card.paper else ""
     return (
-        f"# {base.name} behind {ref.name}\n\n"
-        f"{base.title}, after the defense `{ref.name}` {ref.version}: {card.title}.\n\n"
-        f"{card.summary}\n\n{source}"
+        f"# {markdown(base.name)} behind {markdown(ref.name)}\n\n"
+        f"{markdown(base.title)}, after the defense {markdown_code(ref.name)} {markdown(ref.version)}: "
+        f"{markdown(card.title)}.\n\n{markdown(card.summary)}\n\n{source}"
         f"- protects: {len(applying.people)} people; what the defense was given of them: {knows}\n"
-        f"- before: `{base.name}` {base.version}, weights {base.sha256}\n"
+        f"- before: {markdown_code(base.name)} {markdown(base.version)}, weights {base.sha256}\n"
         f"- after: weights {ref.weights_sha256}\n"
         f"- lineage: {ref.lineage}\n"
-        f"- parameters: `{json.dumps(ref.parameters)}`, seed {ref.seed}\n"
-        f"- brought by: {ref.distribution}, code {ref.code_sha256}\n"
+        f"- parameters: {markdown_code(json.dumps(ref.parameters))}, seed {ref.seed}\n"
+        f"- brought by: {markdown(ref.distribution)}, code {ref.code_sha256}\n"
         f"- cost: {cost.seconds:.1f} s, {cost.steps} optimizer steps, on {cost.device}\n"
         f"{''.join(f'- privacy: {_promise(one)}{chr(10)}' for one in ref.guarantees)}"
-        f"- license: {base.license or 'that of the target before'}\n\n"
+        f"- license: {markdown(base.license or 'that of the target before')}\n\n"
         f'    open_clip.create_model("local-dir:FOLDER")\n\n{tokenizer}'
         "\nThat a defense was applied does not mean that it protects: measure it with "
-        f"`bench run --method all --defense {ref.name}`.\n"
+        f"{markdown_code(f'bench run --method all --defense {ref.name}')}.\n"
     )

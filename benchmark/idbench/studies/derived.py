@@ -10,6 +10,7 @@ from pathlib import Path
 
 from idbench.api import Progress
 from idbench.errors import DataError
+from idbench.escaping import markdown
 from idbench.splits import Split
 from idbench.splits.avatars import SPEC, TINY_SPEC, WorldSpec, build_world
 from idbench.splits.building import get_or_build
@@ -156,7 +157,7 @@ def _describe(folder: Path, split: Split, made: Manifest, name: str, title: str)
         }
     )
     write_text(folder / MANIFEST_FILE, manifest.model_dump_json(indent=2) + "\n")
-    write_text(folder / "README.md", f"# {name}\n\n{title}. {manifest.source}.\n")
+    write_text(folder / "README.md", f"# {markdown(name)}\n\n{markdown(title)}. {markdown(manifest.source)}.\n")
 
 
 def _chosen(split: Split, count: int) -> list[str]:
