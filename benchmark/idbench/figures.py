@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from idbench.errors import DataError
+from idbench.escaping import terminal
 from idbench.storage import read_bounded
 
 # Okabe and Ito's colours: told apart by colour-blind readers, and legible on white and on black.
@@ -40,11 +41,20 @@ def draw(spec: Mapping[str, Any], kind: Kind) -> bytes:
         DataError: the chart cannot be drawn.
     """
     command = [sys.executable, "-m", "idbench.figures", kind]
-    done = subprocess.run(command, input=json.dumps(spec).encode(), capture_output=True, check=False)  # noqa: S603
+    done = subprocess.run(command, input=json.dumps(_visible(spec)).encode(), capture_output=True, check=False)  # noqa: S603
     if done.returncode or not done.stdout:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no picture came back"]
         raise DataError(f"The chart cannot be drawn: {last[0]}.", hint="Use another format, or the numbers as CSV.")
     return _signed(done.stdout, kind)
+
+
+def _visible(value: Any) -> Any:
+    """A specification, or a part of it, with control characters in its texts shown: an SVG that has them is none."""
+    if isinstance(value, str):
+        return terminal(value)
+    if isinstance(value, Mapping):
+        return {name: _visible(each) for name, each in value.items()}
+    return [_visible(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def is_drawn(path: Path) -> bool:

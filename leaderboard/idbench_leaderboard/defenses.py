@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from idbench.escaping import line
 from idbench.figures import BLUE, GREY
 from idbench.results.admission import SplitKey
 from idbench.results.aligning import Reader
@@ -219,7 +220,7 @@ def heat_frame(table: DefenseTable) -> pd.DataFrame:
     rows = sorted(table.attacked, key=lambda row: (row.attack, order.index(row.defense)))
     return pd.DataFrame(
         [
-            {"attack": row.attack, "defense": row.defense, "auc": row.protected.value}
+            {"attack": line(row.attack), "defense": line(row.defense), "auc": row.protected.value}
             | {"low": row.protected.low, "high": row.protected.high}
             for row in rows
         ]
@@ -231,7 +232,7 @@ def privacy_frame(table: DefenseTable) -> pd.DataFrame:
     rows = [(row, found[1]) for row in table.worst if (found := recognized(row.utility)) is not None]
     return pd.DataFrame(
         [
-            {"defense": row.defense, "recognition": kept, "auc": row.protected.value}
+            {"defense": line(row.defense), "recognition": kept, "auc": row.protected.value}
             | {"low": row.protected.low, "high": row.protected.high}
             for row, kept in rows
         ],

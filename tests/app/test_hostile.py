@@ -127,7 +127,9 @@ def _defense(world: World) -> DefenseRef:
         },
         "protected": half,
         "cost": DefenseCost(seconds=1.0, steps=2, device=TEXT.format(field="device")),
-        "guarantees": (Guarantee(epsilon=1.0, delta=1e-5, unit="pair"),),
+        "guarantees": (
+            Guarantee(unit="pair", pairs=1, epsilon=1.0, delta=1e-5, accountant=TEXT.format(field="accountant")[:300]),
+        ),
         "utility": tuple(UtilityMeasure(name=n, people=9, before=one, after=one, difference=none) for n in names),
     }
     return DEFENSE.model_copy(update={**values, **more})

@@ -19,6 +19,7 @@ from markdown_it import MarkdownIt
 
 from idbench import escaping
 from idbench.cli import console
+from idbench.errors import IdbenchError
 from idbench.escaping import Strong
 from idbench.figures import draw
 from idbench.people import PersonAudit, page
@@ -196,3 +197,22 @@ def test_what_is_printed_to_be_copied_is_no_command_to_the_terminal(
     console.note(text)
     shown = capsys.readouterr()
     assert not OBEYED.search(shown.out + shown.err)
+
+
+def test_charts_show_what_would_be_obeyed() -> None:
+    """A control character makes an SVG that no browser opens, half of a pair one that cannot be drawn."""
+    text = "a\u202eb\x1bc\ud800d"
+    chart = alt.Chart(pd.DataFrame({"x": [1.0], "who": [text]}), title=text).mark_bar().encode(x="x", y="who")
+    svg = draw(chart.to_dict(), "svg").decode()
+    assert not OBEYED.search(svg)
+    assert svg.count(r"a\u202eb\x1bc\ud800d") >= 2
+
+
+def test_a_sentence_keeps_its_colons(capsys: pytest.CaptureFixture[str]) -> None:
+    """`:smile:` is text, not a picture."""
+    console.say("a:smile:b")
+    console.note("a:smile:b")
+    console.complain(IdbenchError("a:smile:b", hint="c:bug:d"))
+    shown = capsys.readouterr()
+    assert (shown.out + shown.err).count("a:smile:b") == 3
+    assert "c:bug:d" in shown.err

@@ -34,8 +34,8 @@ _WORD: Final = 20  # characters; words up to this length are not broken
 Format = Literal["text", "md", "csv", "latex"]
 LINE_EVERY = 10.0  # seconds between lines where there is no terminal to draw a bar on
 
-out = Console(highlight=False, soft_wrap=False)
-err = Console(stderr=True, highlight=False)
+out = Console(highlight=False, soft_wrap=False, emoji=False)
+err = Console(stderr=True, highlight=False, emoji=False)
 
 
 class Bars(Reporter):

@@ -36,7 +36,8 @@ def show(
     splits, targets = split_names(), [t.name for t in list_targets()]
     attacks, defenses, adaptations = ATTACKS.names(), DEFENSES.names(), ADAPTATIONS.names()
     known = [*attacks, *defenses, *adaptations, *splits, *targets]
-    if plot is not None and (what in known or ":" in what or _is_split_folder(what)):
+    is_target = what in targets or (":" in what and not is_there(Path(what)))
+    if plot is not None and (what in known or is_target or _is_split_folder(what)):
         how = f"bench show RUN --plot FILE, or bench compare {what} OTHER --plot FILE"
         hint = f"Draw one of its runs: {how}." if what in attacks else "Name a run: `bench list runs` shows them."
         raise IdbenchError(f"--plot draws a run, and {what} is not one.", hint=hint)
@@ -50,7 +51,7 @@ def show(
         _defense(load_adaptation(what), json)
     elif what in splits or _is_split_folder(what):
         _split(what, json)
-    elif what in targets or ":" in what:
+    elif is_target:
         _pairs(what, resolve_target(what).model_dump(mode="json", exclude_none=True), json)
     else:
         options.check_results(results)
