@@ -10,6 +10,7 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ from idbench.runner.cards import KINDS, Description, Parameter, Setting
 from idbench.runner.messages import shortened
 from idbench.strangers import ANSWER, QUESTION, Refusal
 
+_MEMORY, _FILE = 8 << 30, 64 << 20  # bytes; torch imported at the top of a module takes less than two of the eight GiB
+_WORKING = frozenset({"idbench.splits"})
+"""Groups whose plug-ins build something here, which may take what it takes."""
+
 
 def main() -> int:
     """Answer the question in a folder; the exit status is 0 if there is an answer."""
@@ -31,6 +36,8 @@ def main() -> int:
     progress = begin()
     plugin = Plugin(name, value, distribution)
     group, question = json.loads((folder / QUESTION).read_text(encoding="utf-8"))
+    if group not in _WORKING:
+        _hold_back()
     try:
         answer: BaseModel = _ANSWERS[group](plugin, question, progress)
     except IdbenchError as error:
@@ -39,6 +46,23 @@ def main() -> int:
         answer = Refusal(message=shortened(f"{value} failed: {type(error).__name__}: {error}."), hint="")
     (folder / ANSWER).write_text(answer.model_dump_json(), encoding="utf-8")
     return 0
+
+
+def _hold_back() -> None:
+    """Bound what somebody who only says what they are may take: memory, the size of a file, and no core dump."""
+    if sys.platform == "win32":
+        return
+    import resource
+
+    for what, most in (
+        (resource.RLIMIT_DATA, _MEMORY),
+        (resource.RLIMIT_FSIZE, _FILE),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        hard = resource.getrlimit(what)[1]
+        bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        with suppress(ValueError, OSError):
+            resource.setrlimit(what, (bound, bound))
 
 
 def _method(plugin: Plugin, question: dict[str, Any] | None, group: str) -> Description | Setting:

@@ -113,6 +113,9 @@ def test_a_damaged_kept_answer_is_asked_for_again(strange: Path, tmp_path: Path)
     [
         ("import os; os._exit(0)", "ended the process that imported it"),
         ("raise SystemExit(3)", "cannot be imported: SystemExit"),
+        ("taken = bytearray(9 << 30)", "MemoryError"),
+        ("open('large', 'wb').truncate(65 << 20)", "File too large"),
+        ("print('x' * (1 << 20) * 50)\nraise SystemExit(4)", "cannot be imported: SystemExit"),
         ("class Strange: pass", "is not an attack"),
         ("from idbench.errors import StorageError; raise StorageError('No space.')", "cannot be used: No space"),
     ],
