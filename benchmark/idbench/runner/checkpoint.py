@@ -86,7 +86,7 @@ def _config(files: TargetFiles) -> dict[str, object]:
 def _promise(one: Guarantee) -> str:
     unit = "one pair" if one.unit == "pair" else f"all pairs of a person, {one.pairs} at most,"
     epsilon = "no finite epsilon" if one.epsilon is None else f"epsilon {one.epsilon:.4g}"
-    return f"{epsilon} at delta {one.delta:g} when {unit} may be others ({one.accountant})"
+    return f"{epsilon} at delta {one.delta:g} when {unit} may be others ({markdown(one.accountant)})"
 
 
 def _card(applying: Applying, base: TargetSpec, ref: DefenseRef, files: TargetFiles) -> str:
@@ -107,7 +107,7 @@ def _card(applying: Applying, base: TargetSpec, ref: DefenseRef, files: TargetFi
         f"- lineage: {ref.lineage}\n"
         f"- parameters: {markdown_code(json.dumps(ref.parameters))}, seed {ref.seed}\n"
         f"- brought by: {markdown(ref.distribution)}, code {ref.code_sha256}\n"
-        f"- cost: {cost.seconds:.1f} s, {cost.steps} optimizer steps, on {cost.device}\n"
+        f"- cost: {cost.seconds:.1f} s, {cost.steps} optimizer steps, on {markdown(cost.device)}\n"
         f"{''.join(f'- privacy: {_promise(one)}{chr(10)}' for one in ref.guarantees)}"
         f"- license: {markdown(base.license or 'that of the target before')}\n\n"
         f'    open_clip.create_model("local-dir:FOLDER")\n\n{tokenizer}'
