@@ -59,7 +59,7 @@ def verify(
     Drawing and training take minutes, once; they are kept. --by and --to write the outcome as an attestation.
     """
     from idbench.results import find_run
-    from idbench.runner.jail import Limits
+    from idbench.runner.jail import Limits, can_lock
     from idbench.runner.verifying import How, minutes_of, subject_of_run, world_like
     from idbench.runner.verifying import verify as run_again
     from idbench.splits import load_split
@@ -88,6 +88,11 @@ def verify(
             console.say(f"On the same people only: {why}")
         if world is not None and not json and (minutes := minutes_of(subject, world)):
             console.say(f"Drawing people anew and training on them takes about {minutes:.0f} minutes of one processor.")
+        if not json and not can_lock():
+            console.say(
+                "NOT isolated: this system cannot lock a process in. The method runs as in `bench run`; of the limits "
+                "only --time-limit holds."
+            )
         if dry_run:
             return
         verified = run_again(subject, world, how, progress)

@@ -14,7 +14,9 @@ answers and answers that are looked up fall to one half.
 
 from __future__ import annotations
 
+import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +28,7 @@ from idbench import metrics
 from idbench.api import Attack, Knowledge, Progress
 from idbench.errors import DataError, IdbenchError, MethodError, RecordError
 from idbench.locking import locked
+from idbench.processes import start_supervised
 from idbench.results import Run, expected_run_id, with_floor
 from idbench.results.attestation import Level
 from idbench.results.repetition import Agreement, agreement
@@ -250,9 +253,9 @@ def world_like(subject: Subject, secret: str) -> Redrawn:
 
 
 def minutes_of(subject: Subject, world: Redrawn) -> float:
-    """About how long drawing and training take with one processor, in minutes; 0 if they are done."""
+    """About how long drawing and training take with one processor, in minutes; 0 if they are done, or are not tried."""
     target = subject.target
-    if target is None or weights_like(target, world).exists():
+    if target is None or not can_lock() or weights_like(target, world).exists():
         return 0.0
     from idbench.splits.avatars.world import world_of
 
@@ -352,7 +355,7 @@ def _scored(
     how: How,
     progress: Progress,
 ) -> _Scored:
-    """Scores of people in the order of a plan, from a locked process that is given no labels."""
+    """Scores of people in the order of a plan, from a process that is given no labels: locked in where that can be."""
     record = subject.run.record
     with workplace() as place:
         folder, log, ended = place / "bundle", place / LOG, place / "ended"
@@ -386,13 +389,20 @@ def _scored(
             limits=how.limits,
         )
         try:
-            run_started(lambda: start(held, place), folder, log, record.attack.name, progress, how.time_limit)
+            run_started(_starter(held, place), folder, log, record.attack.name, progress, how.time_limit)
             scores = load_scores(folder / SCORES, len(plan.order))
         except IdbenchError as failed:
             error = _over_a_limit(record.attack.name, ended) or failed
             raise keep_log(error, log, how.logs / f"{record.attack.name}-{record.run_id}-locked.log") from None
     assert scores.abstained is not None
     return _Scored(scores.values, scores.abstained)
+
+
+def _starter(held: Lock, place: Path) -> Callable[[], subprocess.Popen[bytes]]:
+    """How the worker of a lock is started: as one of any run where this system cannot lock a process in."""
+    if can_lock():
+        return lambda: start(held, place)
+    return lambda: start_supervised("idbench.runner.worker", held.folder)
 
 
 def _over_a_limit(method: str, ended: Path) -> MethodError | None:

@@ -269,6 +269,49 @@ def test_what_cannot_be_stated_is_refused_before_anything_is_run(
     assert not list(tmp_path.rglob("*attestation*"))
 
 
+class BenchWithoutNamespaces(Bench):
+    """Types `bench` where the administrator has switched user namespaces off, as many distributions do.
+
+    Where they can be made, one is made in which no other can be; where they cannot, this is such a system already.
+    """
+
+    @property
+    def command(self) -> list[str]:
+        if not can_lock():
+            return super().command
+        off = 'echo 0 > /proc/sys/user/max_user_namespaces && exec "$@"'
+        return ["unshare", "--user", "--map-root-user", "sh", "-c", off, "sh", *super().command]
+
+
+@pytest.mark.usefixtures("cheats")
+def test_without_namespaces_it_replays_and_claims_no_isolation(cheats: Path, plain: Run, tmp_path: Path) -> None:
+    bench = BenchWithoutNamespaces(tmp_path, cheats)
+    (tmp_path / "secret").write_text(SECRET)
+    arguments = ("verify", str(plain.path), "--secret-seed", "secret", "--device", "cpu")
+    done = bench(*arguments, "--by", "the tests", "--to", "attestations")
+    assert done.returncode == 0, done.stdout + done.stderr
+    words = " ".join(done.stdout.split())
+    assert words.index("of the limits only --time-limit holds") < words.index("the method ran"), "said beforehand"
+    assert "NOT isolated: this system" in words
+    assert "user namespaces" in done.stdout
+    assert "Drawing people anew" not in done.stdout, "nobody is drawn"
+    statements = read_statements([tmp_path / "attestations"], [plain.path.parents[2]])
+    assert statements.level(plain) is Level.REPLAYED
+    assert "not locked in" in statements.found[0][1].note  # type: ignore[union-attr]
+
+
+@pytest.mark.usefixtures("cheats")
+def test_without_namespaces_other_scores_are_still_found(cheats: Path, plain: Run, tmp_path: Path) -> None:
+    """What is run again is the method: turned scores are not its own, whether it is locked in or not."""
+    table = plain.scores()
+    turned = ScoreTable(table.identities, -table.scores, table.abstained, table.photos_used)
+    forged = write_run(tmp_path / "results", plain.record, turned)
+    done = BenchWithoutNamespaces(tmp_path, cheats)("verify", str(forged.path), "--device", "cpu", "--json")
+    assert done.returncode == 1, done.stdout + done.stderr
+    found = json.loads(done.stdout)
+    assert (found["level"], found["locked"]) == ("self-reported", False)
+
+
 def estimate(value: float, half: float = 0.02) -> metrics.AucEstimate:
     return metrics.AucEstimate(value, Interval(value - half, value + half, 0.95, "by hand"))
 
