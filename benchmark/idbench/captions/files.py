@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from idbench.captions.batches import Batch, ReadOptions
-from idbench.captions.tables import read_parquet, read_tsv
+from idbench.captions.tables import is_parquet, read_parquet, read_tsv
 from idbench.captions.webdataset import read_webdataset
 from idbench.errors import DataError
 from idbench.storage import expanded
@@ -21,6 +22,8 @@ _READERS = {
     ".tar.gz": read_webdataset,
     ".tgz": read_webdataset,
 }
+_STATISTICS = "_stats.json"
+"""What img2dataset counts beside each shard."""
 _KINDS = "A corpus is made of .parquet, .tsv, .tsv.gz, .tar, .tar.gz or .tgz files."
 
 
@@ -32,10 +35,12 @@ class CorpusFiles:
         shards: in the order of the arguments, sorted within each folder or pattern.
         next_to_tar: parquet files left out for a tar file of the same name next to them: img2dataset writes both,
             and the parquet lists pictures that could not be fetched too.
+        not_read: other files in its folders, which may hold captions too, and links that lead nowhere.
     """
 
     shards: tuple[Path, ...]
     next_to_tar: tuple[Path, ...]
+    not_read: tuple[Path, ...] = ()
 
 
 def find_shards(places: Sequence[str]) -> CorpusFiles:
@@ -49,26 +54,28 @@ def find_shards(places: Sequence[str]) -> CorpusFiles:
     """
     shards: list[Path] = []
     next_to_tar: list[Path] = []
+    not_read: list[Path] = []
     for place in places:
-        found, left_out = _below(place)
-        shards += found
-        next_to_tar += left_out
+        found = _below(place)
+        shards += found.shards
+        next_to_tar += found.next_to_tar
+        not_read += found.not_read
     seen: set[Path] = set()
     for shard in shards:
         if shard.resolve() in seen:
             raise DataError(f"{shard} is given twice.", hint="Its captions would count twice: give it once.")
         seen.add(shard.resolve())
-    return CorpusFiles(tuple(shards), tuple(next_to_tar))
+    return CorpusFiles(tuple(shards), tuple(next_to_tar), tuple(not_read))
 
 
 def read_shard(path: Path, options: ReadOptions) -> Iterator[Batch]:
-    """Batches of a shard's captions, in order, a few thousand at a time.
+    """Batches of a shard's captions, in order, a few thousand at a time; parquet under any name.
 
     Raises:
         DamagedShard: it cannot be read to its end.
         DataError: it holds no captions where they are looked for.
     """
-    return _READERS[_kind(path)](path, options)
+    return (read_parquet if is_parquet(path) else _READERS[_kind(path)])(path, options)
 
 
 def _kind(path: Path) -> str:
@@ -77,29 +84,39 @@ def _kind(path: Path) -> str:
     return next((kind for kind in sorted(_READERS, key=len, reverse=True) if name.endswith(kind)), "")
 
 
-def _below(place: str) -> tuple[list[Path], list[Path]]:
+def _below(place: str) -> CorpusFiles:
     path = expanded(Path(place))
     if path.is_file():
         if not _kind(path):
             raise DataError(f"{path} is of no known kind.", hint=_KINDS)
-        return [path], []
+        return CorpusFiles((path,), ())
     matches = [str(path)] if path.is_dir() else glob.glob(str(path), recursive=True)  # noqa: PTH207  also absolute
-    files = {file for match in matches for file in _files(Path(match))}
+    met = {file for match in matches for file in _files(Path(match))}
+    files = {file for file in met if file.is_file()}
+    dead = {file for file in met if file.is_symlink() and not file.exists()}
     shards = sorted(file for file in files if _kind(file))
     if not shards:
         what = "holds no captions" if path.is_dir() else "does not exist"
         raise DataError(f"{place} {what}.", hint=_KINDS)
     tars = {file.parent / _stem(file) for file in shards if _READERS[_kind(file)] is read_webdataset}
     next_to_tar = [file for file in shards if _kind(file) == ".parquet" and file.parent / _stem(file) in tars]
-    return [file for file in shards if file not in set(next_to_tar)], next_to_tar
+    not_read = sorted(file for file in files if not _kind(file) and not file.name.endswith(_STATISTICS))
+    read = (file for file in shards if file not in set(next_to_tar))
+    return CorpusFiles(tuple(read), tuple(next_to_tar), (*not_read, *sorted(dead)))
 
 
 def _files(path: Path) -> Iterator[Path]:
-    """A file, or all below a folder; nothing for a link that leads nowhere."""
-    if path.is_file():
+    """A file or a link that leads nowhere, or all of them below a folder, linked folders included, each once."""
+    if not path.is_dir():
         yield path
-    elif path.is_dir():
-        yield from (file for file in path.rglob("*") if file.is_file() and not file.name.startswith("."))
+        return
+    seen = {path.resolve()}
+    for folder, inner, names in os.walk(path, followlinks=True):
+        # The other way around, so that of several names of one folder the first stays. A link may lead back up.
+        names_of = {Path(folder, one).resolve(): one for one in sorted(inner, reverse=True) if one[0] != "."}
+        inner[:] = [name for place, name in names_of.items() if place not in seen]
+        seen.update(names_of)
+        yield from (Path(folder, name) for name in names if not name.startswith("."))
 
 
 def _stem(path: Path) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from idbench.captions.batches import CAPTION_NAMES, ROWS, Batch, ReadOptions, as_text, damaged, first_line
+from idbench.captions.batches import CAPTION_NAMES, ROWS, Batch, DamagedShard, ReadOptions, as_text, damaged, first_line
 from idbench.errors import DataError
 from idbench.storage import require_regular
 
@@ -19,6 +19,7 @@ BLOCK = 4 << 20
 
 _LINE_LIMIT = 1 << 20
 _GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _SAMPLE = 100
 """Lines that are looked at to find out which column is which."""
 _QUOTED_LINES = 50
@@ -45,7 +46,7 @@ def read_tsv(path: Path, options: ReadOptions) -> Iterator[Batch]:
         require_regular(path)
         size, layout = max(1, path.stat().st_size), _layout(path, options)
         with path.open("rb") as raw:
-            source: Any = _opened(path, raw)
+            source: Any = _opened(raw)
             first = 1
             for batch in _parse(source, layout):
                 texts, repaired = as_text(batch.column(0), path, first, options)
@@ -73,17 +74,33 @@ def _parse(source: Any, layout: _Layout) -> Iterator[Any]:
     )
 
 
-def _opened(path: Path, raw: Any) -> Any:
-    zipped = path.suffix.lower() == ".gz" or raw.peek(2)[:2] == _GZIP
-    return gzip.GzipFile(fileobj=raw) if zipped else raw
+def _opened(raw: Any) -> Any:
+    """A file's content, unpacked where its first bytes say that it is packed, whatever it is called."""
+    return gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == _GZIP else raw
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is parquet by its first bytes; not one that cannot be opened, which its reader will say."""
+    try:
+        require_regular(path)
+        with path.open("rb") as file:
+            return file.read(len(_PARQUET)) == _PARQUET
+    except OSError:
+        return False
 
 
 def _layout(path: Path, options: ReadOptions) -> _Layout:
     """What the first line says about columns."""
     with path.open("rb") as raw:
-        line = _opened(path, raw).readline(_LINE_LIMIT)
+        line = _opened(raw).readline(BLOCK)
     if not line.strip():
         raise damaged(path, "it is empty")
+    if len(line) == BLOCK:
+        raise damaged(path, f"its first line is longer than {BLOCK >> 20} MiB")
+    if line.startswith(_UTF_16):
+        raise DamagedShard(
+            f"{path} is UTF-16.", hint="Convert it: iconv -f UTF-16 -t UTF-8. --skip-damaged leaves it out."
+        )
     fields = line.decode("utf-8-sig", errors="replace").rstrip("\r\n").split("\t")
     known = [name for name in CAPTION_NAMES if name in [field.lower() for field in fields]]
     header = options.header if options.header is not None else _looks_like_header(fields, options.column)
@@ -161,6 +178,10 @@ def read_parquet(path: Path, options: ReadOptions) -> Iterator[Batch]:
         raise damaged(path, first_line(error)) from error
 
 
+_TEXTS = ("string", "large_string", "string_view", "binary", "large_binary", "binary_view")
+"""Arrow's types that may hold captions."""
+
+
 def _parquet_column(path: Path, schema: object, options: ReadOptions) -> str:
     import pyarrow as pa
 
@@ -170,7 +191,7 @@ def _parquet_column(path: Path, schema: object, options: ReadOptions) -> str:
         field.name
         for field in schema
         for kind in (field.type.value_type if kinds.is_dictionary(field.type) else field.type,)
-        if kinds.is_string(kind) or kinds.is_large_string(kind) or kinds.is_binary(kind)
+        if str(kind) in _TEXTS
     ]
     if options.column is not None:
         if options.column in texts:
@@ -237,7 +258,7 @@ def read_rows(
         raw.seek(0)
         size = max(1, path.stat().st_size)
         try:
-            for cells in _tsv_rows(_opened(path, raw), choose, dropped):
+            for cells in _tsv_rows(_opened(raw), choose, dropped):
                 yield cells, min(1.0, raw.tell() / size)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
             raise damaged(path, first_line(error)) from error

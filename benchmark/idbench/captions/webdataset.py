@@ -19,6 +19,7 @@ _TEXT_LIMIT = 1 << 20
 """Longest text member, in bytes, that is accepted as a caption."""
 
 _BUFFER = 1 << 16
+_GZIP = b"\x1f\x8b"
 _TEXT = "txt"
 
 
@@ -35,7 +36,7 @@ def read_webdataset(path: Path, options: ReadOptions) -> Iterator[Batch]:
     try:
         require_regular(path)
         size, key = max(1, path.stat().st_size), _caption_key(path, options)
-        with path.open("rb", buffering=_BUFFER) as raw, _opened(path, raw) as file:
+        with path.open("rb", buffering=_BUFFER) as raw, _opened(raw) as file:
             for caption in _captions(path, TarWalker(file), key):
                 waiting.append(caption)
                 if len(waiting) == ROWS:
@@ -51,12 +52,12 @@ def read_webdataset(path: Path, options: ReadOptions) -> Iterator[Batch]:
 
 
 @contextmanager
-def _opened(path: Path, raw: Any) -> Iterator[Any]:
-    if path.suffix.lower() == ".tar":
-        yield raw
-    else:
+def _opened(raw: Any) -> Iterator[Any]:
+    if raw.peek(2)[:2] == _GZIP:
         with gzip.GzipFile(fileobj=raw) as file:
             yield file
+    else:
+        yield raw
 
 
 def _caption_key(path: Path, options: ReadOptions) -> str:
@@ -64,7 +65,7 @@ def _caption_key(path: Path, options: ReadOptions) -> str:
     if options.column == _TEXT:
         return _TEXT
     first, fields = "", list[str]()
-    with path.open("rb", buffering=_BUFFER) as raw, _opened(path, raw) as file:
+    with path.open("rb", buffering=_BUFFER) as raw, _opened(raw) as file:
         tar = TarWalker(file)
         for member in tar:
             key, extension = member.parts

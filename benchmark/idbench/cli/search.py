@@ -16,7 +16,7 @@ from idbench.progress import Progress
 from idbench.search.faces import Architecture, Crop
 
 if TYPE_CHECKING:
-    from idbench.captions import Rules, Sought
+    from idbench.captions import CorpusFiles, Rules, Sought
     from idbench.search.clip import Clip
     from idbench.search.counting import CaptionSearch
     from idbench.search.neighbours import NeighbourSource
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 faces = typer.Typer(help="Train the classifier that looks for people among neighbours.", no_args_is_help=True)
 
 _QUOTE = 60  # characters of a caption in the table
+_NAMED = 5  # files that one sentence names
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,11 +154,10 @@ def search(
             captions = count_names(people.sought, found.shards, rules, counting, progress)
     reports = report(tuple(people.sought), captions, near, assumptions)
     if json:
-        console.write_json(_as_json(reports, captions, assumptions))
+        console.write_json(_as_json(reports, captions, assumptions, found))
     else:
         _show(reports, captions)
-        if found is not None and found.next_to_tar:
-            console.say(f"{len(found.next_to_tar)} parquet files next to tar files of the same name were not read")
+        _show_not_read(found)
     if place:  # last, so that a full disk does not take the report away
         written = write_labels(place, corpus_name or "", reports, captions, assumptions)
         if not json:
@@ -414,13 +414,27 @@ def _show(reports: Sequence[PersonReport], captions: CaptionSearch | None) -> No
         console.say(f"cannot be told apart by name, counted for each: {ids} (spellings of one name share an identity)")
 
 
+def _show_not_read(found: CorpusFiles | None) -> None:
+    """Say which files of the corpus nobody looked into: what they hold was not searched."""
+    if found is not None and found.next_to_tar:
+        console.say(f"{len(found.next_to_tar)} parquet files next to tar files of the same name were not read")
+    if found is not None and found.not_read:
+        shown = ", ".join(path.name for path in found.not_read[:_NAMED])
+        console.say(
+            f"{len(found.not_read)} files are of other kinds, or links that lead nowhere, and were not read ({shown}"
+            f"{', ...' if len(found.not_read) > _NAMED else ''})"
+        )
+
+
 def _share(rate: float | None) -> str:
     return "-" if rate is None else f"{rate:.1%}"
 
 
-def _as_json(reports: Sequence[PersonReport], captions: CaptionSearch | None, assumptions: Any) -> dict[str, Any]:
+def _as_json(
+    reports: Sequence[PersonReport], captions: CaptionSearch | None, assumptions: Any, found: CorpusFiles | None
+) -> dict[str, Any]:
     searched = None
-    if captions is not None:
+    if captions is not None and found is not None:
         searched = {
             "rules": str(captions.rules),
             "not_looked_for": list(captions.rules.not_looked_for),
@@ -430,6 +444,7 @@ def _as_json(reports: Sequence[PersonReport], captions: CaptionSearch | None, as
             "files": captions.shards,
             "sha256": captions.sha256,
             "coverage": captions.coverage,
+            "not_read": [str(path) for path in found.not_read],
             "damaged": [{"file": str(one.shard), "reason": one.reason} for one in captions.damaged],
         }
     return {"captions": searched, "assumptions": asdict(assumptions), "people": [_person_json(one) for one in reports]}

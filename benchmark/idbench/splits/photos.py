@@ -28,6 +28,13 @@ SUFFIXES = (
 """How files are called that may be photos."""
 
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
+_POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
+"""For this Pillow starts another program, which no photo may do."""
+_BOXES = 1 << 16
+"""Bytes at the beginning of a HEIC file within which it describes its pictures."""
+_ORIENTATION = 0x112
+_SIXTEEN_BITS = ("PPM", "PNG")
+"""Formats whose pictures of more than eight bits Pillow gives as whole numbers up to 65535, however dark they are."""
 _PIXEL_LIMIT = 64 << 20
 _BLOCK = 65535  # longest stored block of a deflate stream (RFC 1951, 3.2.4)
 
@@ -69,6 +76,8 @@ def decode_photo(data: bytes, what: str) -> NDArray[np.uint8]:
         raise DataError(f"Photo {what} is empty.", hint=hint)
     if len(data) > PHOTO_LIMIT:
         raise DataError(f"Photo {what} has {len(data) >> 20} MiB; {PHOTO_LIMIT >> 20} MiB are allowed.", hint=hint)
+    if data.startswith(_POSTSCRIPT):
+        raise DataError(f"Photo {what} is not a picture that can be opened.", hint=hint)
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     heic = is_heic(data)
@@ -78,17 +87,26 @@ def decode_photo(data: bytes, what: str) -> NDArray[np.uint8]:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > _PIXEL_LIMIT:
                 raise DataError(f"Photo {what} has {image.width} x {image.height} pixels: too many.", hint=hint)
-            return np.array(_eight_bits(ImageOps.exif_transpose(image), what).convert("RGB"), dtype=np.uint8)
+            if heic:
+                _keep_orientation(image, data)
+            white = 65535.0 if image.format in _SIXTEEN_BITS else None
+            upright = ImageOps.exif_transpose(image)
+            return np.array(_eight_bits(upright, what, white).convert("RGB"), dtype=np.uint8)
+    except DataError:
+        raise
     except (UnidentifiedImageError, Image.DecompressionBombError) as error:
         raise DataError(f"Photo {what} is not a picture that can be opened.", hint=hint) from error
-    except (OSError, SyntaxError, ValueError, struct.error, zlib.error, EOFError) as error:
-        # What Pillow raises for damaged files differs by format and version.
-        raise DataError(f"Photo {what} is damaged: {error}.", hint=hint) from error
+    except Exception as error:
+        # What Pillow and its decoders raise for damaged files differs by format and version.
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise DataError(f"Photo {what} is damaged: {reason}.", hint=hint) from error
 
 
 def is_heic(data: bytes) -> bool:
     """Whether an encoded picture is of the kind that telephones call HEIC; AVIF, its relative, is not."""
-    return data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS
+    # The least specific brand says nothing where AVIF is among those that follow it.
+    avif = b"avif" in data[16 : int.from_bytes(data[:4], "big")]
+    return data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS and not avif
 
 
 @cache
@@ -102,8 +120,20 @@ def reads_heic() -> bool:
     return True
 
 
-def _eight_bits(image: Image, what: str) -> Image:
+def _keep_orientation(image: Image, data: bytes) -> None:
+    """Let a HEIC's EXIF orientation count where the format's own, which its decoder obeys, is not given."""
+    stated = image.info.get("original_orientation")
+    if stated and not any(box in data[:_BOXES] for box in (b"irot", b"imir")):
+        image.getexif()[_ORIENTATION] = stated
+
+
+def _eight_bits(image: Image, what: str, white: float | None) -> Image:
     """A picture whose numbers are at most 255. Pillow itself cuts larger ones off, which turns the picture white.
+
+    Args:
+        image: any picture.
+        what: the photo's id, for the error's text.
+        white: what stands for white in whole numbers of 32 bits, where the format says it.
 
     Raises:
         DataError: its numbers are not brightnesses on any known scale.
@@ -113,7 +143,9 @@ def _eight_bits(image: Image, what: str) -> Image:
     from PIL import Image as Pillow
 
     values = np.asarray(image, dtype=np.float64)
-    largest = 65535.0 if image.mode.startswith("I;16") else _largest(values, what)
+    if image.mode.startswith("I;16"):
+        white = 65535.0
+    largest = _largest(values, what) if white is None or image.mode == "F" else white
     return Pillow.fromarray(np.round(values * (255.0 / largest)).astype(np.uint8))
 
 

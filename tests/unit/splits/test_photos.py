@@ -160,3 +160,67 @@ def test_heic_without_its_package_says_which(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(DataError, match="Photo x is HEIC, which needs pillow-heif") as caught:
         decode_photo(b"\0\0\0\x18ftypheic" + bytes(100), "x")
     assert "idbench[heic]" in caught.value.hint
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_heic_is_upright_where_only_its_exif_says_so(orientation: int) -> None:
+    """As converters write it: a telephone says it in the format's own words, too, which the decoder obeys."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    pillow_heif.register_heif_opener()
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    turned = Image.fromarray(upright())
+    if orientation > 1:
+        turned = turned.transpose(INVERSE[orientation])
+    found = decode_photo(encoded(turned, "HEIF", quality=95, exif=exif), "x")
+    assert found.shape == (48, 32, 3)
+    assert np.abs(found[4:20, 4:12].mean(axis=(0, 1)) - (250, 10, 10)).max() < 25
+
+
+INVERSE = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def test_avif_under_the_general_brand_is_not_heic() -> None:
+    header = (28).to_bytes(4, "big") + b"ftypmif1\0\0\0\0mif1avifmiaf"
+    assert not is_heic(header + bytes(100))
+    assert is_heic(header.replace(b"avif", b"heic") + bytes(100))
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("kind", ["AVIF", "TIFF", "DDS", "GIF", "WEBP", "JPEG2000", "ICO", "JPEG", "HEIF"])
+def test_no_damage_ends_in_anything_but_a_sentence(kind: str) -> None:
+    """Decoders raise whatever they like: AVIF's a RuntimeError, DDS's a NotImplementedError."""
+    if kind == "AVIF" and not features.check("avif"):
+        pytest.skip("this Pillow was built without AVIF")
+    if kind == "HEIF":
+        pytest.importorskip("pillow_heif").register_heif_opener()
+    whole, rng, refused = encoded(Image.fromarray(upright()), kind), np.random.default_rng(0), 0
+    for trial in range(60):
+        data = bytearray(whole)
+        for place in rng.integers(0, min(len(data), 300 if trial % 2 else len(data)), 4):
+            data[place] = rng.integers(256)
+        try:
+            decode_photo(bytes(data[: len(data) if trial % 3 else rng.integers(len(data))]), "x")
+        except DataError:
+            refused += 1
+    assert refused
+
+
+def test_postscript_starts_no_other_program() -> None:
+    with pytest.raises(DataError, match="not a picture that can be opened"):
+        decode_photo(encoded(Image.fromarray(upright()), "EPS"), "x")
+
+
+@pytest.mark.parametrize("largest", [200, 60_000])
+def test_sixteen_bits_are_scaled_by_their_format_and_not_by_their_darkness(largest: int) -> None:
+    values = np.linspace(0, largest, 64).astype(">u2").reshape(8, 8)
+    found = decode_photo(b"P5\n8 8\n65535\n" + values.tobytes(), "x")
+    assert np.abs(found[..., 0] - values / 257.0).max() <= 1

@@ -98,8 +98,13 @@ def list_people(folder: Path) -> PeopleFolder:
     with storage_errors(folder):
         places = sorted(place for place in folder.iterdir() if place.is_dir() and not place.name.startswith("."))
         found = [(place, _photos_in(place)) for place in places]
-    other = [f"{place.name}/{file.name}" for place, _ in found for file in _others_in(place)]
-    nameless = [place.name for place in places if not name_of(place.name)]
+        loose = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in SUFFIXES and file.is_file())
+        others = [file for place in places for file in _others_in(place)]
+    other = [_shown(file) for file in others if file.is_file()]
+    deeper = [_shown(file) for file in others if file.is_dir()]
+    dead = [_shown(file) for file in others if not (file.is_file() or file.is_dir())]
+    undecoded = [_printable(place.name) for place in places if not _is_decoded(place.name)]
+    nameless = [place.name for place in places if _is_decoded(place.name) and not name_of(place.name)]
     without = [place.name for place, photos in found if not photos]
     people = [
         PhotographedPerson(name_of(place.name), photos) for place, photos in found if photos and name_of(place.name)
@@ -109,8 +114,12 @@ def list_people(folder: Path) -> PeopleFolder:
     _check_names(people)
     notes = (
         *_note(len(nameless), "folders have no name of a person", nameless),
+        *_note(len(undecoded), "folders have names that are not UTF-8", undecoded),
         *_note(len(without), "folders hold no photo", without),
         *_note(len(other), "files are not photos by their endings", other),
+        *_note(len(deeper), "folders lie within people's folders and are not read", deeper),
+        *_note(len(dead), "links lead nowhere, or are no regular files", dead),
+        *_note(len(loose), "photos lie in no person's folder", loose),
     )
     return PeopleFolder(tuple(sorted(people, key=lambda person: (sorting_key(person.name), person.name))), notes)
 
@@ -118,6 +127,8 @@ def list_people(folder: Path) -> PeopleFolder:
 def name_of(folder: str) -> str:
     """The name that a folder stands for: underscores and control characters are spaces; empty where there is none."""
     text = unicodedata.normalize("NFC", folder)
+    if not _is_decoded(text):
+        return ""
     spaced = "".join(" " if sign == "_" or unicodedata.category(sign).startswith("C") else sign for sign in text)
     return " ".join(spaced.split()) if re.search(r"\w", spaced) else ""
 
@@ -133,15 +144,29 @@ def _photos_in(place: Path) -> tuple[Path, ...]:
 
 
 def _others_in(place: Path) -> list[Path]:
-    """Files next to the photos that are left out."""
-    files = (file for file in place.iterdir() if file.suffix.lower() not in SUFFIXES and not file.name.startswith("."))
-    return sorted(file for file in files if file.is_file())
+    """What lies next to the photos and is left out: other files, folders, links that lead nowhere."""
+    photos = set(_photos_in(place))
+    return sorted(file for file in place.iterdir() if file not in photos and not file.name.startswith("."))
+
+
+def _shown(file: Path) -> str:
+    return _printable(f"{file.parent.name}/{file.name}")
+
+
+def _is_decoded(name: str) -> bool:
+    """Whether a file's name was UTF-8; else some of its bytes are letters, but nobody knows which."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in name)
+
+
+def _printable(name: str) -> str:
+    """A file's name, with bytes that are not UTF-8 written out."""
+    return name.encode(errors="backslashreplace").decode()
 
 
 def _broken(files: Sequence[tuple[Path, str]]) -> tuple[str, ...]:
     """Notes on photos that cannot be opened; those that only want a package are counted apart, with its name."""
-    heic = [f"{file.parent.name}/{file.name}" for file, reason in files if "pillow-heif" in reason]
-    others = [f"{file.parent.name}/{file.name}" for file, reason in files if "pillow-heif" not in reason]
+    heic = [_shown(file) for file, reason in files if "pillow-heif" in reason]
+    others = [_shown(file) for file, reason in files if "pillow-heif" not in reason]
     return (
         *_note(len(others), "photos cannot be opened", others),
         *_note(len(heic), "photos are HEIC, which needs pillow-heif: pip install 'idbench[heic]'", heic),

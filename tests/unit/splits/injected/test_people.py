@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -85,6 +86,31 @@ def test_what_cannot_be_used_is_left_out_and_counted(few: Path, monkeypatch: pyt
         "1 photos are nearly the same as another one of the same person",
         "2 photos are nearly the same as one of somebody else",
         "1 people have no photo left (Only Broken)",
+    ):
+        assert words in said, (words, said)
+
+
+def test_whatever_lies_in_the_way_is_named(few: Path) -> None:
+    a, b, _ = sorted(few.iterdir())
+    picture = sorted(a.glob("*.jpg"))[0]
+    (a / "more").mkdir()
+    shutil.copy(picture, a / "more" / "1.jpg")
+    (a / "gone.jpg").symlink_to(few / "nowhere.jpg")
+    shutil.copy(picture, few / "loose.jpg")
+    strange = few / os.fsdecode(b"J\xf6rn_Oskamere")
+    try:
+        strange.mkdir()
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    shutil.copy(sorted(b.glob("*.jpg"))[0], strange / "1.jpg")
+    before = {person.name for person in list_people(few).people}
+    assert not any("Oskamere" in name for name in before)  # not "J rn Oskamere"
+    said = " ".join(list_people(few).notes)
+    for words in (
+        f"1 folders lie within people's folders and are not read ({a.name}/more)",
+        f"1 links lead nowhere, or are no regular files ({a.name}/gone.jpg)",
+        "1 photos lie in no person's folder (loose.jpg)",
+        "1 folders have names that are not UTF-8 (J\\udcf6rn_Oskamere)",
     ):
         assert words in said, (words, said)
 
