@@ -8,7 +8,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -227,12 +227,12 @@ class Matcher:
 def patterns_of(name: str, folding: Folding) -> tuple[str, ...]:
     """What a name is searched as: folded, and where writing is folded as others write it.
 
-    Without what stands within words ("DOro" for "D'Oro"), and as UTF-8 looks that was taken for Windows-1252 or
-    Latin-1 ("JÃ¶rn"); the latter for names in Latin letters only, for nothing is left of others.
+    Without what stands within words ("DOro" for "D'Oro"), each sign on its own, and as UTF-8 looks that was taken for
+    Windows-1252 or Latin-1 ("JÃ¶rn"); the latter for names in Latin letters only, for nothing is left of others.
     """
     patterns = list(folding.readings(name))
     if folding.writing:
-        patterns += folding.readings(_WITHIN_WORD.sub(_without_sign, name))
+        patterns += [reading for one in _without_signs(name) for reading in folding.readings(one)]
         if not name.isascii() and sum(map(str.isascii, name)) * 2 > len(name):
             content = unicodedata.normalize("NFC", name).encode(errors="replace")
             mistaken = [reading for code in _MISTAKEN for reading in folding.readings(content.decode(code, "replace"))]
@@ -247,9 +247,20 @@ _FEWEST_LETTERS = 6
 """Of what is left of a name that was decoded wrongly: "Ås" would be the words "a" and "s"."""
 
 
-def _without_sign(found: re.Match[str]) -> str:
-    """Nothing, or the sign itself where it belongs to the letter before, as vowel signs do."""
-    return found[0] if unicodedata.category(found[0])[0] == "M" else ""
+_MOST_SIGNS = 4
+"""Within a name, up to which each may be left out on its own: sixteen ways of writing it."""
+
+
+def _without_signs(name: str) -> Iterator[str]:
+    """The name without some of the signs that stand within its words, "DOro-Ek" and "D'OroEk" for "D'Oro-Ek".
+
+    Those that belong to the letter before stay, as vowel signs do; of many signs all are left out or none.
+    """
+    places = [found.start() for found in _WITHIN_WORD.finditer(name) if unicodedata.category(found[0])[0] != "M"]
+    few = len(places) <= _MOST_SIGNS
+    chosen = (some for n in range(1, len(places) + 1) for some in combinations(places, n)) if few else iter([places])
+    for some in chosen:
+        yield "".join(char for place, char in enumerate(name) if place not in some)
 
 
 def _exact_class(char: str) -> int:

@@ -314,3 +314,15 @@ def test_rules_say_what_they_do_and_what_they_leave_out() -> None:
     assert "another case" in Rules(EXACT).not_looked_for
     assert "another case" not in Rules(FOLDED).not_looked_for
     assert "nicknames and initials" in Rules(FOLDED).not_looked_for
+
+
+@pytest.mark.parametrize(
+    "caption", ["Siv D'Oro-Ek", "Siv DOro-Ek", "Siv D’OroEk", "SIV DOROEK", "siv_doro_ek.jpg", "Siv D Oro Ek"]
+)
+def test_each_sign_within_a_name_may_be_left_out_on_its_own(caption: str) -> None:
+    matcher = Matcher([Sought("1", "Siv D'Oro-Ek", ("Siv D'Oro-Ek",))], Rules())
+    assert matcher.people_in(caption) == {0}
+
+
+def test_a_name_of_many_signs_has_few_patterns() -> None:
+    assert len(patterns_of("-".join("abcdefghijklmnopqrst"), FOLDED)) == 2
