@@ -44,7 +44,7 @@ def draw(result: DefenseResult) -> FigureFiles:
     return FigureFiles(figures.draw(spec, "svg").decode(), figures.draw(spec, "png"))
 
 
-_NOTE = "AUC among the protected; 0.5: guessing. Empty: the attack cannot be carried out behind the defense."
+_NOTE = "AUC among the protected; 0.5: guessing. Empty: not run, or it cannot be carried out behind the defense."
 
 
 def _heat(result: DefenseResult) -> Chart:
