@@ -129,9 +129,9 @@ def test_blocks_of_output_are_made_by_their_commands() -> None:
         for _, command, shown, _ in script.BLOCK.findall(page.read_text(encoding="utf-8")):
             assert_parses(shlex.split(command)[1:])
             assert all(len(line) <= script.WIDTH for line in shown.splitlines()), (page, command)
-    page = "before\n<!-- printed: bench list splits -->\n```\nold\n```\nafter\n```\nanother\n```\n"
+    page = "before\n<!-- printed: bench list splits -->\n```\nstale words\n```\nafter\n```\nanother\n```\n"
     made = script.written(page)
     assert made.startswith("before\n<!-- printed: bench list splits -->\n```\nsplits\n┏")
     assert "avatars-tiny" in made
-    assert "old" not in made
+    assert "stale words" not in made
     assert made.endswith("┘\n```\nafter\n```\nanother\n```\n")
