@@ -39,7 +39,7 @@ h3 {font-size: 1.3rem !important;}
 [data-testid="stSidebarCollapseButton"], [data-testid="stSidebarCollapseButton"] * {color: inherit !important;}
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] {padding: 3.5rem 0.9rem 2rem;}
-  [data-testid="stTable"] td, [data-testid="stTable"] td * {white-space: normal;}
+  [data-testid="stTable"] td, [data-testid="stTable"] td * {white-space: normal; overflow-wrap: anywhere;}
   h1 {font-size: 1.5rem !important;}
   h2 {font-size: 1.3rem !important;}
   h3 {font-size: 1.15rem !important;}
