@@ -1,6 +1,6 @@
 """Workers for many runs that import torch and open_clip once: forked off a process that did so and knows nothing else.
 
-Started as `python -P -m idbench.runner.forkserver SOCKET`. The process imports idbench's engine and the libraries below
+The process, `python -P -m idbench.runner.forking SOCKET`, imports idbench's engine and the libraries below
 it, no plug-in, opens no split, no target and no cache, and then only forks. Each fork becomes a supervisor as
 `idbench.runner.supervisor` describes it, in a session of its own, and forks the worker once more. So a worker begins
 with what it would have imported by itself, and with the data of its own run alone.
@@ -18,26 +18,22 @@ import struct
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import IO, NoReturn, Self
+from typing import IO, Self
 
 from pydantic import BaseModel, ConfigDict
 
 from idbench.processes import Process, worker_environment
-from idbench.runner.confinement import can_confine, confine
-from idbench.runner.supervisor import adopt_orphans, supervise
 
-_LONGEST_ORDER = 1 << 17  # bytes: a path and an environment
-_NUMBER = struct.Struct("i")
+LONGEST_ORDER = 1 << 17  # bytes: a path and an environment
+NUMBER = struct.Struct("i")
 _LOST = -signal.SIGKILL
 """Status of a worker whose fork server is gone: what the system ends for lack of memory ends so."""
 
 
-class _Order(BaseModel):
+class Order(BaseModel):
     """What a fork is to do: the folder of a bundle, folders in which it may write, and its environment."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -74,7 +70,7 @@ class ForkServer:
         own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._server = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                [sys.executable, "-P", "-m", "idbench.runner.forkserver", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "idbench.runner.forking", str(theirs.fileno())],
                 cwd="/",
                 env=environment,
                 stdin=subprocess.DEVNULL,
@@ -97,9 +93,9 @@ class ForkServer:
             return None
         temporary = folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        order = _Order(folder=folder, writable=tuple(writable), environment=worker_environment(temporary))
+        order = Order(folder=folder, writable=tuple(writable), environment=worker_environment(temporary))
         message = order.model_dump_json().encode()
-        if len(message) > _LONGEST_ORDER:
+        if len(message) > LONGEST_ORDER:
             return None
         ends = [os.pipe() for _ in range(3)]
         given = [ends[0][0], ends[1][1], ends[2][1]]
@@ -162,124 +158,7 @@ class _Forked:
 def _received(channel: socket.socket) -> int | None:
     """A number from the other end; None when that is gone."""
     try:
-        message = channel.recv(_NUMBER.size)
+        message = channel.recv(NUMBER.size)
     except ConnectionError:
         return None
-    return _NUMBER.unpack(message)[0] if len(message) == _NUMBER.size else None
-
-
-def main() -> int:
-    """Import, then fork for each order, until the other end is closed."""
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    if not _imported():
-        return 1
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(channel, _LONGEST_ORDER, 3)
-        if not message:
-            return 0
-        pid = os.fork()
-        if pid == 0:
-            channel.close()  # else a method could read what other runs are given, and answer for them
-            _become_supervisor(_Order.model_validate_json(message), descriptors)
-        for each in descriptors:
-            os.close(each)
-        channel.send(_NUMBER.pack(pid))
-        _, status = os.waitpid(pid, 0)
-        channel.send(_NUMBER.pack(os.waitstatus_to_exitcode(status)))
-
-
-def _imported() -> bool:
-    """Import what workers import before they know whose code they run; whether a fork may follow.
-
-    A fork takes over what other threads were doing, and not the threads. Those of OpenBLAS, which come with numpy and
-    scipy, end before it and begin anew where they are needed; with any other there must be no fork.
-    """
-    import scipy.linalg  # noqa: F401
-
-    of_openblas = _threads()
-    if not entry_points(group="torch.backends"):  # else importing torch runs a plug-in's code, which is for workers
-        import idbench.runner.opening
-        import idbench.runner.worker
-        import idbench.targets.gate  # noqa: F401
-    import psutil  # noqa: F401
-
-    return _threads() == of_openblas
-
-
-def _threads() -> int:
-    return sum(1 for _ in Path("/proc/self/task").iterdir())
-
-
-def _become_supervisor(order: _Order, descriptors: Sequence[int]) -> NoReturn:
-    status = 70
-    try:
-        os.setsid()
-        _take_over(descriptors)
-        os.chdir(order.folder)
-        os.environ.clear()
-        os.environ.update(order.environment)
-        tempfile.tempdir = None
-        adopt_orphans()
-        status = supervise(_Child(order))
-    except BaseException:  # noqa: BLE001  nothing may return into the fork server's loop
-        traceback.print_exc()
-    finally:
-        os._exit(status)
-
-
-def _take_over(descriptors: Sequence[int]) -> None:
-    """Make three descriptors standard input, output and error."""
-    for number, each in enumerate(descriptors):
-        os.dup2(each, number)
-    for each in descriptors:
-        if each > 2:
-            os.close(each)
-
-
-class _Child:
-    """The worker, forked off its supervisor."""
-
-    def __init__(self, order: _Order) -> None:
-        theirs, self._input = os.pipe()  # the other end is open as long as this process lives
-        self._pid = os.fork()
-        if self._pid == 0:
-            os.close(self._input)
-            os.dup2(theirs, 0)
-            os.close(theirs)
-            _become_worker(order)
-        os.close(theirs)
-
-    def wait(self) -> int:
-        """The status, negative for the signal that ended it."""
-        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
-
-    def kill(self) -> None:
-        """End it at once."""
-        with suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
-
-
-def _become_worker(order: _Order) -> NoReturn:
-    status = 1
-    try:
-        if can_confine():  # no other thread is there yet, which would not be held to it
-            confine([order.folder, *order.writable])
-        import numpy as np
-
-        from idbench.runner import worker
-
-        np.random.seed()  # noqa: NPY002  the one that libraries share: else all forks would draw the same
-        sys.argv = [worker.__file__, str(order.folder)]
-        status = worker.main()
-    except BaseException:  # noqa: BLE001
-        traceback.print_exc()
-    finally:
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        # Threads that a method left behind must not keep a finished worker alive.
-        os._exit(status)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return NUMBER.unpack(message)[0] if len(message) == NUMBER.size else None

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are for
 
 def servers() -> list[psutil.Process]:
     """The fork servers of this process."""
-    return [one for one in psutil.Process().children() if "idbench.runner.forkserver" in one.cmdline()]
+    return [one for one in psutil.Process().children() if "idbench.runner.forking" in one.cmdline()]
 
 
 def scores(done: Executed | Failed) -> dict[str, float]:
