@@ -262,12 +262,12 @@ def restored(path: Path) -> Path:
     with suppress(OSError, ValueError):
         if os.path.lexists(path):
             return path
-        for old in sorted(path.parent.glob(f".{glob.escape(path.name)}{_OURS}*.old")):
-            if (old / "old").exists() and _abandoned(old):
-                with suppress(OSError):
-                    (old / "old").replace(path)
-                    old.rmdir()
-                return path if os.path.lexists(path) else old / "old"
+        asides = sorted(path.parent.glob(f".{glob.escape(path.name)}{_OURS}*.old"))
+        if asides:
+            with suppress(StorageError):
+                recover(path)
+            if not os.path.lexists(path):
+                return next((old / "old" for old in asides if (old / "old").exists() and _abandoned(old)), path)
     return path
 
 
