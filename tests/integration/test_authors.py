@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import time
@@ -90,6 +91,20 @@ def test_runs_with_different_parameters_are_not_mixed(bench: Bench) -> None:
     one = re.search(r"([0-9a-f]{8}) \(1 runs\)", told)
     assert one is not None
     assert bench("compare", one.group(1), "random", *TINY).returncode == 0
+    assert bench("compare", one.group(1), "random", *TINY[2:]).returncode == 0  # the split is that of the runs
+
+
+def test_what_comes_next_finds_the_runs_again(bench: Bench, tmp_path: Path) -> None:
+    done = bench("run", "-m", "blind-names", "-m", "random", *TINY, "--results", "my runs")
+    assert done.returncode == 0, done.stderr
+    proposed = done.stdout.replace("Next: ", "").split("\n\n")[-1].replace("\n", " · ").split(" · ")
+    shown, compared = (
+        shlex.split(line)[1:] for line in map(str.strip, proposed) if "show" in line or "compare" in line
+    )
+    assert shown[-2:] == compared[-2:] == ["--results", "my runs"]
+    for command in (shown, compared):
+        again = bench(*command)
+        assert again.returncode == 0, again.stderr
 
 
 def test_a_sweep_asks_the_calibration_people_alone(bench: Bench, tmp_path: Path) -> None:

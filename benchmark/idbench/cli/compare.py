@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +23,7 @@ def compare(
     what: Annotated[
         list[str], typer.Argument(help="Two or more methods (all their runs count), or paths or ids of single runs.")
     ],
-    split: options.Split = "avatars",
+    split: options.RunsSplit = None,
     target: Annotated[str | None, typer.Option(help="For method names; default: all that both ran on.")] = None,
     corpus: Annotated[str | None, typer.Option(help="Whose labels count; default: each target's own.")] = None,
     margin: Annotated[float, typer.Option(min=0.0001, max=0.5, help="AUC difference that does not matter.")] = 0.02,
@@ -49,7 +50,7 @@ def compare(
 
         check_destination(plot)
     with console.bars() as progress:
-        opened = load_split(split, progress)
+        opened = load_split(split or _split_of(what, results), progress)
         pairings = [compare_runs(what[0], other, opened, target, results, corpus, margin) for other in what[1:]]
         drawn = None if plot is None else _draw(pairings, plot)
     if json:
@@ -62,6 +63,23 @@ def compare(
             _correct(pairings)
     for written in drawn or ():
         console.note(f"wrote {written}")
+
+
+def _split_of(what: Sequence[str], results: Path) -> str:
+    """The one split that the named runs are on."""
+    from idbench.results import find_run, find_runs
+
+    runs = list(find_runs(results))
+    names = set()
+    for word in what:
+        found = [run for run in runs if run.record.attack.name == word]
+        with suppress(IdbenchError):  # whoever compares says what is missing
+            names |= {run.record.split.name for run in found or [find_run(results, word)]}
+    if len(names) > 1:
+        raise IdbenchError(
+            f"These runs are on several splits: {', '.join(sorted(names))}.", hint="Name one of them with --split."
+        )
+    return next(iter(names), "avatars")
 
 
 def _draw(pairings: Sequence[Pairing], plot: Path) -> list[Path]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -26,6 +28,10 @@ Results = Annotated[
 ]
 Split = Annotated[
     str, typer.Option("--split", envvar="BENCH_SPLIT", help="Name or folder of a split, or hub:ORG/NAME@COMMIT.")
+]
+RunsSplit = Annotated[
+    str | None,
+    typer.Option("--split", envvar="BENCH_SPLIT", help="Name or folder of the split; default: the one of the runs."),
 ]
 Json = Annotated[bool, typer.Option("--json", envvar="BENCH_JSON", help="Print JSON instead of a table.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
@@ -67,6 +73,12 @@ def check_results(results: Path) -> None:
     """
     if results != RESULTS and not is_there(results):
         raise StorageError(f"{results} does not exist.", hint="Give the folder that holds the results (--results).")
+
+
+def results_again(results: Path) -> str:
+    """How another command is told of the same folder, with a space before it; empty where it finds it by itself."""
+    default = os.environ.get("BENCH_RESULTS") or str(RESULTS)
+    return "" if results == Path(default) else f" --results {shlex.quote(str(results))}"
 
 
 TIME_LIMIT = 12 * 3600.0

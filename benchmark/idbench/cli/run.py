@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -621,7 +622,7 @@ def _print(split: Split, outcomes: list[Outcome]) -> None:
         record = outcome.run.record
         which = "" if len(outcomes) == 1 else f"{_title(record)}, seed {record.seed}, "
         console.say(f"{which}{'read from' if outcome.reused else 'record in'} {outcome.run.path}")
-    console.next_steps(*_next(outcomes))
+    console.next_steps(*_next(split, outcomes))
 
 
 def _title(record: RunRecord) -> str:
@@ -699,10 +700,26 @@ def _remarks(outcome: Outcome) -> list[str]:
     return lines
 
 
-def _next(outcomes: list[Outcome]) -> tuple[str, ...]:
-    record = outcomes[-1].run.record
+def _next(split: Split, outcomes: list[Outcome]) -> tuple[str, ...]:
+    run = outcomes[-1].run
+    record = run.record
     others = [o.run.record.attack.name for o in outcomes if o.run.record.target == record.target]
     other = next((name for name in others if name != record.attack.name), None)
     own = "cosine" if record.attack.name != "cosine" else "idia"
     proposed = f"compare {record.attack.name} {other}" if other else f"run -m {own} -m {record.attack.name}"
-    return f"bench show {record.run_id[:8]}", f"bench {proposed}", f"bench data audit {record.split.name}"
+    again, where = _again(split), options.results_again(run.path.parents[2])
+    if again != "avatars":
+        proposed += f" --split {again}" if other else f" --split {again} --target {shlex.quote(record.target.name)}"
+    if outcomes[-1].summary.corpus != record.target.corpus:
+        proposed += f" --corpus {shlex.quote(outcomes[-1].summary.corpus)}"
+    return f"bench show {record.run_id[:8]}{where}", f"bench {proposed}{where}", f"bench data audit {again}"
+
+
+def _again(split: Split) -> str:
+    """How a split that is open is named in another command."""
+    from idbench.splits import split_names
+
+    name = split.manifest.name
+    if split.origin is not None:
+        return shlex.quote(str(split.origin))
+    return name if name in split_names() else shlex.quote(str(split.folder))
