@@ -41,8 +41,11 @@ it is the only one; of trained weights and their moving average, the trained one
 _PREFIXES = ("module.", "model.", "net.", "network.", "clip.", "clip_model.")
 """What names of tensors begin with after DistributedDataParallel, Lightning and others."""
 
-_INSERTED = re.compile(r"(?<![^.])(?:_orig_mod|_forward_module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
-"""What torch.compile, Fabric, FSDP and activation checkpointing put into names, wherever they wrap a module."""
+_INSERTED = re.compile(
+    r"(?<![^.])(?:_orig_mod|_forward_module|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.|(?<=\.)module\."
+)
+"""What torch.compile, Fabric, FSDP, activation checkpointing and DistributedDataParallel around a single tower put
+into names, wherever they wrap a module."""
 
 _OPENAI = frozenset({"input_resolution", "context_length", "vocab_size"})
 """What OpenAI's code keeps with the weights; all of it follows from the architecture."""

@@ -50,6 +50,7 @@ KINDS: dict[str, Callable[[State], Any]] = {
     "blocks wrapped": lambda state: {
         name.replace("resblocks.0.", "resblocks.0._checkpoint_wrapped_module."): t for name, t in state.items()
     },
+    "visual.module.": lambda state: {name.replace("visual.", "visual.module."): t for name, t in state.items()},
     "an average alone": lambda state: {"model_ema": prefixed("module.")(state), "decay": 0.999},
     "averaged by torch": lambda state: prefixed("module.")(state) | {"n_averaged": torch.tensor(7)},
     "beside its average": lambda state: {
