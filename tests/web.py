@@ -37,6 +37,16 @@ def jpeg(pixels: NDArray[np.uint8], side: int = 48) -> bytes:
     return out.getvalue()
 
 
+def sideways() -> bytes:
+    """A JPEG of 40 rows and 60 columns, upright with 60 rows, red above blue, as a telephone writes it."""
+    pixels = np.zeros((40, 60, 3), np.uint8)
+    pixels[:, :30, 0], pixels[:, 30:, 2] = 255, 255
+    exif, out = Image.Exif(), io.BytesIO()
+    exif[0x112] = 6
+    Image.fromarray(pixels).save(out, "JPEG", quality=92, exif=exif)
+    return out.getvalue()
+
+
 @dataclass(frozen=True)
 class Web:
     """A server and how often each path was asked for."""
@@ -69,7 +79,9 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "silence":
             self.close_connection = True
             return
-        data = picture(f"web {number}", 0) if kind in ("good", "cut") else BAD[kind]
+        data = (
+            sideways() if kind == "sideways" else picture(f"web {number}", 0) if kind in ("good", "cut") else BAD[kind]
+        )
         data = data[: len(data) // 3] if kind == "cut" else data
         self.send_response(200)
         self.send_header("Content-Length", str(len(data)))

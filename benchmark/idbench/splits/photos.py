@@ -102,6 +102,18 @@ def decode_photo(data: bytes, what: str) -> NDArray[np.uint8]:
         raise DataError(f"Photo {what} is damaged: {reason}.", hint=hint) from error
 
 
+def upright(data: bytes) -> bytes:
+    """An encoded picture whose EXIF orientation turns it, turned and encoded without loss; anything else as it is."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+        return encode_png(decode_photo(data, "from the web")) if turned else data
+    except Exception:  # noqa: BLE001  what is damaged, or not a picture, is judged by whoever decodes it
+        return data
+
+
 def is_heic(data: bytes) -> bool:
     """Whether an encoded picture is of the kind that telephones call HEIC; AVIF, its relative, is not."""
     # The least specific brand says nothing where AVIF is among those that follow it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import tarfile
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from idbench.splits.cc3m import fetch
 from idbench.splits.cc3m.fetch import arguments, fetch_pictures
 from idbench.splits.cc3m.pairs import read_pairs
 from idbench.splits.cc3m.steps import Settings, from_environment
+from idbench.splits.photos import decode_photo
 
 img2dataset = pytest.importorskip("img2dataset")
 
@@ -108,6 +110,18 @@ def test_what_servers_do_is_counted_by_kind_and_none_of_them_holds_the_build(
     assert lost.pop("with a host that nobody knows") == 1
     assert lost.pop("refused by the host") == 1
     assert lost == expected
+
+
+def test_a_picture_that_lies_on_its_side_is_stored_upright(tmp_path: Path, web: Web, settings: Settings) -> None:
+    pairs, out = tmp_path / "work" / "pairs.parquet", tmp_path / "work" / "fetched"
+    read_pairs(write_tsv(tmp_path / "list.tsv", [("a flag", web.url("sideways/1"))]), pairs, Silent())
+    fetch_pictures(pairs, 1, out, settings, Silent())
+    with tarfile.open(fetch.shard_file(out, 0)) as tar:
+        content = next(tar.extractfile(m).read() for m in tar if m.name.endswith(".jpg"))  # type: ignore[union-attr]
+    pixels = decode_photo(content, "stored")
+    assert pixels.shape[0] > pixels.shape[1]
+    red, _, blue = pixels[5, 20]
+    assert (red > 200, blue < 50) == (True, True)
 
 
 def test_every_reason_has_a_kind(tmp_path: Path, settings: Settings) -> None:
