@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -116,9 +117,13 @@ def measure_board(work: Work) -> Measured:
     for entries in _batches(work, result.rejected):
         for ready, found in _measured(result, work, entries):
             ids += [key.id for key, _ in ready]
-            averages.append(found)
+            averages.append(found.ranked())
     if averages:
-        _add_joint(result, work.board.id, ids, batch.joint_auc(batch.joined(averages)))
+        found = batch.joined(averages)
+        # Of the whole board at once: drawing and unpacking the labellings costs the same for one row as for all.
+        chances = batch.chance_p(found, work.known).tolist()
+        result.entries = [replace(row, p_chance=p) for row, p in zip(result.entries, chances, strict=True)]
+        _add_joint(result, work.board.id, ids, batch.joint_auc(found))
     return result
 
 
@@ -197,11 +202,11 @@ def _measure_batch(result: Measured, work: Work, entries: Batch) -> Averages:
     groups = [np.stack([scored.test for _, scored in usable]) for _, usable in entries]
     judged = batch.judge(groups, known, PLAN)
     found = judged.averages
-    areas, chances = _areas(found), batch.chance_p(found, known)
+    areas = _areas(found)
     ids = [key.id for key, _ in entries]
     runs = iter(zip(judged.aucs, judged.places, strict=True))
     for place, ((key, usable), rows) in enumerate(zip(entries, groups, strict=True)):
-        row = _entry_row(work, key, ids[place], usable, rows, areas[place], float(chances[place]))
+        row = _entry_row(work, key, ids[place], usable, rows, areas[place])
         result.entries.append(row)
         bars = measure.histogram(rows, known.members)
         result.histograms.append(HistogramRow(row.entry, *map(rounded, (bars.edges, bars.members, bars.nonmembers))))
@@ -249,7 +254,6 @@ def _entry_row(
     usable: Usable,
     rows: Floats,
     area: Area,
-    p_chance: float,
 ) -> EntryRow:
     records = [candidate.run.record for candidate, _ in usable]
     first, newest = records[0], max(records, key=lambda record: record.created)
@@ -294,7 +298,7 @@ def _entry_row(
         auc_low=area.low,
         auc_high=area.high,
         auc_spread=None,
-        p_chance=p_chance,
+        p_chance=math.nan,  # known once all rows of the board are
         decision_threshold=decision.threshold,
         decision_tpr=decision.tpr,
         decision_fpr=decision.fpr,

@@ -12,7 +12,8 @@ from idbench.metrics.values import FloatArray, IntArray, checked_count, checked_
 
 MAX_EXACT = 100  # identities up to which the permutation distribution is counted out
 DRAWS = 9999  # labellings drawn beyond that
-_BLOCK = 1024  # labellings at once: a few MiB
+_BLOCK = 1024  # labellings at once
+_CELLS = 1 << 21  # numbers in them at most: 16 MiB
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +133,10 @@ def _drawn_beyond(twice: FloatArray, observed: FloatArray, m: int, draws: int, s
     total = twice.sum(axis=1)
     far, high = np.zeros(len(twice), dtype=np.int64), np.zeros(len(twice), dtype=np.int64)
     chosen = _labellings(n, small, draws, seed)
-    for begin in range(0, draws, _BLOCK):
-        part = chosen[begin : begin + _BLOCK]
-        flags = np.zeros((n, len(part)))
-        flags[part.T, np.arange(len(part))] = 1.0
-        sums = twice @ flags
+    block = min(_BLOCK, max(1, _CELLS // n))
+    for begin in range(0, draws, block):
+        flags = np.unpackbits(chosen[begin : begin + block], axis=1, count=n).astype(np.float64)
+        sums = twice @ flags.T
         each = _beyond(sums if small == m else total[:, None] - sums, observed, expected)
         far += each[0].sum(axis=1)
         high += each[1].sum(axis=1)
@@ -144,12 +144,15 @@ def _drawn_beyond(twice: FloatArray, observed: FloatArray, m: int, draws: int, s
 
 
 @lru_cache(maxsize=4)  # a board asks for the same two or three class sizes again and again
-def _labellings(n: int, small: int, draws: int, seed: int) -> npt.NDArray[np.int32]:
-    """`draws` choices of `small` of n places, without replacement, (draws, small)."""
+def _labellings(n: int, small: int, draws: int, seed: int) -> npt.NDArray[np.uint8]:
+    """`draws` choices of `small` of n places, without replacement: a bit for each place, (draws, n / 8 rounded up)."""
     generator = np.random.default_rng(seed)
-    chosen = np.array(
-        [generator.choice(n, small, replace=False, shuffle=False) for _ in range(draws)], dtype=np.int32
-    ).reshape(draws, small)
+    chosen = np.empty((draws, (n + 7) // 8), dtype=np.uint8)
+    flags = np.empty(n, dtype=np.bool_)
+    for row in chosen:
+        flags[:] = False
+        flags[generator.choice(n, small, replace=False, shuffle=False)] = True
+        row[:] = np.packbits(flags)
     chosen.flags.writeable = False  # shared by all who ask again
     return chosen
 
