@@ -99,7 +99,7 @@ def defense_jobs(study: DefenseStudy, setting: Setting, split: Split, progress: 
         UnknownNameError: nothing is registered under a name.
         MethodError: a parameter does not fit.
     """
-    audited = setting.audited[0]
+    audited, where = setting.audited[0], split_spec(split)  # once: it looks through all that is installed
     methods = {name: plan_method(load_attack(name)) for name in study.attacks}
     adaptations = [plan_adaptation(one.name, None, one.parameters) for one in study.adaptations]
     ways: list[tuple[str, PlannedAdaptation | None]] = [(name, None) for name in study.attacks]
@@ -114,7 +114,7 @@ def defense_jobs(study: DefenseStudy, setting: Setting, split: Split, progress: 
                 continue
             for seed in seeds:
                 spec = RunSpec(
-                    split=split_spec(split),
+                    split=where,
                     target=audited.target,
                     attack=methods[name],
                     defense=specs[seed],
