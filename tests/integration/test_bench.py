@@ -148,7 +148,7 @@ def test_plot(bench: Bench, tmp_path: Path) -> None:
         (("score", "0123"), "There is no run '0123'"),
         (("compare", "idia", "tuni"), "There is no run of 'idia'"),
         (("list", "method"), "Did you mean 'methods'?"),
-        (("data", "lint", "nowhere"), "nowhere is not a folder"),
+        (("data", "lint", "nowhere"), "nowhere is neither a folder nor a registered split"),
         (("data", "build", "avatras", "--out", "x"), "Did you mean 'avatars'?"),
         (("method", "check", "tunni"), "Did you mean 'tuni'?"),
         (("method", "new", "Bad Name"), "is not a method name"),
