@@ -7,6 +7,7 @@ import json
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,9 @@ _TEXT = "txt"
 def read_webdataset(path: Path, options: ReadOptions) -> Iterator[Batch]:
     """Batches of captions, one for each sample that has one; pictures are jumped over, not read.
 
+    Without `column` the first sample shows where captions are, and a sample that has none there may have it in its
+    other member.
+
     Raises:
         DamagedShard: truncated, or not a tar file.
         DataError: its first sample has no caption, or not where `column` says.
@@ -37,7 +41,7 @@ def read_webdataset(path: Path, options: ReadOptions) -> Iterator[Batch]:
         require_regular(path)
         size, key = max(1, path.stat().st_size), _caption_key(path, options)
         with path.open("rb", buffering=_BUFFER) as raw, _opened(raw) as file:
-            for caption in _captions(path, TarWalker(file), key):
+            for caption in _captions(path, TarWalker(file), key, options):
                 waiting.append(caption)
                 if len(waiting) == ROWS:
                     texts, repaired = as_text(pa.array(waiting, pa.binary()), path, first, options)
@@ -88,14 +92,47 @@ def _caption_key(path: Path, options: ReadOptions) -> str:
     return known[0]
 
 
-def _captions(path: Path, tar: TarWalker, key: str) -> Iterator[bytes]:
+def _captions(path: Path, tar: TarWalker, key: str, options: ReadOptions) -> Iterator[bytes]:
+    """What a column was named for, or else of each sample its text, and the caption in its json where it has none."""
+    sample = _Sample("")
     for member in tar:
-        _, extension = member.parts
-        if key == _TEXT and extension == _TEXT:
-            yield _content(path, tar, member)
-        elif key != _TEXT and extension == "json":
-            caption = _json(path, tar, member).get(key)
-            yield b"" if caption is None else str(caption).encode(errors="surrogatepass")
+        name, extension = member.parts
+        if name != sample.name:
+            yield from sample.caption(path, tar, key)
+            sample = _Sample(name)
+        if extension == _TEXT and (key == _TEXT or options.column is None):
+            sample.text = _content(path, tar, member)
+        elif extension == "json" and (key != _TEXT or options.column is None):
+            sample.json = member
+            if member.size <= _TEXT_LIMIT:
+                sample.fields = tar.read(member)  # parsed only if it is needed
+    yield from sample.caption(path, tar, key)
+
+
+@dataclass(slots=True)
+class _Sample:
+    """Members of one name, which lie side by side."""
+
+    name: str
+    text: bytes | None = None
+    json: TarMember | None = None
+    fields: bytes = b""
+
+    def caption(self, path: Path, tar: TarWalker, key: str) -> Iterator[bytes]:
+        """One caption, or none if no member may hold one; empty if the member lacks it."""
+        if self.text is not None and (key == _TEXT or self.json is None):
+            yield self.text
+        elif self.json is not None:
+            content = self.fields if self.json.size <= _TEXT_LIMIT else _content(path, tar, self.json)
+            fields = _parsed(path, self.json, content)
+            names = CAPTION_NAMES if key == _TEXT else (key,)
+            value = next((fields[name] for name in names if fields.get(name) is not None), None)
+            if value is not None:
+                yield str(value).encode(errors="surrogatepass")
+            elif self.text is not None:
+                yield self.text
+            elif key != _TEXT:
+                yield b""
 
 
 def _content(path: Path, tar: TarWalker, member: TarMember) -> bytes:
@@ -105,8 +142,12 @@ def _content(path: Path, tar: TarWalker, member: TarMember) -> bytes:
 
 
 def _json(path: Path, tar: TarWalker, member: TarMember) -> dict[str, Any]:
+    return _parsed(path, member, _content(path, tar, member))
+
+
+def _parsed(path: Path, member: TarMember, content: bytes) -> dict[str, Any]:
     try:
-        fields = json.loads(_content(path, tar, member))
+        fields = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise damaged(path, f"its member {member.name!r} is not JSON") from error
     if not isinstance(fields, dict):

@@ -90,6 +90,29 @@ def test_columns(tmp_path: Path) -> None:
     assert captions(path, column="key") == ["0"]
 
 
+def test_each_sample_of_a_tar_has_its_caption_where_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        add(tar, "0.json", b'{"caption": "not this one"}')
+        add(tar, "0.txt", b"in text")
+        add(tar, "1.jpg", b"picture")
+        add(tar, "1.json", b'{"caption": "in json", "width": 3}')
+        add(tar, "2.jpg", b"picture")
+        add(tar, "3.json", b'{"width": 3}')
+        add(tar, "4.json", b"{ broken, and not needed")
+        add(tar, "4.txt", b"text again")
+    assert captions(path) == ["in text", "in json", "text again"]
+    assert captions(path, column="txt") == ["in text", "text again"]
+    with tarfile.open(path, "w") as tar:
+        add(tar, "0.json", b'{"caption": "in json"}')
+        add(tar, "1.json", b'{"width": 3}')
+        add(tar, "1.txt", b"in text")
+        add(tar, "2.txt", b"in text alone")
+        add(tar, "3.json", b'{"width": 3}')
+    assert captions(path) == ["in json", "in text", "in text alone", ""]
+    assert captions(path, column="caption") == ["in json", "", ""]
+
+
 def test_dictionary_and_large_columns(tmp_path: Path) -> None:
     for kind in (pa.large_string(), pa.binary(), pa.dictionary(pa.int32(), pa.string())):
         values = pa.array(["a", None, "b"], pa.string()).cast(kind)
