@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -46,9 +47,8 @@ def read_tsv(path: Path, options: ReadOptions) -> Iterator[Batch]:
         require_regular(path)
         size, layout = max(1, path.stat().st_size), _layout(path, options)
         with path.open("rb") as raw:
-            source: Any = _opened(raw)
             first = 1
-            for batch in _parse(source, layout):
+            for batch in _parse(_LineFeeds(_opened(raw)), layout):
                 texts, repaired = as_text(batch.column(0), path, first, options)
                 first += len(texts)
                 yield Batch(first - len(texts), texts, repaired, min(1.0, raw.tell() / size))
@@ -72,6 +72,32 @@ def _parse(source: Any, layout: _Layout) -> Iterator[Any]:
             include_columns=[layout.caption], column_types={layout.caption: pa.binary()}, strings_can_be_null=False
         ),
     )
+
+
+class _LineFeeds(io.RawIOBase):
+    """A file whose lines end as everywhere here, at a line feed: carriage returns within them are spaces to the parser.
+
+    Args:
+        file: opened for reading bytes.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._held = b""
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, `size` at most; empty at the end."""
+        fresh: bytes = self._file.read(size if size < 0 else max(1, size - len(self._held)))
+        block, self._held = self._held + fresh, b""
+        if fresh and block.endswith(b"\r"):  # the line feed that belongs to it may come next
+            block, self._held = block[:-1], b"\r"
+            if not block:
+                return self.read(size)
+        return block.replace(b"\r\n", b"\n").replace(b"\r", b" ") if b"\r" in block else block
 
 
 def _opened(raw: Any) -> Any:

@@ -25,7 +25,7 @@ from tests.corpora import (
     write_tsv_gz,
 )
 
-from idbench.captions import DamagedShard, ReadOptions, batches, find_shards, read_shard, webdataset
+from idbench.captions import DamagedShard, ReadOptions, batches, find_shards, read_shard, tables, webdataset
 from idbench.captions.tar import BrokenTar, TarWalker
 from idbench.errors import DataError
 
@@ -126,6 +126,19 @@ def test_windows_lines_and_a_byte_order_mark(tmp_path: Path) -> None:
 
 
 BROKEN: list[tuple[str, Callable[[Path], Path], str]] = []
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_carriage_return_within_a_caption_does_not_end_it(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    eighth = tables.BLOCK // 8
+    # The first block ends between a return and the line feed that belongs to it.
+    long = [b"x" * (eighth - 2)] * 7 + [b"y" * (eighth - len(b"caption..one.line..") - 1)]
+    lines = [b"caption", b"one\rline", *long, b"two\rs", b"end\r"]
+    assert b"\r\n".join(lines)[tables.BLOCK - 1 : tables.BLOCK + 1] == b"\r\n"
+    path = tmp_path / "a.tsv"
+    path.write_bytes(pack(b"\r\n".join(lines)))
+    expected = [line.decode().replace("\r", " ") for line in lines[1:]]
+    assert captions(path) == expected
 
 
 def broken(says: str) -> Callable[[Callable[[Path], Path]], Callable[[Path], Path]]:
