@@ -41,7 +41,8 @@ def draw(spec: Mapping[str, Any], kind: Kind) -> bytes:
         DataError: the chart cannot be drawn.
     """
     command = [sys.executable, "-m", "idbench.figures", kind]
-    done = subprocess.run(command, input=json.dumps(_visible(spec)).encode(), capture_output=True, check=False)  # noqa: S603
+    content = json.dumps(_visible(spec)).encode()
+    done = subprocess.run(command, input=content, capture_output=True, check=False)  # noqa: S603  our own module
     if done.returncode or not done.stdout:
         last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no picture came back"]
         raise DataError(f"The chart cannot be drawn: {last[0]}.", hint="Use another format, or the numbers as CSV.")

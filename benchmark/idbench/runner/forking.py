@@ -10,6 +10,7 @@ import tempfile
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NoReturn
@@ -45,15 +46,12 @@ def _imported() -> bool:
     A fork takes over what other threads were doing, and not the threads. Those of OpenBLAS, which come with numpy and
     scipy, end before it and begin anew where they are needed; with any other there must be no fork.
     """
-    import scipy.linalg  # noqa: F401
-
+    import_module("scipy.linalg")
     of_openblas = _threads()
     if not entry_points(group="torch.backends"):  # else importing torch runs a plug-in's code, which is for workers
-        import idbench.runner.opening
-        import idbench.runner.worker
-        import idbench.targets.gate  # noqa: F401
-    import psutil  # noqa: F401
-
+        for name in ("idbench.runner.opening", "idbench.runner.worker", "idbench.targets.gate"):
+            import_module(name)
+    import_module("psutil")
     return _threads() == of_openblas
 
 
@@ -122,7 +120,7 @@ def _become_worker(order: Order) -> NoReturn:
         np.random.seed()  # noqa: NPY002  the one that libraries share: else all forks would draw the same
         sys.argv = [worker.__file__, str(order.folder)]
         status = worker.main()
-    except BaseException:  # noqa: BLE001
+    except BaseException:  # noqa: BLE001  the log has what a method raised; the fork ends here in any case
         traceback.print_exc()
     finally:
         with suppress(OSError, ValueError):

@@ -91,25 +91,24 @@ def test_columns(tmp_path: Path) -> None:
 
 
 def test_each_sample_of_a_tar_has_its_caption_where_it_is(tmp_path: Path) -> None:
-    path = tmp_path / "a.tar"
-    with tarfile.open(path, "w") as tar:
-        add(tar, "0.json", b'{"caption": "not this one"}')
-        add(tar, "0.txt", b"in text")
-        add(tar, "1.jpg", b"picture")
-        add(tar, "1.json", b'{"caption": "in json", "width": 3}')
-        add(tar, "2.jpg", b"picture")
-        add(tar, "3.json", b'{"width": 3}')
-        add(tar, "4.json", b"{ broken, and not needed")
-        add(tar, "4.txt", b"text again")
+    def packed(members: dict[str, bytes]) -> Path:
+        with tarfile.open(tmp_path / "a.tar", "w") as tar:
+            for name, content in members.items():
+                add(tar, name, content)
+        return tmp_path / "a.tar"
+
+    sizes, broken = b'{"width": 3}', b"{ broken, and not needed"
+    path = packed(
+        {"0.json": b'{"caption": "not this one"}', "0.txt": b"in text", "1.jpg": b"picture"}
+        | {"1.json": b'{"caption": "in json", "width": 3}', "2.jpg": b"picture", "3.json": sizes}
+        | {"4.json": broken, "4.txt": b"text again"}
+    )
     assert captions(path) == ["in text", "in json", "text again"]
     assert captions(path, column="txt") == ["in text", "text again"]
-    with tarfile.open(path, "w") as tar:
-        add(tar, "0.json", b'{"caption": "in json"}')
-        add(tar, "1.json", b'{"width": 3}')
-        add(tar, "1.txt", b"in text")
-        add(tar, "2.txt", b"in text alone")
-        add(tar, "3.json", b'{"width": 3}')
-    assert captions(path) == ["in json", "in text", "in text alone", ""]
+    path = packed(
+        {"0.json": b'{"caption": "in json"}', "1.json": sizes, "1.txt": b"in text", "2.txt": b"alone", "3.json": sizes}
+    )
+    assert captions(path) == ["in json", "in text", "alone", ""]
     assert captions(path, column="caption") == ["in json", "", ""]
 
 
