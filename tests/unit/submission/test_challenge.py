@@ -35,6 +35,7 @@ def typed(*arguments: str) -> Result:
 def test_a_challenge(bench: Bench, cheats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bench.environment["PYTHONPATH"] = str(cheats)
     monkeypatch.syspath_prepend(str(cheats))
+    monkeypatch.setenv("PYTHONPATH", str(cheats))  # for the processes that read what strangers registered
     monkeypatch.chdir(tmp_path)
     Path("secret").write_text("a secret that nobody else has")
     make = ("make", "--secret-seed", "secret", "--like", "cheat-target")
