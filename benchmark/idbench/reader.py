@@ -16,7 +16,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from idbench.api import AnswerCard, MethodCard, Progress, names_of
+from idbench.api import Access, Progress, names_of
 from idbench.api.method import Method
 from idbench.errors import IdbenchError
 from idbench.plugins import Plugin
@@ -67,9 +67,9 @@ def _hold_back() -> None:
 
 def _method(plugin: Plugin, question: dict[str, Any] | None, group: str) -> Description | Setting:
     """The card and the parameters; with a question, the parameters of a run and the knowledge that they need."""
-    from idbench.runner.registry import ATTACKS, DEFENSES, Registered, make_method, params_dict
+    from idbench.runner.registry import ADAPTATIONS, ATTACKS, DEFENSES, Registered, make_method, params_dict
 
-    registry: Any = {registry.group: registry for registry in (ATTACKS, DEFENSES)}[group]
+    registry: Any = {registry.group: registry for registry in (ATTACKS, DEFENSES, ADAPTATIONS)}[group]
     found: Registered[Any] = Registered(plugin, registry.imported(plugin))
     if question is None:
         return _description(found.kind)
@@ -81,12 +81,13 @@ def _description(kind: type[Method[Any]]) -> Description:
     from idbench.runner.registry import copy_card
 
     card = kind.card  # read once: it may be another one each time
-    access = card.access if isinstance(card, MethodCard) else card.answers if isinstance(card, AnswerCard) else None
-    copy = copy_card(card, kind.Params, () if access is None else names_of(access))
+    access, answers = (names_of(getattr(card, name, Access.NONE)) for name in ("access", "answers"))
+    copy = copy_card(card, kind.Params, access)
     return Description(
         kind=next(name for name, (base, _) in KINDS.items() if issubclass(kind, base)),
         facts=card.model_dump(mode="json", exclude={"access", "answers", "knowledge", "optional_knowledge"}),
         access=copy.access,
+        answers=tuple(answers),
         knowledge=copy.knowledge,
         optional_knowledge=copy.optional_knowledge,
         fields=tuple(Parameter(**one.model_dump()) for one in copy.parameters),
@@ -114,6 +115,7 @@ def _split(plugin: Plugin, question: dict[str, Any] | None, progress: Progress) 
 
 
 _ANSWERS: dict[str, Callable[[Plugin, Any, Progress], BaseModel]] = {
+    "idbench.adaptations": lambda plugin, question, _: _method(plugin, question, "idbench.adaptations"),
     "idbench.attacks": lambda plugin, question, _: _method(plugin, question, "idbench.attacks"),
     "idbench.defenses": lambda plugin, question, _: _method(plugin, question, "idbench.defenses"),
     "idbench.splits": _split,

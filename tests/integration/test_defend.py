@@ -169,13 +169,32 @@ def test_an_attack_that_is_not_answered_is_left_out_or_refused(bench: Bench, tmp
     assert "cosine is left out: behind labels-only, which answers no SIMILARITY" in both.stdout
 
 
+def install(bench: Bench, package: Path) -> None:
+    """Install what `bench method new` wrote, for later commands."""
+    folder = package.with_name("installed")
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
+    subprocess.run([*command, "--target", str(folder), str(package)], check=True, capture_output=True)
+    bench.environment["PYTHONPATH"] = os.pathsep.join((bench.environment["PYTHONPATH"], str(folder)))
+
+
+def test_a_new_adaptation_is_written_installed_and_checked(bench: Bench, tmp_path: Path) -> None:
+    made = bench("method", "new", "my-adaptation", "--adaptation")
+    assert "bench run --method cosine --adapt my-adaptation" in made.stdout, made.stderr
+    install(bench, tmp_path / "my-adaptation")
+    checked = bench("method", "check", "my-adaptation", "--param", "share=0.3", "--json")
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    states = {one["what"]: one["state"] for one in json.loads(checked.stdout)}
+    assert states == dict.fromkeys(("import", "parameters", "run", "scores", "same seed, same scores"), "ok")
+    ran = bench("run", "-m", "cosine", *TINY, "--adapt", "my-adaptation", "--adapt-param", "share=0.3")
+    assert ran.returncode == 0, ran.stderr
+    assert "There is a method 'int8' already" in refused(bench("method", "new", "int8", "--adaptation"))
+    assert "one of --defense and --adaptation" in refused(bench("method", "new", "x", "--adaptation", "--defense"))
+
+
 def test_a_new_defense_is_written_installed_and_checked(bench: Bench, tmp_path: Path) -> None:
     made = bench("method", "new", "my-defense", "--defense")
     assert "bench run --method cosine --defense my-defense" in made.stdout, made.stderr
-    folder = tmp_path / "installed"
-    command = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "--no-build-isolation"]
-    subprocess.run([*command, "--target", str(folder), str(tmp_path / "my-defense")], check=True, capture_output=True)
-    bench.environment["PYTHONPATH"] = os.pathsep.join((bench.environment["PYTHONPATH"], str(folder)))
+    install(bench, tmp_path / "my-defense")
     checked = bench("method", "check", "my-defense", "--json")
     assert checked.returncode == 0, checked.stdout + checked.stderr
     states = {one["what"]: one["state"] for one in json.loads(checked.stdout)}

@@ -27,19 +27,24 @@ def new(
     name: Annotated[str, typer.Argument(help="Lower-case letters, digits and hyphens, e.g. my-attack.")],
     out: Annotated[Path | None, typer.Option(help="The folder to write; default: ./NAME.")] = None,
     defense: Annotated[bool, typer.Option("--defense", help="A defense of weights instead of an attack.")] = False,
+    adaptation: Annotated[
+        bool, typer.Option("--adaptation", help="An adaptation of an attack's questions instead of an attack.")
+    ] = False,
 ) -> None:
-    """Write a package with a working attack or defense and a test, ready for `pip install -e`."""
+    """Write a package with a working attack, defense or adaptation and a test, ready for `pip install -e`."""
     from idbench.outputs import check_folder, resolved
     from idbench.storage import atomic_dir
 
     if not _NAME.fullmatch(name):
         raise IdbenchError(f"{name!r} is not a method name.", hint="Use lower-case letters, digits and single hyphens.")
+    if defense and adaptation:
+        raise IdbenchError("A method is a defense or an adaptation.", hint="Give one of --defense and --adaptation.")
     folder = out or Path(name)
     check_folder(folder, "method")
     _check_free(name)
     words = name.split("-")
     values = {"name": name, "package": "_".join(words), "cls": "".join(word.capitalize() for word in words)}
-    kind = _DEFENSE if defense else _ATTACK
+    kind = _DEFENSE if defense else _ADAPTATION if adaptation else _ATTACK
     values |= {key: Template(text).substitute(name=name) for key, text in kind.words.items()}
     with atomic_dir(resolved(folder)) as temporary:
         for source, target in (_FILES | {kind.source: "src/$package/__init__.py"}).items():
@@ -53,10 +58,10 @@ def new(
 
 def _check_free(name: str) -> None:
     """Refuse a name that is a method already, or whose package Python could not import or would mistake for another."""
-    from idbench.runner.registry import ATTACKS, DEFENSES
+    from idbench.runner.registry import ADAPTATIONS, ATTACKS, DEFENSES
 
     package = name.replace("-", "_")
-    if name in (*ATTACKS.names(), *DEFENSES.names()):
+    if name in (*ATTACKS.names(), *DEFENSES.names(), *ADAPTATIONS.names()):
         raise IdbenchError(f"There is a method {name!r} already.", hint="Choose another name.")
     if keyword.iskeyword(package) or keyword.issoftkeyword(package):
         raise IdbenchError(f"{package!r} is a Python keyword.", hint="Choose another name.")
@@ -66,7 +71,7 @@ def _check_free(name: str) -> None:
 
 @app.command()
 def check(
-    name: Annotated[str, typer.Argument(help="A registered attack or defense.")],
+    name: Annotated[str, typer.Argument(help="A registered attack, defense or adaptation.")],
     preset: Annotated[str | None, typer.Option(help="Named parameters from the method's card, e.g. paper.")] = None,
     param: Annotated[
         list[str] | None, typer.Option("--param", "-p", metavar="NAME=VALUE", help="A parameter; may be repeated.")
@@ -77,11 +82,9 @@ def check(
     """Run a method on a few dozen fictional people and see whether it keeps the contract."""
     from idbench.cli.run import parse_parameters
     from idbench.runner.checking import check_method
-    from idbench.runner.registry import ATTACKS, DEFENSES
+    from idbench.runner.registry import group_of
 
-    is_defense = name in DEFENSES.names() and name not in ATTACKS.names()
-    if not is_defense:
-        ATTACKS.plugin(name)
+    kind = {each.group: each for each in (_ATTACK, _DEFENSE, _ADAPTATION)}[group_of(name)]
     with console.bars() as progress:
         checks = list(check_method(name, time_limit, progress, preset, parse_parameters(param)))
     if json:
@@ -91,12 +94,12 @@ def check(
     if any(found.state == "failed" for found in checks):
         raise typer.Exit(1)
     if not json:
-        console.next_steps(f"bench run {_DEFENSE.option(name) if is_defense else _ATTACK.option(name)}")
+        console.next_steps(f"bench run {kind.option(name)}")
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What the packages of attacks and defenses do not have in common.
+    """What the packages of attacks, defenses and adaptations do not have in common.
 
     Args:
         source: file of the skeleton.
@@ -105,6 +108,11 @@ class _Kind:
 
     source: str
     words: dict[str, str]
+
+    @property
+    def group(self) -> str:
+        """The entry-point group."""
+        return f"idbench.{self.words['group']}"
 
     def option(self, name: str) -> str:
         """What runs it, after `bench run`."""
@@ -121,6 +129,14 @@ _DEFENSE = _Kind(
         "sentence": "A defense against identity inference",
         "group": "defenses",
         "option": "--method cosine --defense $name",
+    },
+)
+_ADAPTATION = _Kind(
+    "adaptation.py.txt",
+    {
+        "sentence": "An adaptation of identity inference attacks to defenses",
+        "group": "adaptations",
+        "option": "--method cosine --adapt $name",
     },
 )
 _FILES = {

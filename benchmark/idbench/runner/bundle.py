@@ -73,6 +73,7 @@ class Request:
     Args:
         attack: where the class of the attack or defense is, `package.module:Class`.
         access: names of what it may ask of the target, from the card as the parent read it.
+        answers: names of what a defense or an adaptation answers of an attack's questions, from the same card.
         params: its parameters.
         seed: non-negative.
         device: `auto`, `cpu`, `cuda:0`, ...
@@ -86,11 +87,12 @@ class Request:
         pairs: (photo index, caption), only if PUBLIC_PAIRS is declared.
         auxiliary: name, and (photo index, caption) of each pair, only if AUXILIARY_PEOPLE is declared.
         training: folder of the training set, only if TRAINING_SET is declared.
-        defense: name of the defense, if the method is one; empty for an attack.
+        defense: name of the defense or adaptation, if the method is one; empty for an attack.
     """
 
     attack: str
     access: list[str]
+    answers: list[str]
     params: dict[str, Any]
     seed: int
     device: str
@@ -160,6 +162,7 @@ def write_bundle(
     auxiliary: Corpus | None = None,
     training: Path | None = None,
     photos: PixelStore | None = None,
+    answers: Access = Access.NONE,
     defense: str = "",
     progress: Progress | None = None,
 ) -> Request:
@@ -179,7 +182,8 @@ def write_bundle(
         folders: for what outlives the run.
         target: the target's specification as JSON text; None for a blind attack.
         auxiliary: a corpus with owners, from `load_auxiliary`; only where the attack may know AUXILIARY_PEOPLE.
-        defense: name of the defense, if the method is one; empty for an attack.
+        answers: what a defense or an adaptation answers of an attack's questions.
+        defense: name of the defense or adaptation, if the method is one; empty for an attack.
         training: folder of the target's training set; only where a defense may know TRAINING_SET.
         photos: those of the cases, decoded; None: decoded here, and kept for other runs where everybody is a case.
         progress: receives a notice when another process decodes the same photos.
@@ -201,6 +205,7 @@ def write_bundle(
     request = Request(
         attack=attack,
         access=names_of(access),
+        answers=names_of(answers),
         params=params,
         seed=seed,
         device=device,

@@ -16,8 +16,12 @@ from pydantic import Field, ValidationError, create_model
 
 from idbench.api import (
     Access,
+    Adaptation,
+    AdaptationCard,
+    AnswerAdaptation,
     AnswerCard,
     AnswerDefense,
+    AskingCard,
     Attack,
     Card,
     CorpusCard,
@@ -28,6 +32,7 @@ from idbench.api import (
     MethodCard,
     MethodParams,
     TargetDefense,
+    WeightAdaptation,
 )
 from idbench.api.method import Method
 from idbench.errors import MethodError, PluginError
@@ -37,8 +42,17 @@ from idbench.strangers import Answer, ask
 F = TypeVar("F", Access, Knowledge)
 
 Names = tuple[Annotated[str, Field(pattern=r"^[A-Z_]{1,40}$")], ...]
-Kind = Literal["attack", "corpus defense", "target defense", "answer defense", "defense"]
-"""What a method derives from; the last is a defense that nothing can apply."""
+Kind = Literal[
+    "attack",
+    "corpus defense",
+    "target defense",
+    "answer defense",
+    "defense",
+    "weight adaptation",
+    "answer adaptation",
+    "adaptation",
+]
+"""What a method derives from; a bare defense or adaptation is one that nothing can apply."""
 
 KINDS: Final[dict[Kind, tuple[type[Method[Any]], type[Card]]]] = {
     "attack": (Attack, MethodCard),
@@ -46,6 +60,9 @@ KINDS: Final[dict[Kind, tuple[type[Method[Any]], type[Card]]]] = {
     "target defense": (TargetDefense, DefenseCard),
     "answer defense": (AnswerDefense, AnswerCard),
     "defense": (Defense, DefenseCard),
+    "weight adaptation": (WeightAdaptation, AdaptationCard),
+    "answer adaptation": (AnswerAdaptation, AskingCard),
+    "adaptation": (Adaptation, AdaptationCard),
 }
 
 
@@ -64,7 +81,8 @@ class Description(Answer):
     Args:
         kind: what the method derives from.
         facts: the card without access, answers and knowledge.
-        access: names of `Access`: what an attack asks, or what is still answered behind a defense of answers.
+        access: names of `Access`: what an attack asks, or an adaptation of questions beyond it.
+        answers: names of `Access`: what a defense of answers still answers, or an adaptation of questions can.
         knowledge: names of `Knowledge`.
         optional_knowledge: names of `Knowledge`.
         fields: the parameters, in order.
@@ -74,6 +92,7 @@ class Description(Answer):
     kind: Kind
     facts: dict[str, Any]
     access: Names
+    answers: Names
     knowledge: Names
     optional_knowledge: Names
     fields: tuple[Parameter, ...]
@@ -86,11 +105,12 @@ class Description(Answer):
         Raises:
             PluginError: it is not one.
         """
-        access = {"attack": "access", "answer defense": "answers"}.get(self.kind)
+        card = KINDS[self.kind][1]
+        asked = {"access": self.access, "answers": self.answers}
         try:
-            return KINDS[self.kind][1](
+            return card(
                 **self.facts,
-                **({access: _flags(Access, self.access)} if access else {}),
+                **{name: _flags(Access, found) for name, found in asked.items() if name in card.model_fields},
                 knowledge=_flags(Knowledge, self.knowledge),
                 optional_knowledge=_flags(Knowledge, self.optional_knowledge),
             )

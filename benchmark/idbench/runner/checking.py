@@ -14,8 +14,16 @@ from idbench.errors import IdbenchError
 from idbench.results import Run, ScoreTable
 from idbench.runner.execute import Options, execute
 from idbench.runner.grid import make_grid, refused, specs
-from idbench.runner.registry import ATTACKS, DEFENSES, Registered, RegisteredAttack, load_attack, make_method
-from idbench.runner.spec import PlannedDefense, Resolver, plan_defense
+from idbench.runner.registry import (
+    ADAPTATIONS,
+    DEFENSES,
+    Registered,
+    RegisteredAttack,
+    group_of,
+    load_attack,
+    make_method,
+)
+from idbench.runner.spec import PlannedDefense, Resolver, RunSpec, plan_adaptation, plan_defense
 from idbench.splits import load_corpus, load_split
 from idbench.targets import Defended, TargetSpec, resolve_target
 from idbench.targets.defended import defended_place
@@ -48,17 +56,18 @@ def check_method(
     """Check a method on a split of a few dozen fictional people; stops at the first failure that hides the rest.
 
     Args:
-        name: of a registered attack or defense.
+        name: of a registered attack, defense or adaptation.
         time_limit: seconds for each of three runs.
         progress: receives progress reports.
         preset: of the method's parameters; None: the defaults.
         params: over the preset.
 
     Raises:
-        UnknownNameError, MethodError: no such preset or parameter, or a value that does not fit.
+        UnknownNameError, MethodError: no such method, preset or parameter, or a value that does not fit.
     """
-    if name in DEFENSES.names() and name not in ATTACKS.names():
-        yield from _check_defense(name, time_limit, progress, preset, params)
+    others = {DEFENSES.group: _check_defense, ADAPTATIONS.group: _check_adaptation}
+    if check := others.get(group_of(name)):
+        yield from check(name, time_limit, progress, preset, params)
         return
     try:
         registered = load_attack(name)
@@ -141,6 +150,47 @@ def _behind(attack: str, planned: PlannedDefense, options: Options, progress: Pr
         shutil.rmtree(defended_place(weights).parent, ignore_errors=True)
     run = execute(resolved, options, progress).run
     return run, run.scores()
+
+
+def _check_adaptation(
+    name: str, time_limit: float, progress: Progress, preset: str | None, params: Mapping[str, object] | None
+) -> Iterator[Check]:
+    """Check an adaptation by what an attack finds with it; the same attack finds the same twice."""
+    try:
+        planned = plan_adaptation(name, preset, params)
+    except IdbenchError as error:
+        yield Check("import", "failed", str(error))
+        return
+    registered = planned.registered
+    yield Check("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
+    yield _documented(registered)
+    grid = make_grid(load_split(SPLIT, progress), ["cosine", "idia"], TARGET, corpus=CORPUS, adaptations=[planned])
+    spec = next(specs(grid), None)
+    if spec is None:
+        yield Check("run", "warning", "the adaptation answers neither labels nor similarities")
+        return
+    with workplace() as folder:
+        options = Options(folder, time_limit=time_limit, force=True, secret=0)
+        try:
+            first = _adapted(spec, options, progress)
+        except IdbenchError as error:
+            yield Check("run", "failed", str(error))
+            return
+        yield Check("run", "ok", f"{spec.attack.name} with it, {first.record.queries.total:,} queries")
+        yield _varied(first.scores())
+        again = _adapted(spec, options, progress)
+        yield _same("same seed, same scores", first.scores(), again.scores(), _ROUNDING)
+
+
+def _adapted(spec: RunSpec, options: Options, progress: Progress) -> Run:
+    """A run of an adapted attack; weights are adapted anew."""
+    resolved = Resolver(progress).resolve(spec)
+    assert resolved.adapting is not None
+    if resolved.adapting.changes_weights:
+        weights = resolved.adapting.target(spec.target).weights
+        assert isinstance(weights, Defended)
+        shutil.rmtree(defended_place(weights).parent, ignore_errors=True)
+    return execute(resolved, options, progress).run
 
 
 def small_target(progress: Progress) -> TargetSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import or_
 from pathlib import Path
@@ -35,8 +35,12 @@ _Changing: TypeAlias = TargetDefense[Any] | CorpusDefense[Any] | WeightAdaptatio
 
 
 def declared(request: Request) -> Access:
-    """What a method may ask or still answers, as the parent read its card: in a worker it could say something else."""
-    return reduce(or_, (Access[name] for name in request.access), Access.NONE)
+    """What a method may ask, as the parent read its card: in a worker it could say something else."""
+    return _flags(request.access)
+
+
+def _flags(names: Sequence[str]) -> Access:
+    return reduce(or_, (Access[name] for name in names), Access.NONE)
 
 
 def is_defense(request: Request) -> bool:
@@ -117,12 +121,7 @@ def put_before(view: TargetView, folder: Path, device: str, progress: Progress) 
     """
     own = folder / DEFENSE
     defense, given, context = cast("_Opened[AnswerDefense[Any]]", _opened(own, device, progress))
-    front = defense.defend(view, given.cases, context)
-    if not isinstance(getattr(front, "labels", None), Callable):  # type: ignore[arg-type]
-        raise MethodError(
-            f"{defense.card.name} returned {type(front).__name__}, which is not a target.",
-            hint="Return a TargetView, e.g. a child of TargetFront.",
-        )
+    front = _checked(defense.defend(view, given.cases, context), own)
     shutil.rmtree(own, ignore_errors=True)
     return front
 
@@ -136,9 +135,19 @@ def put_adaptation(view: TargetView, folder: Path, device: str, progress: Progre
         device: where to compute.
         progress: told how far the adaptation is.
     """
-    opened = _opened(folder / ADAPTATION, device, progress)
-    adaptation, given, context = cast("_Opened[AnswerAdaptation[Any]]", opened)
-    return adaptation.adapt(view, given.cases, given.calibration, context)
+    own = folder / ADAPTATION
+    adaptation, given, context = cast("_Opened[AnswerAdaptation[Any]]", _opened(own, device, progress))
+    return _checked(adaptation.adapt(view, given.cases, given.calibration, context), own)
+
+
+def _checked(front: TargetView, folder: Path) -> TargetView:
+    """What a method made of a target, refused if it is not one."""
+    if not callable(getattr(front, "labels", None)):
+        raise MethodError(
+            f"{read_request(folder).defense} returned {type(front).__name__}, which is not a target.",
+            hint="Return a TargetView, e.g. a child of TargetFront.",
+        )
+    return front
 
 
 def _opened(folder: Path, device: str, progress: Progress) -> _Opened[Method[Any]]:
@@ -151,16 +160,14 @@ def _opened(folder: Path, device: str, progress: Progress) -> _Opened[Method[Any
 
 def asked_by_adaptation(folder: Path) -> Access:
     """What the adaptation in an attack's bundle asks beyond the attack; nothing where there is none."""
-    if not (folder / ADAPTATION).is_dir():
+    if not is_adapted(folder):
         return Access.NONE
-    return reduce(or_, (Access[name] for name in read_request(folder / ADAPTATION).access), Access.NONE)
+    return declared(read_request(folder / ADAPTATION))
 
 
-def adaptation_card(folder: Path) -> Any:
-    """The card of the adaptation in an attack's bundle; None where there is none."""
-    if not (folder / ADAPTATION).is_dir():
-        return None
-    return cast("type[AnswerAdaptation[Any]]", plugins.load_object(read_request(folder / ADAPTATION).attack)).card
+def is_adapted(folder: Path) -> bool:
+    """Whether an attack's bundle holds an adaptation that stands between the attack and its target."""
+    return (folder / ADAPTATION).is_dir()
 
 
 def has_answers(folder: Path) -> bool:
@@ -169,9 +176,12 @@ def has_answers(folder: Path) -> bool:
 
 
 def answered_of(folder: Path) -> tuple[Access, str]:
-    """What the defense in an attack's bundle still answers, as the parent read its card, and its name.
+    """What a defense or an adaptation answers of an attack's questions, as the parent read its card, and its name.
 
     Its own card could say something else here.
+
+    Args:
+        folder: its own bundle, in that of the attack.
     """
-    request = read_request(folder / DEFENSE)
-    return declared(request), request.defense
+    request = read_request(folder)
+    return _flags(request.answers), request.defense

@@ -232,6 +232,8 @@ def _write_adaptation(
         split.calibration_members(spec.corpus),
         attack=spec.adaptation.plugin,
         access=card.access if isinstance(card, AskingCard) else Access.NONE,
+        answers=card.answers if isinstance(card, AskingCard) else Access.NONE,
+        defense=spec.adaptation.name,
         params=spec.adaptation.parameters,
         seed=spec.seed,
         device=options.device,

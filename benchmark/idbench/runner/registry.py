@@ -1,4 +1,4 @@
-"""Attacks and defenses: finds them, makes them with their parameters, and says how records refer to them."""
+"""Attacks, defenses and adaptations: finds them, makes them with parameters, and says how records refer to them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from idbench.targets import AppliedDefense
 
 
 class Methods(MethodRegistry[M]):
-    """All attacks or all defenses. Strangers' come as stand-ins: their code does not run in this process."""
+    """All attacks, defenses or adaptations. Strangers' come as stand-ins: their code does not run in this process."""
 
     def stand_in(self, plugin: Plugin) -> type[M]:
         """A class with the card and the parameters of a stranger's method, and none of its code."""
@@ -42,20 +42,19 @@ class Methods(MethodRegistry[M]):
 
 ATTACKS: Final = Methods[Attack[Any]]("idbench.attacks", "attack", Attack)
 DEFENSES: Final = Methods[Defense[Any]]("idbench.defenses", "defense", Defense)
+ADAPTATIONS: Final = Methods[Adaptation[Any]]("idbench.adaptations", "adaptation", Adaptation)
 
 
-class AdaptationRegistry(MethodRegistry[Adaptation[Any]]):
-    """All adaptations. Those of other distributions are not used, for their code would run in this process."""
+def group_of(name: str) -> str:
+    """The entry-point group of a method's name; that of attacks where several groups know it.
 
-    def stand_in(self, plugin: Plugin) -> type[Adaptation[Any]]:
-        """Nothing stands in for a stranger's adaptation."""
-        raise PluginError(
-            f"{plugin.value} is an adaptation of {plugin.distribution}; only idbench's own are used so far.",
-            hint="Write it as an attack, or contribute it.",
-        )
-
-
-ADAPTATIONS: Final = AdaptationRegistry("idbench.adaptations", "adaptation", Adaptation)
+    Raises:
+        UnknownNameError: it is neither an attack nor a defense nor an adaptation.
+    """
+    found = [registry.group for registry in (ATTACKS, DEFENSES, ADAPTATIONS) if name in registry.names()]
+    if not found:
+        ATTACKS.plugin(name)
+    return found[0]
 
 
 @dataclass(frozen=True, slots=True)

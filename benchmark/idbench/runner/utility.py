@@ -185,7 +185,7 @@ def _view(loaded: LoadedTarget, folder: Path, device: str, progress: Progress) -
     view = View(loaded, ~Access.WEIGHTS, progress=Silent(), cache=folder / "embeddings")
     if not has_answers(folder):
         return view, everything
-    answered, name = answered_of(folder)
+    answered, name = answered_of(folder / DEFENSE)
     return Gate(put_before(view, folder, device, progress), everything, answered, name), answered
 
 

@@ -21,14 +21,14 @@ from idbench.api import Access, AccessViolation, Attack, Scores, TargetView
 from idbench.errors import IdbenchError
 from idbench.processes import PipeProgress, begin
 from idbench.runner import utility
-from idbench.runner.bundle import Request, context_of, read_given, read_request
+from idbench.runner.bundle import ADAPTATION, DEFENSE, Request, context_of, read_given, read_request
 from idbench.runner.defense_work import (
-    adaptation_card,
     answered_of,
     asked_by_adaptation,
     change_weights,
     declared,
     has_answers,
+    is_adapted,
     is_defense,
     put_adaptation,
     put_before,
@@ -155,14 +155,15 @@ def _before(opened: Opened, request: Request, folder: Path, progress: PipeProgre
     from idbench.targets.gate import Gate
 
     asked: TargetView = opened.view
-    adaptation, own = adaptation_card(folder), declared(request)
+    own = declared(request)
     if has_answers(folder):
-        answered, name = answered_of(folder)
+        answered, name = answered_of(folder / DEFENSE)
         front = put_before(opened.view, folder, opened.device, progress)
         asked = Gate(front, own | asked_by_adaptation(folder), answered, name)
-    if adaptation is not None:
+    if is_adapted(folder):
+        answered, name = answered_of(folder / ADAPTATION)
         front = put_adaptation(asked, folder, opened.device, progress)
-        asked = Gate(front, own, adaptation.answers, adaptation.name)
+        asked = Gate(front, own, answered, name)
     return asked
 
 

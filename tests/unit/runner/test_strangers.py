@@ -1,4 +1,4 @@
-"""Strangers' defenses, splits, targets and studies: read and carried out elsewhere, none of their code runs here."""
+"""Strangers' plug-ins of every group: read and carried out elsewhere, none of their code runs here."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
-from idbench.api import Access, AnswerDefense, Silent, TargetDefense
+from idbench.api import Access, AnswerAdaptation, AnswerDefense, Silent, TargetDefense, WeightAdaptation
 from idbench.errors import IdbenchError, MethodError, PluginError
 from idbench.plugins import INSTRUMENTS, find, is_own
 from idbench.results import Run
@@ -19,8 +20,8 @@ from idbench.runner.confinement import can_confine
 from idbench.runner.defense_work import answered_of
 from idbench.runner.execute import Options, execute
 from idbench.runner.grid import make_grid, specs
-from idbench.runner.registry import DEFENSES, blind_attacks, find_attack, load_defense
-from idbench.runner.spec import PlannedDefense, Resolver, plan_defense
+from idbench.runner.registry import ADAPTATIONS, DEFENSES, blind_attacks, find_attack, load_defense
+from idbench.runner.spec import Resolver, plan_adaptation, plan_defense
 from idbench.splits import SPLITS, SourcedRecipe, Sources, SplitRecipe, load_corpus, load_split
 from idbench.splits.building import build_sourced
 from idbench.studies.catalogue import STUDIES
@@ -29,8 +30,8 @@ from idbench.targets import TARGETS, resolve_target
 METHODS = """
 import sys
 from pydantic import Field
-from idbench.api import Access, AnswerCard, AnswerDefense, DefenseCard, Knowledge, MethodParams
-from idbench.api import TargetDefense, TargetFront
+from idbench.api import Access, AdaptationCard, AnswerAdaptation, AnswerCard, AnswerDefense, AskingCard, DefenseCard
+from idbench.api import Knowledge, MethodParams, TargetDefense, TargetFront, WeightAdaptation
 
 class OddParams(MethodParams):
     strength: float = Field(default=0.5, ge=0, le=1, description="how much")
@@ -60,6 +61,32 @@ class OddAnswers(AnswerDefense[MethodParams]):
 
     def defend(self, target, protected, context):
         return Front(target, "odd-answers")
+
+class OddQuestions(AnswerAdaptation[OddParams]):
+    card = AskingCard(name="odd-questions", version="1", title="Odd", knowledge=Knowledge.NAME,
+                      answers=Access.SIMILARITY, presets={"full": {"strength": 1}})
+
+    def adapt(self, target, people, calibration, context):
+        return None if self.params.strength == 0 else Halved(target, self.params.strength)
+
+class Halved(TargetFront):
+    def __init__(self, target, strength):
+        super().__init__(target, "odd-questions")
+        self._strength = strength
+
+    def labels(self, photos, texts):
+        return self._target.labels(photos, texts)
+
+    def similarities(self, photos, texts):
+        return self._target.similarities(photos, texts) * self._strength
+
+class OddWeights(WeightAdaptation[MethodParams]):
+    card = AdaptationCard(name="odd-weights", version="1", title="Odd", knowledge=Knowledge.NONE)
+
+    def adapt(self, target, context):
+        weights = target.model.state_dict()
+        weights["text_projection"] = -weights["text_projection"]
+        return weights
 """
 
 EARLY = """
@@ -131,6 +158,10 @@ early = odd.early:Early
 odd = odd.methods:Odd
 odd-answers = odd.methods:OddAnswers
 
+[idbench.adaptations]
+odd-questions = odd.methods:OddQuestions
+odd-weights = odd.methods:OddWeights
+
 [idbench.splits]
 odd-split = odd.data:SPLIT
 odd-given = odd.data:GIVEN
@@ -194,8 +225,8 @@ def test_all_groups_are_listed_and_loaded_without_importing_anything() -> None:
         kind().defend(None, [], None)  # type: ignore[arg-type]
 
 
-def behind(planned: PlannedDefense, results: Path) -> Run:
-    grid = make_grid(load_split("avatars-tiny"), ["early"], "avatars-a", corpus="avatars-tiny-a", defenses=[planned])
+def carried_out(results: Path, **planned: Any) -> Run:
+    grid = make_grid(load_split("avatars-tiny"), ["early"], "avatars-a", corpus="avatars-tiny-a", **planned)
     (spec,) = specs(grid)
     return execute(Resolver(Silent()).resolve(spec), Options(results), Silent()).run
 
@@ -204,12 +235,36 @@ def behind(planned: PlannedDefense, results: Path) -> Run:
 def test_what_a_defense_was_given_is_gone_before_an_attack_is_imported(tmp_path: Path) -> None:
     """`early` looks when it is imported; and the card of `odd-answers` answers more there than where it was read."""
     planned = plan_defense("odd-answers")
-    assert behind(planned, tmp_path / "results").record.n_abstained == 0
+    assert carried_out(tmp_path / "results", defenses=[planned]).record.n_abstained == 0
     split = load_split("avatars-tiny")
     folder = tmp_path / "bundle" / DEFENSE
     folder.mkdir(parents=True)
     planned.applying(split, (0, 1), 0, "0" * 64).write_request(folder, "cpu", None, Silent())
-    assert answered_of(folder.parent) == (Access.SIMILARITY, "odd-answers")
+    assert answered_of(folder) == (Access.SIMILARITY, "odd-answers")
+
+
+@pytest.mark.usefixtures("odd")
+def test_a_strangers_adaptation_is_carried_out_in_workers_alone(tmp_path: Path) -> None:
+    assert names(ADAPTATIONS) == ["odd-questions", "odd-weights"]
+    assert issubclass(ADAPTATIONS.load("odd-questions"), AnswerAdaptation)
+    assert issubclass(ADAPTATIONS.load("odd-weights"), WeightAdaptation)
+    with pytest.raises(MethodError, match="strength of odd-questions: Input should be less than or equal to 1"):
+        plan_adaptation("odd-questions", None, {"strength": 2})
+    plain, halved, turned = (
+        carried_out(tmp_path, adaptations=[each])
+        for each in (None, plan_adaptation("odd-questions"), plan_adaptation("odd-weights"))
+    )
+    scores = {run.record.run_id: run.scores() for run in (plain, halved, turned)}
+    order = np.argsort(scores[plain.record.run_id].identities)
+    alone = scores[plain.record.run_id].scores[order]
+    for run, factor in ((halved, 0.5), (turned, -1.0)):
+        table, adaptation = scores[run.record.run_id], run.record.adaptation
+        np.testing.assert_allclose(table.scores[np.argsort(table.identities)], factor * alone, atol=1e-5)
+        assert adaptation is not None
+        assert adaptation.distribution == "odd-things 1"
+        assert adaptation.code_sha256
+    with pytest.raises(MethodError, match="odd-questions returned NoneType, which is not a target"):
+        carried_out(tmp_path, adaptations=[plan_adaptation("odd-questions", None, {"strength": 0})])
 
 
 class Heard(Silent):
