@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any, Protocol, TextIO
 
+from idbench.limits import Limits
 from idbench.progress import Progress, Reporter
 
 _LOOK = 0.1  # seconds between looks at a process
@@ -24,6 +25,7 @@ _BLOCK = 1 << 16
 _LONGEST_LINE = 4096  # bytes of a message; longer ones are none
 _LOG_HEAD, _LOG_TAIL = 4 << 20, 1 << 20  # bytes of a log that are kept of its beginning and of its end
 _DESCRIPTION = 200  # characters
+_KEPT_BACK = 8  # descriptors
 _SUPERVISOR = "idbench.runner.supervisor"
 _REPORT_EVERY = 0.1  # seconds between progress messages: often enough for the eye, seldom enough to cost nothing
 
@@ -88,13 +90,14 @@ class Supervised:
 
 
 def start_supervised(
-    module: str, folder: Path, writable: Sequence[Path] = (), arguments: Sequence[str] = ()
+    module: str, folder: Path, limits: Limits, writable: Sequence[Path] = (), arguments: Sequence[str] = ()
 ) -> subprocess.Popen[bytes]:
     """Start one of our modules, which will run third-party code, under a supervisor.
 
     Args:
         module: started as `python -P -m MODULE FOLDER ARGUMENTS...`.
         folder: where it works, and may write.
+        limits: what it may use, with all that it starts.
         writable: folders in which it may write too; all others are closed to it where the system can do that.
         arguments: for the module.
     """
@@ -103,7 +106,7 @@ def start_supervised(
     temporary.mkdir(exist_ok=True)
     places = [str(folder), *map(str, writable)]
     return subprocess.Popen(  # noqa: S603  our own interpreter and modules
-        [sys.executable, "-P", "-m", _SUPERVISOR, module, *places, "--", *arguments],
+        [sys.executable, "-P", "-m", _SUPERVISOR, limits.word(), module, *places, "--", *arguments],
         cwd=folder,
         env=worker_environment(temporary),
         stdin=subprocess.PIPE,
@@ -218,12 +221,24 @@ def end(process: Process) -> None:
             process.stdin.close()
     with suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE)
+    if process.returncode is None:
+        _end_children(process.pid)
     with suppress(ProcessLookupError, PermissionError):
         if hasattr(os, "killpg"):
             os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
     process.wait()
+
+
+def _end_children(supervisor: int) -> None:
+    """End what a supervisor that does not end by itself has started, which is in process groups of its own."""
+    import psutil
+
+    with suppress(psutil.Error):
+        for process in psutil.Process(supervisor).children(recursive=True):
+            with suppress(psutil.Error):
+                process.kill()
 
 
 def progress_line(done: float, total: float, description: str) -> str:
@@ -273,6 +288,18 @@ def begin() -> PipeProgress:
     stream = _separate_output()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     return PipeProgress(stream)
+
+
+def keep_back() -> list[int]:
+    """Keep some descriptors, so that code which opens all files that it may does not keep us from saying so."""
+    return [os.open(os.devnull, os.O_RDONLY) for _ in range(_KEPT_BACK)]
+
+
+def give_back(descriptors: Sequence[int]) -> None:
+    """Close what `keep_back` kept."""
+    for each in descriptors:
+        with suppress(OSError):
+            os.close(each)
 
 
 def _separate_output() -> TextIO:

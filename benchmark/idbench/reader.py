@@ -20,12 +20,12 @@ from idbench.api import Access, Progress, names_of
 from idbench.api.method import Method
 from idbench.errors import IdbenchError
 from idbench.plugins import Plugin
-from idbench.processes import begin
+from idbench.processes import begin, give_back, keep_back
 from idbench.runner.cards import KINDS, Description, Parameter, Setting
 from idbench.runner.messages import shortened
 from idbench.strangers import ANSWER, QUESTION, Refusal
 
-_MEMORY, _FILE = 8 << 30, 64 << 20  # bytes; torch imported at the top of a module takes less than two of the eight GiB
+_MEMORY = 8 << 30  # bytes: the supervisor ends what holds as much, and what asks for it in one go gets none of it
 _WORKING = frozenset({"idbench.splits"})
 """Groups whose plug-ins build something here, which may take what it takes."""
 
@@ -34,6 +34,7 @@ def main() -> int:
     """Answer the question in a folder; the exit status is 0 if there is an answer."""
     folder, (name, value, distribution) = Path(sys.argv[1]), sys.argv[2:]
     progress = begin()
+    spare = keep_back()
     plugin = Plugin(name, value, distribution)
     group, question = json.loads((folder / QUESTION).read_text(encoding="utf-8"))
     if group not in _WORKING:
@@ -44,25 +45,21 @@ def main() -> int:
         answer = Refusal(message=shortened(error.message), hint=shortened(error.hint))
     except Exception as error:  # noqa: BLE001  a plug-in may raise anything
         answer = Refusal(message=shortened(f"{value} failed: {type(error).__name__}: {error}."), hint="")
+    give_back(spare)
     (folder / ANSWER).write_text(answer.model_dump_json(), encoding="utf-8")
     return 0
 
 
 def _hold_back() -> None:
-    """Bound what somebody who only says what they are may take: memory, the size of a file, and no core dump."""
+    """Bound the memory that somebody gets who only says what they are; the supervisor bounds the rest."""
     if sys.platform == "win32":
         return
     import resource
 
-    for what, most in (
-        (resource.RLIMIT_DATA, _MEMORY),
-        (resource.RLIMIT_FSIZE, _FILE),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(what)[1]
-        bound = most if hard == resource.RLIM_INFINITY else min(most, hard)
-        with suppress(ValueError, OSError):
-            resource.setrlimit(what, (bound, bound))
+    hard = resource.getrlimit(resource.RLIMIT_DATA)[1]
+    bound = _MEMORY if hard == resource.RLIM_INFINITY else min(_MEMORY, hard)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
 
 
 def _method(plugin: Plugin, question: dict[str, Any] | None, group: str) -> Description | Setting:

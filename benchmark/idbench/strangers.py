@@ -23,6 +23,7 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from idbench.errors import IdbenchError, PluginError
+from idbench.limits import EXCEEDED, Limits, advice, limits_here
 from idbench.plugins import Plugin, locate
 from idbench.processes import start_supervised, watched
 from idbench.progress import Progress, Silent
@@ -36,6 +37,9 @@ _READER = "idbench.reader"
 _LIMIT = 1 << 20  # bytes of an answer
 _LARGEST_SOURCE = 1 << 26  # bytes
 _PATIENCE = 180.0  # seconds: torch imported at the top of a module takes a minute on a busy machine
+
+_READS = Limits(memory=8 << 30, disk=64 << 20, processes=32, open_files=1024)
+"""What a process may use that only reads what a plug-in says of itself; torch takes less than two of the eight GiB."""
 
 A = TypeVar("A", bound=BaseModel)
 
@@ -154,13 +158,17 @@ def _ask(plugin: Plugin, text: str, writable: Sequence[Path] | None, progress: P
         (folder / QUESTION).write_text(text, encoding="utf-8")
         arguments = (plugin.name, plugin.value, plugin.distribution)
         log = place / "log"
-        with watched(lambda: start_supervised(_READER, folder, writable or (), arguments), log) as process:
+        limits = _READS if writable is None else limits_here([folder, *writable])
+        with watched(lambda: start_supervised(_READER, folder, limits, writable or (), arguments), log) as process:
             try:
-                process.wait(progress or Silent(), _PATIENCE if writable is None else None)
+                status = process.wait(progress or Silent(), _PATIENCE if writable is None else None)
             except TimeoutError as error:
                 raise PluginError(
                     f"{plugin.value} took more than {_PATIENCE:g} seconds to be imported.", hint=hint
                 ) from error
+        if (what := EXCEEDED.get(status)) is not None:
+            more = hint if writable is None else advice(what)
+            raise PluginError(f"{plugin.value} was stopped: {limits.sentence(what)}.", hint=more)
         try:
             return read_regular(folder / ANSWER, _LIMIT)
         except (OSError, ValueError) as error:

@@ -90,8 +90,8 @@ def verify(
             console.say(f"Drawing people anew and training on them takes about {minutes:.0f} minutes of one processor.")
         if not json and not can_lock():
             console.say(
-                "NOT isolated: this system cannot lock a process in. The method runs as in `bench run`; of the limits "
-                "only --time-limit holds."
+                "NOT isolated: this system cannot lock a process in. The method runs as in `bench run`, "
+                "under the limits given here."
             )
         if dry_run:
             return

@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import NoReturn
 
+from idbench.limits import Limits, Usage, hold
 from idbench.runner.confinement import can_confine, confine
 from idbench.runner.forkserver import LONGEST_ORDER, NUMBER, Order
 from idbench.runner.supervisor import adopt_orphans, supervise
@@ -69,7 +70,9 @@ def _become_supervisor(order: Order, descriptors: Sequence[int]) -> NoReturn:
         os.environ.update(order.environment)
         tempfile.tempdir = None
         adopt_orphans()
-        status = supervise(_Child(order))
+        limits = Limits.of_word(order.limits)
+        usage = Usage(limits, [order.folder, *order.writable])
+        status = supervise(_Child(order, limits), usage)
     except BaseException:  # noqa: BLE001  nothing may return into the fork server's loop
         traceback.print_exc()
     finally:
@@ -88,24 +91,26 @@ def _take_over(descriptors: Sequence[int]) -> None:
 class _Child:
     """The worker, forked off its supervisor."""
 
-    def __init__(self, order: Order) -> None:
+    def __init__(self, order: Order, limits: Limits) -> None:
         theirs, self._input = os.pipe()  # the other end is open as long as this process lives
-        self._pid = os.fork()
-        if self._pid == 0:
+        self.pid = os.fork()
+        if self.pid == 0:
             os.close(self._input)
             os.dup2(theirs, 0)
             os.close(theirs)
+            os.setpgid(0, 0)
+            hold(limits)
             _become_worker(order)
         os.close(theirs)
 
     def wait(self) -> int:
         """The status, negative for the signal that ended it."""
-        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
 
     def kill(self) -> None:
         """End it at once."""
         with suppress(ProcessLookupError):
-            os.kill(self._pid, signal.SIGKILL)
+            os.kill(self.pid, signal.SIGKILL)
 
 
 def _become_worker(order: Order) -> NoReturn:

@@ -25,6 +25,7 @@ from typing import IO, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from idbench.limits import Limits
 from idbench.processes import Process, worker_environment
 
 LONGEST_ORDER = 1 << 17  # bytes: a path and an environment
@@ -34,12 +35,13 @@ _LOST = -signal.SIGKILL
 
 
 class Order(BaseModel):
-    """What a fork is to do: the folder of a bundle, folders in which it may write, and its environment."""
+    """What a fork is to do: the folder of a bundle, folders in which it may write, its limits, and its environment."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     folder: Path
     writable: tuple[Path, ...]
+    limits: str
     environment: dict[str, str]
 
 
@@ -81,19 +83,21 @@ class ForkServer:
             )
         self._channel, self._environment = own, environment
 
-    def start(self, folder: Path, writable: Sequence[Path]) -> Process | None:
+    def start(self, folder: Path, writable: Sequence[Path], limits: Limits) -> Process | None:
         """Start a worker under a supervisor of its own, as `processes.start_supervised` does.
 
         Args:
             folder: with the bundle of a run; the worker may write there.
             writable: folders in which it may write too.
+            limits: what it may use.
         """
         self.warm()
         if self._channel is None:
             return None
         temporary = folder / "tmp"
         temporary.mkdir(exist_ok=True)
-        order = Order(folder=folder, writable=tuple(writable), environment=worker_environment(temporary))
+        environment = worker_environment(temporary)
+        order = Order(folder=folder, writable=tuple(writable), limits=limits.word(), environment=environment)
         message = order.model_dump_json().encode()
         if len(message) > LONGEST_ORDER:
             return None

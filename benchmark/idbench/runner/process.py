@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 from idbench.api import AccessViolation, DataError, InvalidScores, Progress, TargetError
 from idbench.errors import IdbenchError, MethodError, StorageError, TimeLimitExceeded
+from idbench.limits import EXCEEDED, Limits, advice, limits_here
 from idbench.processes import Process, start_supervised, watched
 from idbench.runner.forkserver import ForkServer
 from idbench.runner.messages import FAILURE, RESULT, Failure, Result, load_failure, load_result
@@ -41,11 +43,13 @@ def run_worker(
     The process is forked off `forks` where there is one, with what it would have imported; else it starts from nothing.
     """
 
-    def start() -> Process:
-        forked = None if forks is None else forks.start(folder, writable)
-        return forked or start_supervised("idbench.runner.worker", folder, writable)
+    limits = limits_here([folder, *writable])
 
-    return run_started(start, folder, log, method, progress, time_limit)
+    def start() -> Process:
+        forked = None if forks is None else forks.start(folder, writable, limits)
+        return forked or start_supervised("idbench.runner.worker", folder, limits, writable)
+
+    return run_started(start, folder, log, method, progress, time_limit, limits)
 
 
 def run_started(
@@ -55,6 +59,7 @@ def run_started(
     method: str,
     progress: Progress,
     time_limit: float | None,
+    limits: Limits | None = None,
 ) -> Result:
     """Run the bundle in `folder` to its end; nothing that it started is left then.
 
@@ -65,10 +70,11 @@ def run_started(
         method: the attack's name, for messages.
         progress: receives the worker's reports.
         time_limit: seconds; None for no limit.
+        limits: those of a supervisor that holds the worker to some; None if whoever holds it says so in another way.
 
     Raises:
         TimeLimitExceeded: it took longer.
-        MethodError: the attack raised, returned something unusable, or the process died.
+        MethodError: the attack raised, returned something unusable, used too much, or the process died.
         StorageError: the disk is full.
         AccessViolation, DataError, InvalidScores, TargetError: as the worker met them.
     """
@@ -82,6 +88,9 @@ def run_started(
             ) from error
     if status == 0 and os.path.lexists(folder / RESULT):
         return load_result(folder / RESULT)
+    if limits is not None and status in EXCEEDED:
+        what = EXCEEDED[status]
+        raise MethodError(f"{method} was stopped: {limits.sentence(what)}.", hint=advice(what))
     if os.path.lexists(folder / FAILURE):
         raise _error_of(load_failure(folder / FAILURE), method)
     if _full(folder):
@@ -116,8 +125,16 @@ def _error_of(failure: Failure, method: str) -> IdbenchError:
     text = " ".join(failure.message.split())[:300]
     return MethodError(
         f"{method} failed during {failure.stage}: {failure.kind}{': ' if text else ''}{text}.".replace("..", "."),
-        hint=failure.hint,
+        hint=failure.hint or _advice_on_files(failure),
     )
+
+
+def _advice_on_files(failure: Failure) -> str:
+    """What a method that met the system's limits on files can be told."""
+    for number, name, unit in ((errno.EMFILE, "BENCH_OPEN_FILES", "open files"), (errno.EFBIG, "BENCH_DISK", "GiB")):
+        if failure.kind == "OSError" and failure.message.startswith(f"[Errno {number}]"):
+            return f"It may not have more; if that is what it needs, set {name} to more {unit} and repeat the command."
+    return ""
 
 
 def _full(folder: Path) -> bool:

@@ -1,10 +1,11 @@
 """Stands between `bench` and a process with third-party code: what that one leaves ends with it, and with `bench`.
 
-Started as `python -P -m idbench.runner.supervisor MODULE FOLDER WRITABLE... -- ARGUMENT...`; starts MODULE, the worker
-or the reader of plug-ins, as `python -P -m MODULE FOLDER ARGUMENT...`, held to write below FOLDER and the writable
-folders alone where the system can do that. No third-party code runs in this process. Orphans become its children
-(Linux), so that a process which left its group and session is found too. It ends as MODULE ended, by the same status or
-signal; when standard input ends, which `bench` holds open, it ends all.
+Started as `python -P -m idbench.runner.supervisor LIMITS MODULE FOLDER WRITABLE... -- ARGUMENT...`; starts MODULE, the
+worker or the reader of plug-ins, as `python -P -m MODULE FOLDER ARGUMENT...`, held to write below FOLDER and the
+writable folders alone where the system can do that. No third-party code runs in this process. Orphans become its
+children (Linux), so that a process which left its group and session is found too. It ends as MODULE ended, by the same
+status or signal; when standard input ends, which `bench` holds open, it ends all; so it does when what it started uses
+more than LIMITS (`idbench.limits`), and the status says of what.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
+from idbench.limits import EXCEEDED, Limits, Usage, hold
 from idbench.runner.confinement import can_confine, confine
 
 _SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -29,20 +31,30 @@ _PATIENCE = 10.0  # seconds to end what keeps restarting
 def main() -> int:
     """Start the worker, wait for it, end what it left; the exit status is the worker's own."""
     cut = sys.argv.index("--")
-    module, folder, *writable = sys.argv[1:cut]
+    word, module, folder, *writable = sys.argv[1:cut]
     adopt_orphans()
+    limits = Limits.of_word(word)
     places = [Path(folder), *map(Path, writable)]
+
+    def give_up() -> None:
+        hold(limits)
+        if can_confine():
+            confine(places)
+
     worker = subprocess.Popen(  # noqa: S603  our own interpreter and module
         [sys.executable, "-P", "-m", module, folder, *sys.argv[cut + 1 :]],
         stdin=subprocess.PIPE,
         # Before anything of the worker is there: threads that exist already would not be held to it.
-        preexec_fn=(lambda: confine(places) and None) if can_confine() else None,  # noqa: PLW1509  no thread runs yet
+        preexec_fn=give_up,  # noqa: PLW1509  no thread runs yet
+        process_group=0 if hasattr(os, "setpgid") else None,
     )
-    return supervise(worker)
+    return supervise(worker, Usage(limits, places))
 
 
 class Worker(Protocol):
-    """A child of this process."""
+    """A child of this process, in a process group of its own."""
+
+    pid: int
 
     def wait(self) -> int:
         """Its status once it has ended, negative for the signal that ended it."""
@@ -53,11 +65,17 @@ class Worker(Protocol):
         ...
 
 
-def supervise(worker: Worker) -> int:
+def supervise(worker: Worker, usage: Usage) -> int:
     """Wait for a worker that was just started, and end what it left; returns its status or ends by the same signal."""
     threading.Thread(target=_watch, args=(worker,), daemon=True).start()
+    exceeded: list[int] = []
+    threading.Thread(target=_bound, args=(worker, usage, exceeded), daemon=True).start()
     status = worker.wait()
     _end_descendants()
+    if exceeded:
+        return exceeded[0]
+    if status in EXCEEDED:
+        return 1  # a worker's own status says nothing of limits
     if status < 0:
         with suppress(OSError):
             signal.signal(-status, signal.SIG_DFL)
@@ -79,12 +97,33 @@ def _watch(worker: Worker) -> None:
     worker.kill()
 
 
+def _bound(worker: Worker, usage: Usage, exceeded: list[int]) -> None:
+    """End everything as soon as it uses too much."""
+    while not exceeded:
+        usage.wait()
+        status = usage.exceeded()
+        if status is not None:
+            exceeded.append(status)
+            _end_group(worker.pid)
+            worker.kill()
+            _end_descendants()
+
+
+def _end_group(process: int) -> None:
+    """End the whole process group of a descendant at once: nothing else ends what forks faster than it is counted."""
+    with suppress(OSError, AttributeError):
+        group = os.getpgid(process)
+        if group != os.getpgrp():
+            os.killpg(group, signal.SIGKILL)
+
+
 def _end_descendants() -> None:
     import psutil
 
     deadline = time.monotonic() + _PATIENCE
     while (found := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
         for process in found:
+            _end_group(process.pid)
             with suppress(psutil.Error):
                 process.kill()
         with suppress(ChildProcessError):

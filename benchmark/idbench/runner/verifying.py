@@ -28,6 +28,7 @@ from idbench import metrics
 from idbench.api import Attack, Knowledge, Progress
 from idbench.errors import DataError, IdbenchError, MethodError, RecordError
 from idbench.locking import locked
+from idbench.limits import Limits as RunLimits
 from idbench.processes import start_supervised
 from idbench.results import Run, expected_run_id, with_floor
 from idbench.results.attestation import Level
@@ -389,7 +390,8 @@ def _scored(
             limits=how.limits,
         )
         try:
-            run_started(_starter(held, place), folder, log, record.attack.name, progress, how.time_limit)
+            limits = None if can_lock() else _unlocked(how.limits)
+            run_started(_starter(held, place), folder, log, record.attack.name, progress, how.time_limit, limits)
             scores = load_scores(folder / SCORES, len(plan.order))
         except IdbenchError as failed:
             error = _over_a_limit(record.attack.name, ended) or failed
@@ -402,7 +404,12 @@ def _starter(held: Lock, place: Path) -> Callable[[], subprocess.Popen[bytes]]:
     """How the worker of a lock is started: as one of any run where this system cannot lock a process in."""
     if can_lock():
         return lambda: start(held, place)
-    return lambda: start_supervised("idbench.runner.worker", held.folder)
+    return lambda: start_supervised("idbench.runner.worker", held.folder, _unlocked(held.limits))
+
+
+def _unlocked(limits: Limits) -> RunLimits:
+    """The same limits where a supervisor watches instead of a lock."""
+    return RunLimits(limits.memory, limits.disk, limits.processes, open_files=16_384)
 
 
 def _over_a_limit(method: str, ended: Path) -> MethodError | None:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from idbench import plugins
 from idbench.api import Access, AccessViolation, Attack, Scores, TargetView
 from idbench.errors import IdbenchError
-from idbench.processes import PipeProgress, begin
+from idbench.processes import PipeProgress, begin, give_back, keep_back
 from idbench.runner import utility
 from idbench.runner.bundle import ADAPTATION, DEFENSE, Request, context_of, read_given, read_request
 from idbench.runner.defense_work import (
@@ -72,9 +72,11 @@ def main() -> int:
     folder = Path(sys.argv[1])
     progress = begin()
     at = At()
+    spare = keep_back()
     try:
         result = _do(folder, progress, at)
     except BaseException as error:  # noqa: BLE001  an attack may raise anything; the parent turns it into one sentence
+        give_back(spare)
         traceback.print_exc()
         message, hint = (error.message, error.hint) if isinstance(error, IdbenchError) else (str(error), "")
         name = type(error).__name__[:100]

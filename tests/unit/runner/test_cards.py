@@ -54,6 +54,12 @@ def strange(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+FORKS = """
+for _ in range(60):
+    if not os.fork():
+        time.sleep(30)
+        os._exit(0)
+"""
 GROUP = "idbench.attacks"
 PLUGIN = Plugin("strange", "odd.impl:Strange", "strange-methods 1")
 
@@ -115,6 +121,8 @@ def test_a_damaged_kept_answer_is_asked_for_again(strange: Path, tmp_path: Path)
         ("raise SystemExit(3)", "cannot be imported: SystemExit"),
         ("taken = bytearray(9 << 30)", "MemoryError"),
         ("open('large', 'wb').truncate(65 << 20)", "File too large"),
+        ("import os; opened = [os.open('/dev/null', 0) for _ in range(5000)]", "Too many open files"),
+        (f"import os, time\n{FORKS}time.sleep(30)", "was stopped: it had more than 32 processes at once"),
         ("print('x' * (1 << 20) * 50)\nraise SystemExit(4)", "cannot be imported: SystemExit"),
         ("class Strange: pass", "is not an attack"),
         ("from idbench.errors import StorageError; raise StorageError('No space.')", "cannot be used: No space"),

@@ -11,6 +11,7 @@ import pytest
 from tests.small_runs import tasks
 
 from idbench.api import Silent
+from idbench.limits import Limits
 from idbench.processes import Process
 from idbench.runner.execute import Executed, Options, execute
 from idbench.runner.executor import Failed, LocalExecutor, Task
@@ -38,8 +39,8 @@ class Watched(ForkServer):
         super().__init__()
         self.started: list[bool] = []
 
-    def start(self, folder: Path, writable: Sequence[Path]) -> Process | None:
-        process = super().start(folder, writable)
+    def start(self, folder: Path, writable: Sequence[Path], limits: Limits) -> Process | None:
+        process = super().start(folder, writable, limits)
         self.started.append(process is not None)
         return process
 

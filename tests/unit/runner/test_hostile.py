@@ -178,3 +178,42 @@ def test_a_card_is_what_it_was_when_it_was_first_read(tmp_path: Path) -> None:
     assert first == second
     assert first.version == second.version
     assert first.blind
+
+
+GREEDY = {
+    "sample-memory": r"sample-memory was stopped: it held more than 1 GiB of memory\. .*BENCH_MEMORY",
+    "sample-forks": r"sample-forks was stopped: it had more than 20 processes at once\. .*BENCH_PROCESSES",
+    "sample-fork-bomb": r"sample-fork-bomb was stopped: it had more than 20 processes at once\. .*BENCH_PROCESSES",
+    "sample-threads": r"sample-threads was stopped: it had more than 320 threads at once\. .*BENCH_PROCESSES",
+    "sample-open-files": r"sample-open-files failed during score: OSError: \[Errno 24\].*BENCH_OPEN_FILES",
+    "sample-fills": r"sample-fills was stopped: it wrote more than 0\.1 GiB\. .*BENCH_DISK",
+    "sample-fills-hidden": r"sample-fills-hidden was stopped: it wrote more than 0\.1 GiB\. .*BENCH_DISK",
+    "sample-one-file": r"sample-one-file failed during score: OSError: \[Errno 27\].*BENCH_DISK",
+}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="not all of it is measured elsewhere")
+@pytest.mark.parametrize("method", GREEDY)
+def test_what_takes_too_much_of_the_machine_is_stopped_with_a_sentence(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory and the fork bomb in a worker that was forked; the others, which are blind, in one that was not."""
+    for name, value in (("MEMORY", "1"), ("PROCESSES", "20"), ("OPEN_FILES", "2000"), ("DISK", "0.1")):
+        monkeypatch.setenv(f"BENCH_{name}", value)
+    before = {process.pid for process in psutil.Process().children(recursive=True)}
+    with pytest.raises(MethodError, match=GREEDY[method]):
+        run(method, tmp_path)
+    left = [one for one in psutil.Process().children(recursive=True) if one.pid not in before]
+    assert not [one for one in left if "idbench.runner.forking" not in " ".join(one.cmdline())], "it left processes"
+
+
+def test_no_method_can_say_that_it_was_stopped(tmp_path: Path) -> None:
+    with pytest.raises(MethodError, match=r"ended without a result: exit status 1\."):
+        run("sample-says-so", tmp_path)
+
+
+@pytest.mark.parametrize("value", ["much", "-1", "0", "nan", "1e400", "\u0665x"])
+def test_a_limit_that_is_none_is_refused(value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("BENCH_MEMORY", value)
+    with pytest.raises(IdbenchError, match=r"BENCH_MEMORY is .* not a limit"):
+        run("random", tmp_path)

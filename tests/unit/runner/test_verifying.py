@@ -291,7 +291,7 @@ def test_without_namespaces_it_replays_and_claims_no_isolation(cheats: Path, pla
     done = bench(*arguments, "--by", "the tests", "--to", "attestations")
     assert done.returncode == 0, done.stdout + done.stderr
     words = " ".join(done.stdout.split())
-    assert words.index("of the limits only --time-limit holds") < words.index("the method ran"), "said beforehand"
+    assert words.index("under the limits given here") < words.index("the method ran"), "said beforehand"
     assert "NOT isolated: this system" in words
     assert "user namespaces" in done.stdout
     assert "Drawing people anew" not in done.stdout, "nobody is drawn"

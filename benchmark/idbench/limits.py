@@ -1,0 +1,288 @@
+"""What a process with third-party code may use of the machine, with all that it starts, and how that is watched.
+
+Memory, processes, threads and disk space are measured from outside, by whoever watches: a bound on address space, which
+the system would hold by itself, is met by CUDA's reservations long before any memory is used. The size of one file and
+the number of open ones are held by the system. docs/trust.md says what may be exceeded, and for how long.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from idbench.errors import IdbenchError
+
+if TYPE_CHECKING:
+    import psutil
+
+_GIB: Final = 1 << 30
+_SHARE: Final = 0.8  # of the machine's memory, and of what is free on its disks
+_PROCESSES: Final = 256
+_THREADS_EACH: Final = 16
+_OPEN_FILES: Final = 16_384
+_MOST: Final = 1 << 60
+
+_LOOK: Final = 0.1  # seconds between looks at what is known to run
+_COST: Final = 50  # a look for what is new, and one at the disk, are as many times as long apart as they take
+_LOOK_AT_DISK: Final = 1.0
+_CGROUPS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+EXCEEDED: Final = {121: "memory", 122: "processes", 123: "threads", 124: "disk"}
+"""Exit statuses of a supervisor that ended what exceeded a limit, and which one it was."""
+
+_SETTINGS: Final = {
+    "memory": ("BENCH_MEMORY", "GiB"),
+    "processes": ("BENCH_PROCESSES", "processes"),
+    "threads": ("BENCH_PROCESSES", "processes"),
+    "disk": ("BENCH_DISK", "GiB"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a process and all that it starts may use.
+
+    Args:
+        memory: bytes that are in memory at once; what several processes share counts once (Linux).
+        disk: bytes that may be written, and the largest file.
+        processes: at once; there may be 16 times as many threads.
+        open_files: of one process, at once.
+    """
+
+    memory: int
+    disk: int
+    processes: int
+    open_files: int
+
+    @property
+    def threads(self) -> int:
+        """Threads at once, of all its processes together."""
+        return _THREADS_EACH * self.processes
+
+    def word(self) -> str:
+        """All of it as one word of a command line."""
+        return ",".join(map(str, astuple(self)))
+
+    @classmethod
+    def of_word(cls, word: str) -> Limits:
+        """What `word` wrote."""
+        return cls(*map(int, word.split(",")))
+
+    def sentence(self, what: str) -> str:
+        """How a process exceeded a limit of `EXCEEDED`."""
+        return {
+            "memory": f"it held more than {self.memory / _GIB:.3g} GiB of memory",
+            "processes": f"it had more than {self.processes} processes at once",
+            "threads": f"it had more than {self.threads} threads at once",
+            "disk": f"it wrote more than {self.disk / _GIB:.3g} GiB",
+        }[what]
+
+
+def advice(what: str) -> str:
+    """What to do if a method needs more than a limit of `EXCEEDED` lets it have."""
+    name, unit = _SETTINGS[what]
+    return f"If that is what it needs, set {name} to more {unit} and repeat the command."
+
+
+def limits_here(places: Sequence[Path]) -> Limits:
+    """The limits of a run on this machine: from BENCH_MEMORY, BENCH_DISK, BENCH_PROCESSES and BENCH_OPEN_FILES.
+
+    Without them, four fifths of the memory and of what is free on the disk; 256 processes, or four for each processor
+    where that is more; as many open files as the system allows, up to 16,384.
+
+    Args:
+        places: where the run may write; the disk with the least space counts.
+
+    Raises:
+        IdbenchError: a setting is not a positive number.
+    """
+    memory, disk = _setting("BENCH_MEMORY", _GIB), _setting("BENCH_DISK", _GIB)
+    if disk is None:
+        free = [shutil.disk_usage(place).free for place in places if place.is_dir()]
+        disk = int(_SHARE * min(free, default=_MOST))
+    return Limits(
+        memory=int(_SHARE * _memory_here()) if memory is None else memory,
+        disk=disk,
+        processes=_setting("BENCH_PROCESSES") or max(_PROCESSES, 4 * (os.cpu_count() or 1)),
+        open_files=_setting("BENCH_OPEN_FILES") or _OPEN_FILES,
+    )
+
+
+def _setting(name: str, unit: int = 1) -> int | None:
+    text = os.environ.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        value = float(text) * unit
+    except ValueError:
+        value = 0.0
+    if not 1 <= value <= _MOST:
+        raise IdbenchError(
+            f"{name} is {text[:40]!r}, which is not a limit.",
+            hint=f"Set it to a {'number of GiB' if unit > 1 else 'whole number'} above 0, or not at all.",
+        )
+    return int(value)
+
+
+def _memory_here() -> int:
+    """Bytes of memory of this machine, or of the container that this process is in."""
+    import psutil
+
+    found = [int(psutil.virtual_memory().total)]
+    for path in map(Path, _CGROUPS):
+        with suppress(OSError, ValueError):
+            found.append(int(path.read_text(encoding="ascii")))
+    return min(found)
+
+
+def hold(limits: Limits) -> None:
+    """Bound, for this process and all that it starts, what the system itself can bound: files, and no core dump."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
+    for what, most in (
+        (resource.RLIMIT_FSIZE, limits.disk),
+        (resource.RLIMIT_NOFILE, limits.open_files),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        soft, hard = (_MOST if each == resource.RLIM_INFINITY else each for each in resource.getrlimit(what))
+        with suppress(ValueError, OSError):
+            resource.setrlimit(what, (min(soft, most), min(hard, most)))
+
+
+class Usage:
+    """What this process's children use, looked at again and again, and seldom enough to cost them nothing.
+
+    Args:
+        limits: what they may use.
+        places: folders in which they may write.
+    """
+
+    def __init__(self, limits: Limits, places: Sequence[Path]) -> None:
+        self._limits = limits
+        self._places = [place for place in places if place.is_dir()]
+        self._free = _free(self._places)
+        self._since = time.time()
+        self._family: list[psutil.Process] = []
+        self._next_search = self._next_disk = 0.0
+
+    def wait(self) -> None:
+        """Let the time between two looks pass."""
+        time.sleep(_LOOK)
+
+    def exceeded(self) -> int | None:
+        """The status of `EXCEEDED` that says what is exceeded; None while nothing is."""
+        import psutil
+
+        begin = time.monotonic()
+        if begin >= self._next_search:
+            with suppress(psutil.Error):
+                self._family = psutil.Process().children(recursive=True)
+            self._next_search = time.monotonic() + _COST * (time.monotonic() - begin)
+        if len(self._family) > self._limits.processes:
+            return 122
+        if _threads(self._family) > self._limits.threads:
+            return 123
+        if _memory(self._family, self._limits.memory) > self._limits.memory:
+            return 121
+        begin = time.monotonic()
+        if begin >= self._next_disk:
+            if self._wrote_too_much():
+                return 124
+            cost = time.monotonic() - begin
+            self._next_disk = begin + cost + max(_LOOK_AT_DISK, _COST * cost)
+        return None
+
+    def _wrote_too_much(self) -> bool:
+        """Whether what they wrote since they began is more than the limit; files are counted only where disks fill."""
+        now = _free(self._places)
+        if all(self._free[place] - now.get(place, 0) < self._limits.disk // 2 for place in self._free):
+            return False
+        written = _written(self._places, self._since) + _hidden(self._family)
+        return written > self._limits.disk
+
+
+def _free(places: Iterable[Path]) -> dict[Path, int]:
+    found = {}
+    for place in places:
+        with suppress(OSError):
+            found[place] = shutil.disk_usage(place).free
+    return found
+
+
+def _threads(family: Iterable[psutil.Process]) -> int:
+    import psutil
+
+    total = 0
+    for process in family:
+        with suppress(psutil.Error, OSError):
+            if os.path.isdir("/proc/self/task"):  # noqa: PTH112  looked at often
+                total += os.stat(f"/proc/{process.pid}/task").st_nlink - 2  # noqa: PTH116
+            else:
+                total += process.num_threads()
+    return total
+
+
+def _memory(family: Sequence[psutil.Process], limit: int) -> int:
+    """Bytes in memory. What processes share is taken apart only where the sum is above the limit: it takes longer."""
+    import psutil
+
+    total = 0
+    for process in family:
+        with suppress(psutil.Error):
+            total += process.memory_info().rss
+    if total <= limit or len(family) == 1:
+        return total
+    return sum(map(_own_memory, family))
+
+
+def _own_memory(process: psutil.Process) -> int:
+    """Bytes, with its share of what others use too."""
+    import psutil
+
+    with suppress(OSError, ValueError, StopIteration):
+        lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
+        return int(next(line for line in lines if line.startswith("Pss:")).split()[1]) << 10
+    with suppress(psutil.Error):
+        return int(process.memory_info().rss)
+    return 0
+
+
+def _written(places: Iterable[Path], since: float) -> int:
+    """Bytes on disk of the files below some folders that were changed after a time."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    for place in places:
+        for folder, _, names in os.walk(place):
+            for name in names:
+                with suppress(OSError):
+                    about = os.lstat(os.path.join(folder, name))  # noqa: PTH118  there may be many
+                    key = (about.st_dev, about.st_ino)
+                    if about.st_ctime >= since - 1 and key not in seen:
+                        seen.add(key)
+                        total += about.st_blocks * 512
+    return total
+
+
+def _hidden(family: Iterable[psutil.Process]) -> int:
+    """Bytes on disk of files that some processes removed and hold open (Linux)."""
+    seen: set[tuple[int, int]] = set()
+    total = 0
+    for process in family:
+        with suppress(OSError):
+            for handle in os.scandir(f"/proc/{process.pid}/fd"):
+                with suppress(OSError):
+                    about = os.stat(handle.path)  # noqa: PTH116
+                    key = (about.st_dev, about.st_ino)
+                    if stat.S_ISREG(about.st_mode) and not about.st_nlink and key not in seen:
+                        seen.add(key)
+                        total += about.st_blocks * 512
+    return total
