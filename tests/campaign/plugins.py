@@ -9,7 +9,6 @@ from idbench.plugins import find
 from tests.campaign.damage import TINY
 from tests.campaign.trial import Report, bench
 
-
 LIMITS = {"BENCH_MEMORY": "1", "BENCH_PROCESSES": "24", "BENCH_OPEN_FILES": "1500", "BENCH_DISK": "0.1"}
 """What runs get here: plug-ins that take all they can take no more of the machine that tries them."""
 

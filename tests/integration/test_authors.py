@@ -132,6 +132,10 @@ def test_an_option_given_twice_is_refused(bench: Bench) -> None:
     told = refused(bench("run", "-m", "idia", "-p", "draws=1", "-p", "draws=2"))
     assert "--sweep draws=1,2" in told
     assert "A value of draws is given twice" in refused(bench("run", "-m", "idia", "--sweep", "draws=1,1", *TINY))
+    many = ",".join(map(str, range(1, 20_000)))
+    for option in ("--sweep", "--param"):
+        both = (option, f"draws={many}", "--sweep", f"pool_size={many}")
+        assert "more than the 1,000" in refused(bench("run", "-m", "idia", *both, *TINY)), option
 
 
 def test_a_grid_says_which_run_it_is_at(cache: Path, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from idbench.cli import console
+from idbench.cli.text import typed
 from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
@@ -127,4 +128,7 @@ def _write(inputs: Inputs, out: Path) -> None:
 def _say_what_is_there(split: Split, out: Path) -> None:
     sizes = ", ".join(f"{size} identities for {part}" for part, size in split.manifest.parts.items() if size)
     console.say(f"{split.manifest.name} version {split.manifest.version} in {out}: {sizes}; digest {split.digest}")
-    console.next_steps(f"bench data audit {out}", f"bench run --split {out} --target REF --corpus {split.corpora[0]}")
+    console.next_steps(
+        typed("bench", "data", "audit", out),
+        typed("bench", "run", "--split", out, "--target", "REF", "--corpus", split.corpora[0]),
+    )

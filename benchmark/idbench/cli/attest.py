@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 
 from idbench.cli import console, options
+from idbench.cli.text import typed
 from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
@@ -111,4 +112,4 @@ def _state(
         return
     for path, each in zip(paths, statements, strict=True):
         console.say(f"{'would write' if dry_run else 'wrote'} {path} about the run {each.subject.run_id}")
-    console.next_steps(f"bench leaderboard build {results} --attestations {to} --out board")
+    console.next_steps(typed("bench", "leaderboard", "build", results, "--attestations", to, "--out", "board"))

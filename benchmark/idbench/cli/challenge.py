@@ -76,7 +76,9 @@ def make(
         return
     console.say(f"world {world.id}, digest {split.digest}; keep {labels} and the secret, publish {out}")
     for reference in references:
-        console.command(line(f"bench run --method METHOD --split {out / 'split'} --target '{reference}'"))
+        console.command(
+            text.typed("bench", "run", "--method", "METHOD", "--split", out / "split", "--target", reference)
+        )
 
 
 def _world(like: str, secret: str) -> tuple[Redrawn, TargetSpec]:

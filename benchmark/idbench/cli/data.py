@@ -129,7 +129,7 @@ def _build_known(recipe: SplitRecipe, out: Path | None, dry_run: bool) -> None:
     if recipe.digest not in (None, split.manifest.digest):
         raise IdbenchError(f"{out} differs from the published {recipe.name} version {recipe.version}.")
     console.say(f"{recipe.name} version {recipe.version} in {out}, digest {split.manifest.digest}")
-    console.next_steps(f"bench data lint {out}")
+    console.next_steps(text.typed("bench", "data", "lint", out))
 
 
 def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, folders: Folders, dry_run: bool) -> None:
@@ -211,7 +211,7 @@ def fetch(
         console.write_json({"addresses": len(rows), "outcomes": dict(found)})
         return
     console.table(str(out), ("outcome", "addresses"), [(what, str(n)) for what, n in found.most_common()])
-    console.next_steps(f"bench data build {loaded.manifest.name} --faces {out}")
+    console.next_steps(text.typed("bench", "data", "build", loaded.manifest.name, "--faces", out))
 
 
 @app.command()

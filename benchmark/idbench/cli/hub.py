@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from idbench.cli import console, options
+from idbench.cli.text import typed
 from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def publish(
     if not json:
         if published.private:
             console.say("The repository is private: its settings on the Hub make it public.")
-        console.next_steps(f"bench run --method tuni --split {published.ref}")
+        console.next_steps(typed("bench", "run", "--method", "tuni", "--split", published.ref))
 
 
 def verify(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from idbench.cli import checking, console, hosting, options
+from idbench.cli.text import typed
 from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def _print(built: Built) -> None:
         console.say("The board is empty.")
         console.next_steps("bench run --method tuni")
     else:
-        console.next_steps(f"bench leaderboard serve {built.path}")
+        console.next_steps(typed("bench", "leaderboard", "serve", built.path))
 
 
 @app.command()
@@ -133,7 +134,7 @@ def labels(
         written = label_file(board_inputs.labels_of(opened, public=shown), board_inputs.split_card(opened, progress))
         write_label_file(place, written)
     console.say(f"{len(written.test) + len(written.calibration)} identities, {len(written.corpora)} corpora in {out}")
-    console.next_steps(f"bench leaderboard build results --labels {out} --out board")
+    console.next_steps(typed("bench", "leaderboard", "build", "results", "--labels", out, "--out", "board"))
 
 
 @app.command()
@@ -198,7 +199,7 @@ def export(
     with console.bars() as progress:
         pages = export_site(Opened(path), out, progress, force=force)
     console.say(f"{pages} pages in {out}")
-    console.next_steps(f"open {out / 'index.html'}")
+    console.next_steps(typed("open", out / "index.html"))
 
 
 def _folder(board: Path | None) -> Path:

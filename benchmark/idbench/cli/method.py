@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from idbench.cli import console, options
+from idbench.cli.text import typed
 from idbench.errors import IdbenchError
 
 app = typer.Typer(help="Write and check methods.", no_args_is_help=True)
@@ -53,7 +54,9 @@ def new(
             text = files("idbench.cli").joinpath("skeleton", source).read_text(encoding="utf-8")
             path.write_text(Template(text).substitute(values), encoding="utf-8")
     console.say(f"wrote {folder}")
-    console.next_steps(f"pip install -e {folder} && bench method check {name} && bench run {values['option']}")
+    console.next_steps(
+        f"{typed('pip', 'install', '-e', folder)} && bench method check {name} && bench run {values['option']}"
+    )
 
 
 def _check_free(name: str) -> None:

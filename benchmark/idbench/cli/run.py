@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
@@ -253,11 +254,11 @@ def _sweep(
             for s in found.settings
         ],
     )
-    chosen = " ".join(f"-p {name}={best.values[name]}" for name in varied)
+    chosen = text.typed(*chain.from_iterable(("-p", f"{name}={best.values[name]}") for name in varied))
     told = "" if found.decided else "; they do not tell it from every other setting, so the default is as good a choice"
     console.say(f"The calibration people prefer {chosen}{told}.")
     console.say("The people under test were not looked at.")
-    console.next_steps(f"bench run -m {method} {chosen}")
+    console.next_steps(f"{text.typed('bench', 'run', '-m', method)} {chosen}")
 
 
 def _defenses(names: list[str], preset: str | None, params: dict[str, object]) -> list[PlannedDefense | None]:
@@ -473,7 +474,7 @@ def _write_plan(grid: Grid, path: Path, json: bool, dry_run: bool) -> None:
         console.write_json({"plan": path.as_posix(), "runs": list(runs), "written": not dry_run})
         return
     console.say(f"{'would write' if dry_run else 'wrote'} {len(runs)} runs to {path}, blind attacks included")
-    console.next_steps(f"bench run --plan {path} --only ID")
+    console.next_steps(text.typed("bench", "run", "--plan", path, "--only", "ID"))
     console.say("It runs on any machine that has the same split, targets and methods.")
 
 

@@ -11,6 +11,7 @@ import typer
 
 from idbench.cli import console, options
 from idbench.cli.checking import known_for, report_json, show_report
+from idbench.cli.text import typed
 from idbench.errors import IdbenchError
 
 if TYPE_CHECKING:
@@ -125,4 +126,4 @@ def _say(sent: Sent, checkout: Path | None) -> None:
         return
     done = f"committed {sent.commit[:12]} on" if sent.changed else "nothing is new on"
     console.say(f"{done} the branch {sent.where} of {checkout}; your working tree is as it was")
-    console.next_steps(f"git -C {checkout} push origin {sent.where}")
+    console.next_steps(typed("git", "-C", checkout, "push", "origin", sent.where))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
+
+from idbench.escaping import line
 
 if TYPE_CHECKING:
     from idbench.results import (
@@ -15,6 +18,11 @@ if TYPE_CHECKING:
         RateSummary,
         Summary,
     )
+
+
+def typed(*words: object) -> str:
+    """A command that can be copied into a shell: one line, each word quoted where a shell would read more into it."""
+    return line(shlex.join(map(str, words)))
 
 
 def estimate(value: Estimate) -> str:

@@ -18,6 +18,7 @@ from idbench.errors import DataError
 from idbench.runner.bundle import CasePlan
 from idbench.splits import Split
 from idbench.splits.auxiliary import load_auxiliary
+from idbench.splits.injected.dealing import SALTED
 from idbench.storage import read_bounded, sha256_bytes
 
 _LIST_BYTES: Final = 1 << 24
@@ -51,8 +52,9 @@ def draw_half(strata: Sequence[Hashable], seed: int) -> NDArray[np.bool_]:
 def protected_people(split: Split, seed: int) -> tuple[int, ...]:
     """The protected people of a run: half of the test part, balanced over membership and numbers of training pictures.
 
-    They are the same for every target of the split. Where the test labels are withheld, nothing can be balanced, and
-    half of the test people are drawn from all of them alike.
+    They are the same for every target of the split. Where labels follow from a secret seed, some may hold a copy of the
+    split without those of the test part. There nothing can be balanced, so that for every copy half of the test people
+    are drawn from all of them alike: one and the same run protects the same people, whoever carries it out.
 
     Args:
         split: the run's.
@@ -62,10 +64,10 @@ def protected_people(split: Split, seed: int) -> tuple[int, ...]:
         places in `split.identities`, in an order that says nothing, see `in_order`.
     """
     test = [i for i, identity in enumerate(split.identities) if identity.part == "test"]
-    strata: list[Hashable] = [0] * len(test)
-    if split.manifest.withheld is None:
-        labels = [split.labels(corpus) for corpus in split.corpora]
-        strata = [tuple((bool(one.member[i]), int(one.occurrences[i])) for one in labels) for i in test]
+    labels = [] if split.manifest.withheld is not None else [split.labels(corpus) for corpus in split.corpora]
+    if all(how.startswith(SALTED) for one in labels for how in one.how):
+        labels = []
+    strata = [tuple((bool(one.member[i]), int(one.occurrences[i])) for one in labels) for i in test]
     drawn = draw_half(strata, seed)
     return in_order(split, [i for i, chosen in zip(test, drawn, strict=True) if chosen])
 

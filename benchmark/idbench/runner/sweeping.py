@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from math import prod
+from typing import Final
 
 import numpy as np
 
@@ -18,6 +20,9 @@ from idbench.runner.execute import Executed, Options
 from idbench.runner.grid import Grid, make_grid, run_unscored
 from idbench.runner.registry import load_attack, make_method
 from idbench.splits import Split
+
+MOST_SETTINGS: Final = 1000
+"""Settings of one sweep: the calibration people, a few hundred at most, tell far fewer apart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +63,17 @@ class Sweep:
 
 
 def settings_of(varied: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:
-    """Every combination of the values, the last parameter varying fastest."""
+    """Every combination of the values, the last parameter varying fastest.
+
+    Raises:
+        MethodError: they are more than a sweep may have.
+    """
+    count = prod(map(len, varied.values()))
+    if count > MOST_SETTINGS:
+        raise MethodError(
+            f"{count:,} settings are more than the {MOST_SETTINGS:,} of which a sweep can choose one.",
+            hint="Give fewer values, or the parameters one after the other.",
+        )
     return [dict(zip(varied, values, strict=True)) for values in product(*varied.values())]
 
 
@@ -72,7 +87,7 @@ def as_sweep(method: str, preset: str | None, given: Mapping[str, object]) -> di
     """
     registered, found = load_attack(method), {}
     for name, value in given.items():
-        parts: list[object] = [*value.split(",")] if isinstance(value, str) else []
+        parts: list[object] = [*value.split(",", MOST_SETTINGS)] if isinstance(value, str) else []
         if len(parts) > 1 and not _fits(method, preset, {name: value}):
             if all(_fits(method, preset, {name: part}) for part in parts):
                 found[name] = parts

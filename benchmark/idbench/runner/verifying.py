@@ -27,8 +27,8 @@ from numpy.typing import NDArray
 from idbench import metrics
 from idbench.api import Attack, Knowledge, Progress
 from idbench.errors import DataError, IdbenchError, MethodError, RecordError
-from idbench.locking import locked
 from idbench.limits import Limits as RunLimits
+from idbench.locking import locked
 from idbench.processes import start_supervised
 from idbench.results import Run, expected_run_id, with_floor
 from idbench.results.attestation import Level

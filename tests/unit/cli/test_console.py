@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from idbench.cli import console
+from idbench.cli.text import typed
 from idbench.errors import IdbenchError
 from idbench.escaping import terminal
 
@@ -51,3 +54,12 @@ def test_tables_and_json_are_text(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_people_write_stays() -> None:
     for text in ("José Ñandú", "李 雷", "ß 🙂", "a\tb\nc", "می\u200cخواهم", "[brackets]"):
         assert terminal(text) == text
+
+
+def test_a_command_to_copy_is_one_command_whatever_a_path_is_called() -> None:
+    path = "my board; touch x\n$(touch y) 'z' \x1b[2J\u202e"
+    shown = typed("bench", "leaderboard", "serve", Path(path), "--port", 8)
+    assert "\n" not in shown
+    assert not set(shown) & {"\x1b", "\u202e"}
+    assert len(shlex.split(shown)) == 6
+    assert typed("bench", "show", "RUN") == "bench show RUN"

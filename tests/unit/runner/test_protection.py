@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -13,6 +14,10 @@ from hypothesis import strategies as st
 from idbench.errors import IdbenchError
 from idbench.runner.protection import draw_half, in_order, listed_people, protected_people
 from idbench.splits import Split, load_split
+from idbench.splits.injected.dealing import SALTED
+from idbench.splits.manifest import MANIFEST_FILE, manifest_text
+from idbench.splits.tables import read_rows, table_path, write_table
+from idbench.splits.withholding import write_withheld
 
 
 @given(strata=st.lists(st.sampled_from("abcde"), max_size=60), seed=st.integers(0, 2**63 - 1))
@@ -65,6 +70,28 @@ def test_without_labels_half_is_drawn_at_large(split: Split, tmp_path: Path, mon
     monkeypatch.setattr(split, "labels", refuse)
     monkeypatch.setattr(split, "manifest", split.manifest.model_copy(update={"withheld": object()}))
     assert len(protected_people(split, 0)) == sum(i.part == "test" for i in split.identities) // 2
+
+
+def salted(split: Split, folder: Path) -> Split:
+    """The same split with labels as they follow from a secret seed."""
+    shutil.copytree(split.folder, folder)
+    rows = [(*row[:4], f"{SALTED}{i:032x}", *row[5:]) for i, row in enumerate(read_rows(folder, "labels"))]
+    table_path(folder, "labels").unlink()
+    count, digest = write_table(folder, "labels", [rows])
+    assert count == len(rows)
+    digests = split.manifest.digests | {"labels": digest}
+    (folder / MANIFEST_FILE).write_text(manifest_text(split.manifest.model_copy(update={"digests": digests})))
+    return Split(folder)
+
+
+def test_whoever_holds_the_labels_protects_the_same_people_as_who_does_not(split: Split, tmp_path: Path) -> None:
+    whole = salted(split, tmp_path / "whole")
+    write_withheld(whole, tmp_path / "public")
+    public = Split(tmp_path / "public")
+    assert public.digest == whole.digest, "so that runs on both have one id"
+    for seed in range(5):
+        assert protected_people(public, seed) == protected_people(whole, seed)
+    assert protected_people(whole, 0) != protected_people(whole, 1)
 
 
 def test_a_list_names_people_of_the_split_in_whatever_order(split: Split, tmp_path: Path) -> None:

@@ -1,0 +1,197 @@
+"""Kills of commands that write: repeated, each ends as if nothing had happened, and nothing of before is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from idbench.plugins import find
+from idbench.splits import load_split
+from tests.campaign.damage import DRAWN, Whole
+from tests.campaign.ends import records
+from tests.campaign.trial import Ended, Report
+
+_PATIENCE = 300.0
+_SECONDS = 4.0
+"""How long a command is taken to last before it was once seen to its end."""
+
+_OURS = ".idbench-"
+"""Part of the names of everything that is written next to its destination."""
+
+_LEAST = 0.7
+"""Seconds in which no interpreter comes to the first line that handles signals, on a busy machine."""
+
+
+@dataclass
+class Scene:
+    """A folder with everything that the commands read, and where they write.
+
+    Args:
+        folder: working folder of the commands.
+        commands: by a short name.
+        outputs: what a command writes, where it can be removed to begin anew.
+        environment: of the commands.
+        seconds: how long each took when it was last seen to its end.
+    """
+
+    folder: Path
+    commands: dict[str, tuple[str, ...]]
+    outputs: dict[str, tuple[str, ...]]
+    environment: dict[str, str]
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, folder: Path, ends: ExitStack) -> Scene:
+        """Records, a split, people to protect and, where its packages are installed, a Hub and a target that trains.
+
+        Args:
+            folder: a new one.
+            ends: what ends the Hub.
+        """
+        Whole.make(folder)
+        run = json.loads(next(folder.glob("results/*/*/*/run.json")).read_text())["run_id"]
+        people = [identity.name for identity in load_split("avatars-tiny").identities[:5]]
+        (folder / "names.csv").write_text("name\n" + "".join(f"{name}\n" for name in people))
+        (folder / "secret").write_text("a secret that nobody else has")
+        (folder / "tmp").mkdir()
+        results, board = ("--results", "results"), ("--attestations", "said", "--margin", "0.5")
+        commands: dict[str, tuple[str, ...]] = {
+            "attest": ("attest", run, "--level", "replayed", "--by", "the tests", "--to", "said", *results),
+            "invalidate": ("invalidate", run, "--reason", "a test", "--by", "the tests", "--to", "taken", *results),
+            "build": ("leaderboard", "build", "results", "--out", "board", *board[:0]),
+            "export": ("leaderboard", "export", "results", "--out", "site"),
+            "labels": ("leaderboard", "labels", "--split", "avatars-tiny", "--out", "labels.parquet"),
+            "build split": ("data", "build", "avatars-tiny", "--out", "built"),
+            "defend": (
+                *("defend", "avatars-a", "--defense", "null-space", "--split", "avatars-tiny"),
+                *("--protect", "names.csv", "--out", "safe"),
+            ),
+            "study": (
+                *("study", "idia-by-photos", "--split", "avatars-tiny", "--out", "study"),
+                *("--targets", "avatars-a,avatars-b,avatars-0", "--results", "studied"),
+            ),
+            "plan": ("run", "-m", "random", *DRAWN, "--write-plan", "planned.json"),
+        }
+        outputs = {
+            "attest": ("said",), "invalidate": ("taken",), "build": ("board",), "export": ("site",),
+            "labels": ("labels.parquet",), "build split": ("built",), "defend": ("safe", "cache/defended"),
+            "study": ("study", "studied"), "plan": ("planned.json",), "publish": (), "load": ("hf",),
+            "challenge": ("public", "private"), "train": ("trained.safetensors",),
+        }  # fmt: skip
+        environment = {"TMPDIR": str(folder / "tmp"), "BENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
+        if "cheat-target" in find("idbench.targets"):
+            challenge = ("--secret-seed", "secret", "--like", "cheat-target", "--out", "public", "--labels", "private")
+            commands["challenge"] = ("challenge", "make", *challenge)
+            commands["train"] = ("target", "train", "cheat-target", "--out", "trained.safetensors", "--force")
+        commands |= _on_a_hub(folder, environment, ends)
+        return cls(folder, commands, outputs, environment)
+
+    def started(self, name: str) -> subprocess.Popen[str]:
+        """One of the commands, just started."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "idbench.cli.main", *self.commands[name]],
+            cwd=self.folder,
+            env=os.environ | self.environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  no threads
+        )
+
+    def begin_anew(self, name: str) -> None:
+        """Remove what a command wrote before."""
+        for output in self.outputs[name]:
+            path = self.folder / output
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def litter(self) -> list[str]:
+        """Temporary names that should not be there when nothing runs."""
+        left = [path.name for path in (self.folder / "tmp").iterdir() if path.name.startswith("idbench")]
+        return left + [str(path.relative_to(self.folder)) for path in self.folder.rglob(f".*{_OURS}*")]
+
+
+def _on_a_hub(folder: Path, environment: dict[str, str], ends: ExitStack) -> dict[str, tuple[str, ...]]:
+    """Publishing to a server of our own, and loading what was published."""
+    try:
+        from tests.hub.conftest import serving
+    except ImportError:
+        return {}
+    server = ends.enter_context(serving(folder / "server"))
+    environment |= {
+        "HF_ENDPOINT": server.address,
+        "HF_TOKEN": "hf_owner",
+        "HF_HOME": str(folder / "hf"),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_OFFLINE": "0",
+    }
+    publish = ("data", "publish", "split", "--repo", "lab/people")
+    done = subprocess.run(
+        [sys.executable, "-m", "idbench.cli.main", *publish[:-1], "lab/there", "--json"],
+        cwd=folder, env=os.environ | environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return {"publish": publish, "load": ("data", "verify", json.loads(done.stdout)["ref"], "--against", "split")}
+
+
+def scene(folder: Path) -> Callable[[random.Random, Report], None]:
+    """A trial of this kind, to be repeated; what it needs is made now."""
+    ends = ExitStack()
+    made = Scene.make(folder, ends)
+    made.ends = ends  # type: ignore[attr-defined]  # the server ends with it
+    return lambda rng, report: try_writer(rng, made, report)
+
+
+def try_writer(rng: random.Random, scene: Scene, report: Report, name: str | None = None) -> None:
+    """Kill one of the commands at a random moment, then repeat it to its end."""
+    name = name or rng.choice(sorted(scene.commands))
+    how = rng.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGINT))
+    if rng.random() < 0.6:
+        scene.begin_anew(name)
+    before = records(scene.folder / "results")
+    moment = rng.random() * scene.seconds.get(name, _SECONDS)
+    process = scene.started(name)
+    time.sleep(moment)
+    process.send_signal(how)
+    out, err = process.communicate(timeout=_PATIENCE)
+    what = f"bench {' '.join(scene.commands[name])}; {how.name} after {moment:.2f} s"
+    ended = Ended(_as_allowed(process.returncode, how, moment), out, "" if moment < _LEAST else err)
+    report.tried("writers", what, ended, _wrong(before, scene, ended))
+    begin = time.monotonic()
+    again = scene.started(name)
+    out, err = again.communicate(timeout=_PATIENCE)
+    scene.seconds[name] = max(1.0, time.monotonic() - begin)
+    ended = Ended(again.returncode, out, err)
+    why = "the repeated command failed" if again.returncode else _wrong(before, scene, ended)
+    litter = scene.litter()
+    why = why or (f"litter stays: {litter[:5]}" if litter else "")
+    report.tried("writers", f"{what}, repeated", ended, why)
+
+
+def _as_allowed(status: int, how: signal.Signals, moment: float) -> int:
+    """Zero for the ways in which a command may end that was told to; the status itself for all others."""
+    allowed = {0, {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}[how]}
+    if moment < _LEAST:
+        allowed.add(-how)
+    return 0 if status in allowed else status
+
+
+def _wrong(before: dict[str, bytes], scene: Scene, ended: Ended) -> str:
+    if before != records(scene.folder / "results"):
+        return "records that the command only reads have changed"
+    said = [line for line in ended.err.splitlines() if line.startswith("interrupted:")]
+    return "it said twice that it was interrupted" if len(said) > 1 else ""
