@@ -11,7 +11,7 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -25,6 +25,7 @@ if sys.platform != "win32":
 _CHUNK = 1 << 20
 _OURS = ".idbench-"
 """Part of the name of whatever is written next to its destination, so that nothing of anybody else is taken for it."""
+_TEMPORARY = re.compile(rf"\..+{re.escape(_OURS)}[a-z0-9_]{{8}}\.tmp")
 _ASIDE = re.compile(rf"\.(.+){re.escape(_OURS)}[a-z0-9_]+\.old")
 
 
@@ -145,19 +146,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
     """
     make_dir(path.parent)
     with storage_errors(path):
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}{_OURS}", suffix=".tmp", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
+        _sweep(path.parent)
+        temporary, lock = _claimed(lambda: _empty_file(path))
         try:
-            with _in_use(temporary):
-                yield temporary
-                with temporary.open("rb+") as file:
-                    os.fsync(file.fileno())
-                # mkstemp makes files private to the user; results are meant to be shared.
-                temporary.chmod(0o666 & ~_umask())
-                temporary.replace(path)
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            # mkstemp makes files private to the user; results are meant to be shared.
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+            _release(lock)
+
+
+def _empty_file(path: Path) -> str:
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}{_OURS}", suffix=".tmp", dir=path.parent)
+    os.close(handle)
+    return name
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -176,17 +182,20 @@ def atomic_dir(path: Path) -> Iterator[Path]:
     """A temporary folder that becomes `path` when the block ends well; an older `path` is replaced only then."""
     make_dir(path.parent)
     with storage_errors(path):
-        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}{_OURS}", suffix=".tmp", dir=path.parent))
+        _sweep(path.parent)
+        temporary, lock = _claimed(
+            lambda: tempfile.mkdtemp(prefix=f".{path.name}{_OURS}", suffix=".tmp", dir=path.parent)
+        )
         try:
-            with _in_use(temporary):
-                yield temporary
-                temporary.chmod(0o777 & ~_umask())
-                if path.exists():
-                    _replace_folder(path, temporary)
-                else:
-                    temporary.replace(path)
+            yield temporary
+            temporary.chmod(0o777 & ~_umask())
+            if path.exists():
+                _replace_folder(path, temporary)
+            else:
+                temporary.replace(path)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+            _release(lock)
 
 
 def _replace_folder(path: Path, new: Path) -> None:
@@ -275,6 +284,57 @@ def aside_for(name: str) -> str:
     """The name of the folder that `name` holds aside while it is replaced, see `restored`; empty if it is none such."""
     found = _ASIDE.fullmatch(name)
     return found[1] if found else ""
+
+
+def _claimed(make: Callable[[], str]) -> tuple[Path, int | None]:
+    """A new temporary file or folder, and the lock on it, by which others know that somebody writes there.
+
+    Who sweeps may come between the making and the locking: then it is made again.
+    """
+    while True:
+        temporary = Path(make())
+        if sys.platform == "win32":
+            return temporary, None
+        try:
+            handle = os.open(temporary, os.O_RDONLY)
+        except FileNotFoundError:
+            continue
+        with suppress(OSError):  # a file system without such locks: there nobody sweeps
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        if temporary.exists():
+            return temporary, handle
+        os.close(handle)
+
+
+def _release(lock: int | None) -> None:
+    if lock is not None:
+        os.close(lock)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove the temporary files and folders that killed processes left in a folder, whatever they were to become."""
+    if sys.platform == "win32":
+        return
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            if _TEMPORARY.fullmatch(entry.name) and not entry.is_symlink():
+                _remove_if_left(Path(entry.path))
+
+
+def _remove_if_left(temporary: Path) -> None:
+    """Remove what nobody holds a lock on, holding it meanwhile; without locks nobody can know, and it stays."""
+    with suppress(OSError):
+        handle = os.open(temporary, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            if os.fstat(handle).st_uid != os.getuid():
+                return
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if temporary.is_dir():
+                shutil.rmtree(temporary, ignore_errors=True)
+            else:
+                temporary.unlink(missing_ok=True)
+        finally:
+            os.close(handle)
 
 
 @contextmanager

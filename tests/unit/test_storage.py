@@ -7,10 +7,12 @@ import fcntl
 import os
 import pickle
 import resource
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.kills import killed_at_rename
 
 from idbench.errors import IdbenchError, StorageError, UnknownNameError
 from idbench.storage import (
@@ -250,3 +252,29 @@ def test_numpys_word_for_a_full_disk_is_understood() -> None:
     """It says how much was written, and leaves out the system's number for why not all."""
     with pytest.raises(StorageError, match="No space left"), storage_errors(Path("/dev/full")):
         np.zeros(1 << 16).tofile("/dev/full")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks tell whether somebody still writes")
+@pytest.mark.parametrize(
+    "code",
+    [
+        "from idbench.storage import write_text; write_text(Path('here/first.json'), 'x')",
+        "from idbench.storage import atomic_dir\nwith atomic_dir(Path('here/first')) as d: (d / 'x').write_text('x')",
+    ],
+)
+def test_whoever_writes_next_clears_up_what_a_kill_left(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    killed_at_rename(1, f"from pathlib import Path; {code}", of="first")
+    (left,) = (tmp_path / "here").iterdir()
+    assert left.name.startswith(".first")
+    mine = tmp_path / "here" / ".thesis.idbench-x.tmp"
+    mine.mkdir()
+    with atomic_path(tmp_path / "here" / "second") as second, atomic_dir(tmp_path / "here" / "third") as third:
+        assert not left.exists()
+        write_text(tmp_path / "here" / "fourth", "x")
+        assert second.exists(), "somebody writes it"
+        assert third.exists()
+        second.write_text("x")
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {"second", "third", "fourth", mine.name}

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -18,6 +17,7 @@ from idbench.errors import IdbenchError
 from idbench.escaping import line
 from idbench.progress import Progress, Silent
 from idbench.storage import is_there, restored
+from idbench.workplace import workplace
 
 _LOOK = 0.2  # seconds between looks at the server
 
@@ -43,8 +43,8 @@ def host(
 
     if not source.strip():
         raise IdbenchError("No repository was named.", hint="Give ORG/NAME on the Hub, or a folder.")
-    with TemporaryDirectory(prefix="idbench-host-", ignore_cleanup_errors=True) as place:
-        board = Path(place) / "board"
+    with workplace() as place:
+        board = place / "board"
         shown = _renewed(source, "", board)
         if not shown:
             raise IdbenchError("The first build failed, so there is nothing to serve.", hint="The lines above say why.")
@@ -140,6 +140,6 @@ def _fetched(source: str, revision: str) -> Iterator[Path]:
         return
     from idbench.hub import HubRef, copy_of
 
-    with TemporaryDirectory(prefix="idbench-fetched-", ignore_cleanup_errors=True) as work:
-        copy_of(HubRef(source, revision), Path(work) / "results")
-        yield Path(work) / "results"
+    with workplace() as work:
+        copy_of(HubRef(source, revision), work / "results")
+        yield work / "results"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from idbench.hub.reference import KIND, HubRef, client, hub_errors
 from idbench.hub.remote import RemoteFile, remote_files
 from idbench.hub.sums import SUMS_FILE, files_in, read_sums, wrong_files
 from idbench.storage import is_there, storage_errors
+from idbench.workplace import workplace
 
 
 def pinned(ref: HubRef) -> HubRef:
@@ -147,7 +147,7 @@ def fetched_afresh(ref: HubRef) -> Iterator[Fresh]:
     """
     exact = pinned(ref)
     listed = remote_files(exact.repo, exact.revision)
-    with tempfile.TemporaryDirectory(prefix="idbench-verify-", ignore_cleanup_errors=True) as empty:
+    with workplace() as empty:
         with hub_errors(str(exact)):
             place = client().snapshot_download(exact.repo, repo_type=KIND, revision=exact.revision, cache_dir=empty)
         folder = Path(place)

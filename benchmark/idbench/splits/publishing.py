@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from idbench.api import Progress
@@ -35,6 +34,7 @@ from idbench.splits.retractions import mentioned, retracted_here
 from idbench.splits.split import Split
 from idbench.splits.tables import COLUMNS, Row, open_table, read_groups, read_rows, table_path, write_table
 from idbench.storage import copy_files, make_dir, write_text
+from idbench.workplace import workplace
 
 _TAKEN_OUT = "\n## Taken out of this version\n"
 
@@ -90,8 +90,7 @@ def planned(split: Split, repo: str, progress: Progress, *, private: bool) -> It
     _refuse_secrets(split, repo, gated, head.private if head else private)
     gone = {*split.retracted, *split.manifest.retracted, *(remote.retracted if remote else ())}
     gone |= retracted_here(split.manifest.name) & mentioned(split.folder, split.manifest)
-    with TemporaryDirectory(prefix="idbench-publish-", ignore_cleanup_errors=True) as work:
-        folder = Path(work)
+    with workplace() as folder:
         manifest, erased = _stage(split, gone, remote, folder, gated)
         if remote is not None and manifest.version < remote.version:
             raise HubError(
@@ -300,12 +299,12 @@ def _load_with_datasets(folder: Path, manifest: Manifest) -> None:
     import datasets
 
     datasets.disable_progress_bars()
-    with TemporaryDirectory(prefix="idbench-datasets-", ignore_cleanup_errors=True) as empty:
+    with workplace() as empty:
         for table, rows in manifest.rows_here.items():
             if rows == 0:
                 continue
             try:
-                loaded = datasets.load_dataset(str(folder), table, split=HUB_SPLIT, cache_dir=empty)
+                loaded = datasets.load_dataset(str(folder), table, split=HUB_SPLIT, cache_dir=str(empty))
             except IdbenchError:
                 raise
             except Exception as error:

@@ -7,13 +7,13 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from idbench.errors import DataError, HubError, IdbenchError, StorageError
 from idbench.hub import PREFIX, HubRef, check_repo, copy_of, history, remote_files
 from idbench.results.proposal import LARGEST_FILE, MOST_FILES, Proposal
 from idbench.storage import is_there
 from idbench.submission.git import commit_of, extract, git_text
+from idbench.workplace import workplace
 
 _PULL_REQUEST = re.compile(rf"(?:{PREFIX})?(?P<repo>[^#@\s]+/[^#@\s]+)#(?P<number>[1-9]\d{{0,8}})")
 _LARGEST_PROPOSAL = 1 << 30
@@ -37,17 +37,17 @@ def open_proposal(what: str, base: str | None = None) -> Iterator[Proposal]:
     """
     found = _PULL_REQUEST.fullmatch(what)
     root = Path(what)
-    with TemporaryDirectory(prefix="idbench-check-", ignore_cleanup_errors=True) as work:
+    with workplace() as work:
         if found is not None and not is_there(root):
             if base is not None:
                 raise IdbenchError("A pull request has a base of its own.", hint="Leave --base out.")
-            yield _pull_request(found["repo"], int(found["number"]), Path(work))
+            yield _pull_request(found["repo"], int(found["number"]), work)
             return
         if not is_there(root) or not root.is_dir():
             raise StorageError(
                 f"{what} is not a folder.", hint="Give a folder of records, or a pull request: ORG/NAME#NUMBER."
             )
-        yield _folder(root, base, Path(work))
+        yield _folder(root, base, work)
 
 
 def _folder(root: Path, base: str | None, work: Path) -> Proposal:

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Final
 
 from idbench.errors import DataError, HubError, IdbenchError
 from idbench.hub import HubRef, check_account, copy_of, history, open_request, propose_files
@@ -21,7 +21,9 @@ from idbench.results.scores import SCORES
 from idbench.results.store import METRICS, RECORD
 from idbench.storage import storage_errors
 from idbench.submission.git import commit_of, extract, git, git_text
+from idbench.workplace import workplace
 
+_PROPOSED: Final = "proposed"
 _DESCRIPTION = "Made by `bench submit`. Maintainers: `bench leaderboard check`, then `bench verify`."
 
 
@@ -86,11 +88,11 @@ def staged_for_hub(runs: Sequence[Run], repo: str) -> Iterator[Staged]:
     begin = next((commit for commit in mine if commit in set(main)), None)
     if begin is None:
         raise HubError(f"Pull request {number} of {repo} has nothing in common with its main branch.", hint="Close it.")
-    with TemporaryDirectory(prefix="idbench-submit-", ignore_cleanup_errors=True) as work:
-        places = {commit: Path(work) / commit for commit in {begin, main[0]}}
+    with workplace() as work:
+        places = {commit: work / commit for commit in {begin, main[0]}}
         for commit, place in places.items():
             copy_of(HubRef(repo, commit), place)
-        root = Path(work) / "proposed"
+        root = work / _PROPOSED
         copy_of(HubRef(repo, mine[0]), root)
         yield _staged(runs, Proposal(root, places[begin], places[main[0]]), title, number)
 
@@ -124,14 +126,15 @@ def staged_for_checkout(runs: Sequence[Run], checkout: Path, base: str | None) -
     branch = branch_of(title)
     there = bool(git_text(checkout, "branch", "--list", branch))
     begin = git_text(checkout, "merge-base", accepted, branch) if there else accepted
-    with TemporaryDirectory(prefix="idbench-submit-", ignore_cleanup_errors=True) as work:
-        root, before = Path(work) / "proposed", Path(work) / "before"
+    with workplace() as work:
+        _forget_lost(checkout)
+        root, before = work / _PROPOSED, work / "before"
         start = [branch] if there else ["-b", branch, accepted]
         before.mkdir()
         extract(checkout, begin, before)
         newest = before
         if begin != accepted:
-            newest = Path(work) / "accepted"
+            newest = work / "accepted"
             newest.mkdir()
             extract(checkout, accepted, newest)
         git(checkout, "worktree", "add", "--quiet", *_at(root, start))
@@ -141,6 +144,15 @@ def staged_for_checkout(runs: Sequence[Run], checkout: Path, base: str | None) -
             git(checkout, "worktree", "remove", "--force", str(root))
             if not there and git_text(checkout, "rev-parse", branch) == accepted:
                 git(checkout, "branch", "--quiet", "-D", branch)  # nothing came of it
+
+
+def _forget_lost(checkout: Path) -> None:
+    """Forget working trees whose process was killed: their folders are gone, and git would keep their branch."""
+    for each in git_text(checkout, "worktree", "list", "--porcelain").splitlines():
+        root = Path(each.removeprefix("worktree "))
+        ours = each.startswith("worktree ") and root.name == _PROPOSED and root.parents[1].name.startswith("idbench-")
+        if ours and not root.exists():
+            git(checkout, "worktree", "remove", "--force", str(root))
 
 
 def commit_to_checkout(staged: Staged) -> Sent:

@@ -11,7 +11,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import traceback
@@ -30,6 +29,7 @@ from idbench.storage import explain, storage_errors
 from idbench.targets.shadow_store import Shadow, ShadowData, ShadowStore
 from idbench.targets.spec import TargetSpec
 from idbench.targets.train import train_target
+from idbench.workplace import workplace
 
 _POLL = 0.2  # seconds between looks at the processes
 NOTE_EVERY = 0.5  # seconds between two notes of a process about its progress
@@ -110,8 +110,7 @@ def train_side_by_side(shadows: Sequence[Shadow], store: ShadowStore, at_once: i
     Raises:
         IdbenchError: whatever a process met.
     """
-    with tempfile.TemporaryDirectory(prefix="idbench-shadows-") as name:
-        folder = Path(name)
+    with workplace() as folder:
         with storage_errors(folder):  # which may lie on another disk than the store
             _write(folder, shadows, store)
         waiting = list(range(len(shadows)))[::-1]

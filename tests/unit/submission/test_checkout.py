@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,28 @@ def test_refusals_leave_nothing_behind(checkout: Path, honest: Run, bench: Bench
     assert "git" in refused(bench("submit", str(honest.path), "--checkout", "results"))
     assert "nowhere" in refused(bench("submit", str(honest.path), "--checkout", "clone", "--base", "nowhere"))
     assert read_run(honest.path).record.seed == 1
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from idbench.results import read_run
+from idbench.submission.sending import staged_for_checkout
+
+with staged_for_checkout([read_run(Path(sys.argv[1]))], Path(sys.argv[2]), None):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_a_killed_submission_is_repeated(checkout: Path, honest: Run, bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "tmp").mkdir()
+    bench.environment["TMPDIR"] = str(tmp_path / "tmp")
+    command = [sys.executable, "-c", KILLED, str(honest.path), str(checkout)]
+    killed = subprocess.run(command, env=bench.environment, check=False, capture_output=True)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert git(checkout, "worktree", "list").count("\n") == 1
+    done = bench("submit", str(honest.path), "--checkout", "clone")
+    assert done.returncode == 0, done.stderr
+    assert git(checkout, "rev-list", "--count", "main..results/keen") == "1"
+    assert git(checkout, "worktree", "list").count("\n") == 0
+    assert not list((tmp_path / "tmp").glob("idbench-*"))
