@@ -26,7 +26,7 @@ from idbench.errors import IdbenchError
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredClaim:
     """One claim, measured.
 
     Args:
@@ -52,8 +52,8 @@ class Measured:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What a claim's function measures; see `Measured`."""
+class ClaimTiming:
+    """What a claim's function measures; see `MeasuredClaim`."""
 
     claim: str
     plain: float | None
@@ -69,7 +69,7 @@ def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     return result, time.process_time() - begin
 
 
-def texts(full: bool) -> Found:
+def texts(full: bool) -> ClaimTiming:
     """IDIA's prompts on ViT-B-32 with random weights: the trie against `encode_text` at the full context."""
     import torch
 
@@ -87,10 +87,10 @@ def texts(full: bool) -> Found:
         plain, slow = timed(lambda: torch.cat([model.encode_text(part) for part in parts]))
     found, fast = timed(lambda: TextEncoder(target, Silent()).embed(prompts))
     difference = float((found[rows] - plain).abs().max())
-    return Found(f"{len(prompts):,} prompts, ViT-B-32", slow * every, fast, difference, 1 / every)
+    return ClaimTiming(f"{len(prompts):,} prompts, ViT-B-32", slow * every, fast, difference, 1 / every)
 
 
-def photos(full: bool) -> Found:
+def photos(full: bool) -> ClaimTiming:
     """Photos decoded, checked, resized and encoded, against the bare encoder on tensors that are there."""
     import torch
 
@@ -108,10 +108,10 @@ def photos(full: bool) -> Found:
         bare, slow = timed(lambda: torch.cat([encode_images(target.model, part) for part in torch.split(pixels, size)]))
         found, fast = timed(lambda: encoder.embed(ordered))
     difference = float(np.abs(found - bare.numpy()).max())
-    return Found(f"{len(given)} photos, ViT-B-32: over the bare encoder", slow, fast, difference)
+    return ClaimTiming(f"{len(given)} photos, ViT-B-32: over the bare encoder", slow, fast, difference)
 
 
-def kept(full: bool) -> Found:
+def kept(full: bool) -> ClaimTiming:
     """Photos whose embeddings another run kept, 48 of them computed again, against encoding them all."""
     from idbench.api import Silent
     from idbench.targets import resolve_target
@@ -125,10 +125,12 @@ def kept(full: bool) -> Found:
         plain, slow = timed(lambda: first.embed(given))
         first.save()
         found, fast = timed(lambda: PhotoEncoder(target, Path(folder), Silent()).embed(given))
-    return Found(f"{len(given):,} photos from the cache, avatars-a", slow, fast, float(np.abs(found - plain).max()))
+    return ClaimTiming(
+        f"{len(given):,} photos from the cache, avatars-a", slow, fast, float(np.abs(found - plain).max())
+    )
 
 
-def labels(full: bool) -> Found:
+def labels(full: bool) -> ClaimTiming:
     """Labels of photos among 1000 names, in blocks, against one matrix of all similarities."""
     import torch
 
@@ -146,10 +148,10 @@ def labels(full: bool) -> Found:
         right = torch.nn.functional.normalize(torch.from_numpy(view.embed_texts(names)), dim=1)
         plain, slow = timed(lambda: (left @ right.T).argmax(dim=1).numpy())
         found, fast = timed(lambda: view.labels(given, names))
-    return Found(f"labels of {len(given):,} photos x 1,000 names", slow, fast, float((found != plain).mean()))
+    return ClaimTiming(f"labels of {len(given):,} photos x 1,000 names", slow, fast, float((found != plain).mean()))
 
 
-def bootstrap(full: bool) -> Found:
+def bootstrap(full: bool) -> ClaimTiming:
     """Bootstrap of AUC and TPR at three rates over 10,000 people, against a loop over scikit-learn."""
     from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -172,10 +174,10 @@ def bootstrap(full: bool) -> Found:
 
     _, slow = timed(plain)
     _, fast = timed(lambda: metrics.bootstrap(scores, members, (0.1, 0.01, 0.001), draws=draws))
-    return Found(f"{draws:,} bootstrap draws, 10,000 people", slow * draws / few, fast, None, few / draws)
+    return ClaimTiming(f"{draws:,} bootstrap draws, 10,000 people", slow * draws / few, fast, None, few / draws)
 
 
-def people(full: bool, n: int | None = None) -> Found:
+def people(full: bool, n: int | None = None) -> ClaimTiming:
     """IDIA itself on synthetic people with 10 photos each, pools of 1000 names: seconds for each thousand people."""
     from idbench.api import Case, Context, Silent
     from idbench.runner.registry import load_attack, make_method
@@ -196,10 +198,10 @@ def people(full: bool, n: int | None = None) -> Found:
         )
         view = View(target, attack.card.access, cache=Path(folder))
         _, fast = timed(lambda: attack.score(view, cases, context))
-    return Found(f"{n:,} people x 10 photos x 1,000 names, 512 wide", None, fast, None)
+    return ClaimTiming(f"{n:,} people x 10 photos x 1,000 names, 512 wide", None, fast, None)
 
 
-CLAIMS: Final[dict[str, Callable[[bool], Found]]] = {
+CLAIMS: Final[dict[str, Callable[[bool], ClaimTiming]]] = {
     "texts": texts,
     "photos": photos,
     "kept": kept,
@@ -213,7 +215,7 @@ SLOW: Final = {"people-100000"}
 """Claims that are measured with `--full` alone."""
 
 
-def measure(name: str, full: bool) -> Measured:
+def measure(name: str, full: bool) -> MeasuredClaim:
     """Measure a claim in a process of its own.
 
     Raises:
@@ -224,10 +226,10 @@ def measure(name: str, full: bool) -> Measured:
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason"])[-1]
         raise IdbenchError(f"The measurement of {name} failed: {reason}")
-    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+    return MeasuredClaim(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def table(rows: Sequence[Measured]) -> list[tuple[str, str, str, str, str, str]]:
+def table(rows: Sequence[MeasuredClaim]) -> list[tuple[str, str, str, str, str, str]]:
     """Rows as text: claim, straightforward, idbench, ratio, largest difference, peak memory."""
     shown = []
     for row in rows:
@@ -324,7 +326,7 @@ def main() -> None:
     found = CLAIMS[given.claim](given.full)
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-    sys.stdout.write(json.dumps(asdict(Measured(**asdict(found), peak_mb=peak))) + "\n")
+    sys.stdout.write(json.dumps(asdict(MeasuredClaim(**asdict(found), peak_mb=peak))) + "\n")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from idbench.api.method import Method
 from idbench.errors import IdbenchError
 from idbench.plugins import Plugin
 from idbench.processes import begin, give_back, keep_back
-from idbench.runner.cards import KINDS, Description, Parameter, Setting
+from idbench.runner.cards import KINDS, Description, Parameter, RunParameters
 from idbench.runner.messages import shortened
 from idbench.strangers import ANSWER, QUESTION, Refusal
 
@@ -62,7 +62,7 @@ def _hold_back() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (bound, bound))
 
 
-def _method(plugin: Plugin, question: dict[str, Any] | None, group: str) -> Description | Setting:
+def _method(plugin: Plugin, question: dict[str, Any] | None, group: str) -> Description | RunParameters:
     """The card and the parameters; with a question, the parameters of a run and the knowledge that they need."""
     from idbench.runner.registry import ADAPTATIONS, ATTACKS, DEFENSES, Registered, make_method, params_dict
 
@@ -71,7 +71,7 @@ def _method(plugin: Plugin, question: dict[str, Any] | None, group: str) -> Desc
     if question is None:
         return _description(found.kind)
     method = make_method(found, None, question)
-    return Setting(parameters=params_dict(method.params), knowledge=tuple(names_of(method.knowledge)))
+    return RunParameters(parameters=params_dict(method.params), knowledge=tuple(names_of(method.knowledge)))
 
 
 def _description(kind: type[Method[Any]]) -> Description:

@@ -25,7 +25,7 @@ from idbench.outputs import made_folder
 from idbench.results import Collected, Rejected
 from idbench.results.admission import Admission, SplitKey, admit
 from idbench.results.attestation import Ignored, Statements
-from idbench.results.labels import CorpusLabels, KnownTarget, People, SplitLabels, people_of
+from idbench.results.labels import CorpusLabels, CountedPeople, KnownTarget, SplitLabels, people_of
 from idbench.results.repetition import Agreement, Candidate
 from idbench.results.rows import BoardKey, EntryKey, board_keys, entry_key
 from idbench.storage import sha256_file
@@ -40,7 +40,7 @@ from idbench_leaderboard.inputs import About
 from idbench_leaderboard.labelling import labelled
 from idbench_leaderboard.manifest import ABOUT, BOARD_VERSION, MANIFEST, SAMPLES
 from idbench_leaderboard.pools import plan
-from idbench_leaderboard.rating import Measured, Pool, Work, measure_board
+from idbench_leaderboard.rating import MeasuredRows, PooledRows, Work, measure_board
 from idbench_leaderboard.rows import (
     BinRow,
     CurveRow,
@@ -168,7 +168,7 @@ def _work(candidates: Iterable[Candidate], labels: Mapping[SplitKey, SplitLabels
 
 
 def _work_of(
-    board: BoardKey, entries: Mapping[EntryKey, Sequence[Candidate]], labels: SplitLabels, people: People
+    board: BoardKey, entries: Mapping[EntryKey, Sequence[Candidate]], labels: SplitLabels, people: CountedPeople
 ) -> Work:
     corpus = labels.corpora[board.corpus]
     place = {identity: index for index, identity in enumerate(labels.identities)}
@@ -190,7 +190,7 @@ def _take(labels: CorpusLabels, places: Sequence[int]) -> CorpusLabels:
     return CorpusLabels(np.asarray(labels.member, dtype=np.bool_)[index], np.asarray(labels.occurrences)[index])
 
 
-def _measure_all(work: Sequence[Work], progress: Progress, threads: int) -> list[Measured]:
+def _measure_all(work: Sequence[Work], progress: Progress, threads: int) -> list[MeasuredRows]:
     """Every board, those of single targets first; what is only needed for pooling is let go at once."""
     planned = plan(work)
     pools = {pool.board: pool for pool in planned.pools}
@@ -205,13 +205,13 @@ def _measure_all(work: Sequence[Work], progress: Progress, threads: int) -> list
     return measured + [each.measured() for each in planned.pools]
 
 
-def _contribute(result: Measured, pools: Mapping[BoardKey, Pool]) -> None:
+def _contribute(result: MeasuredRows, pools: Mapping[BoardKey, PooledRows]) -> None:
     for part in result.parts:
         pools[part.key.board].add(part)
     result.parts.clear()
 
 
-def _tables(measured: Sequence[Measured], labels: Sequence[SplitLabels], about: About) -> dict[str, pd.DataFrame]:
+def _tables(measured: Sequence[MeasuredRows], labels: Sequence[SplitLabels], about: About) -> dict[str, pd.DataFrame]:
     tables = {
         name: _frame([row for part in measured for row in getattr(part, name)], kind)
         for name, kind in _KINDS.items()

@@ -23,7 +23,7 @@ FIRST: Final = (
 Kind = Literal["new", "changed", "removed"]
 
 
-class Shown(BaseModel):
+class ShownRow(BaseModel):
     """What a reader sees of a row."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -46,8 +46,8 @@ class RowChange(BaseModel):
     corpus: str
     defense: str
     method: str
-    before: Shown | None
-    after: Shown | None
+    before: ShownRow | None
+    after: ShownRow | None
 
 
 class BuildRef(BaseModel):
@@ -106,10 +106,10 @@ def changes_of(manifest: Mapping[str, Any], before: pd.DataFrame, after: pd.Data
     return Changes(before=ref, rows=tuple(rows))
 
 
-def _rows(entries: pd.DataFrame) -> dict[tuple[str, int, str, str, str, str], Shown]:
+def _rows(entries: pd.DataFrame) -> dict[tuple[str, int, str, str, str, str], ShownRow]:
     return {
         (row["split"], int(row["split_version"]), row["target_label"], row["corpus"], row["defense"], row["label"]): (
-            Shown(
+            ShownRow(
                 auc=words.span(row["auc"], row["auc_low"], row["auc_high"]),
                 seeds=int(row["n_seeds"]),
                 checked=row["verification"],
@@ -162,7 +162,7 @@ def table(changes: Changes) -> pd.DataFrame:
     )
 
 
-def _one(shown: Shown | None, name: str) -> str:
+def _one(shown: ShownRow | None, name: str) -> str:
     return "–" if shown is None else str(getattr(shown, name))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from idbench.results.rows import BoardKey, EntryKey
-from idbench_leaderboard.rating import Pool, Work
+from idbench_leaderboard.rating import PooledRows, Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class PooledWork:
     """Boards with what each gives to a pool, and the pools."""
 
     work: tuple[Work, ...]
-    pools: tuple[Pool, ...]
+    pools: tuple[PooledRows, ...]
 
 
 def plan(boards: Sequence[Work]) -> PooledWork:
@@ -36,7 +36,7 @@ def plan(boards: Sequence[Work]) -> PooledWork:
         members, shapes = _chosen(group)
         if len(members) > 1 and shapes:
             board = _board(members)
-            pools.append(Pool(board, len(members), members[0].known))
+            pools.append(PooledRows(board, len(members), members[0].known))
             for each in members:
                 keys = [key for key, _ in each.entries if _shape(key) in shapes]
                 changed[each.board] = replace(each, pooled=dict.fromkeys(keys, board))

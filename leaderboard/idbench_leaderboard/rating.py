@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idbench.metrics import AucCovariance, NotEstimable, batch, spread
-from idbench.metrics.batch import Averages, Decisions, Known
+from idbench.metrics.batch import Averages, Decisions, KnownLabels
 from idbench.results import Rejected, RunRecord
 from idbench.results.aligning import Reader, Scored
 from idbench.results.attestation import Level
-from idbench.results.labels import CorpusLabels, People
+from idbench.results.labels import CorpusLabels, CountedPeople
 from idbench.results.repetition import Candidate
 from idbench.results.rows import BoardKey, EntryKey
 from idbench.results.store import unexpected
@@ -38,7 +38,7 @@ _BATCH: Final = 1 << 18
 """Scores that are looked at together: few enough to stay in a processor's cache, many enough to be worth the call."""
 
 Usable = Sequence[tuple[Candidate, Scored]]
-Batch = Sequence[tuple[EntryKey, Usable]]
+EntryBatch = Sequence[tuple[EntryKey, Usable]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Work:
     """
 
     board: BoardKey
-    people: People
+    people: CountedPeople
     test: CorpusLabels
     calibration: CorpusLabels
     public: bool
@@ -73,9 +73,9 @@ class Work:
     pooled: Mapping[EntryKey, BoardKey] = field(default_factory=dict)
 
     @property
-    def known(self) -> Known:
+    def known(self) -> KnownLabels:
         """Labels of the test part."""
-        return Known(self.test.member, self.test.occurrences)
+        return KnownLabels(self.test.member, self.test.occurrences)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Part:
 
 
 @dataclass(slots=True)
-class Measured:
+class MeasuredRows:
     """The rows of one board."""
 
     entries: list[EntryRow] = field(default_factory=list)
@@ -104,9 +104,9 @@ class Measured:
     parts: list[Part] = field(default_factory=list)
 
 
-def measure_board(work: Work) -> Measured:
+def measure_board(work: Work) -> MeasuredRows:
     """Everything about one board; a record with unusable scores is set aside."""
-    result = Measured()
+    result = MeasuredRows()
     members = work.test.member
     if members.sum() < 2 or (~members).sum() < 2:
         reason = f"split {work.board.split} has no two members and two non-members of {work.board.corpus}"
@@ -127,7 +127,7 @@ def measure_board(work: Work) -> Measured:
     return result
 
 
-def _batches(work: Work, rejected: list[Rejected]) -> Iterator[Batch]:
+def _batches(work: Work, rejected: list[Rejected]) -> Iterator[EntryBatch]:
     """Rows with their usable scores, as many at a time as are quick to look at together."""
     reader = Reader(work.people)
     entries: list[tuple[EntryKey, Usable]] = []
@@ -155,7 +155,7 @@ def _usable(group: Sequence[Candidate], reader: Reader, rejected: list[Rejected]
     return usable
 
 
-def _measured(result: Measured, work: Work, entries: Batch) -> Iterator[tuple[Batch, Averages]]:
+def _measured(result: MeasuredRows, work: Work, entries: EntryBatch) -> Iterator[tuple[EntryBatch, Averages]]:
     """Measure some rows together; if that fails, row by row, without the records that fail by themselves.
 
     Yields:
@@ -173,7 +173,7 @@ def _measured(result: Measured, work: Work, entries: Batch) -> Iterator[tuple[Ba
                 result.rejected.append(one[0].rejected(reason))
             else:
                 sound.append(one)
-        row: Batch = [(key, sound)]
+        row: EntryBatch = [(key, sound)]
         found, reason = _tried(work, row) if sound else (None, "")
         if found is not None:
             yield _kept(result, row, found)
@@ -181,23 +181,25 @@ def _measured(result: Measured, work: Work, entries: Batch) -> Iterator[tuple[Ba
             result.rejected += [candidate.rejected(reason) for candidate, _ in sound]
 
 
-def _tried(work: Work, entries: Batch) -> tuple[tuple[Measured, Averages] | None, str]:
+def _tried(work: Work, entries: EntryBatch) -> tuple[tuple[MeasuredRows, Averages] | None, str]:
     """Rows by themselves, or why they cannot be measured."""
-    own = Measured()
+    own = MeasuredRows()
     try:
         return (own, _measure_batch(own, work, entries)), ""
     except Exception as error:  # noqa: BLE001  one record must not cost the others their place
         return None, unexpected(error)
 
 
-def _kept(result: Measured, entries: Batch, found: tuple[Measured, Averages]) -> tuple[Batch, Averages]:
+def _kept(
+    result: MeasuredRows, entries: EntryBatch, found: tuple[MeasuredRows, Averages]
+) -> tuple[EntryBatch, Averages]:
     own, averages = found
-    for each in fields(Measured):
+    for each in fields(MeasuredRows):
         getattr(result, each.name).extend(getattr(own, each.name))
     return entries, averages
 
 
-def _measure_batch(result: Measured, work: Work, entries: Batch) -> Averages:
+def _measure_batch(result: MeasuredRows, work: Work, entries: EntryBatch) -> Averages:
     known, board = work.known, work.board.id
     groups = [np.stack([scored.test for _, scored in usable]) for _, usable in entries]
     judged = batch.judge(groups, known, PLAN)
@@ -226,7 +228,7 @@ def _areas(found: Averages) -> list[Area]:
     return [Area(*map(float, each)) for each in zip(ends.value, ends.low, ends.high, strict=True)]
 
 
-def _add_statistics(result: Measured, ids: Sequence[str], found: Averages, known: Known) -> None:
+def _add_statistics(result: MeasuredRows, ids: Sequence[str], found: Averages, known: KnownLabels) -> None:
     resolution = 1 / known.sizes[1]
     for fpr, rate in zip(FPRS, batch.rate_ends(found, PLAN), strict=True):
         if isinstance(rate, NotEstimable):
@@ -242,7 +244,7 @@ def _add_statistics(result: Measured, ids: Sequence[str], found: Averages, known
         result.curves.append(CurveRow(entry, grid, *map(rounded, curve)))
 
 
-def _add_joint(result: Measured, board: str, ids: Sequence[str], found: AucCovariance) -> None:
+def _add_joint(result: MeasuredRows, board: str, ids: Sequence[str], found: AucCovariance) -> None:
     for place, entry in enumerate(ids):
         result.joint.append(JointRow(board, entry, place, found.of_members[place], found.of_nonmembers[place]))
 
@@ -369,10 +371,10 @@ def _run_row(entry: str, candidate: Candidate, value: float) -> RunRow:
     )
 
 
-class Pool:
+class PooledRows:
     """Sums what the targets of one corpus contribute to each row; a row counts once every target has contributed."""
 
-    def __init__(self, board: BoardKey, targets: int, known: Known) -> None:
+    def __init__(self, board: BoardKey, targets: int, known: KnownLabels) -> None:
         """Pool several targets as one board."""
         self.board, self._targets, self._known = board, targets, known
         self._sums: dict[EntryKey, Averages] = {}
@@ -384,9 +386,9 @@ class Pool:
         self._sums[part.key] = part.averages if known is None else known.plus(part.averages)
         self._rows.setdefault(part.key, []).append(part.row)
 
-    def measured(self) -> Measured:
+    def measured(self) -> MeasuredRows:
         """The pooled board: means over targets, each counting the same, with identities as clusters."""
-        result = Measured()
+        result = MeasuredRows()
         keys = sorted(key for key, rows in self._rows.items() if len(rows) == self._targets)
         if not keys:
             return result

@@ -18,7 +18,7 @@ from idbench.cli import board_inputs
 from idbench.cli.leaderboard import app
 from idbench.errors import DataError, StorageError, UnknownNameError
 from idbench.results import SplitRef, collect, write_run
-from idbench.splits import Finding, Split, load_split
+from idbench.splits import LintFinding, Split, load_split
 from idbench_leaderboard.board import Board
 from idbench_leaderboard.label_file import find_label_files, read_label_file
 
@@ -119,7 +119,7 @@ def test_what_the_audit_found_quotes_nobody(
     village: Split, results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = village.identities[0].name
-    finding = Finding("warning", "identities", f"{name} looks like somebody else")
+    finding = LintFinding("warning", "identities", f"{name} looks like somebody else")
     monkeypatch.setattr("idbench.splits.lint", lambda *_, **__: [finding])
     typed("labels", village.folder, "--out", tmp_path / "labels.json")
     typed("build", results, "--split", village.folder, "--out", tmp_path / "board")

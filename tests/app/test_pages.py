@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -364,17 +365,23 @@ def test_everybody_is_counted_by_training_pictures(world: World, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "name", ["curves.parquet", "people.parquet", "samples.parquet", "about.json", "entries.parquet"]
+    ("name", "read"),
+    [
+        ("curves.parquet", lambda board: board.curve("x")),
+        ("people.parquet", lambda board: board.people("fiction", 1, "fiction-a")),
+        ("samples.parquet", lambda board: board.split_card("fiction", 1)),
+        ("about.json", lambda board: board.split_card("fiction", 1)),
+        ("entries.parquet", lambda board: board.rows(Selection("fiction", 1, "fiction-a", "fiction-a"))),
+    ],
 )
-def test_a_damaged_file_gets_a_sentence(name: str, filled: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_gets_a_sentence(
+    name: str, read: Callable[[Board], object], filled: Path, tmp_path: Path
+) -> None:
     shutil.copytree(filled, tmp_path / "board")
     (tmp_path / "board" / name).write_bytes(b"{ damaged")
-    board, selection = Board(tmp_path / "board"), Selection("fiction", 1, "fiction-a", "fiction-a")
+    board = Board(tmp_path / "board")
     with pytest.raises(DataError, match=f"{name} of the board .* is not what the build wrote"):
-        board.curve("x")
-        board.people("fiction", 1, "fiction-a")
-        board.split_card("fiction", 1)
-        board.rows(selection)
+        read(board)
 
 
 @pytest.fixture(scope="module")

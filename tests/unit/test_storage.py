@@ -8,6 +8,7 @@ import os
 import pickle
 import resource
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,9 +36,14 @@ from idbench.storage import (
 def test_a_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     file = tmp_path / "a.txt"
     write_text(file, "old")
-    with pytest.raises(ZeroDivisionError), atomic_path(file) as temporary:
-        temporary.write_text("half of the n")
-        raise ZeroDivisionError
+
+    def write_half() -> None:
+        with atomic_path(file) as temporary:
+            temporary.write_text("half of the n")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
 
@@ -46,9 +52,14 @@ def test_a_failed_folder_keeps_the_old_one(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     with atomic_dir(folder) as temporary:
         (temporary / "x").write_text("old")
-    with pytest.raises(ZeroDivisionError), atomic_dir(folder) as temporary:
-        (temporary / "x").write_text("new")
-        raise ZeroDivisionError
+
+    def write_half() -> None:
+        with atomic_dir(folder) as temporary:
+            (temporary / "x").write_text("new")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_half()
     assert (folder / "x").read_text() == "old"
     with atomic_dir(folder) as temporary:
         (temporary / "y").write_text("new")
@@ -165,10 +176,14 @@ def test_what_is_not_a_regular_file_is_not_waited_for(tmp_path: Path) -> None:
 def test_a_file_that_waits_for_the_kernel_is_not_waited_for(tmp_path: Path) -> None:
     """It is a regular file by its mode, and reading it blocks until there is a message."""
     kernel = Path("/proc/kmsg")
+
+    def drain(read: Callable[[Path, int], bytes]) -> None:
+        for _ in range(1000):
+            read(kernel, 1 << 20)
+
     for read, kind in ((read_regular, ValueError), (read_bounded, StorageError)):
         with pytest.raises(kind):
-            for _ in range(1000):
-                read(kernel, 1 << 20)
+            drain(read)
 
 
 def test_full_disk_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

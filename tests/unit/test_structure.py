@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import defaultdict
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import grimp
+
+from idbench.plugins import locate
 
 TESTS = Path(__file__).parents[1]
 HOSTILE = {TESTS / "plugin_package", TESTS / "cheating_package"}  # plug-ins that reach for what is not theirs
@@ -50,3 +53,31 @@ def private_target(call: ast.Call, path: Path) -> bool:
     names = [arg.value for arg in call.args[:2] if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
     last = [name.rpartition(".")[2] for name in names]
     return "methods" not in path.parts and any(re.match(r"_[^_]", name) for name in last)
+
+
+def modules() -> Iterator[Path]:
+    for package in OURS:
+        top = locate(package)
+        assert top is not None
+        yield from sorted(top.parent.rglob("*.py"))
+
+
+def test_one_class_name_means_one_thing() -> None:
+    """`GradientAscent` is TUNI's optimizer and a defense: the code of both is hashed into the ids of runs."""
+    places: dict[str, list[str]] = defaultdict(list)
+    for path in modules():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for name in (node.name for node in tree.body if isinstance(node, ast.ClassDef)):
+            if not name.startswith("_"):
+                places[name].append(str(path))
+    assert len(places) > 300
+    assert [name for name, found in places.items() if len(found) > 1] == ["GradientAscent"]
+
+
+def test_what_must_raise_is_one_statement() -> None:
+    """With several, those after the first that raises are never tried."""
+    for path, text in sources():
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.With) and any("pytest.raises" in ast.unparse(item) for item in node.items):
+                simple = len(node.body) == 1 and not isinstance(node.body[0], (ast.For, ast.With, ast.If, ast.Try))
+                assert simple, f"{path.relative_to(TESTS)}:{node.lineno} expects an error from several statements"

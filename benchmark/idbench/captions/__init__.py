@@ -1,6 +1,6 @@
 """Captions of corpora and the names in them: reads them from every kind of file, and finds who is named where."""
 
-from idbench.captions.batches import Batch, DamagedShard, ReadOptions
+from idbench.captions.batches import CaptionBatch, DamagedShard, ReadOptions
 from idbench.captions.files import CorpusFiles, find_shards, read_shard
 from idbench.captions.folding import EXACT, FOLDED, Folding
 from idbench.captions.matching import UPSTREAM, Hit, Matcher, Rules
@@ -10,7 +10,7 @@ __all__ = [
     "EXACT",
     "FOLDED",
     "UPSTREAM",
-    "Batch",
+    "CaptionBatch",
     "CorpusFiles",
     "DamagedShard",
     "Folding",

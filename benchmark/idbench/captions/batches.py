@@ -39,7 +39,7 @@ class ReadOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class CaptionBatch:
     """Captions that follow each other in a shard.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from idbench.captions.batches import Batch, ReadOptions
+from idbench.captions.batches import CaptionBatch, ReadOptions
 from idbench.captions.tables import is_parquet, read_parquet, read_tsv
 from idbench.captions.webdataset import read_webdataset
 from idbench.errors import DataError
@@ -68,7 +68,7 @@ def find_shards(places: Sequence[str]) -> CorpusFiles:
     return CorpusFiles(tuple(shards), tuple(next_to_tar), tuple(not_read))
 
 
-def read_shard(path: Path, options: ReadOptions) -> Iterator[Batch]:
+def read_shard(path: Path, options: ReadOptions) -> Iterator[CaptionBatch]:
     """Batches of a shard's captions, in order, a few thousand at a time; parquet under any name.
 
     Raises:

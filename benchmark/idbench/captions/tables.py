@@ -11,7 +11,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from idbench.captions.batches import CAPTION_NAMES, ROWS, Batch, DamagedShard, ReadOptions, as_text, damaged, first_line
+from idbench.captions.batches import (
+    CAPTION_NAMES,
+    ROWS,
+    CaptionBatch,
+    DamagedShard,
+    ReadOptions,
+    as_text,
+    damaged,
+    first_line,
+)
 from idbench.errors import DataError
 from idbench.storage import require_regular
 
@@ -34,7 +43,7 @@ class _Layout:
     header: bool
 
 
-def read_tsv(path: Path, options: ReadOptions) -> Iterator[Batch]:
+def read_tsv(path: Path, options: ReadOptions) -> Iterator[CaptionBatch]:
     """Batches of the caption column. Quotes have no meaning: a line is a row, a tab ends a field.
 
     Raises:
@@ -51,7 +60,7 @@ def read_tsv(path: Path, options: ReadOptions) -> Iterator[Batch]:
             for batch in _parse(_LineFeeds(_opened(raw)), layout):
                 texts, repaired = as_text(batch.column(0), path, first, options)
                 first += len(texts)
-                yield Batch(first - len(texts), texts, repaired, min(1.0, raw.tell() / size))
+                yield CaptionBatch(first - len(texts), texts, repaired, min(1.0, raw.tell() / size))
     except pa.ArrowInvalid as error:
         raise damaged(path, _plain(first_line(error))) from error
     except (EOFError, zlib.error, OSError) as error:
@@ -181,7 +190,7 @@ def _plain(reason: str) -> str:
     return short if len(short) < 160 else f"{short[:160]}..."
 
 
-def read_parquet(path: Path, options: ReadOptions) -> Iterator[Batch]:
+def read_parquet(path: Path, options: ReadOptions) -> Iterator[CaptionBatch]:
     """Batches of the caption column.
 
     Raises:
@@ -199,7 +208,7 @@ def read_parquet(path: Path, options: ReadOptions) -> Iterator[Batch]:
             for batch in file.iter_batches(ROWS, columns=[column], use_threads=False):
                 texts, repaired = as_text(batch.column(0), path, first, options)
                 first += len(texts)
-                yield Batch(first - len(texts), texts, repaired, (first - 1) / max(1, total))
+                yield CaptionBatch(first - len(texts), texts, repaired, (first - 1) / max(1, total))
     except (pa.ArrowException, OSError) as error:
         raise damaged(path, first_line(error)) from error
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from idbench.captions.batches import CAPTION_NAMES, ROWS, Batch, ReadOptions, as_text, damaged, first_line
+from idbench.captions.batches import CAPTION_NAMES, ROWS, CaptionBatch, ReadOptions, as_text, damaged, first_line
 from idbench.captions.tar import BrokenTar, TarMember, TarWalker
 from idbench.errors import DataError
 from idbench.storage import require_regular
@@ -24,7 +24,7 @@ _GZIP = b"\x1f\x8b"
 _TEXT = "txt"
 
 
-def read_webdataset(path: Path, options: ReadOptions) -> Iterator[Batch]:
+def read_webdataset(path: Path, options: ReadOptions) -> Iterator[CaptionBatch]:
     """Batches of captions, one for each sample that has one; pictures are jumped over, not read.
 
     Without `column` the first sample shows where captions are, and a sample that has none there may have it in its
@@ -45,12 +45,12 @@ def read_webdataset(path: Path, options: ReadOptions) -> Iterator[Batch]:
                 waiting.append(caption)
                 if len(waiting) == ROWS:
                     texts, repaired = as_text(pa.array(waiting, pa.binary()), path, first, options)
-                    yield Batch(first, texts, repaired, min(1.0, raw.tell() / size))
+                    yield CaptionBatch(first, texts, repaired, min(1.0, raw.tell() / size))
                     first += ROWS
                     waiting.clear()
             _require_nothing_more(path, file)
         texts, repaired = as_text(pa.array(waiting, pa.binary()), path, first, options)
-        yield Batch(first, texts, repaired, 1.0)
+        yield CaptionBatch(first, texts, repaired, 1.0)
     except (BrokenTar, EOFError, zlib.error, OSError) as error:
         raise damaged(path, first_line(error)) from error
 

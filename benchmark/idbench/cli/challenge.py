@@ -17,7 +17,7 @@ from idbench.progress import Progress, Silent
 from idbench.storage import is_there
 
 if TYPE_CHECKING:
-    from idbench.results.plausibility import Measured
+    from idbench.results.plausibility import MeasuredRecord
     from idbench.splits.avatars.redrawn import Redrawn
     from idbench.targets import TargetSpec
 
@@ -127,7 +127,7 @@ def _train(world: Redrawn, target: TargetSpec, progress: Progress) -> dict[str, 
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ChallengeResult:
     """What those who take part are told.
 
     Args:
@@ -176,7 +176,7 @@ def answer(
             show_report(report, json=json)
             raise typer.Exit(1)
         measurer = Measurer(known.labels, known.targets)
-        found: list[Measured] = []
+        found: list[MeasuredRecord] = []
         for candidate in gathered.proposed:
             scored = measurer.scored(candidate)
             if not isinstance(scored, Rejected):
@@ -195,7 +195,7 @@ def answer(
     console.table("", ("run", "method", "labels of", "AUC", *of_rates), rows, of_rates)
 
 
-def _answered(found: Measured) -> Answer:
+def _answered(found: MeasuredRecord) -> ChallengeResult:
     from idbench import metrics
 
     rates: dict[str, float | None] = {}
@@ -203,7 +203,7 @@ def _answered(found: Measured) -> Answer:
         rate = metrics.tpr_at_fpr(found.scores, found.inside, fpr)
         rates[f"{fpr:g}"] = None if isinstance(rate, metrics.NotEstimable) else round(rate.value, DIGITS)
     record = found.record
-    return Answer(record.run_id, record.attack.name, found.corpus, round(found.auc, DIGITS), rates)
+    return ChallengeResult(record.run_id, record.attack.name, found.corpus, round(found.auc, DIGITS), rates)
 
 
 def _shown(rate: float | None) -> str:
@@ -227,7 +227,7 @@ def _past(log: Path) -> list[dict[str, str]]:
         raise DataError(f"{log} is not a log of answers.", hint="Name another file.") from error
 
 
-def _count(found: list[Measured], log: Path, most: int) -> None:
+def _count(found: list[MeasuredRecord], log: Path, most: int) -> None:
     """Remember whom an answer is given, before it is given.
 
     Raises:

@@ -13,7 +13,7 @@ from idbench.escaping import line
 from idbench.progress import Progress
 
 if TYPE_CHECKING:
-    from idbench.results.checks import Gathered, Known, Report
+    from idbench.results.checks import Gathered, References, Report
     from idbench.results.proposal import Proposal
 
 
@@ -92,11 +92,11 @@ def known_for(
     labels: list[Path],
     attestations: list[Path],
     progress: Progress,
-) -> Known:
+) -> References:
     """What a proposal is compared with; of the proposal itself, nothing but its records is believed."""
     from idbench.cli import board_inputs
     from idbench.results.attestation import read_statements
-    from idbench.results.checks import Known
+    from idbench.results.checks import References
     from idbench.results.proposal import ATTESTATIONS, LABELS
     from idbench.runner.registry import ATTACKS, DEFENSES
 
@@ -107,7 +107,7 @@ def known_for(
     runs = [candidate.run for candidate in (*gathered.proposed, *gathered.accepted)]
     told = board_inputs.gather(runs, splits, labels, [], progress)
     plugins = [*ATTACKS.plugins(), *DEFENSES.plugins()]
-    return Known(
+    return References(
         {(each.name, each.version): each for each in told.labels},
         board_inputs.known_targets(),
         {plugin.name: plugin.distribution for plugin in plugins},

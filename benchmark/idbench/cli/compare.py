@@ -83,11 +83,11 @@ def _split_of(what: Sequence[str], results: Path) -> str:
 
 
 def _draw(pairings: Sequence[Pairing], plot: Path) -> list[Path]:
-    from idbench.cli.plots import Curve, plot_methods
+    from idbench.cli.plots import MethodCurve, plot_methods
 
     first = pairings[0]
-    curves = [Curve(first.found.name_a, tuple(one.scores_a for one in first.readings))]
-    curves += [Curve(one.found.name_b, tuple(r.scores_b for r in one.readings)) for one in pairings]
+    curves = [MethodCurve(first.found.name_a, tuple(one.scores_a for one in first.readings))]
+    curves += [MethodCurve(one.found.name_b, tuple(r.scores_b for r in one.readings)) for one in pairings]
     inputs = [run.path for one in pairings for reading in one.readings for run in (reading.a, reading.b)]
     return plot_methods(curves, plot, inputs)
 

@@ -76,11 +76,11 @@ def build(
     if download and faces is not None:
         raise IdbenchError("--faces and --download exclude each other.", hint="Give one of them.")
     seed = None if secret_seed is None else read_secret(secret_seed)
-    _build_sourced(recipe, Sources(faces, pairs, seed, source), download, Folders(out, labels), dry_run)
+    _build_sourced(recipe, Sources(faces, pairs, seed, source), download, PublicationFolders(out, labels), dry_run)
 
 
 @dataclass(frozen=True, slots=True)
-class Folders:
+class PublicationFolders:
     """Where copies of a split go: one to publish, and the complete one of a split whose labels are withheld."""
 
     out: Path | None
@@ -132,7 +132,9 @@ def _build_known(recipe: SplitRecipe, out: Path | None, dry_run: bool) -> None:
     console.next_steps(text.typed("bench", "data", "lint", out))
 
 
-def _build_sourced(recipe: SourcedRecipe, sources: Sources, download: bool, folders: Folders, dry_run: bool) -> None:
+def _build_sourced(
+    recipe: SourcedRecipe, sources: Sources, download: bool, folders: PublicationFolders, dry_run: bool
+) -> None:
     from idbench.outputs import resolved
     from idbench.splits.building import build_sourced, check_sources, copy_split
     from idbench.splits.withholding import write_withheld

@@ -62,7 +62,7 @@ def plot_run(run: Run, path: Path) -> list[Path]:
 
 
 @dataclass(frozen=True, slots=True)
-class Curve:
+class MethodCurve:
     """A method's curve: the mean over its readings.
 
     Args:
@@ -74,7 +74,7 @@ class Curve:
     readings: tuple[LabelledScores, ...]
 
 
-def plot_methods(curves: Sequence[Curve], path: Path, inputs: Iterable[Path]) -> list[Path]:
+def plot_methods(curves: Sequence[MethodCurve], path: Path, inputs: Iterable[Path]) -> list[Path]:
     """Draw the ROC curves of several methods, both axes logarithmic, as wide as a column of a paper, without title.
 
     Args:
@@ -107,7 +107,7 @@ def check_destination(path: Path) -> None:
         check_file(file, "picture", figures.is_drawn)
 
 
-def _column(curves: Sequence[Curve]) -> Any:
+def _column(curves: Sequence[MethodCurve]) -> Any:
     """One panel, 3.3 inches wide at 72 points an inch, in the order of the curves' AUC."""
     least = 1 / max(int((~one.readings[0].members).sum()) for one in curves)
     grid = np.geomspace(least, 1, 200)
@@ -143,7 +143,7 @@ def _column(curves: Sequence[Curve]) -> Any:
     )
 
 
-def _mean_curve(one: Curve, grid: Any) -> Any:
+def _mean_curve(one: MethodCurve, grid: Any) -> Any:
     """Mean TPR at each false-positive rate; every reading keeps to the rate, without interpolation."""
     found = []
     for reading in one.readings:

@@ -15,7 +15,7 @@ from idbench.errors import DataError, IdbenchError
 if TYPE_CHECKING:
     from idbench.results import Run
     from idbench.results.attestation import Attestation, Level
-    from idbench.runner.verifying import How, Subject, Verification
+    from idbench.runner.verifying import How, RepeatableRun, Verification
     from idbench.targets import TargetSpec
 
 _GIB = 1 << 30
@@ -59,7 +59,7 @@ def verify(
     Drawing and training take minutes, once; they are kept. --by and --to write the outcome as an attestation.
     """
     from idbench.results import find_run
-    from idbench.runner.jail import Limits, can_lock
+    from idbench.runner.jail import LockLimits, can_lock
     from idbench.runner.verifying import How, minutes_of, subject_of_run, world_like
     from idbench.runner.verifying import verify as run_again
     from idbench.splits import load_split
@@ -73,7 +73,7 @@ def verify(
         _check_statement(found, by, to)
         if not dry_run:
             check_writable(to, "--to")
-    limits = Limits(memory=int(memory * _GIB), disk=int(disk * _GIB), processes=processes)
+    limits = LockLimits(memory=int(memory * _GIB), disk=int(disk * _GIB), processes=processes)
     how = How(part, seed, device, time_limit, limits, results / "failed")
     with console.bars() as progress:
         opened = load_split(split or found.record.split.name, progress)
@@ -168,7 +168,7 @@ def note_of(verified: Verification, how: How) -> str:
     return "\n".join(lines)
 
 
-def _told(subject: Subject, verified: Verification, why: str, written: Path | None) -> dict[str, Any]:
+def _told(subject: RepeatableRun, verified: Verification, why: str, written: Path | None) -> dict[str, Any]:
     again = verified.reproduction
     return {
         "run": subject.run.record.run_id,
@@ -194,7 +194,7 @@ def _told(subject: Subject, verified: Verification, why: str, written: Path | No
     }
 
 
-def _say(subject: Subject, verified: Verification, why: str, written: Path | None) -> None:
+def _say(subject: RepeatableRun, verified: Verification, why: str, written: Path | None) -> None:
     replay, again = verified.replay, verified.reproduction
     locked = "locked in" if verified.locked else f"NOT isolated: {verified.why_not}"
     same = replay.agreement.conflict or f"the same scores (rank correlation {replay.agreement.correlation:.4f})"

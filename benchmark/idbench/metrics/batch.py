@@ -31,7 +31,7 @@ _RATE_COLUMNS = 6  # value, low, high, centre, deviation, stepped
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownLabels:
     """Who is a member, and to which stratum members belong.
 
     Attributes:
@@ -225,7 +225,7 @@ class Judged:
     places: Counts
 
 
-def judge(groups: Sequence[FloatArray], known: Known, plan: BatchSettings) -> Judged:
+def judge(groups: Sequence[FloatArray], known: KnownLabels, plan: BatchSettings) -> Judged:
     """Placements, rates and curves of many rows at once, averaged over the readings of each row.
 
     Args:
@@ -259,7 +259,7 @@ def judge(groups: Sequence[FloatArray], known: Known, plan: BatchSettings) -> Ju
     return Judged(found, np.asarray(aucs, dtype=np.float64), ranks.low)
 
 
-def _by_stratum(ranks: RowRanks, known: Known) -> FloatArray:
+def _by_stratum(ranks: RowRanks, known: KnownLabels) -> FloatArray:
     """Share of the members of each stratum above each non-member, (R, strata, k)."""
     others = ranks.of(~known.members)
     result = np.empty((len(ranks.order), len(known.shared_strata), known.sizes[1]))
@@ -279,7 +279,7 @@ def _mean_of(groups: Sequence[FloatArray], values: FloatArray) -> FloatArray:
 
 
 def _rates(
-    steps: Steps, ranks: RowRanks, known: Known, plan: BatchSettings
+    steps: Steps, ranks: RowRanks, known: KnownLabels, plan: BatchSettings
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """TPR with what a mean needs (R, F, 6), and who is found (R, F, m) or called by mistake (R, F, k)."""
     (m, k), members = known.sizes, known.members
@@ -302,7 +302,7 @@ def _rates(
     return result, hits, alarms
 
 
-def _curves(steps: Steps, above_all: Counts, known: Known, plan: BatchSettings) -> FloatArray:
+def _curves(steps: Steps, above_all: Counts, known: KnownLabels, plan: BatchSettings) -> FloatArray:
     """ROC curves with the bands of `roc_band`, (R, 3, points).
 
     Args:
@@ -364,7 +364,7 @@ def auc_ends(inside: FloatArray, outside: FloatArray, level: float) -> Ends:
     return Ends(value, *matched_intervals(value, variance, (np.array(inside.shape[1]), outside.shape[1]), level))
 
 
-def chance_p(found: Averages, known: Known) -> FloatArray:
+def chance_p(found: Averages, known: KnownLabels) -> FloatArray:
     """Two-sided p-values (E,) of "the mean AUC is 0.5", by permuting the labels: `permutation_test` of each row."""
     return chance_ps(found.middle, known.members)[0]
 
@@ -394,7 +394,7 @@ def rate_end(columns: FloatArray, variance: FloatArray) -> Ends:
     return Ends(value, *narrowed(value, (low, high), centre, common_share(variance, deviation), stepped))
 
 
-def stratum_ends(found: Averages, known: Known, level: float) -> list[tuple[int, int, Ends]]:
+def stratum_ends(found: Averages, known: KnownLabels, level: float) -> list[tuple[int, int, Ends]]:
     """For each shared stratum its number, its members, and their AUC against all non-members in each row."""
     result = []
     for place, stratum in enumerate(known.shared_strata):

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
-from idbench.metrics.batch import BatchSettings, Known, judge, rate_end
+from idbench.metrics.batch import BatchSettings, KnownLabels, judge, rate_end
 from idbench.metrics.delong import AucDifference, AucEstimate, matched_intervals
 from idbench.metrics.low_fpr import common_share, narrowed
 from idbench.metrics.rates import clopper_pearson
@@ -227,7 +227,7 @@ def _summed(matrix: FloatArray, inside: BoolArray, outside: BoolArray, plan: Bat
     for rows in _alike(inside, outside):
         own, others = inside[rows[0]], outside[rows[0]]
         kept = own | others
-        known = Known(own[kept], np.zeros(int(kept.sum()), dtype=np.int64))
+        known = KnownLabels(own[kept], np.zeros(int(kept.sum()), dtype=np.int64))
         judged = judge([matrix[rows][:, kept]], known, plan)
         found, share = judged.averages, len(rows) / readings
         aucs[rows] = judged.aucs

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import special
 
-from idbench.metrics.batch import BatchSettings, Known, judge
+from idbench.metrics.batch import BatchSettings, KnownLabels, judge
 from idbench.metrics.delong import AucCovariance, auc_interval, covariance_of_mean, difference_ps
 from idbench.metrics.low_fpr import tpr_at_fpr_interval
 from idbench.metrics.multiple import holm
@@ -239,7 +239,7 @@ def _by_auc(cube: FloatArray, flags: BoolArray) -> tuple[FloatArray, FloatArray]
     plan, strata = BatchSettings((), 0.95), np.zeros(count, dtype=np.int64)
     for row in range(rows):
         own = flags[row]
-        judged = judge([method[[row]] for method in cube], Known(own, strata), plan)
+        judged = judge([method[[row]] for method in cube], KnownLabels(own, strata), plan)
         values += judged.aucs / rows
         parts[:, own] += judged.averages.inside / rows
         # A person who is a member here and a non-member there moves the mean in two ways at once.

@@ -16,7 +16,7 @@ from idbench import metrics
 from idbench.api import Access, Knowledge, Progress, Silent
 from idbench.captions import FOLDED
 from idbench.errors import DataError, IdbenchError, MethodError, StorageError
-from idbench.people.design import Design, Pool, design, write_design
+from idbench.people.design import Design, ReferencePool, design, write_design
 from idbench.people.inputs import Audited, Portfolio, Remarks, check_people, read_portfolio, remarks_on
 from idbench.results.scores import with_floor
 from idbench.runner.bundle import Folders, plan_cases, write_bundle
@@ -244,17 +244,17 @@ def _id(number: int) -> str:
     return f"audited-{number}"
 
 
-def _pool(wish: Wish, target: TargetSpec, progress: Progress) -> tuple[Pool, str, bool]:
+def _pool(wish: Wish, target: TargetSpec, progress: Progress) -> tuple[ReferencePool, str, bool]:
     """Where the other people come from, in words, and whether they are of the same kind as the audited."""
     source, corpus = _fitting_split(wish, target, progress)
     if wish.reference is not None:
         given = _given(wish.reference, progress)
         words = f"{len(given)} people with invented names and the photos in the folder {wish.reference.name}"
-        return Pool(source, corpus, given), words, True
+        return ReferencePool(source, corpus, given), words, True
     if corpus is not None:
         words = f"people of {source.manifest.name} who are not in {corpus}, by its construction"
-        return Pool(source, corpus), words, True
-    return Pool(source, None), "drawn people with invented names, who come with idbench", False
+        return ReferencePool(source, corpus), words, True
+    return ReferencePool(source, None), "drawn people with invented names, who come with idbench", False
 
 
 def _fitting_split(wish: Wish, target: TargetSpec, progress: Progress) -> tuple[Split, str | None]:
@@ -295,7 +295,7 @@ def _remarks(
     ]
 
 
-def _methods(wish: Wish, target: TargetSpec, pool: Pool) -> tuple[list[MethodSpec], dict[str, str]]:
+def _methods(wish: Wish, target: TargetSpec, pool: ReferencePool) -> tuple[list[MethodSpec], dict[str, str]]:
     """The attacks to carry out; of `all`, those that cannot be are left out with the reason."""
     names = list(wish.methods) or [entry.name for entry in ATTACKS.entries() if entry.value is not None]
     left_out, chosen = {}, []
@@ -317,7 +317,7 @@ def _methods(wish: Wish, target: TargetSpec, pool: Pool) -> tuple[list[MethodSpe
     return chosen, left_out
 
 
-def _unable(access: Access, knowledge: Knowledge, target: TargetSpec, pool: Pool) -> str:
+def _unable(access: Access, knowledge: Knowledge, target: TargetSpec, pool: ReferencePool) -> str:
     if Knowledge.CALIBRATION_LABELS in knowledge and pool.corpus is None:
         return "it learns from labelled people, and nobody is known to be in this target's training data"
     if Access.TRAIN_SHADOWS in access and target.recipe is None:
@@ -330,7 +330,11 @@ def _unable(access: Access, knowledge: Knowledge, target: TargetSpec, pool: Pool
 
 
 def _groups(
-    people: Sequence[Audited], portfolios: Sequence[Portfolio], remarks: Sequence[Remarks], pool: Pool, most: int
+    people: Sequence[Audited],
+    portfolios: Sequence[Portfolio],
+    remarks: Sequence[Remarks],
+    pool: ReferencePool,
+    most: int,
 ) -> list[_Group]:
     """Everybody who is scored, by how many photos of them are compared."""
     scored = [i for i, one in enumerate(remarks) if not one.refusal]
@@ -345,7 +349,7 @@ def _audit_group(
     group: _Group,
     methods: Sequence[MethodSpec],
     target: TargetSpec,
-    pool: Pool,
+    pool: ReferencePool,
     wish: Wish,
     left_out: dict[str, str],
     progress: Progress,

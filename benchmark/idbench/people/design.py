@@ -35,7 +35,7 @@ _UNKNOWN_CORPUS: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
-class Pool:
+class ReferencePool:
     """Where reference people and members come from.
 
     Args:
@@ -50,7 +50,7 @@ class Pool:
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class AuditPerson:
     """Somebody in the split of an audit."""
 
     id: str
@@ -71,17 +71,17 @@ class Design:
         left_out: reference people and members with fewer photos, and namesakes of the audited, left out.
     """
 
-    people: tuple[Person, ...]
+    people: tuple[AuditPerson, ...]
     photos: int
     corpus: str | None
     left_out: int
 
-    def of(self, role: Role) -> list[Person]:
+    def of(self, role: Role) -> list[AuditPerson]:
         """Everybody with one role."""
         return [person for person in self.people if person.role == role]
 
 
-def design(audited: Mapping[str, tuple[str, Portfolio]], pool: Pool, most: int, most_members: int) -> Design:
+def design(audited: Mapping[str, tuple[str, Portfolio]], pool: ReferencePool, most: int, most_members: int) -> Design:
     """Gather people who can be compared: as many photos of everybody as the audited have.
 
     Args:
@@ -104,7 +104,7 @@ def design(audited: Mapping[str, tuple[str, Portfolio]], pool: Pool, most: int, 
     out = len(source.identities) - len(free)
     own_format = source.manifest.photo_format if known is not None else PhotoFormat(encoding="png")
     people = [
-        Person(who, name, "audited", tuple(prepared(p, own_format) for p in portfolio.pixels[:count]))
+        AuditPerson(who, name, "audited", tuple(prepared(p, own_format) for p in portfolio.pixels[:count]))
         for who, (name, portfolio) in audited.items()
     ]
     people += _calibration(source, free, known, count)
@@ -140,27 +140,29 @@ def _certain(source: Split, corpus: str | None) -> dict[str, bool] | None:
     return {one.id: bool(member) for one, member in zip(source.identities, labels.member, strict=True)}
 
 
-def _calibration(source: Split, free: Sequence[Identity], known: Mapping[str, bool] | None, count: int) -> list[Person]:
+def _calibration(
+    source: Split, free: Sequence[Identity], known: Mapping[str, bool] | None, count: int
+) -> list[AuditPerson]:
     """Everybody of the calibration part, for attacks that prepare themselves on it."""
     people = [one for one in free if one.part == "calibration"]
     return [
-        Person(one.id, one.name, "calibration", _stored(source, one, count), bool(known and known[one.id]))
+        AuditPerson(one.id, one.name, "calibration", _stored(source, one, count), bool(known and known[one.id]))
         for one in people
     ]
 
 
-def _drawn(source: Split, people: Sequence[Identity], role: Role, count: int, most: int) -> list[Person]:
+def _drawn(source: Split, people: Sequence[Identity], role: Role, count: int, most: int) -> list[AuditPerson]:
     """Some of a split's people, the same ones whoever is audited."""
     chosen = sorted(int(i) for i in shuffled(f"{SEED}/{role}", len(people))[:most])
-    return [Person(people[i].id, people[i].name, role, _stored(source, people[i], count)) for i in chosen]
+    return [AuditPerson(people[i].id, people[i].name, role, _stored(source, people[i], count)) for i in chosen]
 
 
-def _given(portfolios: Sequence[Portfolio], how: PhotoFormat, count: int, taken: set[str]) -> list[Person]:
+def _given(portfolios: Sequence[Portfolio], how: PhotoFormat, count: int, taken: set[str]) -> list[AuditPerson]:
     """People whom the user brings, under invented names: nobody can have been trained on under one of these."""
     every = [f"{first} {last}" for first in FIRST_NAMES for last in LAST_NAMES]
     names = (every[int(i)] for i in shuffled(f"{SEED}/names", len(every)) if FOLDED(every[int(i)]) not in taken)
     return [
-        Person(f"given-{i}", next(names), "reference", tuple(prepared(p, how) for p in one.pixels[:count]))
+        AuditPerson(f"given-{i}", next(names), "reference", tuple(prepared(p, how) for p in one.pixels[:count]))
         for i, one in enumerate(portfolios)
     ]
 
@@ -233,15 +235,15 @@ def write_design(found: Design, source: Split, out: Path) -> Split:
     return Split(out)
 
 
-def _part(person: Person) -> Part:
+def _part(person: AuditPerson) -> Part:
     return "calibration" if person.role == "calibration" else "test"
 
 
-def _photo_ids(person: Person) -> list[str]:
+def _photo_ids(person: AuditPerson) -> list[str]:
     return [f"{person.id}-{i}" for i in range(len(person.photos))]
 
 
-def _photo_batches(people: Sequence[Person]) -> Iterator[list[Row]]:
+def _photo_batches(people: Sequence[AuditPerson]) -> Iterator[list[Row]]:
     for person in people:
         yield [
             (photo, person.id, sha256_bytes(data), data)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idbench.errors import IdbenchError
-from idbench.results.labels import People
+from idbench.results.labels import CountedPeople
 from idbench.results.record import RunRecord
 from idbench.results.scores import GREATEST, mean_photos, read_columns, with_floor
 from idbench.results.store import Rejected, Run, unexpected
@@ -39,7 +39,7 @@ class Scored:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class RowOrder:
     """Where a table of scores has the people of a split.
 
     Args:
@@ -58,10 +58,10 @@ class Order:
 class Reader:
     """Reads scores in the order of a split's people; records of one split mostly list the same people alike."""
 
-    def __init__(self, people: People) -> None:
+    def __init__(self, people: CountedPeople) -> None:
         """Read scores about these people."""
         self._people = people
-        self._order: Order | None = None
+        self._order: RowOrder | None = None
 
     def read(self, run: Run, where: str) -> Scored | Rejected:
         """The scores of a record, or why they cannot be used; a record must have scores for everybody in the test part.
@@ -114,27 +114,27 @@ def _unusable(scores: Floats, abstained: Flags) -> str:
     return ""
 
 
-def _scored(scores: Floats, abstained: Flags, order: Order) -> Scored:
+def _scored(scores: Floats, abstained: Flags, order: RowOrder) -> Scored:
     """An abstention counts as less likely than every score (`ScoreTable.ranked`)."""
     ranked = with_floor(scores, abstained)
     calibration = None if order.calibration is None else ranked[order.calibration]
     return Scored(ranked[order.test], abstained[order.test], calibration)
 
 
-def _order(identities: pa.ChunkedArray, people: People) -> Order:
+def _order(identities: pa.ChunkedArray, people: CountedPeople) -> RowOrder:
     names = identities.to_pylist()
     place = {identity: index for index, identity in enumerate(names)}
     nobody = np.zeros(0, dtype=np.int64)
     if len(place) < len(names):
-        return Order(identities, nobody, None, "an identity occurs twice in its scores")
+        return RowOrder(identities, nobody, None, "an identity occurs twice in its scores")
     strangers = place.keys() - people.others - {*people.test, *people.calibration}
     if strangers:
-        return Order(identities, nobody, None, f"{len(strangers)} of its scores belong to nobody in the split")
+        return RowOrder(identities, nobody, None, f"{len(strangers)} of its scores belong to nobody in the split")
     missing = sum(identity not in place for identity in people.test)
     if missing:
         problem = f"{missing} of {len(people.test)} people of the test part have no score"
-        return Order(identities, nobody, None, problem)
+        return RowOrder(identities, nobody, None, problem)
     rest = [place[identity] for identity in people.calibration if identity in place]
     complete = bool(rest) and len(rest) == len(people.calibration)
     test = np.array([place[identity] for identity in people.test], dtype=np.int64)
-    return Order(identities, test, np.array(rest, dtype=np.int64) if complete else None)
+    return RowOrder(identities, test, np.array(rest, dtype=np.int64) if complete else None)

@@ -21,7 +21,7 @@ from idbench.results.attestation import Statements
 from idbench.results.identity import ENGINE_VERSION
 from idbench.results.labels import KnownTarget, SplitLabels
 from idbench.results.lookalike import looks_like
-from idbench.results.plausibility import Measured, Measurer, alike, certain, surprising, without_control
+from idbench.results.plausibility import MeasuredRecord, Measurer, alike, certain, surprising, without_control
 from idbench.results.proposal import RUNS, Proposal, beside_records, misplaced, record_place
 from idbench.results.record import SCHEMA_VERSION, RunRecord, Summary
 from idbench.results.repetition import Candidate
@@ -95,7 +95,7 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class References:
     """What submissions are compared with.
 
     Args:
@@ -137,7 +137,7 @@ def gather_records(proposal: Proposal) -> Gathered:
     )
 
 
-def check(proposal: Proposal, gathered: Gathered, known: Known) -> Report:
+def check(proposal: Proposal, gathered: Gathered, known: References) -> Report:
     """Make every check.
 
     Args:
@@ -236,7 +236,7 @@ def _strings(where: str, value: Any) -> Iterator[tuple[str, str]]:
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
-def _names(gathered: Gathered, known: Known) -> Iterator[Finding]:
+def _names(gathered: Gathered, known: References) -> Iterator[Finding]:
     taken: dict[str, str] = dict(known.methods)
     for candidate in gathered.accepted:
         for method in (candidate.record.attack, candidate.record.defense):
@@ -263,7 +263,7 @@ def _distribution(text: str) -> str:
     return re.sub(r"[-_.]+", "-", text.rpartition(" ")[0] or text).lower()
 
 
-def _current_with(known: Known) -> Callable[[RunRecord], Iterable[tuple[Severity, str]]]:
+def _current_with(known: References) -> Callable[[RunRecord], Iterable[tuple[Severity, str]]]:
     newest: dict[str, int] = {}
     for name, version in known.labels:
         newest[name] = max(version, newest.get(name, 0))
@@ -289,7 +289,7 @@ def _current_with(known: Known) -> Callable[[RunRecord], Iterable[tuple[Severity
 class _Scores:
     """The checks that look at scores: each record is read once."""
 
-    def __init__(self, gathered: Gathered, known: Known) -> None:
+    def __init__(self, gathered: Gathered, known: References) -> None:
         self._gathered, self._known = gathered, known
         self._measurer = Measurer(known.labels, known.targets)
         objections: list[Finding] = []
@@ -387,7 +387,7 @@ class _Scores:
                 reason = "it was not run on the control target, where an honest attack is at chance"
                 yield Finding(each.candidate.where, reason, Severity.WARN)
 
-    def _accepted(self) -> Iterator[Measured]:
+    def _accepted(self) -> Iterator[MeasuredRecord]:
         """Accepted records on boards of the proposed ones, and of their methods on other targets."""
         splits = {(each.record.split.name, each.record.split.version) for each in self._measured}
         for candidate in self._gathered.accepted:
@@ -405,7 +405,7 @@ def _same_code(candidate: Candidate, other: Candidate) -> bool:
     return (mine.name, mine.code_sha256) == (its.name, its.code_sha256)
 
 
-def _other_than(summary: Summary, found: Measured) -> str:
+def _other_than(summary: Summary, found: MeasuredRecord) -> str:
     """What of some metrics the scores do not bear out."""
     record = found.record
     derived = (summary.run_id, summary.scores_sha256, summary.split_digest)

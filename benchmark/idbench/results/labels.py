@@ -72,7 +72,7 @@ class SplitLabels:
 
 
 @dataclass(frozen=True, slots=True)
-class People:
+class CountedPeople:
     """The identities of a split that count: not retracted, in order of id.
 
     Args:
@@ -86,11 +86,13 @@ class People:
     others: frozenset[str] = frozenset()
 
 
-def people_of(labels: SplitLabels) -> People:
+def people_of(labels: SplitLabels) -> CountedPeople:
     """Test and calibration people of a split, without the retracted."""
     kept = [(name, bool(test)) for name, test in zip(labels.identities, labels.test, strict=True)]
     kept = sorted(pair for pair in kept if pair[0] not in labels.retracted)
-    return People(tuple(n for n, test in kept if test), tuple(n for n, test in kept if not test), labels.retracted)
+    return CountedPeople(
+        tuple(n for n, test in kept if test), tuple(n for n, test in kept if not test), labels.retracted
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ BEYOND: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class MeasuredRecord:
     """A record with what its scores are worth on one corpus.
 
     Args:
@@ -105,7 +105,7 @@ class Measurer:
             if corpus in labels.corpora
         }
 
-    def measured(self, candidate: Candidate, scored: Scored) -> list[Measured]:
+    def measured(self, candidate: Candidate, scored: Scored) -> list[MeasuredRecord]:
         """What a record's scores are worth on each corpus that has members and others."""
         record = candidate.record
         return [
@@ -115,12 +115,12 @@ class Measurer:
         ]
 
 
-def _measured(candidate: Candidate, corpus: str, matched: bool, scores: Floats, flags: Flags) -> Measured:
+def _measured(candidate: Candidate, corpus: str, matched: bool, scores: Floats, flags: Flags) -> MeasuredRecord:
     inside, outside = int(flags.sum()), int((~flags).sum())
     auc = metrics.auc(scores, flags)
     # Of the rank-sum statistic without ties; ties make the true one smaller, so that nobody is wrongly suspected.
     error = math.sqrt((inside + outside + 1) / (12 * inside * outside))
-    return Measured(
+    return MeasuredRecord(
         candidate=candidate,
         corpus=corpus,
         control=(control := bool(candidate.record.target.control_for)),
@@ -135,7 +135,7 @@ def _measured(candidate: Candidate, corpus: str, matched: bool, scores: Floats, 
     )
 
 
-def certain(found: Measured) -> str:
+def certain(found: MeasuredRecord) -> str:
     """Why the scores cannot be those of a method that was run as it says; empty if they can."""
     if found.distinct == 1:
         return "everybody has the same score"
@@ -151,7 +151,7 @@ def certain(found: Measured) -> str:
     return ""
 
 
-def surprising(found: Measured, known: Sequence[Measured]) -> str:
+def surprising(found: MeasuredRecord, known: Sequence[MeasuredRecord]) -> str:
     """What maintainers should look at; empty if nothing.
 
     Args:
@@ -171,7 +171,7 @@ def surprising(found: Measured, known: Sequence[Measured]) -> str:
     return ""
 
 
-def alike(found: Sequence[Measured]) -> Iterable[tuple[Measured, Measured]]:
+def alike(found: Sequence[MeasuredRecord]) -> Iterable[tuple[MeasuredRecord, MeasuredRecord]]:
     """Records that are as good on the control as on a target that saw the people: they read something else.
 
     Args:
@@ -184,7 +184,7 @@ def alike(found: Sequence[Measured]) -> Iterable[tuple[Measured, Measured]]:
             yield each, control
 
 
-def without_control(found: Sequence[Measured]) -> Iterable[Measured]:
+def without_control(found: Sequence[MeasuredRecord]) -> Iterable[MeasuredRecord]:
     """Records of methods that ask the target something, above chance, and were not run on a control."""
     controlled = {each.method for each in found if each.control}
     seen = set()

@@ -40,7 +40,7 @@ _BESIDE: Final = frozenset({"worker.log"})
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ProposedFile:
     """A file, as far as its folder tells.
 
     Args:
@@ -72,7 +72,7 @@ class Proposal:
         return (self.root / RUNS).is_dir() or self.before is not None
 
     @cached_property
-    def files(self) -> Mapping[str, Entry]:
+    def files(self) -> Mapping[str, ProposedFile]:
         """Every file of the proposed state by its path there.
 
         Raises:
@@ -118,7 +118,7 @@ class Proposal:
         return any(path.startswith(prefix) for path in (*self.added, *self.changed))
 
     @cached_property
-    def _old(self) -> Mapping[str, Entry]:
+    def _old(self) -> Mapping[str, ProposedFile]:
         return {} if self.before is None else list_files(self.before)
 
     def _same(self, path: str) -> bool:
@@ -148,7 +148,7 @@ def beside_records(path: str) -> bool:
     return path.rpartition("/")[2] in _BESIDE
 
 
-def list_files(root: Path) -> dict[str, Entry]:
+def list_files(root: Path) -> dict[str, ProposedFile]:
     """Everything but folders below a folder, by its path there; nothing is opened and no link is followed.
 
     Git's own folder is left out.
@@ -156,7 +156,7 @@ def list_files(root: Path) -> dict[str, Entry]:
     Raises:
         StorageError: there are more than `MOST_FILES`, or the folder cannot be read.
     """
-    found: dict[str, Entry] = {}
+    found: dict[str, ProposedFile] = {}
     broken: list[OSError] = []
     for place, folders, names in os.walk(root, onerror=broken.append):
         here = Path(place)
@@ -177,12 +177,12 @@ def list_files(root: Path) -> dict[str, Entry]:
     return found
 
 
-def _entry(file: Path) -> Entry:
+def _entry(file: Path) -> ProposedFile:
     state = file.lstat()
     if stat.S_ISLNK(state.st_mode):
-        return Entry(state.st_size, "is a link, which may lead anywhere")
+        return ProposedFile(state.st_size, "is a link, which may lead anywhere")
     if not stat.S_ISREG(state.st_mode):
-        return Entry(state.st_size, "is not a regular file")
+        return ProposedFile(state.st_size, "is not a regular file")
     if state.st_size > LARGEST_FILE:
-        return Entry(state.st_size, f"has {state.st_size:,} bytes; {LARGEST_FILE:,} are the most")
-    return Entry(state.st_size)
+        return ProposedFile(state.st_size, f"has {state.st_size:,} bytes; {LARGEST_FILE:,} are the most")
+    return ProposedFile(state.st_size)

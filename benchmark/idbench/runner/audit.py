@@ -61,7 +61,7 @@ class AuditRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class AuditTargets:
     """What there is to audit a split with.
 
     Args:
@@ -73,7 +73,7 @@ class Found:
     missing: str = ""
 
 
-def find_trio(split: Split) -> Found:
+def find_trio(split: Split) -> AuditTargets:
     """The split's two targets and its control: those that bear the names of their corpora, else the first that fit."""
     fitting = targets_of(split)
     trained = sorted((t for t in fitting if not t.control_for), key=lambda t: (t.name != t.corpus, t.name))
@@ -81,14 +81,14 @@ def find_trio(split: Split) -> Found:
     a = trained[0] if trained else None
     b = next((t for t in trained if a is not None and t.corpus != a.corpus), None)
     if a is not None and b is not None and controls:
-        return Found(Trio(a, b, controls[0]))
+        return AuditTargets(Trio(a, b, controls[0]))
     targets = "no target" if a is None else f"no second target besides those of {a.corpus}" if b is None else ""
     lacking = " and ".join(filter(None, (targets, "" if controls else "no control target")))
     cannot = [
         "whether an attack turns around where others are the members" if b is None else "",
         "" if controls else "whether it is at chance on a model that saw none of these people",
     ]
-    return Found(
+    return AuditTargets(
         None,
         f"there is {lacking} for {split.manifest.name}: this audit cannot show "
         f"{', nor '.join(filter(None, cannot))}; what an attack finds may be what separates these people anyway",

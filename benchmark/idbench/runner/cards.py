@@ -118,7 +118,7 @@ class Description(Answer):
             raise PluginError("The card of a method is not a card.", hint="Use the cards of idbench.api.") from error
 
 
-class Setting(Answer):
+class RunParameters(Answer):
     """The parameters of a run, defaults included, and the knowledge that they need."""
 
     parameters: dict[str, Any]
@@ -195,7 +195,7 @@ def _stand_in_params(found: Description) -> type[StandInParams]:
     return made
 
 
-def settle(group: str, plugin: Plugin, values: Mapping[str, object]) -> Setting:
+def settle(group: str, plugin: Plugin, values: Mapping[str, object]) -> RunParameters:
     """The parameters of a run, checked and with all defaults, and the knowledge that they need.
 
     Args:
@@ -207,7 +207,7 @@ def settle(group: str, plugin: Plugin, values: Mapping[str, object]) -> Setting:
         MethodError: a value does not fit.
     """
     try:
-        return ask(group, plugin, dict(values), Setting)
+        return ask(group, plugin, dict(values), RunParameters)
     except PluginError as error:
         raise MethodError(error.message, hint=error.hint) from error
 

@@ -38,7 +38,7 @@ _ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class ContractCheck:
     """One thing that was looked at: `ok`, `warning` or `failed`."""
 
     what: str
@@ -52,7 +52,7 @@ def check_method(
     progress: Progress,
     preset: str | None = None,
     params: Mapping[str, object] | None = None,
-) -> Iterator[Check]:
+) -> Iterator[ContractCheck]:
     """Check a method on a split of a few dozen fictional people; stops at the first failure that hides the rest.
 
     Args:
@@ -72,9 +72,9 @@ def check_method(
     try:
         registered = load_attack(name)
     except IdbenchError as error:
-        yield Check("import", "failed", str(error))
+        yield ContractCheck("import", "failed", str(error))
         return
-    yield Check("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
+    yield ContractCheck("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
     yield _documented(registered)
     make_method(registered, preset, params)  # a parameter that does not fit is the user's mistake, not the method's
     asked = (preset, params)
@@ -84,10 +84,10 @@ def check_method(
         try:
             first = _scores(name, asked, options, progress)
         except IdbenchError as error:
-            yield Check("run", "failed", str(error))
+            yield ContractCheck("run", "failed", str(error))
             return
         record = first[0].record
-        yield Check("run", "ok", f"{record.n_cases} cases in {record.timings.total:.1f} s")
+        yield ContractCheck("run", "ok", f"{record.n_cases} cases in {record.timings.total:.1f} s")
         yield _varied(first[1])
         yield _asked(registered, first[0])
         yield _same("same seed, same scores", first[1], _scores(name, asked, options, progress)[1], 0.0)
@@ -108,31 +108,31 @@ def _scores(name: str, asked: _Asked, options: Options, progress: Progress) -> t
 
 def _check_defense(
     name: str, time_limit: float, progress: Progress, preset: str | None, params: Mapping[str, object] | None
-) -> Iterator[Check]:
+) -> Iterator[ContractCheck]:
     """Check a defense by what an attack finds behind it; the same attack finds the same twice."""
     try:
         planned = plan_defense(name, preset, params)
     except IdbenchError as error:
-        yield Check("import", "failed", str(error))
+        yield ContractCheck("import", "failed", str(error))
         return
     registered = planned.registered
-    yield Check("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
+    yield ContractCheck("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
     yield _documented(registered)
     attack = next((one for one in ("cosine", "idia") if not refused(load_attack(one).card.access, planned)), None)
     if attack is None:
-        yield Check("run", "warning", "the defense answers neither labels nor similarities")
+        yield ContractCheck("run", "warning", "the defense answers neither labels nor similarities")
         return
     with workplace() as folder:
         options = Options(folder, time_limit=time_limit, force=True, secret=0)
         try:
             first, scores = _behind(attack, planned, options, progress)
         except IdbenchError as error:
-            yield Check("run", "failed", str(error))
+            yield ContractCheck("run", "failed", str(error))
             return
         defense = first.record.defense
         assert defense is not None
         took = "" if defense.cost is None else f", {defense.cost.seconds:.1f} s, {defense.cost.steps} steps"
-        yield Check("run", "ok", f"{attack} behind it, {len(defense.protected)} people protected{took}")
+        yield ContractCheck("run", "ok", f"{attack} behind it, {len(defense.protected)} people protected{took}")
         yield _changed(first)
         yield _same("same seed, same scores", scores, _behind(attack, planned, options, progress)[1], _ROUNDING)
 
@@ -154,29 +154,29 @@ def _behind(attack: str, planned: PlannedDefense, options: Options, progress: Pr
 
 def _check_adaptation(
     name: str, time_limit: float, progress: Progress, preset: str | None, params: Mapping[str, object] | None
-) -> Iterator[Check]:
+) -> Iterator[ContractCheck]:
     """Check an adaptation by what an attack finds with it; the same attack finds the same twice."""
     try:
         planned = plan_adaptation(name, preset, params)
     except IdbenchError as error:
-        yield Check("import", "failed", str(error))
+        yield ContractCheck("import", "failed", str(error))
         return
     registered = planned.registered
-    yield Check("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
+    yield ContractCheck("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
     yield _documented(registered)
     grid = make_grid(load_split(SPLIT, progress), ["cosine", "idia"], TARGET, corpus=CORPUS, adaptations=[planned])
     spec = next(specs(grid), None)
     if spec is None:
-        yield Check("run", "warning", "the adaptation answers neither labels nor similarities")
+        yield ContractCheck("run", "warning", "the adaptation answers neither labels nor similarities")
         return
     with workplace() as folder:
         options = Options(folder, time_limit=time_limit, force=True, secret=0)
         try:
             first = _adapted(spec, options, progress)
         except IdbenchError as error:
-            yield Check("run", "failed", str(error))
+            yield ContractCheck("run", "failed", str(error))
             return
-        yield Check("run", "ok", f"{spec.attack.name} with it, {first.record.queries.total:,} queries")
+        yield ContractCheck("run", "ok", f"{spec.attack.name} with it, {first.record.queries.total:,} queries")
         yield _varied(first.scores())
         again = _adapted(spec, options, progress)
         yield _same("same seed, same scores", first.scores(), again.scores(), _ROUNDING)
@@ -207,44 +207,46 @@ def small_target(progress: Progress) -> TargetSpec:
     )
 
 
-def _changed(run: Run) -> Check:
+def _changed(run: Run) -> ContractCheck:
     defense = run.record.defense
     if defense is not None and defense.weights_sha256 == run.record.target.sha256:
-        return Check("weights", "warning", "they are as they were: the defense changed nothing")
+        return ContractCheck("weights", "warning", "they are as they were: the defense changed nothing")
     harmed = [one.name for one in (defense.utility if defense else ()) if one.difference.high < 0]
-    return Check("bystanders", "ok", f"worse for them: {', '.join(harmed) or 'nothing that is measured'}")
+    return ContractCheck("bystanders", "ok", f"worse for them: {', '.join(harmed) or 'nothing that is measured'}")
 
 
-def _documented(registered: Registered[Any]) -> Check:
+def _documented(registered: Registered[Any]) -> ContractCheck:
     fields = registered.kind.Params.model_fields
     bare = [field for field, info in fields.items() if not info.description]
     if bare:
-        return Check("parameters", "warning", f"no description: {', '.join(bare)}; use Field(description=...)")
-    return Check("parameters", "ok", f"{len(fields)} documented")
+        return ContractCheck("parameters", "warning", f"no description: {', '.join(bare)}; use Field(description=...)")
+    return ContractCheck("parameters", "ok", f"{len(fields)} documented")
 
 
-def _varied(table: ScoreTable) -> Check:
+def _varied(table: ScoreTable) -> ContractCheck:
     given = table.scores[~table.abstained]
     if not given.size:
-        return Check("scores", "warning", "the method abstains on every case")
+        return ContractCheck("scores", "warning", "the method abstains on every case")
     if np.unique(given).size == 1:
-        return Check("scores", "warning", f"every score is {given[0]:g}")
-    return Check("scores", "ok", f"{np.unique(given).size} different values, {given.min():.4g} to {given.max():.4g}")
+        return ContractCheck("scores", "warning", f"every score is {given[0]:g}")
+    return ContractCheck(
+        "scores", "ok", f"{np.unique(given).size} different values, {given.min():.4g} to {given.max():.4g}"
+    )
 
 
-def _asked(registered: RegisteredAttack, run: Run) -> Check:
+def _asked(registered: RegisteredAttack, run: Run) -> ContractCheck:
     declared = registered.card.access
     if declared is not Access.NONE and run.record.queries.total == 0 and Access.WEIGHTS not in declared:
-        return Check("access", "warning", "the card declares access to the target, but it was never asked")
-    return Check("access", "ok", f"{run.record.queries.total:,} queries, all of them declared")
+        return ContractCheck("access", "warning", "the card declares access to the target, but it was never asked")
+    return ContractCheck("access", "ok", f"{run.record.queries.total:,} queries, all of them declared")
 
 
-def _same(what: str, a: ScoreTable, b: ScoreTable, tolerance: float) -> Check:
+def _same(what: str, a: ScoreTable, b: ScoreTable, tolerance: float) -> ContractCheck:
     if not np.array_equal(a.abstained, b.abstained):
-        return Check(what, "failed", "the method abstains on other cases the second time")
+        return ContractCheck(what, "failed", "the method abstains on other cases the second time")
     x, y = a.scores[~a.abstained], b.scores[~b.abstained]
     scale = float(x.std()) or 1.0
     worst = float(np.abs(x - y).max(initial=0.0)) / scale
     if worst > tolerance:
-        return Check(what, "failed", f"scores differ by up to {worst:.2g} standard deviations")
-    return Check(what, "ok", "scores agree")
+        return ContractCheck(what, "failed", f"scores differ by up to {worst:.2g} standard deviations")
+    return ContractCheck(what, "ok", "scores agree")

@@ -36,7 +36,7 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class PairedReading:
     """One pair of runs on one target, with scores and labels of the test part."""
 
     a: Run
@@ -61,7 +61,7 @@ class Pairing:
 
     a: Side
     b: Side
-    readings: tuple[Reading, ...]
+    readings: tuple[PairedReading, ...]
     found: metrics.Comparison
     tpr_a: tuple[metrics.PooledRate | metrics.NotEstimable, ...]
     tpr_b: tuple[metrics.PooledRate | metrics.NotEstimable, ...]
@@ -170,7 +170,7 @@ def _newest(runs: Sequence[Run]) -> tuple[Run, ...]:
     return tuple(sorted(newest.values(), key=lambda run: (run.record.target.name, run.record.seed)))
 
 
-def _readings(a: Side, b: Side, split: Split, corpus: str | None, *, every: bool) -> list[Reading]:
+def _readings(a: Side, b: Side, split: Split, corpus: str | None, *, every: bool) -> list[PairedReading]:
     """Pairs of runs on one target and seed; the only run of a method pairs with every seed of the other."""
     pairs = []
     for target in dict.fromkeys((run.record.target.name, run.record.target.sha256) for run in a.runs):
@@ -214,11 +214,11 @@ def _is_control(run: Run) -> bool:
     return bool(run.record.target.control_for)
 
 
-def _reading(a: Run, b: Run, split: Split, corpus: str | None) -> Reading:
+def _reading(a: Run, b: Run, split: Split, corpus: str | None) -> PairedReading:
     for run in (a, b):
         check_split(run, split)
     chosen = corpus or own_corpus(a, split)
-    return Reading(
+    return PairedReading(
         a,
         b,
         chosen,
@@ -227,7 +227,7 @@ def _reading(a: Run, b: Run, split: Split, corpus: str | None) -> Reading:
     )
 
 
-def _compared(a: Side, b: Side, readings: Sequence[Reading], names: tuple[str, str], margin: float) -> Pairing:
+def _compared(a: Side, b: Side, readings: Sequence[PairedReading], names: tuple[str, str], margin: float) -> Pairing:
     left, right = [one.scores_a.scores for one in readings], [one.scores_b.scores for one in readings]
     members = [one.scores_a.members for one in readings]
     pool_a, pool_b = (metrics.pooled(scores, members, fprs=RATES) for scores in (left, right))

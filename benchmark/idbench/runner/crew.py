@@ -17,7 +17,7 @@ from idbench.api import Progress
 from idbench.errors import MethodError
 from idbench.runner.execute import Executed, Options
 from idbench.runner.executor import Failed, Task
-from idbench.runner.remote import Order, Report, ended, line_of
+from idbench.runner.remote import RunOrder, RunReport, ended, line_of
 
 COMMAND = ("-P", "-m", "idbench.runner.remote")
 """What Python is given to become a member."""
@@ -81,7 +81,7 @@ class _Reported:
     """What the process that carries out a task reports of it."""
 
     task: Task
-    report: Report
+    report: RunReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,20 +146,20 @@ class _Member:
             error = met
         self._work.messages.put(_Left(error))
 
-    def _carried_out(self, task: Task) -> Report | None:
+    def _carried_out(self, task: Task) -> RunReport | None:
         """The last report on a task; None when there is none because everything is to end."""
-        order = Order.of(task, self._work.options)
+        order = RunOrder.of(task, self._work.options)
         for _ in range(_TRIES):
             report = self._attempt(task, order)
             if report is not None or self._told_to_end:
                 return report
-        return Report(
+        return RunReport(
             error=MethodError.__name__,
             message=f"{_short(task)} ended the process that carried it out, {_TRIES} times in a row.",
             hint="It may have run out of memory: use fewer --jobs.",
         )
 
-    def _attempt(self, task: Task, order: Order) -> Report | None:
+    def _attempt(self, task: Task, order: RunOrder) -> RunReport | None:
         process = self._alive()
         assert process.stdin is not None
         assert process.stdout is not None
@@ -168,7 +168,7 @@ class _Member:
             process.stdin.flush()
             for line in process.stdout:
                 try:
-                    report = Report.model_validate_json(line)
+                    report = RunReport.model_validate_json(line)
                 except ValidationError:  # cut off by its end
                     break
                 if report.description is None:

@@ -26,7 +26,7 @@ from idbench.api import (
 )
 from idbench.errors import MethodError
 from idbench.runner.bundle import ADAPTATION, DEFENSE, Given, Request, context_of, read_given, read_request
-from idbench.runner.messages import WEIGHTS, Result, Stage
+from idbench.runner.messages import WEIGHTS, Stage, WorkerResult
 from idbench.splits.corpora import read_corpus
 
 _M = TypeVar("_M")
@@ -50,7 +50,7 @@ def is_defense(request: Request) -> bool:
 
 def change_weights(
     folder: Path, progress: Progress, tell: Callable[[Stage], None], peak: Callable[[], float]
-) -> Result:
+) -> WorkerResult:
     """Let a defense or an adaptation change the target of a bundle; the weights go to a file in the folder.
 
     Args:
@@ -88,7 +88,7 @@ def change_weights(
         ready = time.perf_counter()
         tell("the defense")
         cost = write_defended(folder / WEIGHTS, loaded, kind.card.name, _change(method, given, context))
-    return Result(
+    return WorkerResult(
         load=ready - begin,
         fit=0.0,
         score=cost.seconds,

@@ -31,7 +31,7 @@ from idbench.runner.defend import adaptation_ref, defend, defense_ref
 from idbench.runner.environment import environment
 from idbench.runner.folders import folders_of, writable
 from idbench.runner.forkserver import ForkServer
-from idbench.runner.messages import SCORES, Result, load_scores
+from idbench.runner.messages import SCORES, WorkerResult, load_scores
 from idbench.runner.process import LOG, keep_log, run_worker
 from idbench.runner.spec import ResolvedRun, RunSpec
 from idbench.runner.utility import measure
@@ -279,7 +279,7 @@ def _record(
     resolved: ResolvedRun,
     defended: TargetSpec | None,
     table: ScoreTable,
-    result: Result,
+    result: WorkerResult,
     begin: float,
     prepared: float,
     utility: tuple[UtilityMeasure, ...],

@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from idbench.limits import Limits, Usage, hold
 from idbench.runner.confinement import can_confine, confine
-from idbench.runner.forkserver import LONGEST_ORDER, NUMBER, Order
+from idbench.runner.forkserver import LONGEST_ORDER, NUMBER, ForkOrder
 from idbench.runner.supervisor import adopt_orphans, supervise
 
 
@@ -33,7 +33,7 @@ def main() -> int:
         pid = os.fork()
         if pid == 0:
             channel.close()  # else a method could read what other runs are given, and answer for them
-            _become_supervisor(Order.model_validate_json(message), descriptors)
+            _become_supervisor(ForkOrder.model_validate_json(message), descriptors)
         for each in descriptors:
             os.close(each)
         channel.send(NUMBER.pack(pid))
@@ -60,7 +60,7 @@ def _threads() -> int:
     return sum(1 for _ in Path("/proc/self/task").iterdir())
 
 
-def _become_supervisor(order: Order, descriptors: Sequence[int]) -> NoReturn:
+def _become_supervisor(order: ForkOrder, descriptors: Sequence[int]) -> NoReturn:
     status = 70
     try:
         os.setsid()
@@ -91,7 +91,7 @@ def _take_over(descriptors: Sequence[int]) -> None:
 class _Child:
     """The worker, forked off its supervisor."""
 
-    def __init__(self, order: Order, limits: Limits) -> None:
+    def __init__(self, order: ForkOrder, limits: Limits) -> None:
         theirs, self._input = os.pipe()  # the other end is open as long as this process lives
         self.pid = os.fork()
         if self.pid == 0:
@@ -113,7 +113,7 @@ class _Child:
             os.kill(self.pid, signal.SIGKILL)
 
 
-def _become_worker(order: Order) -> NoReturn:
+def _become_worker(order: ForkOrder) -> NoReturn:
     status = 1
     try:
         if can_confine():  # no other thread is there yet, which would not be held to it

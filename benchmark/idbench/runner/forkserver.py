@@ -34,7 +34,7 @@ _LOST = -signal.SIGKILL
 """Status of a worker whose fork server is gone: what the system ends for lack of memory ends so."""
 
 
-class Order(BaseModel):
+class ForkOrder(BaseModel):
     """What a fork is to do: the folder of a bundle, folders in which it may write, its limits, and its environment."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -97,7 +97,7 @@ class ForkServer:
         temporary = folder / "tmp"
         temporary.mkdir(exist_ok=True)
         environment = worker_environment(temporary)
-        order = Order(folder=folder, writable=tuple(writable), limits=limits.word(), environment=environment)
+        order = ForkOrder(folder=folder, writable=tuple(writable), limits=limits.word(), environment=environment)
         message = order.model_dump_json().encode()
         if len(message) > LONGEST_ORDER:
             return None

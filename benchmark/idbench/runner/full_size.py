@@ -11,7 +11,7 @@ from idbench.splits import SourcedRecipe, find_recipe, load_split, split_names
 from idbench.splits.building import corpus_place, how_to_build
 from idbench.splits.cc3m.shards import read_shards
 from idbench.storage import cache_dir, expanded
-from idbench.targets.full_size.command import ARCHITECTURES, Machines, ShardSet, Training, parse
+from idbench.targets.full_size.command import ARCHITECTURES, FullSizeTraining, Machines, ShardSet, parse
 from idbench.targets.full_size.outcome import outcome_of
 
 
@@ -48,7 +48,7 @@ def full_size_recipe(word: str) -> SourcedRecipe | None:
     return None
 
 
-def full_size_trainings(recipe: SourcedRecipe, word: str, wanted: Wanted) -> list[Training]:
+def full_size_trainings(recipe: SourcedRecipe, word: str, wanted: Wanted) -> list[FullSizeTraining]:
     """The trainings that a reference stands for: of one training set, or of all of a split, the control last.
 
     Raises:
@@ -70,7 +70,7 @@ def full_size_trainings(recipe: SourcedRecipe, word: str, wanted: Wanted) -> lis
     gpus = _gpus_here() if wanted.gpus is None else wanted.gpus
     machines = Machines(gpus, wanted.nodes, wanted.rendezvous, _memory(gpus))
     logs = expanded(wanted.logs or cache_dir("full-size", "trainings")).absolute()
-    return [Training(data, architecture, machines, logs, wanted.extra) for data in chosen]
+    return [FullSizeTraining(data, architecture, machines, logs, wanted.extra) for data in chosen]
 
 
 def _checked_architecture(architecture: str, extra: tuple[str, ...]) -> str:

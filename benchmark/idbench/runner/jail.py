@@ -46,7 +46,7 @@ _SYSTEM: Final = ("/usr", "/lib", "/lib32", "/lib64", "/bin", "/proc", "/sys/dev
 _SETTINGS: Final = ("/etc/ld.so.cache", "/etc/localtime", "/etc/nsswitch.conf", "/etc/passwd", "/etc/group")
 
 
-class Limits(BaseModel):
+class LockLimits(BaseModel):
     """What a locked process may use, with all that it starts."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -66,7 +66,7 @@ class Lock(BaseModel):
     readable: tuple[Path, ...] = Field(description="what it may read besides; the system's and Python's own are added")
     environment: dict[str, str] = Field(description="all of it")
     ended: Path = Field(description="file for why it was ended; outside of what it may write")
-    limits: Limits = Limits()
+    limits: LockLimits = LockLimits()
 
 
 @lru_cache(maxsize=1)
@@ -213,7 +213,7 @@ def _inside(spec: Lock) -> int:
                 return code if code >= 0 else 128 - code
 
 
-def _limit(limits: Limits) -> None:
+def _limit(limits: LockLimits) -> None:
     for what, value in (
         (resource.RLIMIT_DATA, limits.memory),
         (resource.RLIMIT_FSIZE, limits.disk),
@@ -249,7 +249,7 @@ def _watch(child: int, spec: Lock) -> int:
         time.sleep(_LOOK)
 
 
-def _too_much(inner: object, limits: Limits) -> str:
+def _too_much(inner: object, limits: LockLimits) -> str:
     import psutil
 
     assert isinstance(inner, psutil.Process)

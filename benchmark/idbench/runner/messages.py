@@ -62,7 +62,7 @@ class ShadowsUsed(_Message):
     waited: _Amount
 
 
-class Result(_Message):
+class WorkerResult(_Message):
     """A finished run: seconds, where (`Environment` says what the words mean), MiB, queries by kind, shadow models.
 
     A defense that changes weights counts as `score`, its optimizer steps are `steps`; `guarantees` are its own word.
@@ -96,18 +96,18 @@ def shortened(text: str) -> str:
     return clean if len(clean) <= _LONGEST else f"{clean[: _LONGEST // 2]} ... {clean[-_LONGEST // 2 + 5 :]}"
 
 
-def dump(path: Path, message: Result | Failure) -> None:
+def dump(path: Path, message: WorkerResult | Failure) -> None:
     """Write a message as JSON."""
     path.write_text(message.model_dump_json(), encoding="utf-8")
 
 
-def load_result(path: Path) -> Result:
+def load_result(path: Path) -> WorkerResult:
     """Read what `dump` wrote.
 
     Raises:
         MethodError: missing, not a regular file, too large, or not such a message.
     """
-    return _load(path, Result)
+    return _load(path, WorkerResult)
 
 
 def load_failure(path: Path) -> Failure:

@@ -16,7 +16,7 @@ from idbench.api import Progress, Silent
 from idbench.errors import IdbenchError, MethodError
 from idbench.runner.execute import Executed, Options
 from idbench.runner.executor import Failed, Task
-from idbench.runner.remote import Order, Report, carry_out, ended
+from idbench.runner.remote import RunOrder, RunReport, carry_out, ended
 from idbench.runner.spec import Resolver
 
 _RETRIES = 5
@@ -68,7 +68,7 @@ class OnRay:
 
 def in_cluster(order: str) -> str:
     """Carry out an order on whatever machine this is: JSON in, JSON out."""
-    return carry_out(Order.model_validate_json(order), Resolver(Silent()), Silent()).model_dump_json()
+    return carry_out(RunOrder.model_validate_json(order), Resolver(Silent()), Silent()).model_dump_json()
 
 
 def _carried_out(
@@ -80,7 +80,7 @@ def _carried_out(
         while True:
             room = _AHEAD * max(1, int(ray.cluster_resources().get("CPU", 1))) - len(waiting)
             for task in itertools.islice(tasks, max(0, room)):
-                waiting[remote.remote(Order.of(task, options).model_dump_json())] = task
+                waiting[remote.remote(RunOrder.of(task, options).model_dump_json())] = task
             if not waiting:
                 return
             ready, _ = ray.wait(list(waiting), num_returns=1, timeout=1.0)
@@ -96,7 +96,7 @@ def _carried_out(
 
 def _result(ray: Any, reference: Any, task: Task, options: Options) -> Executed | Failed:
     try:
-        report = Report.model_validate_json(ray.get(reference))
+        report = RunReport.model_validate_json(ray.get(reference))
     except ray.exceptions.RayError as error:
         reason = str(error).strip().splitlines()[0]
         return Failed(

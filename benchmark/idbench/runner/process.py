@@ -16,7 +16,7 @@ from idbench.errors import IdbenchError, MethodError, StorageError, TimeLimitExc
 from idbench.limits import EXCEEDED, Limits, advice, limits_here
 from idbench.processes import Process, start_supervised, watched
 from idbench.runner.forkserver import ForkServer
-from idbench.runner.messages import FAILURE, RESULT, Failure, Result, load_failure, load_result
+from idbench.runner.messages import FAILURE, RESULT, Failure, WorkerResult, load_failure, load_result
 from idbench.storage import make_dir
 
 LOG = "worker.log"
@@ -37,7 +37,7 @@ def run_worker(
     time_limit: float | None,
     writable: Sequence[Path] = (),
     forks: ForkServer | None = None,
-) -> Result:
+) -> WorkerResult:
     """Run the bundle in `folder` to its end, in a process that may write in some folders only: see `run_started`.
 
     The process is forked off `forks` where there is one, with what it would have imported; else it starts from nothing.
@@ -60,7 +60,7 @@ def run_started(
     progress: Progress,
     time_limit: float | None,
     limits: Limits | None = None,
-) -> Result:
+) -> WorkerResult:
     """Run the bundle in `folder` to its end; nothing that it started is left then.
 
     Args:

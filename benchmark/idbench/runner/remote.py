@@ -29,7 +29,7 @@ from idbench.runner.forkserver import ForkServer
 from idbench.runner.spec import Resolver, RunSpec
 
 
-class Order(BaseModel):
+class RunOrder(BaseModel):
     """What another process needs to carry out one run.
 
     Args:
@@ -49,7 +49,7 @@ class Order(BaseModel):
     time_limit: float | None
 
     @classmethod
-    def of(cls, task: Task, options: Options) -> Order:
+    def of(cls, task: Task, options: Options) -> RunOrder:
         """The order for a task."""
         return cls(
             spec=task.spec,
@@ -60,7 +60,7 @@ class Order(BaseModel):
         )
 
 
-class Report(BaseModel):
+class RunReport(BaseModel):
     """How a run ended, or how far it is.
 
     Args:
@@ -81,21 +81,21 @@ class Report(BaseModel):
     hint: str = ""
 
 
-def carry_out(order: Order, resolver: Resolver, progress: Progress, forks: ForkServer | None = None) -> Report:
+def carry_out(order: RunOrder, resolver: Resolver, progress: Progress, forks: ForkServer | None = None) -> RunReport:
     """Carry out a run; whatever goes wrong is in the report."""
     options = Options(order.results, order.device, order.time_limit, forks=forks)
     try:
         (result,) = LocalExecutor(resolver).run([Task(order.spec, order.force)], options, progress)
     except StorageError as error:
         return _refused(error)
-    return _refused(result.error) if isinstance(result, Failed) else Report(reused=result.reused)
+    return _refused(result.error) if isinstance(result, Failed) else RunReport(reused=result.reused)
 
 
-def _refused(error: IdbenchError) -> Report:
-    return Report(error=type(error).__name__, message=error.message, hint=error.hint)
+def _refused(error: IdbenchError) -> RunReport:
+    return RunReport(error=type(error).__name__, message=error.message, hint=error.hint)
 
 
-def ended(report: Report, task: Task, options: Options) -> Executed | Failed:
+def ended(report: RunReport, task: Task, options: Options) -> Executed | Failed:
     """What a last report means here.
 
     Raises:
@@ -115,7 +115,7 @@ class _Reports(PipeProgress):
     """Progress in the form of reports."""
 
     def _line(self, done: float, total: float, description: str) -> str:
-        return line_of(Report(done=done, total=total, description=description))
+        return line_of(RunReport(done=done, total=total, description=description))
 
 
 def line_of(message: BaseModel) -> str:
@@ -133,7 +133,7 @@ def main() -> int:
     try:
         with ForkServer() as forks:
             while (line := orders.next()) is not None:
-                out.write(line_of(carry_out(Order.model_validate_json(line), resolver, progress, forks)))
+                out.write(line_of(carry_out(RunOrder.model_validate_json(line), resolver, progress, forks)))
                 out.flush()
     except (KeyboardInterrupt, BrokenPipeError):
         return 130

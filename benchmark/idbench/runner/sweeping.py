@@ -26,7 +26,7 @@ MOST_SETTINGS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Setting:
+class SweepPoint:
     """One point of a sweep.
 
     Args:
@@ -52,7 +52,7 @@ class Sweep:
         people: of the calibration part.
     """
 
-    settings: tuple[Setting, ...]
+    settings: tuple[SweepPoint, ...]
     best: int
     people: int
 
@@ -158,7 +158,7 @@ def run_sweep(
     pools = [metrics.pooled([r.scores for r in rows], [r.members for r in rows], fprs=[]) for rows in judged]
     best = int(np.argmax([pool.auc.value for pool in pools]))
     settings = tuple(
-        Setting(
+        SweepPoint(
             values=values,
             auc=estimate_of(pools[i].auc.value, pools[i].auc.interval),
             run_ids=tuple(one.spec.run_id for one in runs),

@@ -23,7 +23,7 @@ from idbench.runner.bundle import DEFENSE
 from idbench.runner.defend import Applying
 from idbench.runner.defense_work import answered_of, has_answers, put_before
 from idbench.runner.folders import writable
-from idbench.runner.messages import Result, Stage
+from idbench.runner.messages import Stage, WorkerResult
 from idbench.runner.pixels import digest_of
 from idbench.runner.process import LOG, keep_log, run_worker
 from idbench.splits.held_out import HeldOut, alike, load_held_out
@@ -156,7 +156,7 @@ def is_asked(folder: Path) -> bool:
 
 def answer_request(
     folder: Path, progress: Progress, tell: Callable[[Stage], None], peak: Callable[[], float]
-) -> Result:
+) -> WorkerResult:
     """In the worker: open the target, ask it, and leave the answers in the folder."""
     from idbench.runner.opening import choose_device
     from idbench.targets.load import load_target
@@ -174,7 +174,7 @@ def answer_request(
     view, answered = _view(loaded, folder, device, progress)
     answers = ask(view, answered, held, progress)
     _write(folder / ANSWERS, answers)
-    return Result(load=0.0, fit=0.0, score=0.0, device=device.partition(":")[0], peak_memory_mb=peak())
+    return WorkerResult(load=0.0, fit=0.0, score=0.0, device=device.partition(":")[0], peak_memory_mb=peak())
 
 
 def _view(loaded: LoadedTarget, folder: Path, device: str, progress: Progress) -> tuple[TargetView, Access]:

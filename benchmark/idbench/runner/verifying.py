@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from idbench import metrics
 from idbench.api import Attack, Knowledge, Progress
 from idbench.errors import DataError, IdbenchError, MethodError, RecordError
-from idbench.limits import Limits as RunLimits
+from idbench.limits import Limits
 from idbench.locking import locked
 from idbench.processes import start_supervised
 from idbench.results import Run, expected_run_id, with_floor
@@ -36,7 +36,7 @@ from idbench.results.repetition import Agreement, agreement
 from idbench.results.rows import corpora_of
 from idbench.runner.bundle import CasePlan, Folders, plan_cases, write_bundle
 from idbench.runner.evaluate import with_labels
-from idbench.runner.jail import Limits, Lock, can_lock, exposed, locked_environment, start
+from idbench.runner.jail import Lock, LockLimits, can_lock, exposed, locked_environment, start
 from idbench.runner.messages import SCORES, load_scores
 from idbench.runner.process import LOG, keep_log, run_started
 from idbench.runner.registry import RegisteredAttack, load_attack, with_parameters
@@ -75,12 +75,12 @@ class How:
     seed: int = 0
     device: str = "auto"
     time_limit: float | None = None
-    limits: Limits = field(default_factory=Limits)
+    limits: LockLimits = field(default_factory=LockLimits)
     logs: Path = Path("results") / "failed"
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
+class RepeatableRun:
     """A record with everything that its run is done again with.
 
     Args:
@@ -156,7 +156,7 @@ class Verification:
         return Level.REPLAYED
 
 
-def subject_of_run(run: Run, split: Split, target: TargetSpec | None) -> Subject:
+def subject_of_run(run: Run, split: Split, target: TargetSpec | None) -> RepeatableRun:
     """A record with the installed method, its split and its target.
 
     Raises:
@@ -198,10 +198,10 @@ def subject_of_run(run: Run, split: Split, target: TargetSpec | None) -> Subject
     if not corpora:
         raise DataError("The split has no labels for the record's target.", hint="Give its folder with --split.")
     with_labels(run.scores(), split, corpora[0], "test")  # somebody without a score is found now, not after hours
-    return Subject(run, split, registered, attack, None if registered.card.blind else target, corpora[0])
+    return RepeatableRun(run, split, registered, attack, None if registered.card.blind else target, corpora[0])
 
 
-def verify(subject: Subject, world: Redrawn | None, how: How, progress: Progress) -> Verification:
+def verify(subject: RepeatableRun, world: Redrawn | None, how: How, progress: Progress) -> Verification:
     """Replay a record, and reproduce it where that can be done.
 
     Args:
@@ -231,7 +231,7 @@ def verify(subject: Subject, world: Redrawn | None, how: How, progress: Progress
     return Verification(True, replayed, _reproduce(subject, world, how, progress))
 
 
-def world_like(subject: Subject, secret: str) -> Redrawn:
+def world_like(subject: RepeatableRun, secret: str) -> Redrawn:
     """The world of a record's people drawn anew.
 
     Raises:
@@ -253,7 +253,7 @@ def world_like(subject: Subject, secret: str) -> Redrawn:
     return world
 
 
-def minutes_of(subject: Subject, world: Redrawn) -> float:
+def minutes_of(subject: RepeatableRun, world: Redrawn) -> float:
     """About how long drawing and training take with one processor, in minutes; 0 if they are done, or are not tried."""
     target = subject.target
     if target is None or not can_lock() or weights_like(target, world).exists():
@@ -265,7 +265,7 @@ def minutes_of(subject: Subject, world: Redrawn) -> float:
     return pictures * epochs * _SECONDS_PER_PICTURE / 60
 
 
-def _replay(subject: Subject, how: How, progress: Progress) -> Replay:
+def _replay(subject: RepeatableRun, how: How, progress: Progress) -> Replay:
     split = subject.split
     plan = _part(split, how)
     auxiliary = None
@@ -297,7 +297,7 @@ def _part(split: Split, how: How) -> CasePlan:
     return CasePlan(plan.order[kept], tuple(plan.ids[k] for k in kept))
 
 
-def _reproduce(subject: Subject, world: Redrawn, how: How, progress: Progress) -> Reproduction:
+def _reproduce(subject: RepeatableRun, world: Redrawn, how: How, progress: Progress) -> Reproduction:
     people = world.split(progress)
     corpus = world.corpus_like(subject.corpus)
     target = None if subject.target is None else trained_like(subject.target, world, corpus, progress)
@@ -312,7 +312,7 @@ def _reproduce(subject: Subject, world: Redrawn, how: How, progress: Progress) -
     return Reproduction(world.id, old, new, not_as_good(old, new))
 
 
-def _claimed(subject: Subject) -> metrics.AucEstimate:
+def _claimed(subject: RepeatableRun) -> metrics.AucEstimate:
     test = with_labels(subject.run.scores(), subject.split, subject.corpus, "test")
     return metrics.auc_estimate(test.scores, test.members)
 
@@ -347,7 +347,7 @@ class _Scored:
 
 
 def _scored(
-    subject: Subject,
+    subject: RepeatableRun,
     split: Split,
     plan: CasePlan,
     corpus: str,
@@ -407,9 +407,9 @@ def _starter(held: Lock, place: Path) -> Callable[[], subprocess.Popen[bytes]]:
     return lambda: start_supervised("idbench.runner.worker", held.folder, _unlocked(held.limits))
 
 
-def _unlocked(limits: Limits) -> RunLimits:
+def _unlocked(limits: LockLimits) -> Limits:
     """The same limits where a supervisor watches instead of a lock."""
-    return RunLimits(limits.memory, limits.disk, limits.processes, open_files=16_384)
+    return Limits(limits.memory, limits.disk, limits.processes, open_files=16_384)
 
 
 def _over_a_limit(method: str, ended: Path) -> MethodError | None:

@@ -39,9 +39,9 @@ from idbench.runner.messages import (
     SCORES,
     Asked,
     Failure,
-    Result,
     ShadowsUsed,
     Stage,
+    WorkerResult,
     dump,
     save_scores,
     shortened,
@@ -88,7 +88,7 @@ def main() -> int:
     return 0
 
 
-def _do(folder: Path, progress: PipeProgress, at: At) -> Result:
+def _do(folder: Path, progress: PipeProgress, at: At) -> WorkerResult:
     if utility.is_asked(folder):
         return utility.answer_request(folder, progress, partial(setattr, at, "stage"), _peak_memory_mb)
     if is_defense(read_request(folder)):
@@ -96,7 +96,7 @@ def _do(folder: Path, progress: PipeProgress, at: At) -> Result:
     return run(folder, progress, at)
 
 
-def run(folder: Path, progress: PipeProgress, at: At) -> Result:
+def run(folder: Path, progress: PipeProgress, at: At) -> WorkerResult:
     """Prepare, fit and score; the scores go to a file, the costs into the result."""
     begin = time.perf_counter()
     request = read_request(folder)
@@ -124,7 +124,7 @@ def run(folder: Path, progress: PipeProgress, at: At) -> Result:
         raise TypeError(f"score() returned {type(scores).__name__}, not idbench.api.Scores")
     photos = [len(case._photos or ()) for case in given.cases]
     save_scores(folder / SCORES, scores.checked(len(given.cases)), photos)
-    return Result(
+    return WorkerResult(
         load=loaded - begin,
         fit=fitted - loaded,
         score=done - fitted,

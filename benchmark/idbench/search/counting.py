@@ -16,7 +16,7 @@ from pathlib import Path
 
 from idbench.api import Progress, Silent
 from idbench.captions import DamagedShard, ReadOptions, read_shard
-from idbench.captions.batches import Batch
+from idbench.captions.batches import CaptionBatch
 from idbench.captions.matching import Hit, Matcher, Rules
 from idbench.captions.names import Sought
 from idbench.errors import DataError, IdbenchError
@@ -283,8 +283,8 @@ def _count(
 
 
 def _searched(
-    matcher: Matcher, batches: Iterable[Batch], digest: hashlib._Hash, options: CountOptions
-) -> Generator[tuple[Batch, list[Hit]]]:
+    matcher: Matcher, batches: Iterable[CaptionBatch], digest: hashlib._Hash, options: CountOptions
+) -> Generator[tuple[CaptionBatch, list[Hit]]]:
     """Batches in their order and what is in them, while later ones are read, searched and hashed in threads.
 
     Threads help as Arrow, the automaton and the hash let go of Python's lock.
@@ -292,7 +292,7 @@ def _searched(
     matcher.prepare()
     threads = max(1, processors() // options.processes)  # one for each processor, over all processes
     with ThreadPoolExecutor(threads) as finding, ThreadPoolExecutor(1) as hashing:
-        waiting = deque[tuple[Batch, Future[None], Future[list[Hit]]]]()
+        waiting = deque[tuple[CaptionBatch, Future[None], Future[list[Hit]]]]()
         for batch in batches:
             waiting.append((batch, hashing.submit(_feed, digest, batch), finding.submit(matcher.find, batch.captions)))
             if len(waiting) > threads:
@@ -301,12 +301,12 @@ def _searched(
             yield _finished(*waiting.popleft())
 
 
-def _finished(batch: Batch, hashed: Future[None], hits: Future[list[Hit]]) -> tuple[Batch, list[Hit]]:
+def _finished(batch: CaptionBatch, hashed: Future[None], hits: Future[list[Hit]]) -> tuple[CaptionBatch, list[Hit]]:
     hashed.result()
     return batch, hits.result()
 
 
-def _feed(digest: hashlib._Hash, batch: Batch) -> None:
+def _feed(digest: hashlib._Hash, batch: CaptionBatch) -> None:
     """Add captions to a hash, each with a line's end: the same captions give the same hash in every kind of file."""
     import pyarrow as pa
     import pyarrow.compute as pc

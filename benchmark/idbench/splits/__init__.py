@@ -1,7 +1,7 @@
 """Splits: identities with photos, names and membership labels; and the training sets that belong to them."""
 
 from idbench.splits.corpora import Corpus
-from idbench.splits.lint import Finding, lint
+from idbench.splits.lint import LintFinding, lint
 from idbench.splits.loading import load_split
 from idbench.splits.manifest import CorpusInfo, Labels, Manifest, PhotoFormat
 from idbench.splits.photos import decode_photo, encode_png
@@ -14,9 +14,9 @@ __all__ = [
     "Corpus",
     "CorpusInfo",
     "CorpusRecipe",
-    "Finding",
     "Identity",
     "Labels",
+    "LintFinding",
     "Manifest",
     "PhotoFormat",
     "SourcedRecipe",

@@ -38,7 +38,7 @@ _LOPSIDED = 4  # times as many of one kind as of the other
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class LintFinding:
     """One thing that is wrong, or may be.
 
     Args:
@@ -63,7 +63,7 @@ class _Opened:
         return self.rows.get("identities", [])
 
 
-def lint(folder: Path, corpora: Sequence[Corpus] = (), progress: Progress | None = None) -> list[Finding]:
+def lint(folder: Path, corpora: Sequence[Corpus] = (), progress: Progress | None = None) -> list[LintFinding]:
     """Everything that is wrong with a split's folder; an empty list means that it may be published.
 
     Args:
@@ -74,11 +74,11 @@ def lint(folder: Path, corpora: Sequence[Corpus] = (), progress: Progress | None
     try:
         manifest = read_manifest(folder)
     except DataError as error:
-        return [Finding("error", "manifest.json", error.message)]
+        return [LintFinding("error", "manifest.json", error.message)]
     rows: dict[str, list[Row]] = {}
     findings = list(_read_tables(folder, manifest, rows))
     opened = _Opened(folder, manifest, rows)
-    checks: tuple[Callable[[_Opened], Iterator[Finding]], ...] = (
+    checks: tuple[Callable[[_Opened], Iterator[LintFinding]], ...] = (
         _check_ids, _check_identities, _check_labels, _check_balance, _check_names, _check_collisions, _check_owners,
         _check_optional, _check_card,
     )  # fmt: skip
@@ -88,27 +88,27 @@ def lint(folder: Path, corpora: Sequence[Corpus] = (), progress: Progress | None
     return findings
 
 
-def _read_tables(folder: Path, manifest: Manifest, rows: dict[str, list[Row]]) -> Iterator[Finding]:
+def _read_tables(folder: Path, manifest: Manifest, rows: dict[str, list[Row]]) -> Iterator[LintFinding]:
     for table in dict.fromkeys((*REQUIRED, *manifest.rows)):
         if table not in COLUMNS:
-            yield Finding("error", "manifest.json", f"The manifest lists an unknown table {table!r}.")
+            yield LintFinding("error", "manifest.json", f"The manifest lists an unknown table {table!r}.")
             continue
         try:
             rows[table] = read_rows(folder, table)
         except DataError as error:
-            yield Finding("error", table, error.message)
+            yield LintFinding("error", table, error.message)
             continue
         if len(rows[table]) != manifest.rows_here.get(table):
-            yield Finding(
+            yield LintFinding(
                 "error",
                 table,
                 f"The table has {len(rows[table])} rows; the manifest says {manifest.rows_here.get(table)}.",
             )
         if digest_rows(rows[table]) != manifest.digests_here.get(table):
-            yield Finding("error", table, "The content differs from the manifest's digest.")
+            yield LintFinding("error", table, "The content differs from the manifest's digest.")
 
 
-def _check_ids(split: _Opened) -> Iterator[Finding]:
+def _check_ids(split: _Opened) -> Iterator[LintFinding]:
     for table, column in (("identities", 0), ("photos", 0), ("names", 0), ("public_pairs", 0)):
         yield from _repeated(table, [str(row[column]) for row in split.rows.get(table, [])], "appears more than once")
     yield from _repeated(
@@ -117,25 +117,25 @@ def _check_ids(split: _Opened) -> Iterator[Finding]:
     yield from _repeated("identities", [str(row[2]) for row in split.identities], "names more than one identity")
     for table, rows in split.rows.items():
         if any(value is None for row in rows for value in row):
-            yield Finding("error", table, "The table has empty cells.")
+            yield LintFinding("error", table, "The table has empty cells.")
 
 
-def _check_identities(split: _Opened) -> Iterator[Finding]:
+def _check_identities(split: _Opened) -> Iterator[LintFinding]:
     counts = Counter(row[1] for row in split.identities)
     if unknown := sorted(str(part) for part in counts if part not in ("calibration", "test")):
-        yield Finding("error", "identities", f"Unknown parts: {_some(unknown)}.")
+        yield LintFinding("error", "identities", f"Unknown parts: {_some(unknown)}.")
     for part, size in split.manifest.parts.items():
         if counts[part] != size:
-            yield Finding(
+            yield LintFinding(
                 "error", "identities", f"{counts[part]} identities are in part {part}; the manifest says {size}."
             )
     if nameless := [str(row[0]) for row in split.identities if not str(row[2] or "").strip()]:
-        yield Finding("error", "identities", f"Identities without a name: {_some(nameless)}.")
+        yield LintFinding("error", "identities", f"Identities without a name: {_some(nameless)}.")
     if unseen := [str(row[0]) for row in split.identities if not row[3]]:
-        yield Finding("warning", "identities", f"Identities without photos: {_some(unseen)}.")
+        yield LintFinding("warning", "identities", f"Identities without photos: {_some(unseen)}.")
 
 
-def _check_labels(split: _Opened) -> Iterator[Finding]:
+def _check_labels(split: _Opened) -> Iterator[LintFinding]:
     rows = split.rows.get("labels", [])
     known = {str(row[0]) for row in split.identities}
     controls = {corpus.name for corpus in split.manifest.corpora if corpus.control}
@@ -155,20 +155,20 @@ def _check_labels(split: _Opened) -> Iterator[Finding]:
         if not how:
             wrong["Labels that do not say how they are known"].append(what)
     for message, examples in wrong.items():
-        yield Finding("error", "labels", f"{message}: {_some(examples)}.")
+        yield LintFinding("error", "labels", f"{message}: {_some(examples)}.")
     listed = {corpus.name for corpus in split.manifest.corpora}
     hidden = split.manifest.withheld.part if split.manifest.withheld else None
     wanted = {str(row[0]) for row in split.identities if row[1] != hidden}
     if shown := sorted(set().union(*labelled.values()) & known - wanted):
-        yield Finding("error", "labels", f"Labels that the manifest calls withheld: {_some(shown)}.")
+        yield LintFinding("error", "labels", f"Labels that the manifest calls withheld: {_some(shown)}.")
     if unknown := sorted(set(labelled) - listed):
-        yield Finding("error", "labels", f"Labels for corpora that the manifest does not list: {_some(unknown)}.")
+        yield LintFinding("error", "labels", f"Labels for corpora that the manifest does not list: {_some(unknown)}.")
     for corpus in sorted(listed):
         if missing := sorted(wanted - labelled[corpus]):
-            yield Finding("error", "labels", f"Identities without a label in {corpus}: {_some(missing)}.")
+            yield LintFinding("error", "labels", f"Identities without a label in {corpus}: {_some(missing)}.")
 
 
-def _check_balance(split: _Opened) -> Iterator[Finding]:
+def _check_balance(split: _Opened) -> Iterator[LintFinding]:
     """Far more of one kind than of the other: accuracy and thresholds then follow the larger one."""
     tested = {str(row[0]) for row in split.identities if row[1] == "test"}
     controls = {corpus.name for corpus in split.manifest.corpora if corpus.control}
@@ -179,12 +179,12 @@ def _check_balance(split: _Opened) -> Iterator[Finding]:
     for corpus, side in sides.items():
         few, many = sorted((side[True], side[False]))
         if many > _LOPSIDED * few:
-            yield Finding(
+            yield LintFinding(
                 "warning", "labels", f"{side[True]} members against {side[False]} non-members of {corpus} under test."
             )
 
 
-def _check_collisions(split: _Opened) -> Iterator[Finding]:
+def _check_collisions(split: _Opened) -> Iterator[LintFinding]:
     """Names that differ in case, accents and the like alone: whoever picks one of them cannot mean the other."""
     spellings: dict[str, set[str]] = defaultdict(set)
     for name in (*(str(row[0]) for row in split.rows.get("names", [])), *(str(row[2]) for row in split.identities)):
@@ -192,26 +192,26 @@ def _check_collisions(split: _Opened) -> Iterator[Finding]:
     own = {str(row[2]) for row in split.identities}
     twice = sorted(" and ".join(sorted(same)) for same in spellings.values() if len(same) > 1 and same & own)
     if twice:
-        yield Finding("warning", "names", f"Candidates that spell an identity's name otherwise: {_some(twice)}.")
+        yield LintFinding("warning", "names", f"Candidates that spell an identity's name otherwise: {_some(twice)}.")
 
 
-def _check_optional(split: _Opened) -> Iterator[Finding]:
+def _check_optional(split: _Opened) -> Iterator[LintFinding]:
     known = {str(row[0]) for row in split.identities}
     for table in OF_IDENTITIES:
         if table == "label_sources":  # speaks of people, too, whom a later source dropped
             continue
         place = list(COLUMNS[table]).index("identity")
         if unknown := sorted({str(row[place]) for row in split.rows.get(table, [])} - known):
-            yield Finding("error", table, f"Rows about unknown identities: {_some(unknown)}.")
+            yield LintFinding("error", table, f"Rows about unknown identities: {_some(unknown)}.")
     web = ("http://", "https://")
     if bad := sorted({str(row[0]) for row in split.rows.get("urls", []) if not str(row[1]).lower().startswith(web)}):
-        yield Finding("warning", "urls", f"Addresses that are not of the web, of identities {_some(bad)}.")
+        yield LintFinding("warning", "urls", f"Addresses that are not of the web, of identities {_some(bad)}.")
 
 
-def _check_names(split: _Opened) -> Iterator[Finding]:
+def _check_names(split: _Opened) -> Iterator[LintFinding]:
     candidates = {str(row[0]) for row in split.rows.get("names", [])}
     if missing := sorted({str(row[2]) for row in split.identities} - candidates):
-        yield Finding("error", "names", f"Names of identities that are not among the candidates: {_some(missing)}.")
+        yield LintFinding("error", "names", f"Names of identities that are not among the candidates: {_some(missing)}.")
     bearers = Counter(token for name in candidates for token in set(name.split()))
     shown = {token for row in split.rows.get("public_pairs", []) for token in str(row[1]).split()}
     alone = sorted(
@@ -224,10 +224,10 @@ def _check_names(split: _Opened) -> Iterator[Finding]:
         }
     )
     if alone:
-        yield Finding("warning", "names", f"Parts of test names that occur in no other name: {_some(alone)}.")
+        yield LintFinding("warning", "names", f"Parts of test names that occur in no other name: {_some(alone)}.")
 
 
-def _check_owners(split: _Opened) -> Iterator[Finding]:
+def _check_owners(split: _Opened) -> Iterator[LintFinding]:
     owners = {str(row[0]): str(row[1]) for row in split.rows.get("photos", [])}
     listed: dict[str, str] = {}
     missing, shared, foreign = [], [], []
@@ -240,41 +240,43 @@ def _check_owners(split: _Opened) -> Iterator[Finding]:
             if listed.setdefault(photo, identity) != identity:
                 shared.append(photo)
     if missing:
-        yield Finding("error", "photos", f"Photos that identities list and the table lacks: {_some(missing)}.")
+        yield LintFinding("error", "photos", f"Photos that identities list and the table lacks: {_some(missing)}.")
     if foreign:
-        yield Finding("error", "photos", f"Photos that belong to another identity than lists them: {_some(foreign)}.")
+        yield LintFinding(
+            "error", "photos", f"Photos that belong to another identity than lists them: {_some(foreign)}."
+        )
     if shared:
-        yield Finding("error", "identities", f"Photos that several identities list: {_some(shared)}.")
+        yield LintFinding("error", "identities", f"Photos that several identities list: {_some(shared)}.")
     if orphans := sorted(set(owners) - set(listed)):
-        yield Finding("warning", "photos", f"Photos that no identity lists: {_some(orphans)}.")
+        yield LintFinding("warning", "photos", f"Photos that no identity lists: {_some(orphans)}.")
 
 
-def _check_card(split: _Opened) -> Iterator[Finding]:
+def _check_card(split: _Opened) -> Iterator[LintFinding]:
     # huggingface_hub accepts any license, configuration or count: what matters is compared here.
     try:
         data = card_metadata(read_card(split.folder))
     except IdbenchError as error:
-        yield Finding("error", "README.md", error.message)
+        yield LintFinding("error", "README.md", error.message)
         return
     named = ("license_name",) if data.get("license") == "other" else ()
     for field in ("license", *named, "language", "task_categories", "size_categories", "pretty_name"):
         if not data.get(field):
-            yield Finding("warning", "README.md", f"The card does not say its {field}.")
+            yield LintFinding("warning", "README.md", f"The card does not say its {field}.")
     if data.get("license") not in (None, split.manifest.license):
-        yield Finding(
+        yield LintFinding(
             "error", "README.md", f"License {data['license']!r}, but the manifest says {split.manifest.license!r}."
         )
     for fault in card_faults(data, split.manifest):
-        yield Finding("error", "README.md", fault)
+        yield LintFinding("error", "README.md", fault)
     counts = _card_counts(data.get("dataset_info"))
     configs = {str(entry.get("config_name")) for entry in data.get("configs") or [] if isinstance(entry, dict)}
     for table, rows in split.manifest.rows_here.items():
         if rows == 0:
             continue  # `datasets` cannot open it, so the card does not offer it
         if table not in configs:
-            yield Finding("error", "README.md", f"The card has no config for the table {table!r}.")
+            yield LintFinding("error", "README.md", f"The card has no config for the table {table!r}.")
         if counts.get(table) != rows:
-            yield Finding(
+            yield LintFinding(
                 "error", "README.md", f"The card promises {counts.get(table)} rows of {table!r}; there are {rows}."
             )
 
@@ -288,7 +290,7 @@ def _card_counts(info: object) -> dict[str, int]:
     return counts
 
 
-def _check_photos(split: _Opened, corpora: Sequence[Corpus], progress: Progress) -> Iterator[Finding]:
+def _check_photos(split: _Opened, corpora: Sequence[Corpus], progress: Progress) -> Iterator[LintFinding]:
     ids, owners, prints, bad = [], [], [], []
     for table in ("photos", "public_pairs"):
         if table not in split.rows:
@@ -309,11 +311,11 @@ def _check_photos(split: _Opened, corpora: Sequence[Corpus], progress: Progress)
                         owners.append(str(owner[0]))
                         prints.append(signature(pixels))
         except DataError as error:
-            yield Finding("error", table, error.message)
+            yield LintFinding("error", table, error.message)
     for message in bad[:_SHOWN]:
-        yield Finding("error", "photos", message)
+        yield LintFinding("error", "photos", message)
     if len(bad) > _SHOWN:
-        yield Finding("error", "photos", f"{len(bad) - _SHOWN} more photos are damaged.")
+        yield LintFinding("error", "photos", f"{len(bad) - _SHOWN} more photos are damaged.")
     if prints:
         parts = {str(row[0]): str(row[1]) for row in split.identities}
         yield from _check_near(_Seen(ids, owners, parts), np.array(prints, dtype=np.float32), corpora)
@@ -343,7 +345,7 @@ class _Seen:
 
 def _check_near(
     seen: _Seen, prints: np.ndarray[tuple[int, ...], np.dtype[np.float32]], corpora: Sequence[Corpus]
-) -> Iterator[Finding]:
+) -> Iterator[LintFinding]:
     ids, owners, parts = seen.ids, seen.owners, seen.parts
     same: list[str] = []
     others: list[str] = []
@@ -357,18 +359,20 @@ def _check_near(
         else:
             across.append(pair)
     if others:
-        yield Finding("error", "photos", f"The same picture shows two identities: {_some(others)}.")
+        yield LintFinding("error", "photos", f"The same picture shows two identities: {_some(others)}.")
     if across:
-        yield Finding("error", "photos", f"The same picture shows two identities, one in each part: {_some(across)}.")
+        yield LintFinding(
+            "error", "photos", f"The same picture shows two identities, one in each part: {_some(across)}."
+        )
     if same:
-        yield Finding("warning", "photos", f"The same picture twice for one identity: {_some(same)}.")
+        yield LintFinding("warning", "photos", f"The same picture twice for one identity: {_some(same)}.")
     for corpus in corpora:
         found = sorted({ids[i] for i, _, _ in near_pairs(prints, signatures(corpus.images))})
         if found:
-            yield Finding("error", "photos", f"Photos that are in the training set {corpus.name}: {_some(found)}.")
+            yield LintFinding("error", "photos", f"Photos that are in the training set {corpus.name}: {_some(found)}.")
 
 
-def _check_hashes(split: _Opened, parts: dict[str, str]) -> Iterator[Finding]:
+def _check_hashes(split: _Opened, parts: dict[str, str]) -> Iterator[LintFinding]:
     """One file under several ids, byte by byte."""
     holders: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for photo, identity, sha256 in split.rows.get("photos", []):
@@ -380,15 +384,15 @@ def _check_hashes(split: _Opened, parts: dict[str, str]) -> Iterator[Finding]:
             sides = {parts.get(identity) for _, identity in held}
             (within if len(sides) == 1 else across).append(" and ".join(photo for photo, _ in held))
     if across:
-        yield Finding("error", "photos", f"The same file in both parts: {_some(across)}.")
+        yield LintFinding("error", "photos", f"The same file in both parts: {_some(across)}.")
     if within:
-        yield Finding("warning", "photos", f"The same file more than once: {_some(within)}.")
+        yield LintFinding("warning", "photos", f"The same file more than once: {_some(within)}.")
 
 
-def _repeated(table: str, values: Sequence[str], what: str) -> Iterator[Finding]:
+def _repeated(table: str, values: Sequence[str], what: str) -> Iterator[LintFinding]:
     repeated = [value for value, count in Counter(values).items() if count > 1]
     if repeated:
-        yield Finding("error", table, f"Something {what}: {_some(repeated)}.")
+        yield LintFinding("error", table, f"Something {what}: {_some(repeated)}.")
 
 
 def _some(examples: Sequence[str]) -> str:

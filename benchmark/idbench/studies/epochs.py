@@ -13,7 +13,7 @@ from idbench.runner.spec import RunSpec, plan_method, split_spec
 from idbench.runner.training import HowToTrain, train_one
 from idbench.splits import Split
 from idbench.studies.execution import CONTROL, Job, LabelledRun, graded_points
-from idbench.studies.setting import Audited, Setting
+from idbench.studies.setting import AuditedTarget, Setting
 from idbench.studies.table import Point, TargetUsed, Where
 from idbench.targets import TargetSpec, TrainedHere, is_ready
 from idbench.targets.fetch import pin_target
@@ -48,7 +48,7 @@ def trained_for(spec: TargetSpec, epochs: int) -> TargetSpec:
     )
 
 
-def _conditions(study: EpochStudy, setting: Setting) -> list[tuple[int, Audited]]:
+def _conditions(study: EpochStudy, setting: Setting) -> list[tuple[int, AuditedTarget]]:
     """Epochs and target, unpinned; the shortest training first."""
     chosen = [audited for audited in setting.audited if audited.series in (ONE, CONTROL)]
     return [
@@ -113,7 +113,7 @@ def _epochs_of(target: TargetSpec) -> int:
     return target.recipe.epochs
 
 
-def targets_used(audited: Iterable[Audited]) -> tuple[TargetUsed, ...]:
+def targets_used(audited: Iterable[AuditedTarget]) -> tuple[TargetUsed, ...]:
     """The targets of these runs, each once, with the loss that their training ended at."""
     found: dict[str, TargetUsed] = {}
     for one in audited:

@@ -18,7 +18,7 @@ from idbench.runner.registry import find_attack, load_attack
 from idbench.runner.spec import Resolver, RunSpec, plan_method, split_spec
 from idbench.splits import Split
 from idbench.studies.estimates import Reading, graded
-from idbench.studies.setting import Audited, Setting
+from idbench.studies.setting import AuditedTarget, Setting
 from idbench.studies.table import Point, Where
 
 TARGETS = "A and B"
@@ -36,7 +36,7 @@ class Job:
         spec: what is run.
     """
 
-    audited: Audited
+    audited: AuditedTarget
     split: Split
     spec: RunSpec
 
@@ -52,7 +52,7 @@ class LabelledRun:
         details: the attack's details in the same order.
     """
 
-    audited: Audited
+    audited: AuditedTarget
     run: Run
     labelled: LabelledScores
     details: Mapping[str, NDArray[np.float64]]

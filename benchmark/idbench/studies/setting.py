@@ -14,7 +14,7 @@ from idbench.targets.fetch import pin_target
 
 
 @dataclass(frozen=True, slots=True)
-class Audited:
+class AuditedTarget:
     """One target and the corpus whose labels it is judged with.
 
     Args:
@@ -42,14 +42,14 @@ class Setting:
     """
 
     split: Split
-    audited: tuple[Audited, Audited, Audited]
+    audited: tuple[AuditedTarget, AuditedTarget, AuditedTarget]
     seeds: tuple[int, ...]
     results: Path
     device: str = "auto"
     time_limit: float | None = None
 
 
-def choose_audited(split: Split, words: str | None) -> tuple[Audited, Audited, Audited]:
+def choose_audited(split: Split, words: str | None) -> tuple[AuditedTarget, AuditedTarget, AuditedTarget]:
     """The two targets and the control of a study.
 
     Args:
@@ -75,7 +75,7 @@ def choose_audited(split: Split, words: str | None) -> tuple[Audited, Audited, A
         trio = Trio(*given)
         corpus_a, corpus_b = _two_corpora(split)
     a, b, control = (pin_target(spec) for spec in (trio.a, trio.b, trio.control))
-    return Audited("A", a, corpus_a), Audited("B", b, corpus_b), Audited("control", control, corpus_a)
+    return AuditedTarget("A", a, corpus_a), AuditedTarget("B", b, corpus_b), AuditedTarget("control", control, corpus_a)
 
 
 def _registered(split: Split) -> Trio:

@@ -43,7 +43,7 @@ _PACKAGES = ("torch", "open_clip_torch", "numpy", "ftfy")
 
 
 @dataclass(frozen=True, slots=True)
-class ShadowCosts:
+class ShadowTally:
     """What shadow models cost.
 
     Args:
@@ -62,8 +62,8 @@ class ShadowCosts:
     trained_steps: int = 0
     waited: float = 0.0
 
-    def __add__(self, other: ShadowCosts) -> ShadowCosts:
-        return ShadowCosts(
+    def __add__(self, other: ShadowTally) -> ShadowTally:
+        return ShadowTally(
             self.count + other.count,
             self.steps + other.steps,
             self.seconds + other.seconds,
@@ -94,7 +94,7 @@ def train_shadows(
     folder: Path,
     progress: Progress,
     kept_in: Path | None = None,
-) -> tuple[list[LoadedTarget], ShadowCosts]:
+) -> tuple[list[LoadedTarget], ShadowTally]:
     """Shadows of a target, trained or found; see `idbench.api.TargetView.train_shadows`.
 
     Args:
@@ -120,7 +120,7 @@ def train_shadows(
     fresh = train_missing(target, missing, store, progress) if missing else set()
     kept = [_found(store, shadow) for shadow in shadows]
     loaded = [_load(target, store, shadow, one) for shadow, one in zip(shadows, kept, strict=True)]
-    costs = ShadowCosts(
+    costs = ShadowTally(
         count=len(shadows),
         steps=sum(one.steps for one in kept),
         seconds=sum(one.seconds for one in kept),

@@ -20,7 +20,7 @@ from idbench.storage import cache_dir
 from idbench.targets.images import PhotoEncoder, encode_images
 from idbench.targets.load import LoadedTarget
 from idbench.targets.memory import LARGEST_MATRIX, Batches, batch_for, gradient_bytes
-from idbench.targets.shadows import ShadowCosts, train_shadows
+from idbench.targets.shadows import ShadowTally, train_shadows
 from idbench.targets.texts import TextEncoder
 
 _GRADIENT_BATCH = 128
@@ -88,7 +88,7 @@ class View:
         self.__shadow_folder = cache_dir("shadows") if shadows is None else shadows
         self.__kept_shadows = kept_shadows
         self.__shadows: list[View] = []
-        self.__shadow_costs: ShadowCosts | None = None
+        self.__shadow_costs: ShadowTally | None = None
         self.__images = 0
         self.__pairs = 0
         self.__gradients = 0
@@ -113,7 +113,7 @@ class View:
         )
 
     @property
-    def shadow_costs(self) -> ShadowCosts | None:
+    def shadow_costs(self) -> ShadowTally | None:
         """What the shadow models cost so far; None: there are none."""
         return self.__shadow_costs
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from tests.conftest import Bench
 
-from idbench.performance import CLAIMS, Measured, labels, table
+from idbench.performance import CLAIMS, MeasuredClaim, labels, table
 
 
 def test_ratios_are_of_equal_work() -> None:
-    row = Measured("texts", plain=50.0, fast=2.0, difference=3e-6, scaled=0.05, peak_mb=2048.0)
-    alone = Measured("people", plain=None, fast=0.3, difference=None, scaled=1.0, peak_mb=100.0)
+    row = MeasuredClaim("texts", plain=50.0, fast=2.0, difference=3e-6, scaled=0.05, peak_mb=2048.0)
+    alone = MeasuredClaim("people", plain=None, fast=0.3, difference=None, scaled=1.0, peak_mb=100.0)
     assert table([row, alone]) == [
         ("texts", "50.00 s (from 5.0%)", "2.00 s", "25x", "3.0e-06", "2,048 MiB"),
         ("people", "", "0.30 s", "", "", "100 MiB"),

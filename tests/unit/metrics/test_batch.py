@@ -8,7 +8,7 @@ import pytest
 
 from idbench import metrics
 from idbench.metrics import batch
-from idbench.metrics.batch import Averages, BatchSettings, Ends, Known
+from idbench.metrics.batch import Averages, BatchSettings, Ends, KnownLabels
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -22,11 +22,11 @@ def drawn(strength: float, seeds: int = 1) -> Floats:
     return np.asarray(rng.normal(size=(seeds, MEMBERS.size)) + strength * MEMBERS, dtype=np.float64)
 
 
-def known(members: Flags = MEMBERS, strata: npt.NDArray[np.int64] | None = None) -> Known:
-    return Known(members, np.where(members, 1, 0) if strata is None else strata)
+def known(members: Flags = MEMBERS, strata: npt.NDArray[np.int64] | None = None) -> KnownLabels:
+    return KnownLabels(members, np.where(members, 1, 0) if strata is None else strata)
 
 
-def averages(*groups: Floats, who: Known | None = None) -> Averages:
+def averages(*groups: Floats, who: KnownLabels | None = None) -> Averages:
     return batch.judge(groups, who or known(), PLAN).averages
 
 

@@ -418,7 +418,7 @@ def test_a_record_that_makes_the_statistics_fail_costs_itself_only(
     culprit = world.table(METHODS["keen"][0], "fiction-a", 1, "keen").scores[0]
     whole = batch.judge
 
-    def failing(groups: Sequence[NDArray[np.float64]], known: batch.Known, *more: Any) -> batch.Judged:
+    def failing(groups: Sequence[NDArray[np.float64]], known: batch.KnownLabels, *more: Any) -> batch.Judged:
         if any(culprit in group for group in groups):
             raise FloatingPointError("overflow\n" + "x" * 10_000)
         return whole(groups, known, *more)

@@ -21,7 +21,7 @@ from tests.conftest import refused
 from idbench.errors import IdbenchError
 from idbench.results import Run, RunRecord, ScoreTable, collect, read_run, write_run
 from idbench.results.attestation import Statements
-from idbench.results.checks import Known, Report, Severity, check, gather_records
+from idbench.results.checks import References, Report, Severity, check, gather_records
 from idbench.results.labels import KnownTarget
 from idbench.results.lookalike import looks_like
 from idbench.results.proposal import RUNS, Proposal, record_place
@@ -38,12 +38,12 @@ def registered_target(name: str) -> KnownTarget:
     return KnownTarget(ref.name, ref.version, ref.sha256, ref.corpus, ref.control_for, str(ref.design))
 
 
-def known(**changes: Any) -> Known:
+def known(**changes: Any) -> References:
     targets = [WORLD.record("keen", name).target for name in TARGETS]
     registered = tuple(
         KnownTarget(t.name, t.version, t.sha256, t.corpus, t.control_for, str(t.design)) for t in targets
     )
-    return Known(**({"labels": {("fiction", 1): WORLD.labels()}, "targets": registered} | changes))
+    return References(**({"labels": {("fiction", 1): WORLD.labels()}, "targets": registered} | changes))
 
 
 def put(root: Path, run: Run) -> Path:

@@ -18,7 +18,7 @@ from idbench.results import read_run
 from idbench.runner.crew import Crew
 from idbench.runner.execute import Executed, Options
 from idbench.runner.executor import Failed, LocalExecutor, Task
-from idbench.runner.remote import Order, carry_out
+from idbench.runner.remote import RunOrder, carry_out
 from idbench.runner.spec import Resolver
 
 
@@ -142,7 +142,7 @@ def test_nothing_is_left_when_the_reader_stops_early(tmp_path: Path) -> None:
 
 def test_an_order_is_plain_data(tmp_path: Path) -> None:
     (task,) = tasks(("random",), (0,))
-    order = Order.model_validate_json(Order.of(task, Options(tmp_path)).model_dump_json())
+    order = RunOrder.model_validate_json(RunOrder.of(task, Options(tmp_path)).model_dump_json())
     assert order.spec == task.spec
     assert carry_out(order, Resolver(Silent()), Silent()).error is None
     assert carry_out(order, Resolver(Silent()), Silent()).reused

@@ -11,6 +11,7 @@ import pytest
 
 from idbench.api import Progress, Silent
 from idbench.errors import IdbenchError, StorageError, TargetError
+from idbench.results import RunRecord
 from idbench.runner import grid as module
 from idbench.runner.execute import Executed, Options
 from idbench.runner.executor import Failed, LocalExecutor, Task
@@ -61,11 +62,11 @@ def outcomes(split: Split, tmp_path: Path, *methods: str) -> list[Outcome]:
 
 def test_a_run_that_fails_keeps_no_other_from_its_own(split: Split, tmp_path: Path) -> None:
     failing = Failing(split, "idia", TargetError("No such device.", hint="Use another."))
-    found = []
+    grid = make_grid(split, ["idia", "random"], "avatars-a,avatars-b", corpus=CORPUS)
+    found: list[RunRecord] = []
+    carried_out = (outcome.run.record for outcome in run_grid(grid, Options(tmp_path), Silent(), failing))
     with pytest.raises(IdbenchError, match=r"^2 of 4 runs failed\. idia on avatars-a: No such device\.") as caught:
-        grid = make_grid(split, ["idia", "random"], "avatars-a,avatars-b", corpus=CORPUS)
-        for outcome in run_grid(grid, Options(tmp_path), Silent(), failing):
-            found.append(outcome.run.record)
+        found.extend(carried_out)
     assert [(r.attack.name, r.target.name) for r in found] == [("random", "avatars-a"), ("random", "avatars-b")]
     assert "idia on avatars-b" in caught.value.message
     assert caught.value.hint == "Use another."

@@ -21,12 +21,12 @@ from idbench.results import Run, ScoreTable, write_run
 from idbench.results.attestation import Level, read_statements
 from idbench.runner.execute import Options, execute
 from idbench.runner.grid import make_grid, specs
-from idbench.runner.jail import Limits, can_lock
+from idbench.runner.jail import LockLimits, can_lock
 from idbench.runner.spec import Resolver, plan_adaptation
 from idbench.runner.training import HowToTrain, train_one
 from idbench.runner.verifying import (
     How,
-    Subject,
+    RepeatableRun,
     Verification,
     not_as_good,
     subject_of_run,
@@ -44,7 +44,7 @@ from idbench.targets.fetch import pin_target
 
 SECRET = "the secret of these tests, and of no other"
 CORPUS = "avatars-tiny-a"
-LIMITS = Limits(memory=2 << 30, disk=64 << 20, processes=16)
+LIMITS = LockLimits(memory=2 << 30, disk=64 << 20, processes=16)
 
 pytestmark = pytest.mark.timeout(900)  # a dozen workers, one after the other
 locked_only = pytest.mark.skipif(not can_lock(), reason="this system cannot lock a process in")
@@ -197,7 +197,7 @@ def plain(cheats: Path, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return submitted("cosine", tmp_path_factory.mktemp("plain") / "results")
 
 
-def on_target(run: Run, **changes: object) -> Subject:
+def on_target(run: Run, **changes: object) -> RepeatableRun:
     target = pin_target(target_meant("cheat-target"))
     return subject_of_run(run, load_split("avatars-tiny"), target.model_copy(update=changes))
 

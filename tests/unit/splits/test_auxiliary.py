@@ -52,11 +52,11 @@ def test_the_corpus_says_who_is_who() -> None:
     assert [person.name for person in people] == true
 
 
-def test_a_split_without_them_says_so(tmp_path: Path) -> None:
+def test_a_split_without_them_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match="nowhere has no auxiliary people"):
         load_auxiliary("nowhere")
-    with pytest.raises(DataError, match="does not say who is on its pictures"), pytest.MonkeyPatch.context() as patch:
-        patch.setattr("idbench.splits.auxiliary.load_corpus", lambda *_: load_corpus("avatars-tiny-0"))
+    monkeypatch.setattr("idbench.splits.auxiliary.load_corpus", lambda *_: load_corpus("avatars-tiny-0"))
+    with pytest.raises(DataError, match="does not say who is on its pictures"):
         load_auxiliary("avatars-tiny")
 
 

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from idbench.splits import Corpus, Finding, decode_photo, encode_png, lint, load_corpus, load_split
+from idbench.splits import Corpus, LintFinding, decode_photo, encode_png, lint, load_corpus, load_split
 from idbench.splits.duplicates import NEAR, near_pairs, signature, signatures
 from idbench.splits.manifest import MANIFEST_FILE, PHOTO_LIMIT
 from idbench.splits.tables import Row, table_path
@@ -161,7 +161,9 @@ def test_training_pictures_among_the_photos_are_found_even_compressed_again(tiny
     again = decode_photo(file.getvalue(), "again")
     good = load_corpus("avatars-tiny-a")
     spoilt = Corpus("spoilt", np.concatenate([good.images, again[None]]), good.caption_ids, good.captions, "")
-    assert lint(tiny, [spoilt]) == [Finding("error", "photos", f"Photos that are in the training set spoilt: {photo}.")]
+    assert lint(tiny, [spoilt]) == [
+        LintFinding("error", "photos", f"Photos that are in the training set spoilt: {photo}.")
+    ]
 
 
 @given(seed=st.integers(0, 10_000), n=st.integers(1, 40), m=st.integers(1, 40))

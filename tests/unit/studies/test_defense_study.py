@@ -14,7 +14,7 @@ from idbench.results.worst_case import UNDEFENDED
 from idbench.splits import load_split
 from idbench.studies.catalogue import STUDIES, plan, run_defense_study
 from idbench.studies.defenses import is_defense_result, read_defenses
-from idbench.studies.setting import Audited, Setting, choose_audited
+from idbench.studies.setting import AuditedTarget, Setting, choose_audited
 
 STUDY = DefenseStudy(
     name="few",
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("plugins")
 def setting(tmp_path: Path) -> Setting:
     split = load_split("avatars-tiny")
     a, b, control = choose_audited(split, "avatars-a,avatars-b,avatars-0")
-    assert isinstance(a, Audited)
+    assert isinstance(a, AuditedTarget)
     return Setting(split, (a, b, control), (0,), tmp_path / "results")
 
 

@@ -14,7 +14,7 @@ from idbench.results import ENGINE_VERSION, find_runs
 from idbench.splits import load_split
 from idbench.studies.catalogue import run_study
 from idbench.studies.epochs import trained_for
-from idbench.studies.setting import Audited, Setting
+from idbench.studies.setting import AuditedTarget, Setting
 from idbench.targets import TargetSpec, is_ready, registered_target
 
 STUDY = EpochStudy(
@@ -35,9 +35,9 @@ def small(name: str) -> TargetSpec:
 def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     a, b, control = (small(name) for name in ("avatars-a", "avatars-b", "avatars-0"))
     audited = (
-        Audited("A", a, "avatars-tiny-a"),
-        Audited("B", b, "avatars-tiny-b"),
-        Audited("control", control, "avatars-tiny-a"),
+        AuditedTarget("A", a, "avatars-tiny-a"),
+        AuditedTarget("B", b, "avatars-tiny-b"),
+        AuditedTarget("control", control, "avatars-tiny-a"),
     )
     return Setting(load_split("avatars-tiny"), audited, (0,), tmp_path_factory.mktemp("epochs") / "results")
 

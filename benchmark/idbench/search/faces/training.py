@@ -114,7 +114,7 @@ def train_classifier(
         raise StorageError(f"{out} is a folder.", hint="Name a file, e.g. faces.safetensors.")
     with storage_errors(out), tempfile.TemporaryFile(dir=out.parent) as store:
         faces, left_out = _prepare(people, recipe, store, reporter)
-        trainer = _Trainer(faces, recipe, reporter)
+        trainer = _FaceTrainer(faces, recipe, reporter)
         _run(trainer, out, recipe.epochs, keep_every)
         check_finite(trainer.model.state_dict(), "the face classifier")
         spec = FaceSpec(
@@ -131,7 +131,7 @@ def train_classifier(
         return TrainedFaces(spec, int((~faces.held_out).sum()), left_out, time.perf_counter() - start)
 
 
-def _run(trainer: _Trainer, out: Path, epochs: int, keep_every: float) -> None:
+def _run(trainer: _FaceTrainer, out: Path, epochs: int, keep_every: float) -> None:
     """All epochs that an earlier call has not done. A checkpoint is three times the network: not after each epoch."""
     kept = time.monotonic()
     for epoch in range(trainer.resume(_checkpoint(out)), epochs):
@@ -190,7 +190,7 @@ def _held_out(owners: NDArray[np.int64], recipe: FaceRecipe) -> NDArray[np.bool_
     return chosen
 
 
-class _Trainer:
+class _FaceTrainer:
     def __init__(self, faces: _Faces, recipe: FaceRecipe, progress: Progress) -> None:
         self._faces, self._recipe, self._progress = faces, recipe, progress
         self._train = np.flatnonzero(~faces.held_out)

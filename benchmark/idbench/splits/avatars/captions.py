@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from idbench.splits.avatars.people import BACKDROPS, CLOTHES, COVERS, EXPRESSIONS, HATS, LIGHTS, Looks, Scenes
+from idbench.splits.avatars.people import BACKDROPS, CLOTHES, COVERS, EXPRESSIONS, HATS, LIGHTS, FaceTraits, Scenes
 
 TEMPLATES = (
     "{name}",
@@ -69,7 +69,7 @@ def _needs(text: str) -> frozenset[str]:
 _PARSED = tuple(_Template(text, _needs(text)) for text in TEMPLATES)
 
 
-def captions_of(names: Sequence[str], looks: Looks, scenes: Scenes) -> list[str]:
+def captions_of(names: Sequence[str], looks: FaceTraits, scenes: Scenes) -> list[str]:
     """One caption per picture.
 
     Args:

@@ -72,7 +72,7 @@ _CLOTH = (
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class FaceTraits:
     """Stable traits of n people; lengths in units of which 2048 span the picture, colours int32 (n, 3) in 0..255."""
 
     skin: IntArray
@@ -160,7 +160,7 @@ def _coloured(draws: BatchDraws, palette: Sequence[tuple[int, int, int]], index:
     return shifted.clip(0, 255)
 
 
-def looks_of(labels: Sequence[str]) -> Looks:
+def looks_of(labels: Sequence[str]) -> FaceTraits:
     """The looks that belong to people's labels, (n,) each."""
     d = BatchDraws(labels, 160)
     skin_index = d.pick((3, 4, 4, 3, 3, 2, 2, 2))
@@ -168,7 +168,7 @@ def looks_of(labels: Sequence[str]) -> Looks:
     hair = _coloured(d, _HAIR, d.pick((4, 4, 4, 2, 2, 3, 2, 2, 1, 1)), 16)
     lips = np.clip((skin * 3 + np.array([190, 60, 70], dtype=np.int32) * 2) // 5 + d.bell(-24, 24)[:, None], 0, 255)
     style = d.pick((2, 5, 4, 4))  # bald, short, medium, long
-    return Looks(
+    return FaceTraits(
         skin=skin,
         hair=hair,
         iris=_coloured(d, _IRIS, d.pick((4, 3, 2, 2, 2, 1)), 10),

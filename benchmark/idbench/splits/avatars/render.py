@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench.splits.avatars.people import Looks, Scenes, looks_of, scenes_of
+from idbench.splits.avatars.people import FaceTraits, Scenes, looks_of, scenes_of
 from idbench.splits.injected.chance import IntArray, stream
 
 SIZE = 32
@@ -38,7 +38,7 @@ class Sitter:
     canvas: IntArray
     u: IntArray
     v: IntArray
-    looks: Looks
+    looks: FaceTraits
     scenes: Scenes
 
 
@@ -156,7 +156,7 @@ def _tinted(colour: IntArray, factor: int) -> IntArray:
 # -- the picture, from back to front ----------------------------------------------------------------------------------
 
 
-def _pose(looks: Looks, scenes: Scenes) -> Sitter:
+def _pose(looks: FaceTraits, scenes: Scenes) -> Sitter:
     n = len(scenes.turn)
     # Rational points of the circle: cos = (1 - t²)/(1 + t²), sin = 2t/(1 + t²), with t = turn / 1024.
     t = scenes.turn.astype(np.int64)

@@ -125,7 +125,7 @@ def usable_pairs(file: IO[bytes], smallest: int, dropped: Counter[str]) -> Itera
 
 
 @dataclass(slots=True)
-class _Sample:
+class _PairMembers:
     """Neighbouring members with the same key, as far as they are looked at."""
 
     key: str
@@ -134,14 +134,14 @@ class _Sample:
     caption: str = ""
 
 
-def _samples(file: IO[bytes]) -> Iterator[_Sample]:
+def _samples(file: IO[bytes]) -> Iterator[_PairMembers]:
     tar, sample = TarWalker(file), None
     for member in tar:
         key, kind = member.parts
         if sample is None or sample.key != key:
             if sample is not None:
                 yield sample
-            sample = _Sample(key)
+            sample = _PairMembers(key)
         if kind == "txt":
             sample.caption = " ".join(tar.read(member).decode(errors="replace").split())
         elif kind in PICTURES and sample.picture is None:
@@ -150,7 +150,7 @@ def _samples(file: IO[bytes]) -> Iterator[_Sample]:
         yield sample
 
 
-def _wrong_picture(sample: _Sample, smallest: int) -> str:
+def _wrong_picture(sample: _PairMembers, smallest: int) -> str:
     """Why a picture cannot be used, or an empty string."""
     from idbench.splits.photos import decode_photo
 

@@ -45,7 +45,7 @@ class SplitDescription:
     training: Mapping[str, str] = field(default_factory=dict)
 
 
-class Shown(Protocol):
+class PhotographedIdentity(Protocol):
     """An identity as the table `photos` needs it."""
 
     @property
@@ -64,7 +64,7 @@ class Shown(Protocol):
         ...
 
 
-def photo_batches(people: Iterable[Shown], encode: Callable[[Path], bytes]) -> Iterator[list[Row]]:
+def photo_batches(people: Iterable[PhotographedIdentity], encode: Callable[[Path], bytes]) -> Iterator[list[Row]]:
     """Rows of the table `photos`, one batch for each identity.
 
     Args:

@@ -81,7 +81,7 @@ class Machines:
 
 
 @dataclass(frozen=True, slots=True)
-class Training:
+class FullSizeTraining:
     """One target to train.
 
     Args:
@@ -129,7 +129,7 @@ class Training:
         return f"local-dir:{self.config_dir}" if self.configured else self.architecture
 
 
-def command_of(training: Training) -> tuple[str, ...]:
+def command_of(training: FullSizeTraining) -> tuple[str, ...]:
     """The whole command, the same on every node.
 
     Raises:
@@ -171,7 +171,7 @@ def launcher(machines: Machines) -> tuple[str, ...]:
     return (*torchrun, "--nproc_per_node", str(machines.gpus), *where, "-m", "--", _TRAINER)
 
 
-def trainer_arguments(training: Training) -> tuple[str, ...]:
+def trainer_arguments(training: FullSizeTraining) -> tuple[str, ...]:
     """The trainer's arguments: ours, then the extra ones, which win.
 
     Raises:
@@ -199,7 +199,7 @@ def trainer_arguments(training: Training) -> tuple[str, ...]:
     return (*ours, "--warmup", str(warmup), *training.extra)
 
 
-def options_of(training: Training) -> Namespace:
+def options_of(training: FullSizeTraining) -> Namespace:
     """All arguments of a training, as the trainer parses them.
 
     Raises:
@@ -229,7 +229,7 @@ def parse(arguments: Sequence[str]) -> Namespace:
     return parsed
 
 
-def _batch(training: Training) -> tuple[int, int]:
+def _batch(training: FullSizeTraining) -> tuple[int, int]:
     """Pairs that each process computes at once, and how many times before each step: together the global batch."""
     wanted = max(1, min(GLOBAL_BATCH, training.data.pairs) // training.machines.processes)
     if training.machines.memory is None or any(_gives(training.extra, name) for name in ("batch-size", "accum-freq")):
@@ -247,7 +247,7 @@ def _gives(extra: Sequence[str], name: str) -> bool:
     return any(getattr(parse((f"--{name}", str(own), *extra)), field) != own for own in (1, 2))
 
 
-def _ours(training: Training) -> tuple[str, ...]:
+def _ours(training: FullSizeTraining) -> tuple[str, ...]:
     data, processes = training.data, training.machines.processes
     batch, times = _batch(training)
     arguments: tuple[str, ...] = (

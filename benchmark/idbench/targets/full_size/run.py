@@ -17,7 +17,7 @@ from idbench.errors import IdbenchError, TargetError
 from idbench.programs import disk_full, failure, log_size, run_program
 from idbench.progress import Progress
 from idbench.storage import explain, make_dir, storage_errors, write_text
-from idbench.targets.full_size.command import Training, command_of, options_of
+from idbench.targets.full_size.command import FullSizeTraining, command_of, options_of
 from idbench.targets.full_size.outcome import DECIDES, ResultingTarget, outcome_of
 from idbench.targets.public_models import read_config
 from idbench.targets.spec import Preprocessing
@@ -53,12 +53,12 @@ class Finished:
     pairs_per_second: float
 
 
-def checkpoint_of(training: Training) -> Path:
+def checkpoint_of(training: FullSizeTraining) -> Path:
     """Where the last checkpoint of a complete training lies."""
     return training.folder / "checkpoints" / f"epoch_{options_of(training).epochs}.pt"
 
 
-def reference_of(training: Training) -> str:
+def reference_of(training: FullSizeTraining) -> str:
     """The finished training as a target: `file:PATH?arch=...&corpus=...`, for `resolve_target`.
 
     It says everything that the checkpoint does not: activation and preprocessing, and the configuration where options
@@ -87,12 +87,12 @@ def _said_of_weights(outcome: ResultingTarget) -> dict[str, str]:
     }
 
 
-def _target_config(training: Training) -> Path:
+def _target_config(training: FullSizeTraining) -> Path:
     """Where the configuration of the finished target is written."""
     return training.folder / "target" / "open_clip_config.json"
 
 
-def run_training(training: Training, progress: Progress) -> Finished:
+def run_training(training: FullSizeTraining, progress: Progress) -> Finished:
     """Train to the end; a repeated call continues after the last complete epoch.
 
     Raises:
@@ -122,11 +122,11 @@ def run_training(training: Training, progress: Progress) -> Finished:
     return Finished(checkpoint, reference_of(training), epochs, resumed, time.perf_counter() - start, rate)
 
 
-def _complete_file(training: Training) -> Path:
+def _complete_file(training: FullSizeTraining) -> Path:
     return training.folder / "complete"
 
 
-def _is_complete(training: Training) -> bool:
+def _is_complete(training: FullSizeTraining) -> bool:
     """Whether the last checkpoint is whole: the trainer writes it in place, so its presence proves nothing."""
     try:
         complete = int(_complete_file(training).read_text(encoding="utf-8"))
@@ -144,7 +144,7 @@ def _said(log: Path, before: int) -> tuple[int, float]:
     return int(resumed[-1]) if resumed else 0, median(rates) if rates else 0.0
 
 
-def _check_machines(training: Training) -> None:
+def _check_machines(training: FullSizeTraining) -> None:
     import torch
 
     there = torch.cuda.device_count()
@@ -168,7 +168,7 @@ def _check_webdataset() -> None:
         raise IdbenchError(f"open_clip's trainer does not work with webdataset {found}.", hint=hint)
 
 
-def _prepare(training: Training) -> None:
+def _prepare(training: FullSizeTraining) -> None:
     """Put the configuration where the trainer looks for it, and reject a folder that holds something else."""
     options = options_of(training)
     outcome = outcome_of(training.architecture, options)
@@ -187,7 +187,7 @@ def _write_config(path: Path, model: dict[str, Any], preprocessing: Preprocessin
     write_text(path, json.dumps(content, indent=2) + "\n")
 
 
-def _check_same(training: Training, config: dict[str, Any] | None) -> None:
+def _check_same(training: FullSizeTraining, config: dict[str, Any] | None) -> None:
     """Record what is trained here, and reject a continuation with anything else."""
     options = vars(options_of(training))
     mine = {
@@ -212,7 +212,7 @@ def _check_same(training: Training, config: dict[str, Any] | None) -> None:
     write_text(note, json.dumps(mine, indent=2) + "\n")
 
 
-def share_checkpoint(training: Training) -> None:
+def share_checkpoint(training: FullSizeTraining) -> None:
     """Let several processes continue what one began: the trainer removes the wrapper's prefix, but adds none."""
     latest = training.folder / "checkpoints" / "epoch_latest.pt"
     if training.machines.processes == 1 or not latest.is_file():
@@ -231,7 +231,7 @@ def share_checkpoint(training: Training) -> None:
         write_checkpoint(latest, saved | {"state_dict": {_WRAPPED + name: tensor for name, tensor in state.items()}})
 
 
-def _watcher(training: Training, log: Path, before: int, epochs: int, progress: Progress) -> Callable[[], None]:
+def _watcher(training: FullSizeTraining, log: Path, before: int, epochs: int, progress: Progress) -> Callable[[], None]:
     def watch() -> None:
         steps = _STEP.findall(_tail(log, before, log_size(log)))
         if steps:
@@ -247,7 +247,7 @@ def _tail(log: Path, before: int, size: int) -> bytes:
         return file.read()
 
 
-def _reason(training: Training, status: int, log: Path, before: int) -> IdbenchError:
+def _reason(training: FullSizeTraining, status: int, log: Path, before: int) -> IdbenchError:
     output = _tail(log, before, log_size(log))
     if any(sign in output for sign in _DISK_FULL):
         return explain(OSError(28, "No space left on device"), training.folder)

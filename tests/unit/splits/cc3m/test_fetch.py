@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import sys
 import tarfile
 from collections import Counter
 from dataclasses import replace
@@ -33,7 +34,7 @@ def test_img2dataset_knows_every_argument(tmp_path: Path, settings: Settings) ->
 def test_without_img2dataset_it_says_what_to_install(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(fetch, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "img2dataset", None)  # as Python itself marks what cannot be imported
     with pytest.raises(IdbenchError, match="img2dataset, which is not installed") as caught:
         fetch_pictures(tmp_path / "pairs.parquet", 20, tmp_path / "fetched", settings, Silent())
     assert caught.value.hint == "Run: pip install 'idbench[full-size]'"

@@ -13,9 +13,9 @@ from idbench.cli.target import app
 from idbench.errors import TargetError
 from idbench.targets.full_size.command import (
     ARCHITECTURES,
+    FullSizeTraining,
     Machines,
     ShardSet,
-    Training,
     command_of,
     parse,
     shown,
@@ -25,8 +25,8 @@ from idbench.targets.full_size.command import (
 DATA = ShardSet("cc3m-injected-a", Path("/data/a"), 2_800_000, 280, "0" * 64)
 
 
-def training(machines: Machines, architecture: str = "RN50", *extra: str, data: ShardSet = DATA) -> Training:
-    return Training(data, architecture, machines, Path("/logs"), extra)
+def training(machines: Machines, architecture: str = "RN50", *extra: str, data: ShardSet = DATA) -> FullSizeTraining:
+    return FullSizeTraining(data, architecture, machines, Path("/logs"), extra)
 
 
 def test_eight_gpus_under_torchrun_word_for_word() -> None:

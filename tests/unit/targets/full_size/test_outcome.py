@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from idbench.cli.target import app
 from idbench.errors import IdbenchError, TargetError
 from idbench.targets import resolve_target
 from idbench.targets.full_size import run
-from idbench.targets.full_size.command import Machines, ShardSet, Training, options_of
+from idbench.targets.full_size.command import FullSizeTraining, Machines, ShardSet, options_of
 from idbench.targets.full_size.outcome import outcome_of
 from idbench.targets.full_size.run import checkpoint_of, reference_of, run_training
 from idbench.targets.images import Preprocessor, encode_images
@@ -32,10 +33,12 @@ TINY = {
 }
 
 
-def training(folder: Path, *extra: str, config: dict[str, Any] | None = None) -> Training:
+def training(folder: Path, *extra: str, config: dict[str, Any] | None = None) -> FullSizeTraining:
     (folder / "tiny.json").write_text(json.dumps(config or TINY))
     data = ShardSet("c-0", folder / "shards", 100, 2, "0" * 64, ("c-a", "c-b"))
-    return Training(data, str(folder / "tiny.json"), Machines(0), folder / "my logs, 50%", ("--epochs", "3", *extra))
+    return FullSizeTraining(
+        data, str(folder / "tiny.json"), Machines(0), folder / "my logs, 50%", ("--epochs", "3", *extra)
+    )
 
 
 def trainers_model(options: Namespace) -> tuple[Any, Any]:
@@ -64,7 +67,7 @@ def trainers_model(options: Namespace) -> tuple[Any, Any]:
     return model.eval(), preprocess
 
 
-def finished(mine: Training, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
+def finished(mine: FullSizeTraining, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
     """Run the training with the trainer's own model saved in place of a trained one."""
     made = []
 
@@ -128,7 +131,7 @@ def test_a_users_own_preprocessing_reaches_trainer_and_target(tmp_path: Path, mo
 
 def test_the_reference_says_everything(tmp_path: Path) -> None:
     data = ShardSet("cc3m-injected-a", tmp_path, 2_800_000, 280, "0" * 64)
-    named = Training(data, "ViT-B-32", Machines(1), tmp_path, ("--force-quick-gelu", "--image-mean", "0.5"))
+    named = FullSizeTraining(data, "ViT-B-32", Machines(1), tmp_path, ("--force-quick-gelu", "--image-mean", "0.5"))
     reference = reference_of(named)
     checkpoint_of(named).parent.mkdir(parents=True)
     checkpoint_of(named).write_bytes(b"")
@@ -138,7 +141,7 @@ def test_the_reference_says_everything(tmp_path: Path) -> None:
     assert spec.stated.mean == (0.5, 0.5, 0.5)
     assert spec.stated.resize_mode == "shortest"
     assert spec.corpus_digest == "0" * 64  # so that labels of another build are not taken for its own
-    larger = Training(data, "ViT-B-32", Machines(1), tmp_path, ("--force-image-size", "256"))
+    larger = FullSizeTraining(data, "ViT-B-32", Machines(1), tmp_path, ("--force-image-size", "256"))
     assert "arch=" + str(larger.folder / "target" / "open_clip_config.json") in reference_of(larger)
 
 
@@ -179,14 +182,8 @@ def test_an_architecture_is_tried_before_the_dry_run_says_anything(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arch: str, message: str
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("idbench.targets.public_models.find_spec", _without_transformers)
+    monkeypatch.setitem(sys.modules, "transformers", None)  # as Python itself marks what cannot be imported
     (tmp_path / "odd.json").write_text(json.dumps(TINY | {"colour": "red"}))
     done = CliRunner().invoke(app, ["train", "cc3m-injected", "--arch", arch, "--gpus", "0", "--dry-run"])
     assert isinstance(done.exception, IdbenchError)
     assert message in done.exception.message
-
-
-def _without_transformers(name: str) -> object:
-    from importlib.util import find_spec
-
-    return None if name == "transformers" else find_spec(name)

@@ -11,15 +11,17 @@ import torch
 from idbench.api import Silent
 from idbench.errors import IdbenchError, StorageError, TargetError, UnknownNameError
 from idbench.targets.full_size import run
-from idbench.targets.full_size.command import Machines, ShardSet, Training, parse, trainer_arguments
+from idbench.targets.full_size.command import FullSizeTraining, Machines, ShardSet, parse, trainer_arguments
 from idbench.targets.full_size.run import Finished, checkpoint_of, run_training
 
 CONFIG = {"embed_dim": 8, "vision_cfg": {"image_size": 32, "layers": 1, "width": 8}, "text_cfg": {"width": 8}}
 
 
-def training(folder: Path, architecture: str = "RN50", *extra: str, gpus: int = 0, digest: str = "0" * 64) -> Training:
+def training(
+    folder: Path, architecture: str = "RN50", *extra: str, gpus: int = 0, digest: str = "0" * 64
+) -> FullSizeTraining:
     data = ShardSet("c-a", folder / "shards", 100, 2, digest)
-    return Training(data, architecture, Machines(gpus), folder / "logs", ("--epochs", "3", *extra))
+    return FullSizeTraining(data, architecture, Machines(gpus), folder / "logs", ("--epochs", "3", *extra))
 
 
 def trainer(monkeypatch: pytest.MonkeyPatch, status: int, output: bytes, checkpoint: Path | None = None) -> None:
@@ -158,7 +160,7 @@ def test_a_note_of_an_older_idbench_that_says_more_is_no_other_training(
 def test_several_processes_go_on_with_what_one_began(tmp_path: Path) -> None:
     """open_clip's trainer loads a checkpoint of one process into a wrapped model as it is, and fails."""
     alone = training(tmp_path)
-    several = Training(alone.data, alone.architecture, Machines(2), alone.logs, alone.extra)
+    several = FullSizeTraining(alone.data, alone.architecture, Machines(2), alone.logs, alone.extra)
     latest = alone.folder / "checkpoints" / "epoch_latest.pt"
     latest.parent.mkdir(parents=True)
     state = {"logit_scale": torch.ones(()), "visual.conv1.weight": torch.arange(4.0)}
