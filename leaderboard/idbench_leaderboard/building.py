@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from idbench.api import Progress
 from idbench.errors import DataError
 from idbench.outputs import made_folder
-from idbench.results import Collected, Rejected
+from idbench.results import Collected, MethodRef, Rejected
 from idbench.results.admission import Admission, SplitKey, admit
 from idbench.results.attestation import Ignored, Statements
 from idbench.results.labels import CorpusLabels, CountedPeople, KnownTarget, SplitLabels, people_of
@@ -31,12 +31,11 @@ from idbench.results.rows import BoardKey, EntryKey, board_keys, entry_key
 from idbench.storage import sha256_file
 from idbench.version import __version__
 from idbench_leaderboard.board import Board, with_target_labels
-from idbench_leaderboard.cards import cards_of
 from idbench_leaderboard.changes import FILE as CHANGES
 from idbench_leaderboard.changes import Changes, changes_of
 from idbench_leaderboard.defenses import FILE as DEFENSES
 from idbench_leaderboard.defenses import defense_tables
-from idbench_leaderboard.inputs import About
+from idbench_leaderboard.inputs import About, CardChoice, CardParameter, MethodInfo, Preset
 from idbench_leaderboard.labelling import labelled
 from idbench_leaderboard.manifest import ABOUT, BOARD_VERSION, MANIFEST, SAMPLES
 from idbench_leaderboard.pools import plan
@@ -349,3 +348,41 @@ def _inputs_hash(found: Collected, admitted: Admission, labels: Sequence[SplitLa
 def _distinct(parts: Iterable[Sequence[Rejected]]) -> list[Rejected]:
     """Rejections once each: a control's record is looked at on several boards."""
     return list(dict.fromkeys(each for part in parts for each in part))
+
+
+def cards_of(candidates: Iterable[Candidate]) -> tuple[MethodInfo, ...]:
+    """The cards of the methods that ran, one for each name, version and code.
+
+    Records with the same code may differ in an edited card: the most trusted record's is shown, the first
+    of several.
+    """
+    found: dict[tuple[str, str, str], tuple[int, MethodInfo]] = {}
+    for candidate in candidates:
+        attack, level = candidate.record.attack, candidate.level.rank
+        info = _info(attack)
+        key = attack.name, attack.version, attack.code_sha256
+        if info is not None and (key not in found or level > found[key][0]):
+            found[key] = level, info
+    return tuple(info for _, (_, info) in sorted(found.items()))
+
+
+def _info(attack: MethodRef) -> MethodInfo | None:
+    card = attack.card
+    if card is None:
+        return None
+    return MethodInfo(
+        name=card.name,
+        version=card.version,
+        code_sha256=attack.code_sha256,
+        title=card.title,
+        summary=card.summary,
+        paper=card.paper,
+        authors=card.authors,
+        year=card.year,
+        url=card.url,
+        choices=tuple(CardChoice(each.what, each.chosen, each.why) for each in card.choices),
+        parameters=tuple(
+            CardParameter(each.name, each.type, json.dumps(each.default), each.description) for each in card.parameters
+        ),
+        presets=tuple(Preset(name, json.dumps(values)) for name, values in sorted(card.presets.items())),
+    )

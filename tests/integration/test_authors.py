@@ -15,10 +15,10 @@ import pytest
 from tests.conftest import Bench, refused
 
 from idbench.progress import Reporter
+from idbench.runner.closure import depends_on_seed
 from idbench.runner.execute import Options
 from idbench.runner.grid import make_grid, run_grid
 from idbench.runner.registry import ATTACKS, load_attack
-from idbench.runner.seeds import depends_on_seed
 from idbench.runner.spec import plan_method
 from idbench.splits import load_split
 

@@ -4,7 +4,11 @@ from idbench.api.adaptation import Adaptation, AdaptationCard, AnswerAdaptation,
 from idbench.api.card import AnswerCard, Card, Choice, CorpusCard, DefenseCard, MethodCard, MethodParams
 from idbench.api.cases import AuxiliaryPerson, Calibration, Case, Pair, Photo, Scores
 from idbench.api.defense import AnswerDefense, CorpusDefense, Defense, TargetDefense, TargetFront
-from idbench.api.errors import (
+from idbench.api.method import Attack, Context, Method
+from idbench.api.target import EditableTarget, TargetInfo, TargetView
+from idbench.api.training import PrivateGradients, Training
+from idbench.api.words import Access, Knowledge, Track, names_of, track_of
+from idbench.errors import (
     AccessViolation,
     DataError,
     IdbenchError,
@@ -13,10 +17,6 @@ from idbench.api.errors import (
     TargetError,
     TimeLimitExceeded,
 )
-from idbench.api.method import Attack, Context, Method
-from idbench.api.target import EditableTarget, TargetInfo, TargetView
-from idbench.api.training import PrivateGradients, Training
-from idbench.api.words import Access, Knowledge, Track, names_of, track_of
 from idbench.privacy import Guarantee
 from idbench.progress import Progress, Reporter, Silent
 

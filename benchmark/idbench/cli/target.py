@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,7 +13,9 @@ from idbench.cli import console, options, text
 from idbench.errors import IdbenchError, TargetError
 
 if TYPE_CHECKING:
+    from idbench.runner.full_size import Wanted
     from idbench.runner.training import TrainedTarget
+    from idbench.splits import SourcedRecipe
     from idbench.targets import TargetSpec
     from idbench.targets.verify import Verified
 
@@ -54,8 +57,6 @@ def train(
 
     full_size = full_size_recipe(name)
     if full_size is not None:
-        from idbench.cli.full_size import train_full_size
-
         if force:
             raise TargetError(
                 "--force does not discard a full-size training.", hint="Remove its folder, or name another: --out."
@@ -67,7 +68,7 @@ def train(
                     f"--{option} does not apply to open_clip's trainer, which trains {name}.",
                     hint="Use --gpus N; 0 means the CPU.",
                 )
-        train_full_size(full_size, name, Wanted(arch, gpus, nodes, rendezvous, out, tuple(context.args)), dry_run)
+        _train_full_size(full_size, name, Wanted(arch, gpus, nodes, rendezvous, out, tuple(context.args)), dry_run)
         return
     given = {"--arch": arch, "--gpus": gpus is not None, "--nodes": nodes > 1, "--rendezvous": rendezvous}
     _refuse_full_size(name, [*context.args, *(option for option, value in given.items() if value)])
@@ -125,6 +126,30 @@ def _report(trained: TrainedTarget) -> None:
             if note.sha256 == spec.sha256
             else "not bit for bit the shipped weights: other processors and numbers of threads round differently"
         )
+
+
+def _train_full_size(recipe: SourcedRecipe, word: str, wanted: Wanted, dry_run: bool) -> None:
+    """Train what a reference stands for, one training after the other; with `dry_run`, only print the commands."""
+    from idbench.runner.full_size import full_size_trainings
+    from idbench.targets.full_size.command import command_of, shown
+    from idbench.targets.full_size.run import run_training
+
+    for training in full_size_trainings(recipe, word, wanted):
+        console.command(shown(command_of(training)))
+        if dry_run:
+            continue
+        with console.bars() as progress:
+            done = run_training(training, progress)
+        if done.resumed == done.epochs:
+            console.say(f"{training.name} is trained already: {done.checkpoint}")
+        else:
+            if done.resumed:
+                console.say(f"resumed after epoch {done.resumed}, where an earlier training had stopped")
+            console.say(
+                f"{done.epochs} epochs in {done.checkpoint}, {text.seconds(done.seconds)} with start-up, "
+                f"{done.pairs_per_second:,.0f} pairs a second without"
+            )
+        console.next_steps(f"bench run --method all --split {recipe.name} --target {shlex.quote(done.reference)}")
 
 
 @app.command()

@@ -28,7 +28,6 @@ from idbench.metrics.delong import (
 )
 from idbench.metrics.evidence import Conformal, EvidenceRatio, conformal, evidence_ratio, joint_conformal
 from idbench.metrics.low_fpr import tpr_at_fpr_interval
-from idbench.metrics.multiple import benjamini_hochberg, holm
 from idbench.metrics.pooled import Pooled, PooledRate, pooled, pooled_difference, pooled_rate, spread
 from idbench.metrics.power import (
     auc_variance,
@@ -53,8 +52,10 @@ from idbench.metrics.significance import (
     McNemar,
     PairedContrast,
     TprDifference,
+    benjamini_hochberg,
     bootstrap_test_tpr,
     equivalence,
+    holm,
     mcnemar,
     paired_contrast,
 )

@@ -7,9 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from idbench.metrics.delong import AucDifference, AucEstimate, auc_estimate, delong_covariance, difference_of
-from idbench.metrics.multiple import holm
 from idbench.metrics.resampling import DEFAULT_FPRS, Resampling, checked_plan, joint_draws, sorted_row
-from idbench.metrics.significance import Equivalence, TprDifference, checked_pair, equivalence_of, tpr_difference
+from idbench.metrics.significance import Equivalence, TprDifference, checked_pair, equivalence_of, holm, tpr_difference
 from idbench.metrics.values import (
     BoolArray,
     FloatArray,

@@ -10,9 +10,9 @@ from scipy import special
 from idbench.metrics.batch import BatchSettings, KnownLabels, judge
 from idbench.metrics.delong import AucCovariance, auc_interval, covariance_of_mean, difference_ps
 from idbench.metrics.low_fpr import tpr_at_fpr_interval
-from idbench.metrics.multiple import holm
 from idbench.metrics.pooled import PooledRate, pooled
 from idbench.metrics.resampling import Resampling, checked_plan, checked_rows, joint_draws, sorted_row, strata_of
+from idbench.metrics.significance import holm
 from idbench.metrics.values import (
     BoolArray,
     FloatArray,

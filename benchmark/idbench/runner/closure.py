@@ -1,21 +1,29 @@
-"""The code that a method's scores depend on: its import closure inside its own distribution, as one hash."""
+"""The code of its own distribution that a method can run: as one hash, and whether any of it draws at random."""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from idbench.plugins import locate
+
+if TYPE_CHECKING:
+    from idbench.runner.spec import MethodSpec
+
 
 _ENGINE: Final = frozenset({"idbench", "idbench_leaderboard"})
 """Covered by `ENGINE_VERSION` and so not hashed again: an edit of the command line would rename every run."""
 
 _IGNORED: Final = frozenset({"__pycache__"})
+_CHANCE: Final = re.compile(rb"\b(?:rng|seed|seeds|random|secrets|shuffle|uuid4|urandom|randn|rand|manual_seed)\b")
 
 
 def code_hash(kind: type, brought_by: str) -> str:
@@ -171,3 +179,21 @@ def _named_import(node: ast.Call) -> str:
     first = node.args[0] if node.args else None
     literal = first.value if isinstance(first, ast.Constant) else None
     return literal if called in ("import_module", "__import__") and isinstance(literal, str) else ""
+
+
+def depends_on_seed(method: MethodSpec) -> bool:
+    """Whether any file that the attack can run mentions chance; without its source: yes.
+
+    Errs on the safe side: an attack that mentions chance and does not use it has a run for each seed.
+    """
+    return _mentions_chance(method.plugin.partition(":")[0], method.distribution.partition(" ")[0])
+
+
+@cache
+def _mentions_chance(module: str, brought_by: str) -> bool:
+    found = locate(module)
+    if found is None:
+        return True
+    source = Source.around(module, found.resolve(), brought_by)
+    files = {path for path in source.closure(module) if path.suffix == ".py"}
+    return not files or any(_CHANCE.search(path.read_bytes()) for path in files)

@@ -10,10 +10,10 @@ from idbench import metrics
 from idbench.errors import IdbenchError, RecordError, UnknownNameError
 from idbench.metrics.significance import equivalence_of
 from idbench.results import Run, find_run, find_runs
+from idbench.runner.closure import depends_on_seed
 from idbench.runner.evaluate import RATES, LabelledScores, with_labels
 from idbench.runner.registry import load_attack
 from idbench.runner.scoring import check_split, own_corpus
-from idbench.runner.seeds import depends_on_seed
 from idbench.runner.selection import targets_of
 from idbench.runner.spec import plan_method
 from idbench.splits import Split

@@ -12,12 +12,12 @@ from typing import TypeAlias
 from idbench.api import Access, AnswerCard, AskingCard, CorpusDefense, Knowledge, Progress, Reporter, Silent, names_of
 from idbench.errors import IdbenchError
 from idbench.results import Run, Summary, write_summary
+from idbench.runner.closure import depends_on_seed
 from idbench.runner.evaluate import summarize
 from idbench.runner.execute import Executed, Options, place_of
 from idbench.runner.executor import Executor, Failed, LocalExecutor, Task
 from idbench.runner.protection import protected_people
 from idbench.runner.registry import blind_attacks, load_attack
-from idbench.runner.seeds import depends_on_seed
 from idbench.runner.selection import check_trained_on, check_undefended, choose_targets, corpus_for
 from idbench.runner.spec import (
     DefenseSpec,

@@ -13,8 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from idbench.api import Silent
 from idbench.errors import DataError, StorageError
-from idbench.search.faces.crops import face_square
-from idbench.search.faces.model import build_network, load_classifier
+from idbench.search.faces.model import build_network, face_square, load_classifier
 from idbench.search.faces.training import FaceRecipe, train_classifier
 from idbench.splits import encode_png
 from idbench.splits.avatars import TINY_SPEC

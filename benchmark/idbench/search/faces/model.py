@@ -15,7 +15,8 @@ from safetensors import SafetensorError, safe_open
 
 from idbench.errors import DataError
 from idbench.search.faces import Architecture, Crop
-from idbench.search.faces.crops import face_square
+from idbench.splits import decode_photo
+from idbench.splits.faces import check_detector, largest_face
 from idbench.storage import require_regular, sha256_file, storage_errors
 from idbench.targets.checkpoints import write_weights
 
@@ -120,3 +121,39 @@ def load_classifier(path: Path) -> FaceClassifier:
     except (SafetensorError, ValidationError, ValueError, RuntimeError, OSError) as error:
         raise DataError(f"{path} is damaged or of another version.", hint=hint) from error
     return FaceClassifier(spec, model, sha256_file(path))
+
+
+def face_square(data: bytes, what: str, size: int, crop: Crop) -> NDArray[np.uint8] | None:
+    """The face on a picture, uint8 (size, size, 3) RGB; None if a face is wanted and none is found.
+
+    Args:
+        data: the encoded picture.
+        what: its name, for the error's text.
+        size: pixels of a side.
+        crop: `haar`: the largest face that the cascade finds. `none`: the whole picture is the face.
+
+    Raises:
+        DataError: not a picture.
+        IdbenchError: OpenCV is wanted and not installed.
+    """
+    from PIL import Image
+
+    pixels = decode_photo(data, what)
+    if crop == "haar":
+        box = largest_face(pixels)
+        if box is None:
+            return None
+        left, top, right, bottom = box
+        pixels = pixels[top:bottom, left:right]
+    resized = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
+    return np.asarray(resized, dtype=np.uint8)
+
+
+def check_crop(crop: Crop) -> None:
+    """Complain at once, not after the first thousand pictures.
+
+    Raises:
+        IdbenchError: OpenCV is wanted and not installed.
+    """
+    if crop == "haar":
+        check_detector("pass --crop none for pictures that show the face alone")

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 from idbench.api import Progress, Silent
 from idbench.errors import DataError, IdbenchError, StorageError
 from idbench.search.faces import Architecture, Crop
-from idbench.search.faces.crops import check_crop, face_square
-from idbench.search.faces.model import FaceSpec, build_network, normalized, save_classifier
+from idbench.search.faces.model import FaceSpec, build_network, check_crop, face_square, normalized, save_classifier
 from idbench.splits.injected.people import PhotographedPerson
 from idbench.storage import make_dir, require_regular, sha256_bytes, sha256_file, storage_errors
 from idbench.targets.checkpoints import check_finite, read_checkpoint, write_checkpoint

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idbench.studies.bins import bins_of
+from idbench.studies.photos import bins_of
 
 
 def test_few_levels_are_bins_of_their_own() -> None:
@@ -32,7 +32,7 @@ def test_everybody_is_in_exactly_one_bin(numbers: list[int]) -> None:
 
 @pytest.mark.parametrize("label", ["5", "10-19"])
 def test_labels(label: str) -> None:
-    from idbench.studies.bins import Bin
+    from idbench.studies.photos import Bin
 
     ends = [int(end) for end in label.split("-")]
     assert Bin(ends[0], ends[-1]).label == label
