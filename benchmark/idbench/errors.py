@@ -75,6 +75,10 @@ class RecordError(IdbenchError):
     """A record is missing, damaged, of another schema, or does not fit what it is used with."""
 
 
+class NoSuchRun(RecordError):
+    """No record has the id or the path that was asked for."""
+
+
 class UnknownNameError(IdbenchError):
     """A name that nothing is registered under.
 

@@ -128,10 +128,26 @@ def test_a_person_who_is_refused_is_named_in_the_report(bench: Bench, tmp_path: 
     (tmp_path / "empty").mkdir()
     arguments = ("--name", "Mira <end_of_text>", "--name", "Jon Ek", "--photos", "empty", "--photos", "empty")
     done = bench("audit", "person", *arguments, "--target", "avatars-a", "-m", "cosine")
-    assert done.returncode == 0, done.stderr
+    assert "None of the 2 people could be scored." in refused(done)
     shown = " ".join(done.stdout.split())
     assert "Mira <end_of_text>: not scored The name holds <end_of_text>" in shown
     assert "Jon Ek: not scored No photo in empty can be used." in shown
+    assert "Jon Ek" in (tmp_path / "audit.html").read_text(encoding="utf-8")
+
+
+def test_one_person_who_cannot_be_scored_fails_with_the_reason(bench: Bench, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "x.jpg").write_bytes(b"no")
+    one = ("audit", "person", "--name", "Jon Ek", "--target", "avatars-a", "-m", "cosine")
+    done = bench(*one, "--photos", "bad", "--json")
+    assert "Jon Ek could not be scored. No photo in bad can be used." in refused(done)
+    (person,) = json.loads(done.stdout)["people"]
+    assert person["verdict"] == "not scored"
+    assert person["notes"] == []
+    alone = refused(bench(*one))
+    assert "No photos of Jon Ek were given, and cosine cannot do without." in alone
+    blind = refused(bench(*one[:-1], "blind-names"))
+    assert "blind-names never asks the model" in blind
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="no Chromium prints here")
@@ -156,11 +172,24 @@ def test_a_sideways_photo_is_read_upright(tmp_path: Path) -> None:
 
 def test_a_telephones_heic_is_read(tmp_path: Path) -> None:
     heif = pytest.importorskip("pillow_heif")
-    picture = Image.fromarray(np.full((64, 64, 3), 200, dtype=np.uint8))
+    shades = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3)
+    picture = Image.fromarray(shades.astype(np.uint8))
     heif.from_pillow(picture).save(tmp_path / "phone.heic")
     found = read_portfolio(tmp_path)
     assert found.unusable == ()
     assert found.pixels[0].shape == (64, 64, 3)
+
+
+def test_pictures_on_which_nobody_can_be_seen_are_not_used(tmp_path: Path) -> None:
+    Image.new("RGB", (400, 300), "black").save(tmp_path / "pocket.png")
+    speckled = np.random.default_rng(0).integers(0, 255, size=(40, 9, 3), dtype=np.uint8)
+    Image.fromarray(speckled).save(tmp_path / "icon.png")
+    found = read_portfolio(tmp_path)
+    assert found.files == ()
+    assert found.unusable == (
+        "icon.png: is 9 x 40 pixels, too small to show a face",
+        "pocket.png: is of one colour throughout",
+    )
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from idbench.cli import console, options
-from idbench.errors import IdbenchError
+from idbench.errors import DataError, IdbenchError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -91,6 +91,23 @@ def person(
     if pdf is not None:
         write_pdf(audit, pdf)
     _show(audit, out, pdf, json)
+    _fail_without_scores(audit)
+
+
+def _fail_without_scores(audit: PersonAudit) -> None:
+    """Scripts must not take a report without a score for an answer.
+
+    Raises:
+        DataError: nobody was scored.
+    """
+    from idbench.people import words
+
+    if any(one.best is not None for one in audit.people):
+        return
+    if len(audit.people) > 1:
+        raise DataError(f"None of the {len(audit.people)} people could be scored.", hint="The report says why.")
+    (one,) = audit.people
+    raise DataError(f"{one.name} could not be scored. {words.summary(one, audit)[0]}")
 
 
 def _is_printed_report(file: Path) -> bool:
@@ -123,7 +140,8 @@ def _announce(asked: list[Audited], wish: Wish, json: bool) -> None:
     if json:
         console.write_json({"people": [one.name for one in asked], "attacks": attacks, "left_out": left_out})
         return
-    console.say(f"{len(asked)} people, {len(attacks)} attacks: {', '.join(attacks)}")
+    people = "person" if len(asked) == 1 else "people"
+    console.say(f"{len(asked)} {people}, {len(attacks)} attack{'s' * (len(attacks) != 1)}: {', '.join(attacks)}")
     _say_left_out(left_out)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from idbench.cli import console, options, text
-from idbench.errors import IdbenchError, RecordError, UnknownNameError
+from idbench.errors import IdbenchError, NoSuchRun, UnknownNameError
 from idbench.storage import is_there
 
 if TYPE_CHECKING:
@@ -57,9 +57,7 @@ def show(
         options.check_results(results)
         try:
             _run(what, results, plot, json)
-        except RecordError as error:
-            if not what.strip() or is_there(Path(what)) or "may be any of" in error.message:
-                raise
+        except NoSuchRun as error:
             raise UnknownNameError("method, defense, split, target or run", what, known) from error
 
 

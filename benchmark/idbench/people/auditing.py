@@ -205,6 +205,7 @@ def audit_people(people: Sequence[Audited], wish: Wish, progress: Progress) -> P
     portfolios = [read_portfolio(one.photos) for one in people]
     remarks = _remarks(people, portfolios, target, pool.split)
     methods, left_out = _methods(wish, target, pool)
+    _refuse_without_photos(people, portfolios, remarks, methods)
     groups = _groups(people, portfolios, remarks, pool, wish.most)
     found: dict[str, tuple[_Group, list[AttackFinding]]] = {}
     for group in groups:
@@ -306,7 +307,7 @@ def _methods(wish: Wish, target: TargetSpec, pool: ReferencePool) -> tuple[list[
             if name == "random":
                 continue
             if Access.TRAIN_SHADOWS in card.access:
-                reason = "trains shadow models, which may take hours; --method NAME asks for it anyway"
+                reason = "training shadow models may take hours; --method NAME asks for it anyway"
         if reason:
             left_out[name] = reason
         else:
@@ -314,7 +315,32 @@ def _methods(wish: Wish, target: TargetSpec, pool: ReferencePool) -> tuple[list[
     if wish.methods and left_out:
         name, reason = next(iter(left_out.items()))
         raise MethodError(f"{name} cannot be carried out: {reason}.", hint="Choose another attack.")
+    if wish.methods and all(_is_blind(method) for method in chosen):
+        raise MethodError(
+            f"{' and '.join(method.name for method in chosen)} never asks the model, so it says nothing about one.",
+            hint="Add an attack that asks it: --method cosine, or none at all for every attack.",
+        )
     return chosen, left_out
+
+
+def _is_blind(method: MethodSpec) -> bool:
+    return load_attack(method.name).card.blind
+
+
+def _refuse_without_photos(
+    people: Sequence[Audited],
+    portfolios: Sequence[Portfolio],
+    remarks: Sequence[Remarks],
+    methods: Sequence[MethodSpec],
+) -> None:
+    """Do not score whom no chosen attack can ask the model about: they have no photos, and each needs some."""
+    asking = [method for method in methods if not _is_blind(method)]
+    if any("PHOTOS" not in method.knowledge for method in asking):
+        return
+    names = ", ".join(method.name for method in asking)
+    for one, portfolio, remark in zip(people, portfolios, remarks, strict=True):
+        if not portfolio.files and not remark.refusal:
+            remark.refuse(f"No photos of {one.name} were given, and {names} cannot do without.")
 
 
 def _unable(access: Access, knowledge: Knowledge, target: TargetSpec, pool: ReferencePool) -> str:

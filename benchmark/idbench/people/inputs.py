@@ -24,6 +24,9 @@ from idbench.targets.tokenizing import Tokenizer
 FEW_PHOTOS: Final = 4
 """With fewer photos than this, the report says that the result rests on few."""
 
+SMALLEST: Final = 16
+"""Pixels that a photo needs on its shorter side: no model tells faces apart on fewer."""
+
 _CONTROL = re.compile(
     r"<\|?/?[A-Za-z_]*(?:start|end|eot|sot|eos|bos|text|pad|mask|unk|cls|sep)[A-Za-z_]*\|?>|</?s>"
     r"|\[(?:CLS|SEP|PAD|MASK|UNK|BOS|EOS)\]",
@@ -71,6 +74,11 @@ class Remarks:
 
     notes: list[str] = field(default_factory=list)
     refusal: str = ""
+
+    def refuse(self, why: str) -> None:
+        """Do not score the person; what would have weakened the result is beside the point then."""
+        self.refusal = self.refusal or why
+        self.notes.clear()
 
 
 def people_of_table(table: Path) -> list[Audited]:
@@ -140,12 +148,25 @@ def read_portfolio(folder: Path | None) -> Portfolio:
             except DataError as error:
                 unusable.append(f"{entry.name}: {_reason(error, entry)}")
                 continue
+            if shortcoming := _shows_nobody(picture):
+                unusable.append(f"{entry.name}: {shortcoming}")
+                continue
             files.append(entry)
             pixels.append(picture)
     repeated = _repeated(pixels)
     unusable += [f"{files[j].name}: nearly the same picture as {files[i].name}" for j, i in sorted(repeated.items())]
     kept = [i for i in range(len(files)) if i not in repeated]
     return Portfolio(tuple(files[i] for i in kept), tuple(pixels[i] for i in kept), tuple(unusable))
+
+
+def _shows_nobody(picture: NDArray[np.uint8]) -> str:
+    """Why nobody can be seen on a picture that opens; empty: somebody may be on it."""
+    height, width = picture.shape[:2]
+    if min(height, width) < SMALLEST:
+        return f"is {width} x {height} pixels, too small to show a face"
+    if (picture == picture[0, 0]).all():
+        return "is of one colour throughout"
+    return ""
 
 
 def _reason(error: DataError, file: Path) -> str:
@@ -180,15 +201,19 @@ def remarks_on(
     """
     remarks = Remarks()
     if control := _CONTROL.search(name):
-        remarks.refusal = f"The name holds {control.group()}, which a tokenizer may take for the end of the text."
-    elif cut := [prompt for prompt in ("{name}", *prompts) if is_cut(prompt, name, tokenize)]:
+        remarks.refuse(f"The name holds {control.group()}, which a tokenizer may take for the end of the text.")
+        return remarks
+    if photos is not None and not portfolio.files:
+        remarks.refuse(f"No photo in {photos.name} can be used.")
+        return remarks
+    if cut := [prompt for prompt in ("{name}", *prompts) if is_cut(prompt, name, tokenize)]:
         if "{name}" in cut:
-            remarks.refusal = "The name is longer than the model reads: its end would be cut off before it is compared."
-        else:
-            remarks.notes.append(
-                f"The name is cut in {len(cut)} of {len(prompts)} prompts, which are longer than the model reads: "
-                "there, other people whose names begin alike cannot be told apart from this one."
-            )
+            remarks.refuse("The name is longer than the model reads: its end would be cut off before it is compared.")
+            return remarks
+        remarks.notes.append(
+            f"The name is cut in {len(cut)} of {len(prompts)} prompts, which are longer than the model reads: "
+            "there, other people whose names begin alike cannot be told apart from this one."
+        )
     if len(name.split()) == 1:
         remarks.notes.append(
             "The name has one part. Many people share it, and the reference people have two: what the model shows of "
@@ -196,9 +221,7 @@ def remarks_on(
         )
     if any(unicodedata.category(sign) == "Co" for sign in name):
         remarks.notes.append("The name holds characters that no alphabet has.")
-    if photos is not None and not portfolio.files:
-        remarks.refusal = remarks.refusal or f"No photo in {photos.name} can be used."
-    elif photos is None:
+    if photos is None:
         remarks.notes.append("No photos were given: only attacks that ask for the name alone were carried out.")
     elif len(portfolio.files) == 1:
         remarks.notes.append(

@@ -72,19 +72,17 @@ def _ratio(best: AttackFinding) -> str:
     assert best.ratio is not None
     low, high = best.ratio.interval.low, best.ratio.interval.high
     range_ = f"{times(low)} to {times(high)}" if math.isfinite(high) else f"at least {times(low)}"
-    told = "" if best.ratio.value is None else f"{times(best.ratio.value)}, and "
-    return (
-        f"People who are in the training data score in this range {told}{range_} times as often as people who are not "
-        "(95 % interval)."
-    )
+    whom = "common among people who are in the training data as among people who are not"
+    if best.ratio.value is None:
+        return f"Scores in this range are {range_} times as {whom} (95 % interval)."
+    return f"Scores in this range are {times(best.ratio.value)} times as {whom} (95 % interval: {range_})."
 
 
 def _not_found(person: PersonFinding, best: AttackFinding, n: int, asked: int) -> list[str]:
     assert best.standing is not None
     lines = [
         f"{person.name} does not stand out among {n} people who are certainly not in the training data: "
-        f"{best.standing.fpr.hits or 'none'} of them score as high with {best.method}, the attack by which "
-        f"{person.name} stands "
+        f"{_how_many(best.standing.fpr.hits)} as high with {best.method}, the attack by which {person.name} stands "
         f"out most (p = {p_value(best.standing.p)}; corrected for the {asked} attacks tried, "
         f"{p_value(best.adjusted_p or 1.0)})."
     ]
@@ -101,6 +99,10 @@ def _not_found(person: PersonFinding, best: AttackFinding, n: int, asked: int) -
             "attacks miss somebody who is in it is not known."
         )
     return lines
+
+
+def _how_many(hits: int) -> str:
+    return f"{hits or 'none'} of them {'scores' if hits == 1 else 'score'}"
 
 
 def _unusual(person: PersonFinding) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from idbench.errors import IdbenchError, RecordError, StorageError
+from idbench.errors import IdbenchError, NoSuchRun, RecordError, StorageError
 from idbench.results.reading import LARGEST_JSON, parse_json, read_regular, shortened
 from idbench.results.record import (
     SCHEMA_VERSION,
@@ -217,7 +217,8 @@ def find_run(root: Path, reference: str) -> Run:
     """The run that a person means: a path, or the beginning of a run id.
 
     Raises:
-        RecordError: none, or several, or it cannot be read.
+        NoSuchRun: none.
+        RecordError: several, or it cannot be read.
     """
     if not reference.strip():
         raise RecordError("No run was named.", hint="Give the folder of a run, or the beginning of its id.")
@@ -232,7 +233,7 @@ def find_run(root: Path, reference: str) -> Run:
         for each in found.rejected:
             if Path(each.where).name.rpartition("-")[2].startswith(reference):
                 raise RecordError(f"{root / each.where}: {each.reason}", hint="Run it again with --force.")
-        raise RecordError(f"There is no run {reference!r} in {root}.", hint="See `bench list runs`.")
+        raise NoSuchRun(f"There is no run {reference!r} in {root}.", hint="See `bench list runs`.")
     ids = ", ".join(run.record.run_id for run in matches[:5])
     raise RecordError(f"{reference!r} may be any of {len(matches)} runs: {ids}.", hint="Give more of the run's id.")
 

@@ -31,6 +31,26 @@ def test_a_damaged_record_is_listed_with_its_reason_beside_the_others(results: P
     assert "is nested deeper than" in rows[1]["problem"]
 
 
+def test_a_damaged_record_is_shown_as_damaged_by_its_id_and_its_path(results: Path) -> None:
+    folder = next(results.rglob("mild-*"))
+    run_id = folder.name.rpartition("-")[2]
+    for asked in (run_id, run_id[:8], str(folder)):
+        told = refused(Bench(results.parent)("show", asked))
+        assert "is nested deeper than" in told, asked
+        assert "There is no" not in told
+    told = refused(Bench(results.parent)("show", "0" * 16))
+    assert "There is no method, defense, split, target or run called" in told
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"schema_version": 99}', '{"schema_version": 1}', "\x00\xff"])
+def test_whatever_damages_a_record_is_named(content: str, results: Path) -> None:
+    folder = next(results.rglob("mild-*"))
+    (folder / "run.json").write_text(content)
+    told = refused(Bench(results.parent)("show", folder.name.rpartition("-")[2]))
+    assert "run.json" in told
+    assert "There is no" not in told
+
+
 def test_metrics_that_do_not_fit_are_not_shown(results: Path) -> None:
     (run,) = find_runs(results)
     (run.path / "metrics.json").write_text(json.dumps({"run_id": run.record.run_id, "auc": {"value": 1.0}}))
