@@ -5,6 +5,9 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
+from typing import Any
 
 KILLED = """
 import os, signal, sys
@@ -34,6 +37,16 @@ def killed_at_rename(number: int, code: str, of: str = "") -> None:
     """
     done = subprocess.run([sys.executable, "-c", KILLED, str(number), code, of], check=False, capture_output=True)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+
+
+def until_signals_are_handled(process: subprocess.Popen[Any]) -> None:
+    """Wait for the first lines of a `bench` command: before them, Python ends as any program does (Linux)."""
+    status = Path(f"/proc/{process.pid}/status")
+    while process.poll() is None and status.exists():
+        caught = next((line for line in status.read_text().splitlines() if line.startswith("SigCgt:")), "SigCgt: 0")
+        if int(caught.split()[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.01)
 
 
 def bench_killed_at_rename(number: int, *arguments: str, of: str = "") -> None:

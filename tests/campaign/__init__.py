@@ -1,4 +1,4 @@
-"""Random trials of the whole program: words, damaged files, kills, full disks and hostile plug-ins.
+"""Random trials of the whole program: words, texts, damaged files, kills, full disks, hostile and greedy plug-ins.
 
     python -m tests.campaign --seconds 3600 --seed 7
 

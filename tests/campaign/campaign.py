@@ -6,15 +6,19 @@ import importlib
 import random
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from tests.campaign.damage import Whole, try_damage
 from tests.campaign.ends import try_full_disk, try_kill
+from tests.campaign.limits import try_limit
 from tests.campaign.plugins import hostile, try_plugin
+from tests.campaign.texts import try_text
 from tests.campaign.trial import Report
 from tests.campaign.words import try_words
+from tests.campaign.writers import Scene, try_writer
 
-KINDS = ("words", "damage", "kills", "full disks", "plug-ins")
+KINDS = ("words", "texts", "damage", "kills", "writers", "full disks", "plug-ins", "limits")
 
 
 def campaign(folder: Path, seed: int, seconds: float, kinds: Sequence[str]) -> Report:
@@ -28,14 +32,15 @@ def campaign(folder: Path, seed: int, seconds: float, kinds: Sequence[str]) -> R
     """
     preload()
     report = Report()
-    for kind in kinds:
-        rng = random.Random(f"{seed} {kind}")
-        attempt = _attempt(kind, folder)
-        end = time.monotonic() + seconds / len(kinds)
-        while True:
-            attempt(rng, report)
-            if time.monotonic() > end:
-                break
+    with ExitStack() as ends:
+        for kind in kinds:
+            rng = random.Random(f"{seed} {kind}")
+            attempt = _attempt(kind, folder, ends)
+            end = time.monotonic() + seconds / len(kinds)
+            while True:
+                attempt(rng, report)
+                if time.monotonic() > end:
+                    break
     return report
 
 
@@ -47,16 +52,17 @@ def preload() -> None:
         importlib.import_module(f"idbench_leaderboard.{name}")
 
 
-def _attempt(kind: str, folder: Path) -> Callable[[random.Random, Report], None]:
-    if kind == "words":
-        return lambda rng, report: try_words(rng, folder, report)
-    if kind == "damage":
-        whole = Whole.make(folder / "whole")
-        return lambda rng, report: try_damage(rng, whole, folder, report)
-    if kind == "kills":
-        return lambda rng, report: try_kill(rng, folder, report)
-    if kind == "full disks":
-        return lambda rng, report: try_full_disk(rng, folder, report)
-    if not hostile():
+def _attempt(kind: str, folder: Path, ends: ExitStack) -> Callable[[random.Random, Report], None]:
+    if kind in ("damage", "texts"):
+        whole = Whole.make(folder / f"whole-{kind}")
+        attempt = try_damage if kind == "damage" else try_text
+        return lambda rng, report: attempt(rng, whole, folder, report)
+    if kind == "writers":
+        scene = Scene.make(folder / "writers", ends)
+        return lambda rng, report: try_writer(rng, scene, report)
+    if kind in ("plug-ins", "limits") and not hostile():
         raise RuntimeError("install tests/plugin_package first")
-    return lambda rng, report: try_plugin(rng, folder, report)
+    others: dict[str, Callable[[random.Random, Path, Report], None]] = {
+        "words": try_words, "kills": try_kill, "full disks": try_full_disk, "plug-ins": try_plugin, "limits": try_limit,
+    }  # fmt: skip
+    return lambda rng, report: others[kind](rng, folder, report)

@@ -13,11 +13,9 @@ from pathlib import Path
 
 from tests.campaign.damage import TINY
 from tests.campaign.trial import Ended, Report
+from tests.kills import until_signals_are_handled
 
 _COMMAND = (sys.executable, "-m", "idbench.cli.main", "run", "-m", "random", *TINY)
-
-_BEFORE_OURS = 0.1
-"""Seconds in which an interpreter starts at best; a signal that comes earlier is not ours to handle."""
 
 
 def records(folder: Path) -> dict[str, bytes]:
@@ -48,15 +46,13 @@ def try_kill(rng: random.Random, cwd: Path, report: Report) -> None:
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  no threads here
     )
+    until_signals_are_handled(process)
     time.sleep(moment)
     process.send_signal(how)
     out, err = process.communicate(timeout=120)
     what = f"seed {seed} {' '.join(force)} killed by {how.name} after {moment:.2f} s"
     status = process.returncode
     allowed = {0: 0, -signal.SIGKILL: 0, 130: 0, 143: 0}
-    if moment < _BEFORE_OURS:  # Python had not come to our first line: it ends as any program does
-        allowed |= {-signal.SIGINT: 0, -signal.SIGTERM: 0}
-        err = err if status not in allowed else ""
     report.tried("kills", what, Ended(allowed.get(status, status), out, err), _missing(before, folder))
     done = subprocess.run(
         [*_COMMAND, "--seed", seed],

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.conftest import Bench, refused
+from tests.kills import until_signals_are_handled
 
 TINY = ("--split", "avatars-tiny", "--target", "avatars-a", "--corpus", "avatars-tiny-a")
 
@@ -230,8 +231,9 @@ def test_killed_run_leaves_nothing_wrong_and_is_resumed(bench: Bench, tmp_path: 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_during_imports_gives_one_line(bench: Bench, how: int) -> None:
     """Whatever is being imported when it comes: the moments are spread over the whole start."""
-    for moment in (0.1, 0.2, 0.3, 0.5, 0.8):
+    for moment in (0.0, 0.1, 0.2, 0.4, 0.7):
         process = bench.start("run", "-m", "cosine", "--split", "avatars-tiny", "--target", "avatars-a", "--dry-run")
+        until_signals_are_handled(process)
         time.sleep(moment)
         process.send_signal(how)
         _, told = process.communicate(timeout=100)
@@ -239,6 +241,22 @@ def test_a_signal_during_imports_gives_one_line(bench: Bench, how: int) -> None:
             assert process.returncode == 128 + how, told
             assert told.startswith("interrupted: ")
             assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_while_python_ends_changes_nothing(how: int) -> None:
+    """The last object of the program sends it, when all is done and Python obeys no handler any more."""
+    code = (
+        "import os, sys\n"
+        "class Last:\n"
+        f"    def __del__(self): os.kill(os.getpid(), {int(how)})\n"
+        "last, sys.argv = Last(), ['bench', '--version']\n"
+        "from idbench.cli.main import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("idbench ")
 
 
 def _alive(pid: int) -> bool:

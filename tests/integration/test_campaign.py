@@ -12,6 +12,6 @@ from tests.campaign.campaign import KINDS, campaign
 def test_nothing_that_people_machines_and_strangers_do_breaks_the_program(
     kind: str, tmp_path: Path, plugins: Path
 ) -> None:
-    report = campaign(tmp_path, 20260101, 12.0, [kind])
+    report = campaign(tmp_path, 20260101, 7.0, [kind])
     assert report.tries[kind] > 0
     assert not report.failures, "\n".join(map(str, report.failures))

@@ -23,6 +23,9 @@ def main() -> None:
             with suppress(OSError, ValueError):
                 stream.flush()
         os._exit(status)
+    # All is done. While Python ends, it obeys signals as any program does: without a word, and by another status.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(status)
 
 
