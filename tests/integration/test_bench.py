@@ -259,6 +259,23 @@ def test_a_signal_while_python_ends_changes_nothing(how: int) -> None:
     assert done.stdout.startswith("idbench ")
 
 
+def test_a_signal_that_meets_an_object_being_destroyed_is_not_lost() -> None:
+    code = (
+        "import os, signal, time\n"
+        "from idbench.cli import app\n"
+        "came = app._end_orderly_when_told_to()\n"
+        "class Bar:\n"
+        "    def __del__(self): os.kill(os.getpid(), signal.SIGTERM); time.sleep(0.1)\n"
+        "bar = Bar()\n"
+        "try:\n"
+        "    del bar\n"
+        "    time.sleep(20)\n"
+        "except KeyboardInterrupt: print('left', came)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("left [15, 15]\n", "")
+
+
 def _alive(pid: int) -> bool:
     status = Path(f"/proc/{pid}/status")
     return status.exists() and "State:\tZ" not in status.read_text()

@@ -7,6 +7,7 @@ import math
 import os
 import signal
 import sys
+import threading
 import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -26,6 +27,7 @@ from idbench.version import __version__
 _HELP = "idbench: can a method tell whether a person was in a CLIP model's training data?"
 _BUG = 70  # sysexits.h: internal software error
 _INTERRUPTED, _TERMINATED = 130, 143
+_SOON = 0.05  # seconds
 
 
 app = typer.Typer(
@@ -250,7 +252,23 @@ def _end_orderly_when_told_to() -> list[int]:
     signal.signal(signal.SIGTERM, leave)
     if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
         signal.signal(signal.SIGINT, leave)
+    _ask_again_where_nothing_can_be_raised(came)
     return came
+
+
+def _ask_again_where_nothing_can_be_raised(came: list[int]) -> None:
+    """Send a signal again whose exception was lost: Python drops what is raised while it destroys an object."""
+    usual = sys.unraisablehook
+
+    def lost(what: Any) -> None:  # Any: typeshed's type of the argument has no name at run time
+        if came and issubclass(what.exc_type, KeyboardInterrupt):
+            again = threading.Timer(_SOON, os.kill, (os.getpid(), came[-1]))
+            again.daemon = True
+            again.start()
+        else:
+            usual(what)
+
+    sys.unraisablehook = lost
 
 
 def _refuse(error: IdbenchError) -> int:
