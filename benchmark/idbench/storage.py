@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from platformdirs import user_cache_path
 
@@ -232,12 +233,25 @@ def read_bounded(path: Path, limit: int) -> bytes:
         with os.fdopen(handle, "rb") as file:
             if not stat.S_ISREG(os.fstat(handle).st_mode):
                 raise StorageError(f"{path} is not a regular file.", hint="Give the path of a file.")
-            data = file.read(limit + 1)
-    if data is None:  # a file of the kernel's that has nothing to say now
+            data = _read_up_to(file, limit)
+    if data is None:
         raise StorageError(f"{path} cannot be read to its end.", hint="Give the path of a file.")
     if len(data) > limit:
         raise StorageError(f"{path} is larger than {limit:,} bytes.", hint="Check that it is the file you mean.")
     return data
+
+
+def _read_up_to(file: BinaryIO, limit: int) -> bytes | None:
+    """What a file holds, at most a byte more than `limit`; None for a file of the kernel's that has nothing to say now.
+
+    Room is made for what is there and not for the limit: making room for 64 MiB takes longer than reading a few kB.
+    """
+    size = os.fstat(file.fileno()).st_size
+    data = file.read(min(size, limit) + 1)
+    if data is None or len(data) <= size:
+        return data
+    more = file.read(max(0, limit + 1 - len(data)))  # it grew, or is one of the kernel's, which state no size
+    return data + (more or b"")
 
 
 def recover(path: Path) -> None:
@@ -392,8 +406,8 @@ def read_regular(path: Path, limit: int) -> bytes:
         found = os.fstat(file.fileno())
         if not stat.S_ISREG(found.st_mode):
             raise ValueError(f"{path.name} is not a regular file")
-        data = file.read(limit + 1)
-    if data is None:  # a file of the kernel's that has nothing to say now
+        data = _read_up_to(file, limit)
+    if data is None:
         raise ValueError(f"{path.name} cannot be read to its end")
     if len(data) > limit:
         raise ValueError(f"{path.name} has more than {limit} bytes")

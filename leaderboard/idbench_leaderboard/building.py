@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from idbench.api import Progress
 from idbench.errors import DataError
@@ -28,6 +29,7 @@ from idbench.results.attestation import Ignored, Statements
 from idbench.results.labels import CorpusLabels, CountedPeople, KnownTarget, SplitLabels, people_of
 from idbench.results.repetition import Agreement, Candidate
 from idbench.results.rows import BoardKey, EntryKey, board_keys, entry_key
+from idbench.results.store import no_search_for_cycles
 from idbench.storage import sha256_file
 from idbench.version import __version__
 from idbench_leaderboard.board import Board, with_target_labels
@@ -65,6 +67,10 @@ _KINDS: Final[Mapping[str, type[Any]]] = {
     "pools": PoolRow,
     "people": PersonRow,
 }
+
+
+LISTED: Final = 1 << 18
+"""Whole numbers of several rows that are written together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +117,11 @@ def build(
         DataError: no record counts, and there is an older board to lose.
     """
     by_split = {(each.name, each.version): each for each in labels}
-    candidates = [Candidate(run, name) for run, name in zip(found.runs, found.names, strict=True)]
-    admitted = admit(candidates, by_split, targets, statements)
-    measured = _measure_all(_work(admitted.kept, by_split), progress, threads or os.cpu_count() or 1)
+    with no_search_for_cycles():
+        candidates = [Candidate(run, name) for run, name in zip(found.runs, found.names, strict=True)]
+        admitted = admit(candidates, by_split, targets, statements)
+        work = _work(admitted.kept, by_split)
+    measured = _measure_all(work, progress, threads or os.cpu_count() or 1)
     defended, unusable = defense_tables(admitted.kept, by_split)
     misread = _distinct([*(part.rejected for part in measured), unusable])
     rejected = [*found.rejected, *admitted.rejected, *misread]
@@ -216,23 +224,34 @@ def _tables(measured: Sequence[MeasuredRows], labels: Sequence[SplitLabels], abo
         for name, kind in _KINDS.items()
         if name != "people"
     }
-    people = [row for each in sorted(labels, key=lambda s: (s.name, s.version)) for row in _people_rows(each)]
-    tables["people"] = _frame(people, PersonRow)
+    tables["people"] = _people(sorted(labels, key=lambda s: (s.name, s.version)))
     tables["entries"] = labelled(tables["entries"], tables["pools"], about.methods)
     return tables
 
 
-def _people_rows(labels: SplitLabels) -> Iterator[PersonRow]:
-    if not labels.public:
-        return
+def _people(labels: Sequence[SplitLabels]) -> pd.DataFrame:
+    """`PersonRow` of everybody under test in the splits whose labels anybody may see."""
+    parts = [part for each in labels if each.public for part in _people_of_each_corpus(each)]
+    return pd.concat(parts, ignore_index=True) if parts else _frame([], PersonRow)
+
+
+def _people_of_each_corpus(labels: SplitLabels) -> Iterator[pd.DataFrame]:
     place = {identity: index for index, identity in enumerate(labels.identities)}
     people = people_of(labels).test
+    places = [place[identity] for identity in people]
     for corpus, known in sorted(labels.corpora.items()):
-        for index, identity in enumerate(people):
-            at = place[identity]
-            yield PersonRow(
-                labels.name, labels.version, corpus, index, identity, bool(known.member[at]), int(known.occurrences[at])
-            )
+        taken = _take(known, places)
+        yield pd.DataFrame(
+            {
+                "split": labels.name,
+                "split_version": labels.version,
+                "corpus": corpus,
+                "place": range(len(people)),
+                "identity": people,
+                "member": taken.member,
+                "occurrences": taken.occurrences,
+            }
+        )
 
 
 def _frame(rows: Sequence[Any], kind: type[Any]) -> pd.DataFrame:
@@ -256,12 +275,31 @@ def _write(folder: Path, tables: Mapping[str, pd.DataFrame], about: About) -> No
 
 def _write_table(path: Path, name: str, frame: pd.DataFrame) -> None:
     schema = _schema(name)
-    arrays = [pa.array(frame[column.name].tolist(), column.type, from_pandas=True) for column in schema]
-    table = pa.Table.from_arrays(arrays, schema=schema)
     # Rows of one board lie together, so that a page reads the row groups that it needs.
     groups = 256 if name == "ranks" else 100_000
     words = [column.name for column in schema if column.type == pa.string()]
-    pq.write_table(table, path, compression="zstd", row_group_size=groups, use_dictionary=words)
+    # Piece by piece: the ranks of everybody in every run are not held a second time.
+    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=words) as writer:
+        for begin in range(0, max(1, len(frame)), groups):
+            part = frame.iloc[begin : begin + groups]
+            arrays = [_column(part[column.name].tolist(), column.type) for column in schema]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=groups)
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.ChunkedArray:
+    """A column; lists of whole numbers, which are long, some rows at a time: as one array they would be there twice."""
+    if not values or not pa.types.is_list(kind) or not pa.types.is_integer(kind.value_type):
+        return pa.chunked_array([pa.array(values, kind, from_pandas=True)])
+    at_once = max(1, LISTED // max(1, len(values[0])))
+    return pa.chunked_array(
+        [_lists(values[begin : begin + at_once]) for begin in range(0, len(values), at_once)], type=kind
+    )
+
+
+def _lists(rows: list[NDArray[np.int32]]) -> pa.ListArray:
+    """Without the copy that appending to an array makes; of a single row, without any."""
+    ends = np.cumsum([0, *(each.size for each in rows)], dtype=np.int32)
+    return pa.ListArray.from_arrays(pa.array(ends), pa.array(rows[0] if len(rows) == 1 else np.concatenate(rows)))
 
 
 _TYPES: Final = {

@@ -387,3 +387,27 @@ def scatter(frame: pd.DataFrame, a: str, b: str) -> Chart:
     return alt.layer(line.encode(x=x, y=y), points.encode(x=x, y=y, color=colour, tooltip=tooltip)).properties(
         height=380, width="container", autosize=_FIT
     )
+
+
+def privacy(frame: pd.DataFrame) -> Chart:
+    """Privacy against utility of defenses, from `defenses.privacy_frame`; best is at the bottom right."""
+    x = alt.X(
+        "recognition:Q",
+        title="Recognition after the defense, share correct",
+        scale=alt.Scale(zero=False, nice=False, padding=70),
+        axis=alt.Axis(format=".2f"),
+    )
+    scale = alt.Scale(zero=False)
+    base = alt.Chart(frame).encode(x=x)
+    title = "AUC of the strongest attack"
+    y = alt.Y("auc:Q", title=title, scale=scale)
+    tooltip = [
+        alt.Tooltip("defense:N", title="Defense"),
+        alt.Tooltip("auc:Q", title="AUC", format=".3f"),
+        alt.Tooltip("recognition:Q", title="Recognition", format=".2f"),
+    ]
+    return alt.layer(
+        base.mark_rule(color=GREY).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"),
+        base.mark_point(filled=True, size=70, color=BLUE, opacity=1).encode(y=y, tooltip=tooltip),
+        base.mark_text(align="left", dx=7, dy=-6).encode(y=y, text="defense:N"),
+    ).properties(height=340, width="container", autosize=_FIT)

@@ -1,20 +1,18 @@
-"""Defenses on the board: the worst case of each, made when a board is built, and shown as a table and two charts."""
+"""Defenses on the board: the worst case of each, made when a board is built, and what tables and charts show of it."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-import altair as alt
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from idbench.escaping import line
-from idbench.figures import BLUE, GREY
 from idbench.results.admission import SplitKey
 from idbench.results.aligning import Reader
 from idbench.results.labels import SplitLabels, people_of
@@ -238,27 +236,3 @@ def privacy_frame(table: DefenseTable) -> pd.DataFrame:
         ],
         columns=["defense", "recognition", "auc", "low", "high"],
     )
-
-
-def privacy_chart(frame: pd.DataFrame) -> Any:
-    """Privacy against utility; best is at the bottom right."""
-    x = alt.X(
-        "recognition:Q",
-        title="Recognition after the defense, share correct",
-        scale=alt.Scale(zero=False, nice=False, padding=70),
-        axis=alt.Axis(format=".2f"),
-    )
-    scale = alt.Scale(zero=False)
-    base = alt.Chart(frame).encode(x=x)
-    title = "AUC of the strongest attack"
-    y = alt.Y("auc:Q", title=title, scale=scale)
-    tooltip = [
-        alt.Tooltip("defense:N", title="Defense"),
-        alt.Tooltip("auc:Q", title="AUC", format=".3f"),
-        alt.Tooltip("recognition:Q", title="Recognition", format=".2f"),
-    ]
-    return alt.layer(
-        base.mark_rule(color=GREY).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"),
-        base.mark_point(filled=True, size=70, color=BLUE, opacity=1).encode(y=y, tooltip=tooltip),
-        base.mark_text(align="left", dx=7, dy=-6).encode(y=y, text="defense:N"),
-    ).properties(height=340, width="container", autosize=alt.AutoSizeParams(type="fit-x", contains="padding"))

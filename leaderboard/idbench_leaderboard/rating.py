@@ -113,17 +113,16 @@ def measure_board(work: Work) -> MeasuredRows:
         result.rejected = [each.rejected(reason) for _, group in work.entries for each in group]
         return result
     ids: list[str] = []
-    averages: list[Averages] = []
+    ranked = batch.RankedRows(len(work.entries), work.known)
     for entries in _batches(work, result.rejected):
         for ready, found in _measured(result, work, entries):
             ids += [key.id for key, _ in ready]
-            averages.append(found.ranked())
-    if averages:
-        found = batch.joined(averages)
+            ranked.add(found)
+    if ids:
         # Of the whole board at once: drawing and unpacking the labellings costs the same for one row as for all.
-        chances = batch.chance_p(found, work.known).tolist()
+        chances = ranked.chance_p().tolist()
         result.entries = [replace(row, p_chance=p) for row, p in zip(result.entries, chances, strict=True)]
-        _add_joint(result, work.board.id, ids, batch.joint_auc(found))
+        _add_joint(result, work.board.id, ids, ranked.joint_auc())
     return result
 
 

@@ -399,7 +399,7 @@ def _defended(board: Board) -> Iterator[DefendedTarget]:
         figures = [_figure(charts.heat(frame, "defense"), "AUC among the protected", text, frame)]
         if len(points):
             text = "AUC of the strongest attack against recognition after the defense: best is at the bottom right."
-            figures.append(_figure(defenses.privacy_chart(points), "Privacy against utility", text, points))
+            figures.append(_figure(charts.privacy(points), "Privacy against utility", text, points))
         worst = _grid(f"The strongest attack on each defense of {table.target}", defenses.shown(table))
         yield DefendedTarget(f"defended-{number}", title, worst, tuple(figures))
 

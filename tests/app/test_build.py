@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from tests.app.fictional import METHODS, World, attestation, build_board, invalidation, said_of, with_id
 
@@ -34,6 +35,22 @@ def make(world: World, folder: Path, labels: SplitLabels | None = None, **option
 
 def reasons(built: Built) -> list[str]:
     return [each.reason for each in built.rejected]
+
+
+def test_ranks_written_row_by_row_are_those_written_together(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed in range(3):
+        world.write(tmp_path / "results", "keen", seed=seed)
+    board, _ = make(world, tmp_path)
+    together = pq.read_table(board.path / "ranks.parquet")
+    monkeypatch.setattr("idbench_leaderboard.building.LISTED", 1)
+    board, _ = make(world, tmp_path)
+    assert pq.read_table(board.path / "ranks.parquet").equals(together)
+    first = next(run for run in collect([tmp_path / "results"]).runs if run.record.seed == 0)
+    scores = first.scores().scores[world.labels().test]
+    below = (scores[:, None] > scores).sum(axis=1)
+    assert together["ranks"].to_pylist()[0] == below.tolist()
 
 
 def test_numbers_are_those_of_the_metrics(world: World, tmp_path: Path) -> None:
@@ -492,7 +509,7 @@ def test_a_failed_build_leaves_the_old_board(world: World, tmp_path: Path, monke
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("idbench_leaderboard.building.pq.write_table", full)
+    monkeypatch.setattr("idbench_leaderboard.building.pq.ParquetWriter", full)
     with pytest.raises(StorageError, match="No space left"):
         make(world, tmp_path)
     assert {path.name: path.read_bytes() for path in board.path.iterdir()} == before

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from idbench.metrics.bands import tail_bounds
-from idbench.metrics.chance import chance_ps
+from idbench.metrics.chance import RankSums, chance_ps, chances_of, rank_sums
 from idbench.metrics.curve import best_balanced_accuracy
 from idbench.metrics.delong import AucCovariance, covariance_of_mean, matched_intervals
 from idbench.metrics.low_fpr import Steps, common_share, deviations, narrowed, tied_last, tpr_rows, variance_of_mean
@@ -103,20 +103,6 @@ class Averages:
         """Some of the rows."""
         return self._each(lambda values: values[list(rows)])
 
-    def ranked(self) -> "Averages":
-        """Without what `joint_auc` and `chance_p` do not look at: a quarter of the numbers or less."""
-        e = len(self.inside)
-        return Averages(
-            inside=self.inside,
-            outside=self.outside,
-            middle=self.middle,
-            by_stratum=np.zeros((e, 0, self.outside.shape[1])),
-            hits=np.zeros((e, 0, self.inside.shape[1])),
-            alarms=np.zeros((e, 0, self.outside.shape[1])),
-            rates=np.zeros((e, 0, _RATE_COLUMNS)),
-            curves=np.zeros((e, 3, 0)),
-        )
-
     def plus(self, other: "Averages") -> "Averages":
         """The sum, row by row."""
         return Averages(*(a + b for a, b in zip(self._parts(), other._parts(), strict=True)))
@@ -145,6 +131,37 @@ def joined(parts: Iterable[Averages]) -> Averages:
     """The rows of several under each other."""
     columns = zip(*(part._parts() for part in parts), strict=True)
     return Averages(*(np.concatenate(column) for column in columns))
+
+
+class RankedRows:
+    """Gathers, batch by batch, what `joint_auc` and `chance_p` look at of many rows: a quarter of the numbers or less.
+
+    They are put where they stay; joining the batches at the end would hold everything twice.
+    """
+
+    def __init__(self, rows: int, known: KnownLabels) -> None:
+        """Make room for so many rows at most; what is not filled takes no memory."""
+        m, k = known.sizes
+        self._known, self._count = known, 0
+        self._inside, self._outside = np.empty((rows, m)), np.empty((rows, k))
+        self._twice, self._observed = np.empty((rows, m + k)), np.empty(rows)
+
+    def add(self, found: Averages) -> None:
+        """Take the next rows."""
+        taken = slice(self._count, self._count + len(found.inside))
+        self._count = taken.stop
+        self._inside[taken], self._outside[taken] = found.inside, found.outside
+        sums = rank_sums(found.middle, self._known.members)
+        self._twice[taken], self._observed[taken] = sums.twice, sums.observed
+
+    def joint_auc(self) -> AucCovariance:
+        """`joint_auc` of the rows so far."""
+        return _joint(self._inside[: self._count], self._outside[: self._count])
+
+    def chance_p(self) -> FloatArray:
+        """`chance_p` of the rows so far."""
+        e, m = self._count, self._known.sizes[0]
+        return chances_of(RankSums(self._twice[:e], self._observed[:e], m))[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,14 +354,18 @@ def joint_auc(found: Averages) -> AucCovariance:
     The readings of a row judged the same identities. The mean of their AUCs is again a mean over identities, so
     DeLong's covariance of the mean placements is the covariance of the rows' means.
     """
-    of_members, of_nonmembers = covariance_of_mean(found.inside), covariance_of_mean(found.outside)
+    return _joint(found.inside, found.outside)
+
+
+def _joint(inside: FloatArray, outside: FloatArray) -> AucCovariance:
+    of_members, of_nonmembers = covariance_of_mean(inside), covariance_of_mean(outside)
     return AucCovariance(
-        auc=found.inside.mean(axis=1),
+        auc=inside.mean(axis=1),
         covariance=of_members + of_nonmembers,
         of_members=of_members,
         of_nonmembers=of_nonmembers,
-        n_members=found.inside.shape[1],
-        n_nonmembers=found.outside.shape[1],
+        n_members=inside.shape[1],
+        n_nonmembers=outside.shape[1],
     )
 
 

@@ -1,7 +1,9 @@
 """Tests against chance: how unusual an AUC is among all relabellings of the same scores, for one row and for many."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,11 @@ from idbench.metrics.values import FloatArray, IntArray, checked_count, checked_
 MAX_EXACT = 100  # identities up to which the permutation distribution is counted out
 DRAWS = 9999  # labellings drawn beyond that
 _BLOCK = 1024  # labellings at once
-_CELLS = 1 << 21  # numbers in them at most: 16 MiB
+_CELLS = 1 << 20  # numbers in them at most: 8 MiB
+KEPT_BYTES = 1 << 24  # of labellings that are kept for the next board
+_MOST_READINGS = 12  # seeds of a row, or seeds times targets, whose mean is looked at in whole numbers
+_ROUNDING = 1e-12  # of a mean rank, as a share of the greatest
+WHOLE = 1 << 24  # whole numbers up to here, and their sums, are exact in single precision
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +101,37 @@ def chance_ps(
         Two-sided p-values (E,), and those of "members rank higher", (E,). Up to 100 identities with whole or half
         ranks all labellings are counted; else they are drawn, the labels as they are counting as one more draw.
     """
-    m, n = int(members.sum()), members.size
-    observed = 2 * ranks[:, members].sum(axis=1)
-    twice = np.sort(2 * ranks, axis=1)
-    counted = np.full(len(twice), n <= MAX_EXACT) & (np.abs(twice - np.rint(twice)) < 1e-9).all(axis=1)
+    return chances_of(rank_sums(ranks, members), draws, seed)
+
+
+@dataclass(frozen=True, slots=True)
+class RankSums:
+    """What the labels of rows of ranks are permuted over.
+
+    Attributes:
+        twice: doubled mid-ranks of each row, rising, (E, n).
+        observed: doubled rank sums of the members, (E,).
+        m: members among the n.
+    """
+
+    twice: FloatArray
+    observed: FloatArray
+    m: int
+
+
+def rank_sums(ranks: FloatArray, members: npt.NDArray[np.bool_]) -> RankSums:
+    """Of mid-ranks (E, n), or their means, and the labels (n,)."""
+    twice = 2 * ranks
+    twice.sort(axis=1)
+    return RankSums(twice, 2 * ranks[:, members].sum(axis=1), int(members.sum()))
+
+
+def chances_of(found: RankSums, draws: int = DRAWS, seed: int = 0) -> tuple[FloatArray, FloatArray]:
+    """See `chance_ps`."""
+    twice, observed, m, n = found.twice, found.observed, found.m, found.twice.shape[1]
+    counted: npt.NDArray[np.bool_] = np.zeros(len(twice), dtype=np.bool_)
+    if n <= MAX_EXACT:
+        counted = np.asarray((np.abs(twice - np.rint(twice)) < 1e-9).all(axis=1))
     two_sided, greater = np.empty(len(twice)), np.empty(len(twice))
     for row in np.flatnonzero(counted):
         sums, chances = _exact_rank_sums(np.rint(twice[row]).astype(np.int64).tobytes(), m)
@@ -107,7 +140,8 @@ def chance_ps(
     drawn = np.flatnonzero(~counted)
     if drawn.size:
         # The labels as they are count as one more draw, so that no p-value is 0.
-        far_as, high_as = _drawn_beyond(twice[drawn], observed[drawn], m, draws, seed)
+        rest = (twice, observed) if drawn.size == len(twice) else (twice[drawn], observed[drawn])
+        far_as, high_as = _drawn_beyond(*rest, m, draws, seed)
         two_sided[drawn], greater[drawn] = (far_as + 1) / (draws + 1), (high_as + 1) / (draws + 1)
     return two_sided, greater
 
@@ -129,32 +163,98 @@ def _beyond(
 def _drawn_beyond(twice: FloatArray, observed: FloatArray, m: int, draws: int, seed: int) -> tuple[IntArray, IntArray]:
     """In how many labellings the rank sums (E,) of the members are as far out as the observed ones, and as high."""
     n = twice.shape[1]
-    small, expected = min(m, n - m), _expected(twice, m)
-    total = twice.sum(axis=1)
+    small = min(m, n - m)
+    centred = _centred(twice)
+    beyond = _beyond_with_rounding(twice, observed, m) if centred is None else _beyond_exactly(*centred, observed, m)
+    kind = np.float64 if centred is None else np.float32
     far, high = np.zeros(len(twice), dtype=np.int64), np.zeros(len(twice), dtype=np.int64)
-    chosen = _labellings(n, small, draws, seed)
-    block = min(_BLOCK, max(1, _CELLS // n))
-    for begin in range(0, draws, block):
-        flags = np.unpackbits(chosen[begin : begin + block], axis=1, count=n).astype(np.float64)
-        sums = twice @ flags.T
-        each = _beyond(sums if small == m else total[:, None] - sums, observed, expected)
-        far += each[0].sum(axis=1)
-        high += each[1].sum(axis=1)
+    for flags in _labellings(n, small, draws, seed):
+        each = beyond(flags.astype(kind))
+        far += each[0]
+        high += each[1]
     return far, high
 
 
+_Counting: TypeAlias = Callable[[npt.NDArray[Any]], tuple[IntArray, IntArray]]
+"""Of labellings (k, n), 1.0 for the smaller class: in how many the rows (E,) are as far out, and as high."""
+
+
+def _beyond_with_rounding(twice: FloatArray, observed: FloatArray, m: int) -> _Counting:
+    """Sums in double precision, which are equal up to their last bits where they are equal."""
+    expected, total = _expected(twice, m), twice.sum(axis=1)
+    mirrored = 2 * m > twice.shape[1]
+
+    def count(flags: FloatArray) -> tuple[IntArray, IntArray]:
+        sums = twice @ flags.T
+        far, high = _beyond(total[:, None] - sums if mirrored else sums, observed, expected)
+        return np.count_nonzero(far, axis=1), np.count_nonzero(high, axis=1)
+
+    return count
+
+
+def _beyond_exactly(centred: npt.NDArray[np.float32], scale: int, observed: FloatArray, m: int) -> _Counting:
+    """Sums of whole numbers that single precision holds: in half the time, and nothing is rounded."""
+    n = centred.shape[1]
+    above = np.rint(scale * (observed - m * (n + 1))).astype(np.float32)[:, None]
+    mirrored = 2 * m > n
+
+    def count(flags: npt.NDArray[np.float32]) -> tuple[IntArray, IntArray]:
+        sums = centred @ flags.T
+        if mirrored:  # the centred ranks of all sum to nothing
+            np.negative(sums, out=sums)
+        high = np.count_nonzero(sums >= above, axis=1)
+        np.abs(sums, out=sums)
+        return np.count_nonzero(sums >= np.abs(above), axis=1), high
+
+    return count
+
+
+def _centred(twice: FloatArray) -> tuple[npt.NDArray[np.float32], int] | None:
+    """Doubled ranks less their mean, times what makes them whole, and that factor; None where sums would be inexact.
+
+    A mean over three seeds is a number of thirds. Mid-ranks of n people sum to n (n + 1) / 2, ties or not.
+    """
+    n = twice.shape[1]
+    if n * n >= 2 * WHOLE:
+        return None
+    centred = twice - (n + 1)
+    most = float(np.abs(centred).sum(axis=1).max(initial=0.0))
+    for scale in range(1, _MOST_READINGS + 1):
+        if scale * most >= WHOLE:
+            return None
+        whole = np.rint(scale * centred)
+        if np.abs(whole - scale * centred).max(initial=0.0) < _ROUNDING * n and not whole.sum(axis=1).any():
+            return whole.astype(np.float32), scale
+    return None
+
+
+def _labellings(n: int, small: int, draws: int, seed: int) -> Iterator[npt.NDArray[np.uint8]]:
+    """`draws` choices of `small` of n places without replacement, in blocks (k, n): 1 for each place that is chosen."""
+    block = min(_BLOCK, max(1, _CELLS // n))
+    if draws * n <= 8 * KEPT_BYTES:
+        packed = _kept_labellings(n, small, draws, seed)
+        for begin in range(0, draws, block):
+            yield np.unpackbits(packed[begin : begin + block], axis=1, count=n)
+    else:
+        generator = np.random.default_rng(seed)
+        for begin in range(0, draws, block):
+            yield _drawn(generator, min(block, draws - begin), n, small)
+
+
 @lru_cache(maxsize=4)  # a board asks for the same two or three class sizes again and again
-def _labellings(n: int, small: int, draws: int, seed: int) -> npt.NDArray[np.uint8]:
-    """`draws` choices of `small` of n places, without replacement: a bit for each place, (draws, n / 8 rounded up)."""
+def _kept_labellings(n: int, small: int, draws: int, seed: int) -> npt.NDArray[np.uint8]:
+    """The same as a bit for each place, (draws, n / 8 rounded up)."""
     generator = np.random.default_rng(seed)
-    chosen = np.empty((draws, (n + 7) // 8), dtype=np.uint8)
-    flags = np.empty(n, dtype=np.bool_)
-    for row in chosen:
-        flags[:] = False
-        flags[generator.choice(n, small, replace=False, shuffle=False)] = True
-        row[:] = np.packbits(flags)
+    chosen = np.stack([np.packbits(_drawn(generator, 1, n, small)[0]) for _ in range(draws)])
     chosen.flags.writeable = False  # shared by all who ask again
     return chosen
+
+
+def _drawn(generator: np.random.Generator, count: int, n: int, small: int) -> npt.NDArray[np.uint8]:
+    flags = np.zeros((count, n), dtype=np.uint8)
+    for row in flags:
+        row[generator.choice(n, small, replace=False, shuffle=False)] = 1
+    return flags
 
 
 @lru_cache(maxsize=64)  # rows without ties have the same ranks

@@ -267,14 +267,14 @@ def _one_of_each_row(
 ) -> tuple[tuple[Candidate, ...], list[Rejected]]:
     """One record for each row and seed: a run from before a retraction gives way to the one from after it."""
     best: dict[tuple[EntryKey, int, str], Candidate] = {}
-    for candidate in candidates:
-        key = _slot(candidate.record, labels)
+    slots = [_slot(candidate.record, labels) for candidate in candidates]
+    for key, candidate in zip(slots, candidates, strict=True):
         known = best.get(key)
         if known is None or _age(candidate, labels) < _age(known, labels):
             best[key] = candidate
     kept, rejected = [], []
-    for candidate in candidates:
-        winner = best[_slot(candidate.record, labels)]
+    for key, candidate in zip(slots, candidates, strict=True):
+        winner = best[key]
         if winner is candidate:
             kept.append(candidate)
         else:

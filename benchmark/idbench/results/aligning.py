@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from idbench.errors import IdbenchError
 from idbench.results.labels import CountedPeople
 from idbench.results.record import RunRecord
-from idbench.results.scores import GREATEST, mean_photos, read_columns, with_floor
+from idbench.results.scores import GREATEST, LastIdentities, mean_photos, read_columns, with_floor
 from idbench.results.store import Rejected, Run, unexpected
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Reader:
         """Read scores about these people."""
         self._people = people
         self._order: RowOrder | None = None
+        self._identities = LastIdentities()
 
     def read(self, run: Run, where: str) -> Scored | Rejected:
         """The scores of a record, or why they cannot be used; a record must have scores for everybody in the test part.
@@ -79,7 +80,7 @@ class Reader:
         return Rejected(where, run.record.run_id, found) if isinstance(found, str) else found
 
     def _read(self, run: Run) -> Scored | str:
-        table = read_columns(run.path, run.record, _COLUMNS)
+        table = read_columns(run.path, run.record, _COLUMNS, self._identities)
         order = self._order
         if order is None or not order.identities.equals(table["identity"]):
             order = self._order = _order(table["identity"], self._people)

@@ -39,7 +39,10 @@ class Level(StrEnum):
     @property
     def rank(self) -> int:
         """0 for the least."""
-        return list(Level).index(self)
+        return _RANKS[self]
+
+
+_RANKS: Final = {level: rank for rank, level in enumerate(Level)}
 
 
 class Subject(Closed):
@@ -98,13 +101,15 @@ class Statements:
     ignored: tuple[Ignored, ...] = ()
 
     @cached_property
-    def _levels(self) -> dict[Subject, Level]:
-        """The highest level of each record that was attested."""
-        levels: dict[Subject, Level] = {}
+    def _levels(self) -> dict[tuple[str, str, str], Level]:
+        """The highest level of each record that was attested, by what a subject says of it."""
+        levels: dict[tuple[str, str, str], Level] = {}
         for _, statement in self.found:
             if isinstance(statement, Attestation):
-                known = levels.get(statement.subject, Level.SELF_REPORTED)
-                levels[statement.subject] = max(known, Level(statement.level), key=lambda level: level.rank)
+                about = statement.subject
+                record = about.run_id, about.record_sha256, about.scores_sha256
+                known = levels.get(record, Level.SELF_REPORTED)
+                levels[record] = max(known, Level(statement.level), key=lambda level: level.rank)
         return levels
 
     @cached_property
@@ -115,7 +120,7 @@ class Statements:
 
     def level(self, run: Run) -> Level:
         """How far a record may be trusted: the highest level attested for exactly these bytes."""
-        return self._levels.get(subject_of(run), Level.SELF_REPORTED) if self._levels else Level.SELF_REPORTED
+        return self._levels.get((run.record.run_id, run.sha256, run.record.scores_sha256), Level.SELF_REPORTED)
 
     def invalidation(self, run: Run) -> Invalidation | None:
         """Why a record does not count; the same scores under a rewritten record do not count either."""

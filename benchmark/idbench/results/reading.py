@@ -18,7 +18,9 @@ DEEPEST: Final = 32
 LONGEST: Final = 20_000
 """Characters of one text."""
 
-_TOKENS: Final = re.compile(r'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', re.DOTALL)
+_BRACKETS: Final = re.compile(r'"(?:[^"\\]|\\.?)*+(?:"|\Z)|([\[\]{}])', re.DOTALL)
+"""Brackets outside of texts. A text that never ends reaches to the end of the file: looking for one at each of its
+quotes would take hours."""
 _GREATEST: Final = (1 << 63) - 1
 
 
@@ -66,19 +68,22 @@ def parse_json(raw: bytes) -> Any:
         raise ValueError(f"is not JSON (line {error.lineno})") from error
     except RecursionError as error:
         raise ValueError("is nested too deep") from error
-    _check_texts(value)
+    # Without an escaped code in it, text that was UTF-8 has no half of a surrogate pair.
+    if len(text) > LONGEST or "\\u" in text:
+        _check_texts(value)
     return value
 
 
 def _check_depth(text: str) -> None:
+    if text.count("[") + text.count("{") <= DEEPEST:
+        return
     depth = 0
-    for token in _TOKENS.finditer(text):
-        sign = token.group()[0]
-        if sign in "[{":
+    for sign in _BRACKETS.findall(text):
+        if sign in ("[", "{"):
             depth += 1
             if depth > DEEPEST:
                 raise ValueError(f"is nested deeper than {DEEPEST} levels")
-        elif sign in "]}":
+        elif sign:
             depth -= 1
 
 

@@ -268,9 +268,10 @@ def current(data: Any) -> Any:
 
     Only maintainers state that, in files of their own (`idbench.results.attestation`).
     """
-    if not isinstance(data, dict) or data.get("schema_version", 1) != 1:
+    former = ("verification", "invalidated")
+    if not isinstance(data, dict) or data.get("schema_version", 1) != 1 or not any(name in data for name in former):
         return data
-    return {name: value for name, value in data.items() if name not in ("verification", "invalidated")}
+    return {name: value for name, value in data.items() if name not in former}
 
 
 class Estimate(Closed):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from idbench.errors import RecordError
+from idbench.errors import RecordError, StorageError
 from idbench.results.reading import read_regular, shortened
 from idbench.results.record import RunRecord
 from idbench.storage import sha256_bytes
@@ -116,13 +117,62 @@ def read_scores(path: Path, record: RunRecord) -> ScoreTable:
         raise RecordError(f"{path / SCORES} cannot be used: {error}.", hint=AGAIN) from error
 
 
-def read_columns(path: Path, record: RunRecord, columns: Sequence[str] | None = None) -> pa.Table:
+class LastIdentities:
+    """The ids that were decoded last.
+
+    Records of one split mostly store the same people, written alike: then the same bytes need not be decoded again.
+    """
+
+    def __init__(self) -> None:
+        """Nothing has been decoded yet."""
+        self._stored: tuple[object, ...] = ()
+        self._ids: pa.ChunkedArray | None = None
+
+    def of(self, stored: tuple[object, ...]) -> pa.ChunkedArray | None:
+        """The ids of a file, if the last one stored them alike; see `ScoreFile.stored_ids`."""
+        return self._ids if stored and stored == self._stored else None
+
+    def keep(self, stored: tuple[object, ...], ids: pa.ChunkedArray) -> None:
+        """Remember the ids of a file."""
+        self._stored, self._ids = stored, ids
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreFile:
+    """A file of scores of which nothing is decoded yet.
+
+    Args:
+        data: its bytes.
+        file: the same, opened.
+        schema: its columns; asking `file` builds it anew each time.
+    """
+
+    data: bytes
+    file: pq.ParquetFile
+    schema: pa.Schema
+
+    def stored_ids(self) -> tuple[object, ...]:
+        """All that the ids are decoded from, where they lie in one piece; else nothing."""
+        found = self.file.metadata
+        if found.num_row_groups != 1:
+            return ()
+        place = self.schema.names.index("identity")
+        chunk = found.row_group(0).column(place)
+        begin = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
+        piece = self.data[begin : begin + chunk.total_compressed_size]
+        return found.created_by, found.num_rows, self.file.schema.column(place), chunk, piece
+
+
+def read_columns(
+    path: Path, record: RunRecord, columns: Sequence[str] | None = None, known: LastIdentities | None = None
+) -> pa.Table:
     """The scores of a run as they are stored, for those who read thousands; `read_scores` checks what they say too.
 
     Args:
         path: the run's folder.
         record: of the run.
         columns: of `identity`, `score`, `abstained`, `photos_used`, `decision`, `reason` and the details; None for all.
+        known: the ids of the last of several files that are read one after the other.
 
     Returns:
         columns of exactly these types: string, float64, bool, int64, bool, string, float64. A score may be missing
@@ -135,29 +185,50 @@ def read_columns(path: Path, record: RunRecord, columns: Sequence[str] | None = 
     import pyarrow.parquet as pq
 
     file = path / SCORES
-    if not file.exists() and not file.is_symlink():
-        raise RecordError(f"{file} is missing.", hint=AGAIN)
-    data = read_regular(file, LARGEST)
+    try:
+        data = read_regular(file, LARGEST)
+    except StorageError as error:
+        if os.path.lexists(file):
+            raise
+        raise RecordError(f"{file} is missing.", hint=AGAIN) from error
     if sha256_bytes(data) != record.scores_sha256:
         raise RecordError(f"{file} is not what the run wrote: its SHA-256 differs from the record's.", hint=AGAIN)
     try:
         # A board reads ten thousand of these small files: a detour through a data frame would double the time.
         described = pq.ParquetFile(pa.BufferReader(data))
-        _check_shape(described)
-        return _checked(_decoded(data, described, columns))
+        opened = ScoreFile(data, described, described.schema_arrow)
+        _check_shape(opened)
+        wanted = list(columns or opened.schema.names)
+        if missing := [name for name in wanted if name not in opened.schema.names]:
+            raise ValueError(f"it has no column {missing[0]!r}")
+        return _read(opened, wanted, known)
     except (ValueError, KeyError, OSError, NotImplementedError) as error:
         reason = shortened(" ".join(str(error).split()).rstrip("."), 200)
         raise RecordError(f"{file} cannot be used: {reason}.", hint=AGAIN) from error
 
 
-def _check_shape(opened: pq.ParquetFile) -> None:
+def _read(opened: ScoreFile, wanted: list[str], known: LastIdentities | None) -> pa.Table:
+    """The columns wanted, the ids from memory where they are those of the last file."""
+    if known is None or "identity" not in wanted:
+        return _checked(_decoded(opened, wanted))
+    stored = opened.stored_ids()
+    ids = known.of(stored)
+    if ids is None:
+        table = _checked(_decoded(opened, wanted))
+        known.keep(stored, table["identity"])
+        return table
+    others = _checked(_decoded(opened, [name for name in wanted if name != "identity"]))
+    return others.append_column("identity", ids).select(wanted)
+
+
+def _check_shape(opened: ScoreFile) -> None:
     """Size, columns and types, from the file's own description: before anything is decoded."""
     import pyarrow as pa
 
-    described = opened.metadata
+    described = opened.file.metadata
     if described.num_rows > MOST_ROWS or described.num_row_groups > MOST_ROWS:
         raise ValueError(f"it has {described.num_rows:,} rows, and {MOST_ROWS:,} are the most")
-    names = opened.schema_arrow.names
+    names = opened.schema.names
     if len(names) > MOST_COLUMNS or described.num_columns > MOST_COLUMNS:
         raise ValueError(f"it has {len(names):,} columns, and {MOST_COLUMNS} are the most")
     if described.num_rows * len(names) > MOST_CELLS:
@@ -169,7 +240,7 @@ def _check_shape(opened: pq.ParquetFile) -> None:
         raise ValueError(f"it has the column {shortened(doubled[0])!r} twice")
     if missing := [name for name in ("identity", "score", "abstained", "photos_used") if name not in names]:
         raise ValueError(f"it has no column {missing[0]!r}")
-    for name, kind in zip(names, opened.schema_arrow.types, strict=True):
+    for name, kind in zip(names, opened.schema.types, strict=True):
         wanted = _wanted(name)
         found = str(kind.value_type if name in _TEXTS and pa.types.is_dictionary(kind) else kind)
         if found not in wanted:
@@ -196,7 +267,7 @@ _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
 _TEXTS: Final = ("identity", REASON)
 
 
-def _decoded(data: bytes, described: pq.ParquetFile, columns: Sequence[str] | None) -> pa.Table:
+def _decoded(opened: ScoreFile, wanted: list[str]) -> pa.Table:
     """The columns, some thousand rows at a time, with ids and reasons that are short.
 
     They stay in a dictionary until their length is known: a million rows of one long id are a few bytes in the file,
@@ -206,22 +277,21 @@ def _decoded(data: bytes, described: pq.ParquetFile, columns: Sequence[str] | No
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    wanted = list(columns or described.schema_arrow.names)
-    if missing := [name for name in wanted if name not in described.schema_arrow.names]:
-        raise ValueError(f"it has no column {missing[0]!r}")
     texts = [name for name in _TEXTS if name in wanted]
-    opened = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts, metadata=described.metadata)
+    file = opened.file
+    if texts:
+        file = pq.ParquetFile(pa.BufferReader(opened.data), read_dictionary=texts, metadata=file.metadata)
     parts = []
-    for batch in opened.iter_batches(_ROWS_AT_ONCE, columns=wanted, use_threads=False):
-        arrays = {name: batch.column(name) for name in wanted}
+    for batch in file.iter_batches(_ROWS_AT_ONCE, columns=wanted, use_threads=False):
+        rows = pa.Table.from_batches([batch]).select(wanted)
         for name in texts:
-            column = arrays[name]
+            column = batch.column(name)
             values = column.dictionary if isinstance(column, pa.DictionaryArray) else column
             if len(values) and (pc.max(pc.binary_length(values)).as_py() or 0) > LONGEST_ID:
                 raise ValueError(f"{'an id' if name == 'identity' else 'a reason'} has more than {LONGEST_ID} bytes")
-            arrays[name] = pc.cast(column, pa.string())
-        parts.append(pa.table(arrays))
-    return pa.concat_tables(parts) if parts else described.schema_arrow.empty_table().select(wanted)
+            rows = rows.set_column(wanted.index(name), name, pc.cast(column, pa.string()))
+        parts.append(rows)
+    return pa.concat_tables(parts) if parts else opened.schema.empty_table().select(wanted)
 
 
 def _checked(table: pa.Table) -> pa.Table:

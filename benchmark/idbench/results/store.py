@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -148,6 +150,21 @@ def read_run(path: Path) -> Run:
     return Run(folder, *_read_model(folder / RECORD, RunRecord, current))
 
 
+@contextmanager
+def no_search_for_cycles() -> Iterator[None]:
+    """Thousands of records are made here, and none refers to itself: Python would look for that again and again.
+
+    Memory is given back as ever; what does refer to itself waits until the block ends.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def collect(roots: Iterable[Path]) -> Collected:
     """Every run below the folders; whatever goes wrong with a record sets this one aside with its reason.
 
@@ -156,15 +173,20 @@ def collect(roots: Iterable[Path]) -> Collected:
     Raises:
         StorageError: a folder is missing or is a file.
     """
+    with no_search_for_cycles():
+        return _collected(list(roots))
+
+
+def _collected(given: list[Path]) -> Collected:
     runs: list[Run] = []
     names: list[str] = []
     rejected: list[Rejected] = []
-    given = list(roots)
     for root in given:
         prefix = f"{root.name}/" if len(given) > 1 else ""
-        for folder, problem in _folders(root):
+        for below, problem in _folders(root):
+            folder = root / below
             # A folder's name need not be text; what is shown of it must be.
-            name = prefix + os.fsencode(folder.relative_to(root).as_posix()).decode("utf-8", "backslashreplace")
+            name = prefix + os.fsencode(below.replace(os.sep, "/")).decode("utf-8", "backslashreplace")
             try:
                 if problem:
                     raise RecordError(problem)
@@ -183,28 +205,34 @@ def unexpected(error: Exception) -> str:
     return f"it cannot be used: {type(error).__name__}{': ' + text if text else ''}"
 
 
-def _folders(root: Path) -> Iterator[tuple[Path, str]]:
-    """The folders that hold a record, and those that cannot be searched, with why."""
+def _folders(root: Path) -> Iterator[tuple[str, str]]:
+    """The folders that hold a record, as paths below `root`, and those that cannot be searched, with why."""
     if not root.exists():
         raise StorageError(f"{root} does not exist.", hint="Give the folder that holds the results (--results).")
     if not root.is_dir():
         raise StorageError(f"{root} is not a folder.", hint="Give the folder that holds the results (--results).")
     closed: list[OSError] = []
     for place, folders, files in os.walk(root, onerror=closed.append):
-        folder = Path(place)
-        for back in [restored(folder / name) for name in map(aside_for, folders) if name and name not in folders]:
-            if back.parent == folder:
+        below = _below(root, place)
+        for name in [name for name in map(aside_for, folders) if name and name not in folders]:
+            back = restored(Path(place, name))
+            if back.parent == Path(place):
                 folders.append(back.name)
             elif is_there(back / RECORD):  # it cannot be put back, so it is read where it lies
-                yield back, ""
+                yield _below(root, str(back)), ""
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         if RECORD in files:
-            yield folder, ""
-        if len(folder.relative_to(root).parts) >= DEEPEST_FOLDER and folders:
+            yield below, ""
+        if folders and len(Path(below).parts) >= DEEPEST_FOLDER:
             folders.clear()
-            yield folder, f"only {DEEPEST_FOLDER} levels of folders are searched for records"
+            yield below, f"only {DEEPEST_FOLDER} levels of folders are searched for records"
     for error in closed:
-        yield Path(str(error.filename)), f"the folder cannot be searched: {error.strerror}"
+        yield _below(root, str(error.filename)), f"the folder cannot be searched: {error.strerror}"
+
+
+def _below(root: Path, place: str) -> str:
+    """A path from `os.walk` without the folder where it began, ten times as fast as `Path.relative_to` finds it."""
+    return place.removeprefix(str(root)).strip(os.sep) or "."
 
 
 def find_runs(root: Path) -> Iterator[Run]:

@@ -152,3 +152,15 @@ def test_curves_rise_and_lie_in_their_band() -> None:
     assert (np.diff(tpr) >= 0).all()
     assert (low <= tpr).all()
     assert (tpr <= high).all()
+
+
+def test_rows_gathered_batch_by_batch_are_all_rows_at_once() -> None:
+    groups = [drawn(strength, seeds) for strength, seeds in ((0.0, 1), (0.3, 3), (0.8, 2), (1.5, 1), (0.1, 5))]
+    whole = averages(*groups)
+    gathered = batch.RankedRows(9, known())  # more room than rows
+    for begin, end in ((0, 2), (2, 3), (3, 5)):
+        gathered.add(averages(*groups[begin:end]))
+    assert np.array_equal(gathered.chance_p(), batch.chance_p(whole, known()))
+    one, other = gathered.joint_auc(), batch.joint_auc(whole)
+    assert np.array_equal(one.auc, other.auc)
+    np.testing.assert_allclose(one.covariance, other.covariance, rtol=1e-12)

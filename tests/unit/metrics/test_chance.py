@@ -65,6 +65,27 @@ def test_small_samples_are_counted_out_and_constants_say_nothing() -> None:
     assert chance_ps(np.full((1, 1008), 504.5), MEMBERS)[0] == pytest.approx([1.0])
 
 
+def test_sums_of_whole_numbers_count_what_sums_with_rounding_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    for people, share, seeds in ((300, 40, 1), (300, 260, 3), (1008, 504, 5), (203, 101, 7)):
+        members = rng.permutation(np.arange(people) < share)
+        scores = np.round(2 * rng.normal(size=(seeds, 6, people)) + rng.uniform(0, 0.4, (1, 6, 1)) * members)
+        means = np.mean([ranked(each) for each in scores], axis=0)
+        exact = chance_ps(means, members, draws=999)
+        with monkeypatch.context() as patch:
+            patch.setattr("idbench.metrics.chance.WHOLE", 0)  # nothing is a whole number then
+            rounded = chance_ps(means, members, draws=999)
+        assert np.array_equal(exact, rounded)
+
+
+def test_labellings_that_are_not_kept_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    ranks, members = ranked(rng.normal(size=(3, 1008)) + 0.1 * MEMBERS), MEMBERS
+    kept = chance_ps(ranks, members, draws=2999)
+    monkeypatch.setattr("idbench.metrics.chance.KEPT_BYTES", 0)
+    assert np.array_equal(chance_ps(ranks, members, draws=2999), kept)
+
+
 def test_labellings_in_blocks_of_bits_count_what_drawn_places_do() -> None:
     rng = np.random.default_rng(3)
     members = np.arange(203) % 3 == 0

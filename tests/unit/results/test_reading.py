@@ -28,6 +28,22 @@ def test_whatever_is_not_a_regular_file_is_refused_at_once(make: object, tmp_pat
     assert "run.json" in caught.value.message
 
 
+def test_a_file_that_states_no_size_is_read_whole() -> None:
+    """The kernel's own files are regular and claim to be empty."""
+    limits = Path("/proc/self/limits")
+    if not limits.exists():
+        pytest.skip("no such files on this system")
+    assert limits.stat().st_size == 0
+    assert b"Max open files" in read_regular(limits, 1 << 20)
+    with pytest.raises(IdbenchError, match="is larger than 100 bytes"):
+        read_regular(limits, 100)
+
+
+def test_many_brackets_in_texts_are_no_depth() -> None:
+    text = '[{"a": "' + "[{" * 50 + '\\\\"}, {"b\\"[[": [' + ", ".join(["[]"] * 50) + "]}]"
+    assert parse_json(text.encode()) == json.loads(text)
+
+
 def test_ordinary_values_come_back() -> None:
     value = {"a": [1, 2.5, None, True, "\u00e9\U0001f600"], "b": {"c": "brackets [[[{{{ in a text"}, "d": 2**63 - 1}
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False)):
@@ -43,6 +59,9 @@ HOSTILE = {
     "nested lists": (b"[" * 20_000 + b"]" * 20_000, f"deeper than {DEEPEST}"),
     "nested objects": (b'{"a":' * 20_000 + b"1" + b"}" * 20_000, f"deeper than {DEEPEST}"),
     "never closed": (b"[" * 900_000, f"deeper than {DEEPEST}"),
+    "a text of quotes that never ends": (b'"' + b'\\"' * 400_000 + b"[" * 40, "is not JSON"),
+    "a text that ends in a backslash": (b"[" * 40 + b'"\\', f"deeper than {DEEPEST}"),
+    "brackets behind a text": (b'["]]' + b'", "[' * 40 + b'"' + b"[" * 40, f"deeper than {DEEPEST}"),
     "a key twice": (b'{"a": 1, "a": 2}', "the key 'a' twice"),
     "a key twice deep inside": (b'{"x": [{"a": 1, "a": 2}]}', "the key 'a' twice"),
     "NaN": (b'{"a": NaN}', "NaN"),
@@ -60,6 +79,7 @@ HOSTILE = {
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.timeout(20)
 def test_hostile_json_is_refused_with_one_bounded_sentence(kind: str) -> None:
     raw, words = HOSTILE[kind]
     with pytest.raises(ValueError, match=words) as caught:

@@ -16,7 +16,7 @@ from tests.irregular import IRREGULAR_FILES
 
 from idbench.errors import IdbenchError
 from idbench.results import Run, ScoreTable, read_columns, write_run
-from idbench.results.scores import LONGEST_ID, MOST_CELLS, MOST_COLUMNS, MOST_ROWS
+from idbench.results.scores import LONGEST_ID, MOST_CELLS, MOST_COLUMNS, MOST_ROWS, LastIdentities
 from idbench.storage import sha256_file
 
 IDS = ("a", "b", "c")
@@ -48,6 +48,35 @@ def test_good_scores_come_back_and_an_abstention_may_have_none(tmp_path: Path) -
     assert np.isnan(table.scores[1])
     large = put(tmp_path, changed(identity=pa.array(IDS, pa.large_string()))).scores()
     assert large.identities == IDS
+
+
+FILES: dict[str, tuple[pa.Table, dict[str, Any]]] = {
+    "first": (pa.table(GOOD), {}),
+    "other scores": (changed(score=pa.array([7.0, 8.0, 9.0])), {}),
+    "other people": (changed(identity=pa.array(["a", "b", "d"])), {}),
+    "another order": (changed(identity=pa.array(["c", "b", "a"])), {}),
+    "the same people compressed otherwise": (pa.table(GOOD), {"compression": "zstd"}),
+    "the same people without a dictionary": (pa.table(GOOD), {"use_dictionary": False}),
+    "the same people of another type": (changed(identity=pa.array(IDS, pa.large_string())), {}),
+    "in two pieces": (pa.table(GOOD), {"row_group_size": 2}),
+    "ids last": (pa.table({name: GOOD[name] for name in ("score", "abstained", "photos_used", "identity")}), {}),
+}
+
+
+def test_ids_that_are_stored_as_those_before_are_decoded_once(tmp_path: Path) -> None:
+    """With or without the memory of the file before, each gives what it holds."""
+    runs = [put(tmp_path / f"{i}", *FILES[kind][:1], **FILES[kind][1]) for i, kind in enumerate(FILES)]
+    wanted = ("identity", "score", "abstained", "photos_used")
+    for first in runs:
+        for second in runs:
+            known = LastIdentities()
+            for run in (first, second, first):
+                found = read_columns(run.path, run.record, wanted, known)
+                assert found.column_names == list(wanted)
+                assert found.equals(read_columns(run.path, run.record, wanted))
+    known = LastIdentities()
+    one, other = (read_columns(run.path, run.record, wanted, known)["identity"] for run in runs[:2])
+    assert one.chunk(0).buffers()[2].address == other.chunk(0).buffers()[2].address
 
 
 def test_reasons_for_abstaining_are_kept_and_counted(tmp_path: Path) -> None:

@@ -52,7 +52,7 @@ def _charts(own: defenses.DefenseTable, number: int) -> None:
     if len(points):
         st.subheader("Privacy against utility", anchor=f"utility-{number}")
         text = "AUC of the strongest attack against recognition after the defense. Best is at the bottom right."
-        common.show_chart(defenses.privacy_chart(points), "Privacy against utility", text, points, f"privacy-{number}")
+        common.show_chart(charts.privacy(points), "Privacy against utility", text, points, f"privacy-{number}")
 
 
 def show(table: defenses.DefenseTable) -> None:
