@@ -46,7 +46,7 @@ def _version(value: bool) -> None:
 
 
 class _Once(TyperCommand):
-    """A command that refuses an option given twice where one value counts, and numbers that are none."""
+    """A command that refuses NaN, and an option given twice that takes one value."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # Any: Typer keeps the class of contexts to itself
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
@@ -54,11 +54,15 @@ class _Once(TyperCommand):
             repeatable = getattr(option, "multiple", False) or getattr(option, "is_flag", False) or option.nargs != 1
             if not repeatable and option.param_type_name == "option" and given.count(option) > 1:
                 name = max(option.opts, key=len)
-                hint = "Several targets stand in one --target, with commas." if name == "--target" else "Give it once."
-                raise IdbenchError(f"{name} is given {given.count(option)} times, and one value counts.", hint=hint)
+                hint = (
+                    "List several targets in one --target, separated by commas."
+                    if name == "--target"
+                    else "Give it once."
+                )
+                raise IdbenchError(f"{name} is given {given.count(option)} times, but takes one value.", hint=hint)
         rest = super().parse_args(ctx, args)
         for name, value in ctx.params.items():
-            # Bounds let NaN pass, for it is not below anything.
+            # Range checks let NaN pass: it compares false with every bound.
             if isinstance(value, float) and not math.isfinite(value):
                 raise IdbenchError(f"--{name.replace('_', '-')} is {value}.", hint="Give a number.")
         return rest
@@ -202,16 +206,16 @@ class _Lossy(io.FileIO):
     """A file that loses what cannot be written: a message that nobody can read is no reason to end anything."""
 
     def write(self, data: Any) -> int:  # Any: typeshed's type of buffers has no name at run time
-        """Write, or do as if."""
+        """Write, and silently drop what cannot be written."""
         with suppress(OSError):
             return super().write(data) or 0
         return len(data)
 
 
 def _never_fail_on_messages() -> None:
-    """Let standard error lose what it cannot take (`2>/dev/full`, `2>&1 | head`): the exit status stays the command's.
+    """Drop what standard error cannot take (`2>/dev/full`, `2>&1 | head`): the exit status stays the command's.
 
-    The stream at hand stays where it is one of a test's, which leads nowhere else.
+    A test's own stream is left alone.
     """
     with suppress(OSError, ValueError, AttributeError):
         file = io.BufferedWriter(_Lossy(sys.stderr.fileno(), "wb", closefd=False))
@@ -241,7 +245,7 @@ def _end_orderly_when_told_to() -> list[int]:
     """Make SIGTERM and SIGINT exit the ordinary way, so that workers are ended and temporary files removed.
 
     Returns:
-        a list to which every such signal is added when it comes.
+        a list to which every such signal is appended as it arrives.
     """
     came: list[int] = []
 

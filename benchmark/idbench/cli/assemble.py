@@ -1,4 +1,4 @@
-"""`bench data new`, `assemble` and `subset`: splits of a person's own people, and of some of another split's people."""
+"""`bench data new`, `assemble` and `subset`: private splits of the user's own data, and subsets of other splits."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def assemble(
     ] = None,
     candidates: Candidates = None,
     corpus: Corpus = None,
-    name: Annotated[str | None, typer.Option(help="Of the split; default: that of the folder.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the split; default: the folder's.")] = None,
     secret_seed: SecretSeed = None,
 ) -> None:
     """Make a private split from tables, e.g. with the labels that `bench data search --labels` wrote."""
@@ -74,7 +74,7 @@ def subset(
     name: Annotated[str, typer.Argument(help="A subset that the split names, or `matched`.")],
     out: Annotated[Path, typer.Option(help="The folder to write; must not exist yet, or be empty.")],
 ) -> None:
-    """Write a split of some of another one's people: a subset that it names, or members and non-members that match."""
+    """Write a subset of a split: one that the split names, or members matched with non-members."""
     from idbench.outputs import check_folder, made_folder
     from idbench.splits import load_split
     from idbench.splits.subsets import MATCHED, matched_people, people_of_subset, write_subset
@@ -96,7 +96,7 @@ def subset(
 
 
 def _seed(secret_seed: Path | None) -> str:
-    """The secret; a new one where none is given, for ids that anybody could compute from names would not be opaque."""
+    """The secret, newly drawn if none is given: ids that anybody could compute from names would not be opaque."""
     from idbench.splits.withholding import read_secret
 
     return secrets.token_hex(32) if secret_seed is None else read_secret(secret_seed)

@@ -1,4 +1,4 @@
-"""`bench audit`: what a model shows of single people, as a report for readers who are not statisticians."""
+"""`bench audit`: what a model reveals about individual people, as a report for readers who are not statisticians."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from idbench.people import Audited, PersonAudit, Wish
 
-app = typer.Typer(help="Audit single people.", no_args_is_help=True)
+app = typer.Typer(help="Audit individual people.", no_args_is_help=True)
 
 _PDF_BYTES = 1 << 26
 _PRINTED = re.compile(rb"%PDF-[^<]{1,40}<</Title (?:\(Audit: |<FEFF00410075006400690074003A0020)")
@@ -42,7 +42,7 @@ def person(
     ] = None,
     method: Annotated[
         list[str] | None,
-        typer.Option("--method", "-m", help="An attack; may be repeated; default: each that can be carried out."),
+        typer.Option("--method", "-m", help="An attack; may be repeated; default: every one that can run."),
     ] = None,
     reference: Annotated[
         Path | None,
@@ -51,15 +51,15 @@ def person(
         ),
     ] = None,
     split: Annotated[
-        str | None, typer.Option(help="Whose people are compared with; default: the split that fits the target.")
+        str | None, typer.Option(help="Split of the people to compare with; default: the one that fits the target.")
     ] = None,
     search: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="What `bench data search --json` printed, as second witness.")
+        Path | None, typer.Option(metavar="FILE", help="Output of `bench data search --json`, as further evidence.")
     ] = None,
     out: Annotated[Path, typer.Option(help="The report, one HTML file.")] = Path("audit.html"),
     pdf: Annotated[Path | None, typer.Option(help="The report as PDF, too; Chromium prints it.")] = None,
     most: Annotated[int, typer.Option(min=1, max=100_000, help="Reference people at most.")] = 500,
-    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Random seed.")] = 0,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = options.TIME_LIMIT,
     force: Annotated[
@@ -118,7 +118,7 @@ def _is_printed_report(file: Path) -> bool:
 
 
 def _asked(names: list[str], photos: list[Path], people: Path | None) -> list[Audited]:
-    """Everybody who was typed, or who stands in the table."""
+    """Everybody named on the command line or in the table."""
     from idbench.people import Audited, people_of_table
 
     if people is not None:

@@ -208,7 +208,7 @@ def _card_of(split: Split) -> str:
 
     try:
         return read_card(split.folder)
-    except IdbenchError:  # damaged, or none
+    except IdbenchError:  # damaged or missing
         return _data_card(split.manifest.name)
 
 

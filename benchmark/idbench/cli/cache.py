@@ -1,4 +1,4 @@
-"""`bench cache`: what is kept between runs, and room for more."""
+"""`bench cache`: what is cached between runs, and how space is freed."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import typer
 from idbench.cli import console, options
 from idbench.errors import IdbenchError
 
-app = typer.Typer(help="Show what is kept between runs, and make room.", no_args_is_help=True)
+app = typer.Typer(help="Show what is cached between runs, and free space.", no_args_is_help=True)
 
 _UNITS = {"": 1, "k": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
 
 
 @app.command()
 def info(json: options.Json = False) -> None:
-    """Show how much is kept of each kind, and where."""
+    """Show how much of each kind is cached, and where."""
     from idbench.kept import free_space, kinds
     from idbench.storage import cache_dir
 
@@ -42,15 +42,17 @@ def info(json: options.Json = False) -> None:
 
 @app.command()
 def clear(
-    kind: Annotated[list[str] | None, typer.Argument(help="Kinds; default: all that are made again quickly.")] = None,
+    kind: Annotated[
+        list[str] | None, typer.Argument(help="Kinds of cached data; default: all that are quick to recreate.")
+    ] = None,
     keep: Annotated[
         str | None,
-        typer.Option("--keep", metavar="SIZE", help="How much may stay, e.g. 2GB; what was used last stays."),
+        typer.Option("--keep", metavar="SIZE", help="How much to keep, e.g. 2GB; the most recently used files stay."),
     ] = None,
     dry_run: options.DryRun = False,
     json: options.Json = False,
 ) -> None:
-    """Remove what is kept; it is made again when it is needed."""
+    """Remove cached data; it is recreated when needed."""
     from idbench.kept import clear as clear_kinds
 
     most = None if keep is None else _bytes(keep)

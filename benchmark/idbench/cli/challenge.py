@@ -1,4 +1,4 @@
-"""`bench challenge`: people whose labels nobody but the maintainers have, and answers to those who score them."""
+"""`bench challenge`: people whose labels only the maintainers hold, and metrics for those who score them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from idbench.splits.avatars.redrawn import Redrawn
     from idbench.targets import TargetSpec
 
-app = typer.Typer(help="Withheld labels: make a challenge, and answer those who take part.", no_args_is_help=True)
+app = typer.Typer(help="Make a challenge with withheld labels, and answer its participants.", no_args_is_help=True)
 
 _LOG_BYTES = 1 << 26
 DIGITS = 3
@@ -33,10 +33,10 @@ def make(
     out: Annotated[Path, typer.Option(help="What is published: people without the test part's labels, and targets.")],
     labels: Annotated[Path, typer.Option(help="What stays with you: the same people with all labels.")],
     secret_seed: Annotated[
-        Path, typer.Option("--secret-seed", help="A file with a secret; all of it follows from it.")
+        Path, typer.Option("--secret-seed", help="A file with the secret from which everything is drawn.")
     ],
     like: Annotated[
-        str, typer.Option(help="A target whose people, architecture and recipe the new ones are like.")
+        str, typer.Option(help="The target to imitate: its kind of people, architecture and recipe.")
     ] = "avatars-a",
     json: options.Json = False,
     dry_run: options.DryRun = False,
@@ -106,7 +106,7 @@ class Ready:
     options: str
 
     def reference(self, file: Path) -> str:
-        """How those who take part refer to it, when its file lies there."""
+        """The reference by which participants name it, once its file lies in that folder."""
         return f"file:{file}?{self.options}"
 
 
@@ -128,7 +128,7 @@ def _train(world: Redrawn, target: TargetSpec, progress: Progress) -> dict[str, 
 
 @dataclass(frozen=True, slots=True)
 class ChallengeResult:
-    """What those who take part are told.
+    """What participants are told.
 
     Args:
         run: its id.
@@ -150,7 +150,7 @@ def answer(
     records: Annotated[Path, typer.Argument(help="A folder of records that somebody sent.")],
     split: Annotated[Path, typer.Option("--split", help="The folder with all labels.")],
     log: Annotated[Path, typer.Option(help="A file that remembers every answer; made if missing.")],
-    most: Annotated[int, typer.Option(min=1, help="Answers that one distribution gets.")] = 10,
+    most: Annotated[int, typer.Option(min=1, help="Most answers that one distribution gets.")] = 10,
     json: options.Json = False,
 ) -> None:
     """Answer scores with metrics: for records that pass the checks, rounded, and not too often.
@@ -228,7 +228,7 @@ def _past(log: Path) -> list[dict[str, str]]:
 
 
 def _count(found: list[MeasuredRecord], log: Path, most: int) -> None:
-    """Remember whom an answer is given, before it is given.
+    """Log who is given an answer, before it is given.
 
     Raises:
         IdbenchError: a distribution has had as many as it gets.
@@ -248,7 +248,7 @@ def _count(found: list[MeasuredRecord], log: Path, most: int) -> None:
             given.add(key)
             if sum(distribution == who for distribution, _ in given) > most:
                 raise IdbenchError(
-                    f"{line(who)} has had {most} answers, which is all that it gets.", hint="Raise --most for it."
+                    f"{line(who)} has had {most} answers, the most that it may have.", hint="Raise --most for it."
                 )
             at = datetime.now(UTC).replace(microsecond=0).isoformat()
             fresh.append({"at": at, "distribution": who, "run": each.record.run_id, "scores": key[1]})

@@ -73,7 +73,7 @@ def _split_of(what: Sequence[str], results: Path) -> str:
     names = set()
     for word in what:
         found = [run for run in runs if run.record.attack.name == word]
-        with suppress(IdbenchError):  # whoever compares says what is missing
+        with suppress(IdbenchError):  # the comparison itself says what is missing
             names |= {run.record.split.name for run in found or [find_run(results, word)]}
     if len(names) > 1:
         raise IdbenchError(

@@ -83,7 +83,7 @@ def table(
     right: Iterable[str] = (),
     spare: Sequence[str] = (),
 ) -> tuple[str, ...]:
-    """Print a table that fits the terminal. Brackets are text: captions hold any.
+    """Print a table that fits the terminal. Brackets are printed as they are: captions may hold some.
 
     Args:
         title: printed above it; may be empty.
@@ -185,7 +185,7 @@ def tabulate(
     right: Iterable[str] = (),
     spare: Sequence[str] = (),
 ) -> None:
-    """Print a table as people want it: for the eye, as `table` does, or whole, as Markdown, CSV or LaTeX."""
+    """Print a table in the format asked for: as `table` does, or in full as Markdown, CSV or LaTeX."""
     if how == "text":
         table(title, columns, rows, right, spare)
         return
@@ -223,7 +223,7 @@ def _wide_enough(shown: Table) -> None:
 
 
 def _is_unlimited() -> bool:
-    """Whether output goes where lines may have any length: not into a terminal, nor is there a width asked for."""
+    """Whether lines may have any length: the output is not a terminal, and no width was asked for."""
     return not out.is_terminal and not os.environ.get("COLUMNS", "").isdigit()
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from idbench.splits.honesty import Honesty
 
 app = typer.Typer(help="Build, check and audit splits.", no_args_is_help=True)
-_HOST_REQUESTS = 2  # a second: few enough that no host takes a split of people for an attack
+_HOST_REQUESTS = 2  # requests a second: few enough that no host takes them for an attack
 
 
 @app.command()
@@ -301,7 +301,7 @@ def audit(
     method: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Attacks; default: all that train no shadow models.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Random seed.")] = 0,
     results: options.Results = options.RESULTS,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = options.TIME_LIMIT,

@@ -36,7 +36,7 @@ class Expected:
 
 
 class _Measured(NamedTuple):
-    """How long one run took, without the training of its shadow models and that training, in seconds."""
+    """Seconds that one run took without training its shadow models, and seconds of that training."""
 
     source: str
     method: str
@@ -91,7 +91,7 @@ def _from_reference() -> Iterable[_Measured]:
             REFERENCE / "entries.parquet", columns=["method", "target", "seconds", "training_seconds", "defense"]
         )
     except (OSError, ValueError):
-        return  # an installation without its board
+        return  # an installation without the reference board
     for method, target, seconds, training, defense in rows.itertuples(index=False):
         if pd.notna(seconds) and not defense:
             known = float(training) if pd.notna(training) else 0.0

@@ -182,7 +182,7 @@ def _erase(split: str, repo: str, identities: list[str], *, only_show: bool, jso
     }
     _tell(json, told, f"{repo} holds nothing but {plan.publication.title} any more: {erased.ref}")
     if not json:
-        console.say("Whoever cached an older version has it still: loading leaves these people out once it is online.")
+        console.say("Older versions stay in caches elsewhere; loading leaves these people out as soon as it is online.")
 
 
 def _show_plan(plan: PublicationPlan, repo: str, json: bool) -> None:

@@ -76,7 +76,7 @@ def check_results(results: Path) -> None:
 
 
 def results_again(results: Path) -> str:
-    """How another command is told of the same folder, with a space before it; empty where it finds it by itself."""
+    """The option that names this folder to another command, after a space; empty for the default folder."""
     default = os.environ.get("BENCH_RESULTS") or str(RESULTS)
     return "" if results == Path(default) else f" --results {shlex.quote(str(results))}"
 

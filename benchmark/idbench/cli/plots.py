@@ -115,7 +115,7 @@ def _column(curves: Sequence[MethodCurve]) -> Any:
     frame = pd.concat(
         [pd.DataFrame({"fpr": grid, "tpr": _mean_curve(one, grid), "method": one.name}) for one in curves]
     )
-    frame = frame[frame["tpr"] >= least]  # a rate of nothing has no place on a logarithmic axis
+    frame = frame[frame["tpr"] >= least]  # zero has no place on a logarithmic axis
     axis = {"grid": True, "format": "~%", "values": [10.0**k for k in range(int(np.ceil(np.log10(least))), 1)]}
     x = alt.X("fpr:Q", title="False-positive rate", scale=alt.Scale(type="log", domain=[least, 1]), axis=axis)
     y = alt.Y("tpr:Q", title="True-positive rate", scale=alt.Scale(type="log", domain=[least, 1]), axis=axis)

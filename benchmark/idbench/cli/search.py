@@ -175,7 +175,7 @@ def train(
     batch_size: Annotated[int, typer.Option(min=2, help="Photos for one step.")] = 64,
     learning_rate: Annotated[float, typer.Option(min=0, help="Of AdamW at its highest.")] = 1e-3,
     held_out: Annotated[float, typer.Option(min=0, max=0.9, help="Share of photos kept for measuring.")] = 0.2,
-    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Seed of all that is drawn.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=options.MAX_SEED, help="Random seed.")] = 0,
     weights: Annotated[Path | None, typer.Option(help="Begin from these weights (.safetensors, .pth).")] = None,
     device: options.Device = "auto",
     json: options.Json = False,

@@ -91,14 +91,14 @@ def study(
 
 
 def study_rows() -> list[dict[str, str]]:
-    """The studies there are, for a table."""
+    """The registered studies, as rows of a table."""
     from idbench.studies.catalogue import STUDIES
 
     return [{"name": s.name, "title": s.title, "after": s.source} for entry in STUDIES.entries() if (s := entry.value)]
 
 
 def show_studies(json: bool) -> None:
-    """Print the studies there are."""
+    """Print the registered studies."""
     rows = study_rows()
     if json:
         console.write_json(rows)

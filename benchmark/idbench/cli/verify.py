@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from idbench.targets import TargetSpec
 
 _GIB = 1 << 30
-_MOST_GIB = 1 << 20  # what no machine has, and the system's limits still hold as a number
+_MOST_GIB = 1 << 20  # more than any machine has, and still a number that the system's limits accept
 
 
 def verify(
@@ -133,7 +133,7 @@ def _check_statement(run: Run, by: str, to: Path) -> None:
 
 
 def _attest(run: Run, verified: Verification, how: How, by: str | None, to: Path | None) -> Path | None:
-    """Write what was found, if it is worth an attestation and somebody stands for it."""
+    """Write what was found, if it deserves an attestation and a maintainer is named."""
     from idbench.results.attestation import Level, write_statement
 
     if by is None or to is None or verified.level is Level.SELF_REPORTED:

@@ -124,7 +124,7 @@ class DefenseRef(MethodRef):
     lineage: str | None = Field(description="of the defended weights; None where no weights were changed")
     weights_sha256: str | None = Field(description="of the defended weights; None where no weights were changed")
     cost: DefenseCost | None = Field(description="None where no weights were changed: then the run itself pays")
-    guarantees: tuple[Guarantee, ...] = Field(default=(), description="of privacy, as the defense states them")
+    guarantees: tuple[Guarantee, ...] = Field(default=(), description="about privacy, as the defense states them")
     utility: tuple[UtilityMeasure, ...] = Field(
         default=(), description="before and after; empty where the split has no held-out pictures to measure it on"
     )

@@ -84,7 +84,7 @@ class WorstCase:
         marks: how well, 0.5 to 1.
         trace: how well the scores of the attack that tells best there do so among non-members alone, see `Attacked`.
         cost: of the defense; None where it has none of its own.
-        guarantees: of privacy, as the defense states them.
+        guarantees: about privacy, as the defense states them.
         utility: for bystanders, before and after.
     """
 

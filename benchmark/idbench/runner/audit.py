@@ -1,4 +1,4 @@
-"""The split's own honesty: each attack on both targets, on B with A's labels, on the control, and paired."""
+"""Audits a split's honesty: each attack on both targets, on B with A's labels, on the control, and paired."""
 
 from __future__ import annotations
 
@@ -56,13 +56,13 @@ class AuditRow:
 
     @property
     def honest(self) -> bool:
-        """Whether nothing is wrong; by the paired contrast is enough."""
+        """Whether nothing is wrong, be it by the paired contrast alone."""
         return self.verdict.startswith("honest")
 
 
 @dataclass(frozen=True, slots=True)
 class AuditTargets:
-    """What there is to audit a split with.
+    """The targets with which a split can be audited.
 
     Args:
         trio: None where a target or the control is missing.
@@ -74,7 +74,7 @@ class AuditTargets:
 
 
 def find_trio(split: Split) -> AuditTargets:
-    """The split's two targets and its control: those that bear the names of their corpora, else the first that fit."""
+    """The split's two targets and its control: those named after their corpora, else the first that fit."""
     fitting = targets_of(split)
     trained = sorted((t for t in fitting if not t.control_for), key=lambda t: (t.name != t.corpus, t.name))
     controls = sorted((t for t in fitting if t.control_for), key=lambda t: (t.name != t.corpus, t.name))

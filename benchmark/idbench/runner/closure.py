@@ -93,7 +93,7 @@ class Source:
         return next((path for path in candidates if path.is_file()), None)
 
     def own_files(self, module: str) -> Iterator[Path]:
-        """Every file of the package that a method has to itself; of a method in a single module, none."""
+        """Every file of a method's own package; none for a method in a single module."""
         file = self.file_of(module)
         if file is None or file.name != "__init__.py":
             return
@@ -182,9 +182,9 @@ def _named_import(node: ast.Call) -> str:
 
 
 def depends_on_seed(method: MethodSpec) -> bool:
-    """Whether any file that the attack can run mentions chance; without its source: yes.
+    """Whether any file that the attack can run mentions randomness; True where its source cannot be found.
 
-    Errs on the safe side: an attack that mentions chance and does not use it has a run for each seed.
+    Errs on the safe side: an attack that mentions randomness without using it has a run for each seed.
     """
     return _mentions_chance(method.plugin.partition(":")[0], method.distribution.partition(" ")[0])
 

@@ -24,7 +24,7 @@ _SHOWN = 3
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """What one word of a person stands for.
+    """What one argument of the user stands for.
 
     Args:
         name: of the method, with the beginning of the run's id where a run was named.
@@ -97,7 +97,7 @@ def compare_runs(
 
 
 def side_of(word: str, split: Split, targets: Sequence[str] | None, results: Path) -> Side:
-    """The runs that a word stands for.
+    """The runs that an argument stands for.
 
     Args:
         word: a method's name, a path, or the beginning of a run id.
@@ -135,7 +135,7 @@ def side_of(word: str, split: Split, targets: Sequence[str] | None, results: Pat
 
 
 def _names(words: str, split: Split) -> list[str]:
-    """The names in records of the targets that a person means; the words themselves where nothing here is called so."""
+    """The names that records use for the targets meant; the words as given where no such target is known here."""
     try:
         return [target.name for target in targets_meant(words, targets_of(split))]
     except UnknownNameError:
@@ -188,17 +188,17 @@ def _readings(a: Side, b: Side, split: Split, corpus: str | None, *, every: bool
 
 
 def _paired(own: Sequence[Run], others: Sequence[Run]) -> list[tuple[Run, Run]]:
-    """Runs of equal seeds; the one run of a method without chance stands for every seed."""
-    if len(own) == 1 and _without_chance(own[0]):
+    """Runs of equal seeds; the single run of a deterministic method stands for every seed."""
+    if len(own) == 1 and _is_deterministic(own[0]):
         return [(own[0], other) for other in others]
-    if len(others) == 1 and _without_chance(others[0]):
+    if len(others) == 1 and _is_deterministic(others[0]):
         return [(run, others[0]) for run in own]
     seeds = {run.record.seed: run for run in others}
     return [(run, seeds[run.record.seed]) for run in own if run.record.seed in seeds]
 
 
-def _without_chance(run: Run) -> bool:
-    """Whether the attack's scores are those of every seed, as far as the code that is installed here says."""
+def _is_deterministic(run: Run) -> bool:
+    """Whether the attack scores the same for every seed, as far as the code installed here tells."""
     try:
         return not depends_on_seed(plan_method(load_attack(run.record.attack.name)))
     except IdbenchError:

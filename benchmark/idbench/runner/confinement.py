@@ -80,7 +80,7 @@ def lock(writable: Iterable[Path], readable: Iterable[Path]) -> bool:
 
 
 def _enforce(abi: int, ruleset: _Ruleset, rules: Iterable[tuple[Path, int]]) -> bool:
-    """Take from this process what the ruleset handles and the rules do not give back."""
+    """Take from this process every right that the ruleset covers and no rule grants."""
     size = {1: 8, 2: 8, 3: 8, 4: 16, 5: 16}.get(abi, 24)
     descriptor = _call(_CREATE_RULESET, ctypes.byref(ruleset), size, 0)
     if descriptor < 0:

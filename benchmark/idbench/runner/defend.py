@@ -79,12 +79,12 @@ class Applying:
 
     @property
     def name(self) -> str:
-        """Of the defense."""
+        """Name of the defense."""
         return self.applied.name
 
     @property
     def version(self) -> str:
-        """Of the defense."""
+        """Version of the defense."""
         return self.applied.version
 
     @property

@@ -198,14 +198,14 @@ def why_not(method: MethodSpec, planned: PlannedDefense | None, adapted: Planned
     if adapted is not None:
         card = adapted.registered.kind.card
         if access is Access.NONE:
-            return f"with {adapted.name}, for it asks the target nothing"
+            return f"with {adapted.name}, since it asks the target nothing"
         if isinstance(card, AskingCard):
             if left := access & ~card.answers:
                 return f"with {adapted.name}, which answers no {_words(left)}"
             asked |= card.access
         elif planned is not None and isinstance(planned.registered.kind.card, AnswerCard):
             behind = f"with {adapted.name} behind {planned.name}"
-            return f"{behind}, for an attacker who only gets answers has no weights to change"
+            return f"{behind}, since an attacker who only gets answers has no weights to change"
     if planned is not None and (left := refused(asked, planned)):
         return f"behind {planned.name}, which answers no {_words(left)}"
     return ""

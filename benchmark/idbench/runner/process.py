@@ -130,7 +130,7 @@ def _error_of(failure: Failure, method: str) -> IdbenchError:
 
 
 def _advice_on_files(failure: Failure) -> str:
-    """What a method that met the system's limits on files can be told."""
+    """The hint for a method that met the system's limits on files."""
     for number, name, unit in ((errno.EMFILE, "BENCH_OPEN_FILES", "open files"), (errno.EFBIG, "BENCH_DISK", "GiB")):
         if failure.kind == "OSError" and failure.message.startswith(f"[Errno {number}]"):
             return f"It may not have more; if that is what it needs, set {name} to more {unit} and repeat the command."

@@ -11,7 +11,7 @@ from idbench.splits import Split
 
 
 def own_corpus(run: Run, split: Split) -> str:
-    """The corpus whose labels a run is scored against by itself.
+    """The corpus whose labels a run is scored against by default.
 
     Raises:
         RecordError: the split has no labels for the target's training data.

@@ -240,7 +240,7 @@ class _Planned(Generic[_R]):
 
     @property
     def name(self) -> str:
-        """Of the method."""
+        """Name of the method."""
         return str(self.registered.kind.card.name)
 
 
@@ -338,7 +338,7 @@ def check_photos(split: Split, attack: MethodSpec) -> None:
     """Refuse an attack that needs photos where somebody has none.
 
     Raises:
-        DataError: so it is.
+        DataError: the attack needs photos, and somebody has none.
     """
     unseen = people_unseen(split)
     if unseen and "PHOTOS" in attack.knowledge:

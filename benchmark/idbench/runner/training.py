@@ -21,7 +21,7 @@ class HowToTrain:
     """Options of a training besides its recipe.
 
     Args:
-        threads: of the processor; more than one is faster, but rounds otherwise.
+        threads: of the processor; more than one is faster, but rounds differently.
         device: where to compute, e.g. `cpu`, `cuda`.
         force: train again what is trained already.
     """

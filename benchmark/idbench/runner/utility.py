@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from idbench.targets.load import LoadedTarget
 
 REQUEST, PICTURES, ANSWERS = "utility.json", "utility.npz", "utility-answers.safetensors"
-_VERSION: Final = 1  # of the questions: what was kept of others does not count
+_VERSION: Final = 1  # of the questions: cached answers to other versions do not count
 _DRAWS: Final = 2000
 _LIMIT: Final = 1 << 26  # bytes of answers
 _MEASURES = TypeAdapter(tuple[UtilityMeasure, ...])

@@ -16,16 +16,16 @@ from idbench.splits.manifest import Manifest, Part, PhotoFormat
 from idbench.splits.tables import Row
 
 UNKNOWN = -1
-"""A number of occurrences that nobody counted."""
+"""Stands for an unknown number of occurrences."""
 
 UNIDENTIFIED = "not-identified"
-"""Stands for a person of whom a source is known to speak, though not for whom."""
+"""Stands for a person whom a source is known to list, without saying which one."""
 
 FEWEST_TO_DIVIDE = 25
-"""Members, and non-members, from which on a fifth of each is set apart for calibration; below, all are under test."""
+"""Fewest members and non-members for a fifth of each to be set aside for calibration; with fewer, all are tested."""
 
 PHOTO_SIDE = 288
-"""Longest that a stored photo's shorter side may be, pixels: what the largest common encoder needs."""
+"""Upper limit of the shorter side of a stored photo, in pixels: what the largest common encoder needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class ListedPerson:
         id: opaque.
         name: full name.
         part: `calibration` or `test`.
-        label: what chance about the person comes from.
+        label: seeds all random draws about the person.
         photos: files of the attack photos.
         urls: where photos were published.
     """
@@ -67,7 +67,7 @@ class ListedPerson:
 
     @property
     def attack_labels(self) -> tuple[str, ...]:
-        """What the photos' ids come from."""
+        """Labels from which the ids of the photos are derived."""
         return tuple(f"{self.label}/attack/{i}" for i in range(len(self.photos)))
 
 
@@ -181,7 +181,7 @@ def parts_of(seed: str, members: Sequence[bool]) -> tuple[Part, ...]:
     Where either are fewer than `FEWEST_TO_DIVIDE`, all are under test: too few to be divided.
 
     Args:
-        seed: what chance comes from.
+        seed: seeds all random draws.
         members: whether each is a member of the first corpus.
     """
     parts: list[Part] = ["test"] * len(members)
@@ -195,5 +195,5 @@ def parts_of(seed: str, members: Sequence[bool]) -> tuple[Part, ...]:
 
 
 def drawn_photos(label: str, photos: Sequence[Path], most: int) -> tuple[Path, ...]:
-    """At most so many of somebody's photos, drawn at random."""
+    """At most that many of a person's photos, drawn at random."""
     return tuple(photos[int(i)] for i in shuffled(f"{label}/photos", len(photos))[:most])

@@ -1,4 +1,4 @@
-"""Auxiliary people of a split: training pictures of people who are under no test, for training shadow models."""
+"""Auxiliary people of a split: training pictures of people who are not under test, for training shadow models."""
 
 from __future__ import annotations
 

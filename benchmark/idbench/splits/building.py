@@ -1,4 +1,4 @@
-"""Builds what the cache lacks, one process at a time and all or nothing; from recipes or from a person's own data."""
+"""Builds what the cache lacks, one process at a time and all or nothing; from recipes or from the user's own data."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def corpus_place(recipe: SourcedRecipe, corpus: str) -> Path:
 
 
 def how_to_build(recipe: SourcedRecipe) -> str:
-    """What a person types to build it."""
+    """The command that builds it."""
     return " ".join(["bench data build", recipe.name, *(_OPTIONS.get(need, f"--{need}") for need in recipe.needs)])
 
 
@@ -105,7 +105,7 @@ def open_sourced(recipe: SourcedRecipe) -> Split:
 
 
 def check_sources(recipe: SourcedRecipe, sources: Sources) -> None:
-    """Complain about what is missing before anything is written.
+    """Report what is missing before anything is written.
 
     Raises:
         DataError: a source that the recipe needs was not given.

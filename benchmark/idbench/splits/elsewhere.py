@@ -35,7 +35,7 @@ class _Corpus(Answer):
 
 
 class _Described(Answer):
-    """A recipe without what it does; `sourced` says which kind, and its corpora have names alone."""
+    """A recipe without its functions; `sourced` says which kind, and of its corpora only names are known."""
 
     name: _Name
     version: Annotated[int, Field(ge=0, lt=2**31)]
@@ -52,7 +52,7 @@ class _Described(Answer):
 
 
 class _Said(Answer):
-    """Sentences that a recipe has for the person, or the one path that it found."""
+    """Remarks of a recipe for the user, or the one path that it found."""
 
     lines: Annotated[tuple[_Text, ...], Field(max_length=1000)] = ()
 

@@ -19,7 +19,7 @@ _LONGEST = 1024
 
 
 def check_detector(instead: str) -> None:
-    """Complain at once, not after the first thousand pictures.
+    """Fail at once, not after the first thousand pictures.
 
     Args:
         instead: what a person may do without the detector, for the hint.

@@ -1,4 +1,4 @@
-"""Reads what a person has about people: tables of names, labels and photos, and makes a split's content of them."""
+"""Reads the user's tables of names, labels and photos, and turns them into the content of a split."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _CONCEPTS: Final = (
     ("covers", r"\b({})$", ["sunglasses", "a scarf", "a mask"]),
     ("gaze", r"\blooking ({})$", ["left", "right"]),
 )
-"""What captions name beside people: concept, where its word stands, and the words that could stand there."""
+"""What captions name besides people: concept, where its word stands, and the words that could stand there."""
 
 NOBODY: Final = "a person"
 
@@ -66,7 +66,7 @@ class HeldOut:
 
     @property
     def questions(self) -> list[Question]:
-        """What the captions name beside the people, as questions without names."""
+        """What the captions name besides the people, as questions without names."""
         found = []
         for picture, caption in enumerate(self.captions):
             name = self.names[int(self.owners[picture])]

@@ -95,7 +95,7 @@ class Honesty:
 
     @property
     def usable(self) -> bool:
-        """Whether nothing known here keeps an attack's result from meaning something."""
+        """Whether nothing known here makes an attack's result meaningless."""
         return self.verdict in (GOOD, NOT_EXAMINED)
 
 

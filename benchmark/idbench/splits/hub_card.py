@@ -151,7 +151,7 @@ def is_gated(metadata: Mapping[str, Any]) -> bool:
 
 
 def card_faults(metadata: Mapping[str, Any], manifest: Manifest) -> Iterator[str]:
-    """What the Hub would take and readers could not use, a sentence each.
+    """Faults that the Hub would accept and readers could not use, a sentence each.
 
     Args:
         metadata: the card's YAML.

@@ -39,7 +39,7 @@ _LOPSIDED = 4  # times as many of one kind as of the other
 
 @dataclass(frozen=True, slots=True)
 class LintFinding:
-    """One thing that is wrong, or may be.
+    """One thing that is wrong, or may be wrong.
 
     Args:
         severity: "error" makes the split unusable or unfair; "warning" wants a look.
@@ -185,7 +185,7 @@ def _check_balance(split: _Opened) -> Iterator[LintFinding]:
 
 
 def _check_collisions(split: _Opened) -> Iterator[LintFinding]:
-    """Names that differ in case, accents and the like alone: whoever picks one of them cannot mean the other."""
+    """Names that differ only in case, accents and the like: two spellings of one candidate."""
     spellings: dict[str, set[str]] = defaultdict(set)
     for name in (*(str(row[0]) for row in split.rows.get("names", [])), *(str(row[2]) for row in split.identities)):
         spellings[FOLDED(name)].add(name)
@@ -198,7 +198,7 @@ def _check_collisions(split: _Opened) -> Iterator[LintFinding]:
 def _check_optional(split: _Opened) -> Iterator[LintFinding]:
     known = {str(row[0]) for row in split.identities}
     for table in OF_IDENTITIES:
-        if table == "label_sources":  # speaks of people, too, whom a later source dropped
+        if table == "label_sources":  # also lists people whom a later source dropped
             continue
         place = list(COLUMNS[table]).index("identity")
         if unknown := sorted({str(row[place]) for row in split.rows.get(table, [])} - known):

@@ -48,7 +48,7 @@ def load_split(ref: str | Path, progress: Progress | None = None) -> Split:
 def load_published(ref: HubRef) -> Split:
     """A split as it was published, at one commit; from the cache where it is there, without the network.
 
-    Whoever was taken out of it since, as far as this machine knows or can find out, is left out.
+    People who were taken out of it since, as far as this machine knows or can find out, are left out.
 
     Raises:
         HubError: it is neither in the cache nor to be had.

@@ -25,7 +25,7 @@ SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff"),
     *(".jp2", ".ppm", ".avif", ".heic", ".heif"),
 )
-"""How files are called that may be photos."""
+"""Endings of files that may be photos."""
 
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")

@@ -61,7 +61,7 @@ class PublicationPlan:
 
 
 def reopened(ref: str, retracted: Collection[str], progress: Progress) -> Split:
-    """A split with people taken out of it who may not be on any list yet."""
+    """A split without some people who may not be on any list of retractions yet."""
     split = load_split(ref, progress)
     return Split(split.folder, origin=split.origin, also_retracted={*split.retracted, *retracted})
 
@@ -295,7 +295,7 @@ def verify_published(ref: HubRef, progress: Progress, against: Split | None = No
 
 
 def _load_with_datasets(folder: Path, manifest: Manifest) -> None:
-    """Load every table as strangers do; the library itself compares features and counts with the card."""
+    """Load every table as any user would; the library itself compares features and counts with the card."""
     import datasets
 
     datasets.disable_progress_bars()

@@ -28,12 +28,12 @@ class CorpusRecipe:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What a person gives to a recipe that is made from data of their own.
+    """What the user gives to a recipe that needs data of their own.
 
     Args:
         faces: a folder with one folder per person, `NAME/*.jpg`.
         pairs: the background, a list of captions and URLs.
-        seed: the secret from which all chance comes; None: the published seed of the recipe.
+        seed: the secret that seeds all random draws; None: the published seed of the recipe.
         source: a folder with somebody else's lists of members and non-members.
     """
 
@@ -57,7 +57,7 @@ class SourcedRecipe:
         needs: which of `Sources` it cannot do without, e.g. `("faces",)`.
         corpora: names of the training sets that belong to it.
         build: writes the split's folder (laid out as the Hub wants it) into the first path, and one folder per
-            training set, named like it, into the second; both are empty folders. Returns remarks for the person,
+            training set, named like it, into the second; both are empty folders. Returns remarks for the user,
             a sentence each: what was left out, for example.
         fetch: gets the faces from the network and returns their folder; None where they may not be redistributed.
         shards: whether its training sets are WebDataset shards, for open_clip's own trainer.

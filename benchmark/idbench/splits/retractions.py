@@ -109,7 +109,7 @@ def mentioned(folder: Path, manifest: Manifest) -> set[str]:
 
 
 def check_known(identities: Sequence[str], known: set[str], where: object) -> None:
-    """Refuse ids that nobody has: a typing error must not look like a person who is out.
+    """Refuse ids that nobody has: a typo must not look like a person who was taken out.
 
     Raises:
         DataError: an id is unknown.

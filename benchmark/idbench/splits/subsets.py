@@ -1,4 +1,4 @@
-"""Splits of some of another split's people: subsets that it names, and pairs of members and non-members that match."""
+"""Subsets of splits: subsets that it names, and pairs of members and non-members that match."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def read_secret(file: Path) -> str:
     """The secret in a file, without white space around it.
 
     Raises:
-        DataError: too short, too long, or no text.
+        DataError: too short, too long, or not text.
         StorageError: it cannot be read.
     """
     how = "Make one with: python -c 'import secrets; print(secrets.token_hex(32))' > FILE"
@@ -53,7 +53,7 @@ def write_withheld(split: Split, out: Path, part: Part = "test") -> None:
         part: whose labels are left out.
 
     Raises:
-        DataError: the labels do not follow from a secret seed, so that everybody could know them.
+        DataError: the labels do not follow from a secret seed, so that anybody could know them.
     """
     hidden = {identity.id for identity in split.identities if identity.part == part}
     every = read_rows(split.folder, "labels")

@@ -1,4 +1,4 @@
-"""The studies there are, and how one is run: split, runs, estimates, table and figure."""
+"""The registered studies, and how one is run: split, runs, estimates, table and figure."""
 
 from __future__ import annotations
 

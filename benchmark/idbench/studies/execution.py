@@ -59,7 +59,7 @@ class LabelledRun:
 
 
 def graded_points(runs: Sequence[LabelledRun], where: Where) -> list[Point]:
-    """AUC and TPR at 10 % FPR of runs of the same people, members against non-members; nothing without runs."""
+    """AUC and TPR at 10 % FPR of runs of the same people, members against non-members; none without runs."""
     if not runs:
         return []
     rows = [Reading(r.labelled.scores, r.labelled.members, ~r.labelled.members) for r in runs]

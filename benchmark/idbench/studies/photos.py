@@ -179,7 +179,7 @@ def _ranges() -> list[tuple[float, float]]:
 
 
 def _merged(groups: Sequence[list[int]], occurrences: NDArray[np.int64]) -> list[list[int]]:
-    """Neighbouring groups joined until each has people enough; what is left at the end joins the last."""
+    """Neighbouring groups joined until each has enough people; what is left at the end joins the last."""
     merged: list[list[int]] = []
     waiting: list[int] = []
     for group in groups:

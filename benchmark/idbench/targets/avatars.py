@@ -88,7 +88,7 @@ CONTROL = _spec(
 
 
 def _relative(of: str, vision: dict[str, Any], weights: str, golden: str) -> TargetSpec:
-    """A target that stands to `avatars-a` as one of the six architectures of the papers stands to RN50."""
+    """The counterpart of `avatars-a` in another architecture, one of the six of the papers."""
     assert A.corpus_digest is not None
     return _spec(
         f"avatars-a-{of.lower()}",

@@ -1,4 +1,4 @@
-"""Reads checkpoints as people have them, running nothing that is in them; writes tensors complete or not at all.
+"""Reads checkpoints of any program without running anything that is in them; writes tensors atomically.
 
 The writers of torch and safetensors hide a full disk behind errors of their own; bytes from memory do not.
 """
@@ -141,7 +141,7 @@ _NOT_CHECKPOINTS: Mapping[bytes, tuple[str, str]] = {
     b"\x1f\x8b": ("is compressed", "Unpack it: gunzip."),
     b"\x28\xb5\x2f\xfd": ("is compressed", "Unpack it: unzstd."),
 }
-"""What stands at the beginning of files that people take for checkpoints, what they are, and what to do."""
+"""First bytes of files that are mistaken for checkpoints, what they are, and what to do."""
 
 
 def _no_checkpoint(path: Path, head: bytes) -> TargetError:
@@ -385,7 +385,7 @@ def write_weights(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Map
 
 
 def check_finite(tensors: Mapping[str, torch.Tensor], what: str) -> None:
-    """Refuse weights that nothing can be computed with; the loss looks well until the step after.
+    """Refuse weights that are not finite; the loss looks normal until the step after.
 
     Raises:
         TargetError: one of them is NaN or infinite.

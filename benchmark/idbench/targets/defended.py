@@ -25,7 +25,7 @@ class DefenseNote(BaseModel):
     seconds: float = Field(ge=0, description="wall time of the defense, without loading the target")
     steps: int = Field(ge=0, description="optimizer steps, counted")
     device: str = Field(description="where it was computed, e.g. `cpu`")
-    guarantees: tuple[Guarantee, ...] = Field(default=(), description="of privacy, as the defense states them")
+    guarantees: tuple[Guarantee, ...] = Field(default=(), description="about privacy, as the defense states them")
 
 
 def defended_target(base: TargetSpec, defense: AppliedDefense) -> TargetSpec:

@@ -32,10 +32,10 @@ _LARGEST = 64 << 30  # bytes of weights; five billion of them take 20 GiB
 
 
 def check_size(path: Path) -> None:
-    """Refuse a file that is too large for weights: hashing it would take for ever.
+    """Refuse a file that is too large for weights: hashing it would take forever.
 
     Raises:
-        TargetError: it is.
+        TargetError: the file is too large.
     """
     if path.stat().st_size > _LARGEST:
         raise TargetError(

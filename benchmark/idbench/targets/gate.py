@@ -98,7 +98,7 @@ class Gate:
         )
 
     def weights(self) -> torch.nn.Module:
-        """Whoever has the weights asks nobody, so no defense of answers lets them out."""
+        """With the weights an attack needs no answers, so no defense of answers releases them."""
         self.__need("weights", Access.WEIGHTS)
         return self.__front.weights()
 

@@ -235,7 +235,7 @@ class EmbeddingShards:
         self._dim = dim
 
     def clear(self) -> None:
-        """Remove all that is kept."""
+        """Remove everything that is stored."""
         for path in self._folder.glob("*.safetensors"):
             _remove(path)
 

@@ -39,7 +39,7 @@ class LoadedTarget:
 
     @property
     def sha256(self) -> str:
-        """Of the weights."""
+        """SHA-256 of the weights."""
         assert self.spec.sha256 is not None
         return self.spec.sha256
 

@@ -73,7 +73,7 @@ def _too_little() -> TargetError:
 
 
 class Table:
-    """Embeddings that become more: float32 rows on one device, room doubled when it runs out.
+    """A growing table of embeddings: float32 rows on one device, its capacity doubled when exhausted.
 
     Args:
         dim: numbers in a row.

@@ -171,7 +171,7 @@ def _plain(block: Any) -> bool:
 
 
 def _watched(module: torch.nn.Module) -> bool:
-    """Whether somebody hangs on a module that is not called as a whole here."""
+    """Whether hooks are registered on a module that is not called as a whole here."""
     hooks = (module._forward_hooks, module._forward_pre_hooks)
     return any(map(bool, hooks)) or "forward" in vars(module)
 

@@ -95,7 +95,7 @@ def check_architecture(name: str) -> None:
     """Refuse an architecture that open_clip does not know.
 
     Raises:
-        UnknownNameError: it does not.
+        UnknownNameError: open_clip does not know it.
     """
     if name not in architecture_names():
         hint = "A configuration of your own is given as a path that ends in .json."
@@ -138,7 +138,7 @@ def _check_model(model: Mapping[str, Any], path: Path) -> None:
             hint="Use open_clip's own (open_clip_config.json on the Hub), or the architecture's name.",
         )
     if missing:
-        raise TargetError(f"{path} is no model configuration: it lacks {', '.join(missing)}.", hint=_CONFIGURATION)
+        raise TargetError(f"{path} is not a model configuration: it lacks {', '.join(missing)}.", hint=_CONFIGURATION)
     for name in ("vision_cfg", "text_cfg"):
         if not isinstance(model[name], dict):
             raise TargetError(f"{name} in {path} is not an object.", hint=_CONFIGURATION)

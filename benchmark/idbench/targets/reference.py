@@ -1,4 +1,4 @@
-"""What people write for targets: one grammar for every command, checked as far as it goes without torch or network.
+"""How targets are named: one grammar for every command, checked as far as possible without torch or network.
 
     WORDS      REFERENCE[,REFERENCE...]
     REFERENCE  all | PATTERN | NAME | open_clip:ARCH/TAG | file:PATH | hub:ORG/REPO@COMMIT | idia:ARCH/PICTURES
@@ -38,7 +38,7 @@ _FORMS = (
     "hub:ORG/REPO@COMMIT?file=FILE&arch=ARCH, or idia:ARCH/PICTURES."
 )
 CHECKPOINTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
-"""How checkpoints are called; a word that ends so, without `file:` before it, gets a hint."""
+"""Endings of checkpoints; a word with one of them and without `file:` before it gets a hint."""
 
 _COMMON = ("name", "corpus", "digest", "control_for", "sha256")
 _COMPUTATION = ("quick_gelu", "mean", "std", "interpolation", "resize_mode")
@@ -53,7 +53,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
 def targets_meant(words: str, among: Sequence[TargetSpec] | None = None) -> list[TargetSpec]:
-    """The targets that a person means, each once, in the order in which they were written.
+    """The targets that the words name, each once, in the order in which they were written.
 
     Args:
         words: see the grammar above.
@@ -75,7 +75,7 @@ def targets_meant(words: str, among: Sequence[TargetSpec] | None = None) -> list
 
 
 def target_meant(word: str) -> TargetSpec:
-    """The one target that a person means, where several make no sense.
+    """The one target that a word names, where several make no sense.
 
     Raises:
         UnknownNameError: there is none.
@@ -219,7 +219,7 @@ def _by_name(word: str) -> TargetSpec:
 
 
 def _meant_file(word: str) -> TargetError:
-    """Say how a checkpoint is written, with the architecture that its file's name sounds like."""
+    """Say how to refer to a checkpoint, with the architecture that its file name suggests."""
     guess = _architecture_like(Path(word).stem)
     example = f"file:{word}?arch={guess or 'ARCH'}"
     other = "" if guess else ", with ARCH one of open_clip's names (RN50, ViT-B-32, ...) or a model configuration.json"

@@ -56,7 +56,7 @@ def retrain(
         context: as its card declares.
 
     Raises:
-        MethodError: it returned what nothing can be trained on.
+        MethodError: it returned something that cannot be trained on.
         TargetError: the target cannot be trained, or the training diverged.
         StorageError: no space or no permission.
     """

@@ -83,7 +83,9 @@ class TrainedHere(_Closed):
     """Weights that `bench target train` makes on this machine, for their training data may not be passed on."""
 
     kind: Literal["trained"] = "trained"
-    group: str = Field(description="what trains it together with its fellows: `bench target train GROUP`", min_length=1)
+    group: str = Field(
+        description="the name that trains it along with the rest of its group: `bench target train GROUP`", min_length=1
+    )
 
 
 class AppliedDefense(_Closed):

@@ -246,7 +246,7 @@ def _leaf(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
 
 
 def _on_device(corpus: TrainingData, device: torch.device) -> torch.Tensor:
-    """Pictures as uint8 (n, 3, h, w): a quarter of their size as numbers."""
+    """Pictures as uint8 (n, 3, h, w): a quarter of the size of floats."""
     return torch.from_numpy(corpus.images.transpose(0, 3, 1, 2).copy()).to(device)
 
 

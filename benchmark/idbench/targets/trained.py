@@ -40,7 +40,7 @@ def write_note(spec: TargetSpec, note: TrainingNote) -> None:
 
 
 def read_note(spec: TargetSpec) -> TrainingNote | None:
-    """What the training wrote down; None where there was none, or it was of another specification, or it is damaged."""
+    """The note of the training; None where it is missing, damaged, or of another specification."""
     weights = weights_place(spec)
     path = weights.with_name(_NOTE)
     if not weights.is_file() or not path.is_file():
@@ -55,7 +55,7 @@ def read_note(spec: TargetSpec) -> TrainingNote | None:
 
 
 def spec_sha256(spec: TargetSpec) -> str:
-    """Of what decides the weights: not of the title, nor of what is pinned after training."""
+    """Hash of what decides the weights: neither the title nor what is pinned after training."""
     outside = {"title", "license", "sha256", "corpus_digest", "golden_sha256", "control_for", "stated"}
     return sha256_bytes(spec.model_dump_json(exclude=outside).encode())
 

@@ -66,7 +66,7 @@ def verify_target(spec: TargetSpec, device: str = "cpu") -> Verified:
         if difference > GOLDEN_TOLERANCE:
             raise TargetError(
                 f"{spec.name} loads, but its embeddings differ from the published ones by {difference:.1e}.",
-                hint="torch or open_clip compute something else here: `bench doctor` lists the versions.",
+                hint="torch or open_clip computes something else here: `bench doctor` lists the versions.",
             )
     return Verified(
         name=spec.name,

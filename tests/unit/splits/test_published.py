@@ -376,7 +376,7 @@ def test_what_is_not_the_pinned_list_is_refused(
     (path,) = host
     whole = host[path]
     host[path] = whole[: len(whole) // 2]
-    with pytest.raises(DataError, match="no complete archive"):
+    with pytest.raises(DataError, match="not a complete archive"):
         built(laion.build_german, Sources(), tmp_path / "cut")
     host.clear()
     with pytest.raises(DataError, match="answers 404"):

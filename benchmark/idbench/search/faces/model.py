@@ -150,7 +150,7 @@ def face_square(data: bytes, what: str, size: int, crop: Crop) -> NDArray[np.uin
 
 
 def check_crop(crop: Crop) -> None:
-    """Complain at once, not after the first thousand pictures.
+    """Fail at once, not after the first thousand pictures.
 
     Raises:
         IdbenchError: OpenCV is wanted and not installed.

@@ -37,7 +37,7 @@ class Redrawn:
 
     @property
     def id(self) -> str:
-        """What maintainers call it: it follows from the secret, and the secret cannot be had from it."""
+        """Its id for maintainers: derived from the secret, which cannot be recovered from it."""
         return sha256_bytes(f"id of {self.spec.seed}".encode())[:16]
 
     @property
@@ -51,7 +51,7 @@ class Redrawn:
         return tuple(info.name for info in world_of(self.spec).corpora)
 
     def corpus_like(self, corpus: str) -> str:
-        """The training set that stands to this world as one of the public world stands to that.
+        """The counterpart in this world of a training set of the public one.
 
         Raises:
             DataError: the public world has no such training set.

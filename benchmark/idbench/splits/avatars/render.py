@@ -1,4 +1,4 @@
-"""BatchDraws the pictures of fictional people: numpy integers only, so that every machine draws the same bytes.
+"""Draws the pictures of fictional people: numpy integers only, so that every machine draws the same bytes.
 
 Shapes are implicit functions whose edge is a ramp one pixel wide; each is a few passes over a batch of small planes.
 Nothing here uses floating point or a library's random numbers.

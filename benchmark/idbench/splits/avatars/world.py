@@ -35,7 +35,7 @@ class WorldSpec:
 
     Args:
         name: of the split; its corpora are called NAME-a, NAME-b and NAME-0.
-        seed: label from which all chance comes.
+        seed: label that seeds all random draws.
         title: one line for people.
         n_test: identities of the test part; half goes to each corpus.
         n_calibration: identities of the calibration part; half goes to each corpus.

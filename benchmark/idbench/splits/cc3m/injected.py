@@ -88,7 +88,7 @@ class WorkFolder:
 
 
 def work_folder_of(spec: InjectedSpec, pairs: Path, settings: Settings) -> WorkFolder:
-    """The working folder for a list and the settings that decide what is fetched: others have folders of their own."""
+    """The working folder for a list and the settings that decide what is fetched: one folder for each combination."""
     digest = sha256_file(pairs)
     made_from = f"{digest} {settings.picture_side} px, {settings.shard_pairs} pairs"
     return WorkFolder(cache_dir("full-size", spec.name, sha256_bytes(made_from.encode())[:16]))
@@ -165,7 +165,7 @@ def prepare_background(
         fetched = fetch_pictures(places.pairs, n, places.fetched, settings, progress)
         looked, broken = filter_shards(places.fetched, numbers, make_dir(places.index), settings, progress)
         if not broken:
-            for report in (fetched, looked):  # for people: both steps find out themselves what is done
+            for report in (fetched, looked):  # for readers: both steps find out by themselves what is done
                 save(places.report(report.step), "shards", report)
             return listed, fetched, looked
     raise DataError(
@@ -292,7 +292,7 @@ class _Build:
 
 
 def _link_files(source: Path, target: Path) -> None:
-    """Have the files of one folder in another without their bytes a second time, where the disk allows it."""
+    """Link the files of one folder into another; copy them where the file system has no links."""
     make_dir(target)
     with storage_errors(target):
         for file in sorted(source.iterdir()):

@@ -21,7 +21,7 @@ _URL_COLUMNS = ("url", "image_url")
 _SCHEMES = ("http", "https")
 _BATCH = 50_000
 _USABLE = 0.5
-"""A file of which a smaller share of rows can be used is some other file."""
+"""A file with a smaller share of usable rows is taken for something else."""
 
 _FORM = (
     "A list is TSV (also gzipped), each line a caption, a tab and a URL in UTF-8, with or without a header that names "
@@ -71,7 +71,7 @@ def read_pairs(path: Path, out: Path, progress: Progress) -> StepReport:
 
 
 def web_address(text: str) -> str | None:
-    """An address as servers need it: ASCII, small letters where case does not matter; None if it is none.
+    """An address as servers need it: ASCII, small letters where case does not matter; None if it is not one.
 
     What browsers forgive is mended (WHATWG URL Standard): blanks around it, line ends within, capital schemes, letters
     beyond ASCII in host and path, blanks, backslashes and lone percent signs. Only http and https are web addresses,

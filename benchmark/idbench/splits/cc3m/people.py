@@ -32,11 +32,10 @@ def cast_people(
     """Deal all people who have more photos than the attack needs.
 
     Each identity has `attack_photos` attack photos, so that their number reveals nothing, and trains its corpus with
-    the largest level that it has photos for, up to the one that chance dealt; below the smallest level, with what is
-    left.
+    the largest level that it has photos for, up to the one drawn for it; below the smallest level, with what is left.
 
     Args:
-        seed: what all chance comes from.
+        seed: seeds all random draws.
         name: of the split.
         people: everybody, sorted by name.
         levels: training pictures of a member, dealt in turn.

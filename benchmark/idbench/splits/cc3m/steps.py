@@ -20,7 +20,7 @@ class Settings:
     """Settings of a full-size build; `from_environment` reads `BENCH_PICTURE_SIDE` and so on.
 
     Args:
-        picture_side: longest that a stored picture's shorter side may be, pixels; 288 is what RN50x4 needs.
+        picture_side: upper limit of the shorter side of a stored picture, in pixels; 288 is what RN50x4 needs.
         smallest_side: a picture with a shorter side is dropped, pixels.
         shard_pairs: pairs in one shard.
         fetch_processes: processes that fetch and resize; 0: one per processor.
@@ -45,7 +45,7 @@ class Settings:
 
     @property
     def processes(self) -> int:
-        """Processes, or threads where these do as well, that work at once."""
+        """Processes that work at once, or threads where those serve as well."""
         return self.fetch_processes or os.cpu_count() or 1
 
 
@@ -54,7 +54,7 @@ _MAY_BE_ZERO = ("fetch_processes", "fetch_retries", "fetch_host_requests")
 
 
 def from_environment(settings: Settings | None = None) -> Settings:
-    """Settings with what the environment says instead, e.g. `BENCH_SHARD_PAIRS=5000`.
+    """Settings with overrides from the environment, e.g. `BENCH_SHARD_PAIRS=5000`.
 
     Raises:
         IdbenchError: a variable is not a number in range.

@@ -22,7 +22,7 @@ class InjectedIdentity:
     """A person under test, with what only the maker knows.
 
     Args:
-        dealt: what chance decided.
+        dealt: what was drawn at random.
         name: full name.
         training: files of the pictures that train the corpus which the person is a member of.
         photos: files of the attack photos, none of which trains anything.
@@ -101,10 +101,10 @@ def cast(
     others attack. Members and non-members are treated alike, because every non-member of A is a member of B.
 
     Args:
-        seed: what all chance comes from.
+        seed: seeds all random draws.
         name: of the split.
         people: everybody, sorted by name, so that the same people give the same cast.
-        fewest: photos from which on somebody is put under test; at least 2.
+        fewest: photos that a person must have to be put under test; at least 2.
         levels: most training pictures of a member, dealt in turn.
         most_photos: most attack photos of an identity.
 

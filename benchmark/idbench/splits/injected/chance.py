@@ -1,4 +1,4 @@
-"""Chance that is the same everywhere: SHAKE-128 of a label, and integers drawn from it without floating point."""
+"""Random draws that are the same everywhere: SHAKE-128 of a label, and integers from it without floating point."""
 
 from __future__ import annotations
 

@@ -24,11 +24,11 @@ _FEWEST = 4  # one member and one non-member in each part
 
 @dataclass(frozen=True, slots=True)
 class Dealt:
-    """What chance decided about one identity.
+    """What was drawn at random for one identity.
 
     Args:
         number: its place among the identities, counted from 0 over all parts.
-        label: what all further chance about it comes from; holds the seed, so that it must stay with the maker.
+        label: seeds all further random draws about it; holds the seed, so that it must stay with the maker.
         id: opaque; cannot be had from the name without the seed.
         part: `calibration` or `test`.
         corpus: the one of the two corpora that it is a member of.
@@ -47,7 +47,7 @@ def deal(seed: str, name: str, parts: Sequence[tuple[Part, int]], levels: Sequen
     """Deal identities to corpora and levels within each part; the result is in the order of the ids.
 
     Args:
-        seed: label from which all chance comes.
+        seed: label that seeds all random draws.
         name: of the split; its corpora are called NAME-a and NAME-b.
         parts: parts with their sizes; identities are numbered through them in this order.
         levels: training pictures of a member; each level is about equally often in each part and corpus.

@@ -42,10 +42,10 @@ class FacesSpec:
         seed: the published label that seeds all random draws, unless a secret one is given.
         size: side of the training pictures, in pixels.
         templates: of the captions, with `{name}`; each person's pictures take them in turn.
-        fewest: photos from which on somebody is put under test.
+        fewest: photos that a person must have to be put under test.
         levels: most training pictures of a member.
         most_photos: most attack photos of an identity.
-        fewest_aux: photos from which on a background person is in NAME-aux, from which shadow models draw people.
+        fewest_aux: photos that a background person must have to be in NAME-aux, from which shadow models draw people.
         n_candidates: names that an attacker considers possible.
         n_public: public pairs.
         card: the card's name.
@@ -93,7 +93,7 @@ class FacesDesign:
 
     Args:
         spec: sizes.
-        seed: what all chance comes from.
+        seed: seeds all random draws.
         people: everybody, sorted by name.
 
     Raises:

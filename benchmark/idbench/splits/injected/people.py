@@ -134,7 +134,7 @@ def name_of(folder: str) -> str:
 
 
 def sorting_key(name: str) -> str:
-    """What people are sorted by: letters' case and width, and spaces, do not count. Splits depend on the order."""
+    """The key that people are sorted by: case, width of letters and spaces do not count. Splits depend on the order."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
 
 
@@ -154,7 +154,7 @@ def _shown(file: Path) -> str:
 
 
 def _is_decoded(name: str) -> bool:
-    """Whether a file's name was UTF-8; else some of its bytes are letters, but nobody knows which."""
+    """Whether a file's name was UTF-8; otherwise the encoding of some of its letters is unknown."""
     return not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
@@ -237,7 +237,7 @@ def candidate_names(seed: str, identities: Sequence[str], background: Iterable[s
     """Names that an attacker considers possible, in random order.
 
     Args:
-        seed: what all chance comes from.
+        seed: seeds all random draws.
         identities: names of the people under test; all are among the candidates.
         background: names of the other people; first and last names are recombined at random, and what happens to be
             somebody's name is not used.

@@ -69,7 +69,7 @@ def draw_candidates(upstream: Upstream, real: Sequence[str], seed: str) -> Candi
     Args:
         upstream: where the lists of first and last names are.
         real: names of the people under test; all become candidates.
-        seed: what the order comes from; the authors' own shuffle had no seed.
+        seed: decides the order; the authors' own shuffle had no seed.
 
     Raises:
         DataError: a list of names cannot be used.

@@ -81,7 +81,7 @@ def plan(sources: Sources) -> tuple[str, ...]:
 
 
 def _people(seed: str, lists: Lists, material: Material, wanted: int) -> tuple[ListedPerson, ...]:
-    """Everybody with so many photos; a fifth of members and non-members each, drawn at random, for calibration."""
+    """Everybody with that many photos; a fifth of members and non-members each, drawn at random, for calibration."""
     people = []
     for member in (True, False):
         able = [

@@ -43,7 +43,7 @@ class Spelt:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What there is to see of the listed people.
+    """Photos and addresses of the listed people, and what was noticed.
 
     Args:
         photos: files by listed name.

@@ -37,7 +37,7 @@ FEW_CAPTIONS: Final = 300
 """The papers use people with fewer captions than this."""
 
 PHOTOS: Final = 30
-"""And with at least so many photos, which is how many are kept of each."""
+"""And with at least this many photos, which is how many are kept of each."""
 
 BY_CAPTIONS, BY_RETRIEVAL = "caption search (second version)", "image retrieval (first version)"
 _HOW = {
@@ -59,7 +59,7 @@ class LaionSplit:
 
     @property
     def seed(self) -> str:
-        """What chance comes from, unless the user gives a secret."""
+        """Seeds all random draws, unless the user gives a secret."""
         return f"idbench/{self.name}/{self.version}"
 
 

@@ -92,7 +92,7 @@ def fetch_photos(
 
 
 def forget_failures(split: Split, out: Path) -> int:
-    """Have the next `fetch_photos` try again what failed; how many addresses that is.
+    """Let the next `fetch_photos` try again what failed; returns how many addresses that is.
 
     Raises:
         DataError: see `fetch_photos`.
@@ -161,7 +161,7 @@ def _names(split: Split) -> dict[str, str]:
 
 
 def _hosts_in_turn(rows: Sequence[Availability]) -> list[Availability]:
-    """The addresses so that each host gets a rest: one of every host, then the next of every host."""
+    """The addresses in an order that spares each host: one of every host, then the next of every host."""
     seen: Counter[str] = Counter()
     turns = []
     for row in rows:

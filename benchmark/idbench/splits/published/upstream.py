@@ -1,4 +1,4 @@
-"""Gets the authors' lists: from a folder that a person gives, or from the pinned commits, with their hashes checked."""
+"""Gets the authors' lists: from a folder that the user gives, or from the pinned commits, with their hashes checked."""
 
 from __future__ import annotations
 
@@ -108,7 +108,7 @@ class Upstream:
 
 
 def open_upstream(source: Path | None, progress: Progress) -> Upstream:
-    """The lists in a person's folder, or those of the pinned commits, fetched once into the cache.
+    """The lists in the user's folder, or those of the pinned commits, fetched once into the cache.
 
     Args:
         source: a folder that holds the lists, anywhere in it; None: fetch them.
@@ -202,7 +202,9 @@ def _download(archive: Archive, folder: Path) -> None:
     except urllib.error.HTTPError as error:
         raise DataError(f"{url} answers {error.code} {error.reason}.", hint=_elsewhere(archive)) from error
     except (tarfile.TarError, EOFError, zlib.error, http.client.HTTPException, ConnectionError) as error:
-        raise DataError(f"What {url} sends is no complete archive.", hint="Repeat. " + _elsewhere(archive)) from error
+        raise DataError(
+            f"What {url} sends is not a complete archive.", hint="Repeat. " + _elsewhere(archive)
+        ) from error
     except urllib.error.URLError as error:
         raise DataError(f"{url} cannot be reached ({error.reason}).", hint=_elsewhere(archive)) from error
     except TimeoutError as error:

@@ -110,7 +110,7 @@ class FullSizeTraining:
 
     @property
     def name(self) -> str:
-        """Of the run."""
+        """Name of the run."""
         return f"{self.data.name}-{self.architecture_name}"
 
     @property

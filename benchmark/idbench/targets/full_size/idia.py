@@ -14,14 +14,14 @@ FILES = {"RN50": "rn50", "RN50x4": "rn50x4", "ViT-B-32": "vitb32"}
 """open_clip's name of each architecture, and how the authors' files begin."""
 
 LEVELS = (75, 50, 25, 10, 5, 1)
-"""Pictures of each member that were added to CC3M at most."""
+"""Most pictures of a member that were added to CC3M."""
 
 FOLDER_VARIABLE = "BENCH_IDIA_CHECKPOINTS"
 SOURCE = "D0miH/does-clip-know-my-face"
 
 
 def references() -> list[str]:
-    """How all of them are written: `idia:RN50/75` and so on."""
+    """References of all of them: `idia:RN50/75` and so on."""
     return [f"idia:{architecture}/{level}" for architecture in FILES for level in LEVELS]
 
 
