@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from idbench.cli import console, options
+from idbench.errors import IdbenchError
 from idbench.escaping import line
 from idbench.progress import Progress
 
@@ -98,7 +100,7 @@ def known_for(
     from idbench.results.attestation import read_statements
     from idbench.results.checks import References
     from idbench.results.proposal import ATTESTATIONS, LABELS
-    from idbench.runner.registry import ATTACKS, DEFENSES
+    from idbench.runner.registry import ADAPTATIONS, ATTACKS, DEFENSES
 
     accepted = proposal.accepted or proposal.before
     if accepted is not None:
@@ -106,13 +108,26 @@ def known_for(
         attestations = attestations or [folder for folder in (accepted / ATTESTATIONS,) if folder.is_dir()]
     runs = [candidate.run for candidate in (*gathered.proposed, *gathered.accepted)]
     told = board_inputs.gather(runs, splits, labels, [], progress)
-    plugins = [*ATTACKS.plugins(), *DEFENSES.plugins()]
+    plugins = [*ATTACKS.plugins(), *DEFENSES.plugins(), *ADAPTATIONS.plugins()]
     return References(
         {(each.name, each.version): each for each in told.labels},
         board_inputs.known_targets(),
         {plugin.name: plugin.distribution for plugin in plugins},
         read_statements(attestations, [proposal.records]),
+        _codes(gathered),
     )
+
+
+def _codes(gathered: Gathered) -> dict[str, str]:
+    """The hash of the code of each proposed method that is installed here."""
+    from idbench.runner.registry import ATTACKS, load_attack
+
+    here = {plugin.name for plugin in ATTACKS.plugins()}
+    found: dict[str, str] = {}
+    for name in sorted({candidate.record.attack.name for candidate in gathered.proposed} & here):
+        with suppress(IdbenchError):  # it cannot be imported here: nothing is said about its code
+            found[name] = load_attack(name).code_sha256
+    return found
 
 
 def report_json(report: Report) -> dict[str, Any]:

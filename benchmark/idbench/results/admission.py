@@ -18,10 +18,10 @@ from idbench.api import Access, Knowledge
 from idbench.api.words import track_of
 from idbench.results.attestation import Ignored, Level, Statements
 from idbench.results.claims import impossible, unknown_word
-from idbench.results.identity import expected_run_id
+from idbench.results.identity import ENGINE_VERSION, expected_run_id
 from idbench.results.labels import KnownTarget, SplitLabels, people_of
 from idbench.results.reading import shortened
-from idbench.results.record import DefenseRef, RunRecord, TargetRef
+from idbench.results.record import CardCopy, DefenseRef, RunRecord, TargetRef
 from idbench.results.repetition import Candidate, settle
 from idbench.results.rows import EntryKey, board_keys, corpora_of, entry_key, given_labels_of, named_corpora
 from idbench.results.store import Rejected, unexpected
@@ -125,6 +125,8 @@ def _of_the_split(record: RunRecord, labels: Mapping[SplitKey, SplitLabels]) -> 
 def _of_the_id(record: RunRecord) -> str:
     if record.schema_version == 1 and record.defense is not None:
         return "it names a defense, and records of schema 1 have none"
+    if (record.engine or 0) > ENGINE_VERSION:
+        return f"it ran on version {record.engine} of the engine, and {ENGINE_VERSION} is the newest known here"
     expected = expected_run_id(record)
     if expected == record.run_id:
         return ""
@@ -165,6 +167,22 @@ def _of_the_card(record: RunRecord) -> str:
         return "its method knows what its card does not say, or less than it says"
     if {each.name for each in card.parameters} != set(record.parameters):
         return "its parameters are not those on its method's card"
+    return _of_the_parameters(record, card)
+
+
+def _of_the_parameters(record: RunRecord, card: CardCopy) -> str:
+    """What was passed, over the preset, over the defaults: that is what a run has."""
+    passed = record.parameters_passed
+    if passed is None:
+        return ""
+    if passed.preset is not None and passed.preset not in card.presets:
+        return f"it names the preset {shortened(passed.preset)}, which its method's card does not have"
+    meant = {each.name: each.default for each in card.parameters}
+    meant |= card.presets.get(passed.preset or "", {}) | passed.overrides
+    for name, value in record.parameters.items():
+        if meant[name] != value and str(meant[name]) != str(value):
+            what = f"the preset {shortened(passed.preset)}" if passed.preset else "its defaults"
+            return f"its parameter {shortened(name)} does not follow from {what} and what was passed"
     return ""
 
 

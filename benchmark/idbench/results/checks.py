@@ -7,9 +7,11 @@ submission leaves alone what is there, is what it says, and can be true. No code
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Final
 
 from idbench import metrics
@@ -18,16 +20,19 @@ from idbench.escaping import line
 from idbench.results.admission import admit, objection
 from idbench.results.aligning import Scored
 from idbench.results.attestation import Statements
+from idbench.results.copies import copied
 from idbench.results.identity import ENGINE_VERSION
 from idbench.results.labels import KnownTarget, SplitLabels
-from idbench.results.lookalike import looks_like
+from idbench.results.lookalike import close_to, distribution_of, looks_like
 from idbench.results.plausibility import MeasuredRecord, Measurer, alike, certain, surprising, without_control
 from idbench.results.proposal import RUNS, Proposal, beside_records, misplaced, record_place
-from idbench.results.record import SCHEMA_VERSION, RunRecord, Summary
+from idbench.results.record import SCHEMA_VERSION, MethodRef, RunRecord, Summary
 from idbench.results.repetition import Candidate
 from idbench.results.store import METRICS, Collected, Rejected, collect, read_summary
 
 SplitKey = tuple[str, int]
+FIRST: Final = datetime(2026, 1, 1, tzinfo=UTC)
+"""No record is older."""
 
 
 class Severity(StrEnum):
@@ -103,12 +108,14 @@ class References:
         targets: that are registered.
         methods: distribution by name of method and defense: whose name is taken.
         statements: what maintainers said of records.
+        codes: hash of the code of methods that are installed here, by name.
     """
 
     labels: Mapping[SplitKey, SplitLabels]
     targets: tuple[KnownTarget, ...] = ()
     methods: Mapping[str, str] = field(default_factory=dict)
     statements: Statements = field(default_factory=Statements)
+    codes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +209,10 @@ def _schema(proposal: Proposal, gathered: Gathered) -> Iterator[Finding]:
 
 
 _MARKUP: Final = re.compile(r"<[A-Za-z/!?]|javascript:|!\[|\]\(", re.IGNORECASE)
+_TYPE: Final = re.compile(r"<class '[\w.]{1,200}'>")
+"""How Python writes the type of a parameter, and records before 2026-11-26 did too."""
+LONGEST_TITLE, LONGEST_TEXT = 300, 10_000
+"""Characters of a method's title, and of any other text."""
 _CONTROL: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\U000e0000-\U000e007f]"
 )
@@ -215,8 +226,10 @@ def _texts(record: RunRecord) -> Iterator[tuple[Severity, str]]:
             yield Severity.FAIL, f"{shown} holds characters that are not seen or turn a text around"
         if shown.endswith("url") and not re.match(r"https?://", text):
             yield Severity.FAIL, f"{shown} is not an address that begins with http:// or https://"
-        elif _MARKUP.search(text) or text.startswith(("=", "@", "+")):
+        elif (_MARKUP.search(text) and not _TYPE.fullmatch(text)) or text.startswith(("=", "@", "+")):
             yield Severity.WARN, f"{shown} looks like markup or a formula; it will be shown as it is written"
+        if len(text) > (most := LONGEST_TITLE if shown.endswith("title") else LONGEST_TEXT):
+            yield Severity.FAIL, f"{shown} has {len(text):,} characters, and {most:,} are the most"
         if _LOCAL.search(text):
             yield Severity.WARN, f"{shown} names a place on somebody's machine"
 
@@ -239,28 +252,66 @@ _NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 def _names(gathered: Gathered, known: References) -> Iterator[Finding]:
     taken: dict[str, str] = dict(known.methods)
     for candidate in gathered.accepted:
-        for method in (candidate.record.attack, candidate.record.defense):
-            if method is not None:
-                taken.setdefault(method.name, method.distribution)
-    for candidate in gathered.proposed:
-        for method in (candidate.record.attack, candidate.record.defense):
-            if method is None:
-                continue
-            shown = line(method.name)[:60]
-            if not _NAME.fullmatch(method.name) or len(method.name) > 64:
-                yield Finding(candidate.where, f"{shown} is not a method's name: lower-case letters, digits, hyphens")
-            owner = taken.get(method.name)
-            if owner is not None and _distribution(owner) != _distribution(method.distribution):
-                reason = f"the name {shown} belongs to {line(_distribution(owner))}, and this one comes from "
-                yield Finding(candidate.where, reason + f"{line(_distribution(method.distribution))[:60]}: rename it")
-            elif other := looks_like(method.name, taken):
-                yield Finding(candidate.where, f"the name {shown} looks like {line(other)}, which is another method")
+        for method in _methods(candidate.record):
             taken.setdefault(method.name, method.distribution)
+    for candidate in gathered.proposed:
+        for method in _methods(candidate.record):
+            for severity, reason in (*_of_a_name(method, taken), *_of_a_distribution(method, taken, known)):
+                yield Finding(candidate.where, reason, severity)
+            taken.setdefault(method.name, method.distribution)
+        if reason := _other_card(candidate.record, [each.record for each in (*gathered.accepted, *gathered.proposed)]):
+            yield Finding(candidate.where, reason)
+        target = candidate.record.target.name
+        if other := looks_like(target, [each.name for each in known.targets]):
+            reason = f"its target's name {line(target)[:60]} looks like {line(other)}, which is another target"
+            yield Finding(candidate.where, reason)
 
 
-def _distribution(text: str) -> str:
-    """Without the version: a newer one may still use the name."""
-    return re.sub(r"[-_.]+", "-", text.rpartition(" ")[0] or text).lower()
+def _methods(record: RunRecord) -> list[MethodRef]:
+    return [method for method in (record.attack, record.defense, record.adaptation) if method is not None]
+
+
+def _other_card(record: RunRecord, others: Sequence[RunRecord]) -> str:
+    """Whether its card differs from that of a record of the very code, which has one card; empty if it does not."""
+    mine = record.attack
+    for its in (other.attack for other in others):
+        if (its.name, its.code_sha256) != (mine.name, mine.code_sha256) or None in (its.card, mine.card):
+            continue
+        if (its.version, its.title, its.access) != (mine.version, mine.title, mine.access):
+            return "its version, title or access is not that of another record of the same code"
+    return ""
+
+
+def _of_a_name(method: MethodRef, taken: Mapping[str, str]) -> Iterator[tuple[Severity, str]]:
+    shown = line(method.name)[:60]
+    if not _NAME.fullmatch(method.name) or len(method.name) > 64:
+        yield Severity.FAIL, f"{shown} is not a method's name: lower-case letters, digits, hyphens"
+    owner, mine = taken.get(method.name), distribution_of(method.distribution)
+    if owner is not None and distribution_of(owner) != mine:
+        reason = f"the name {shown} belongs to {line(distribution_of(owner))}, and this one comes from "
+        yield Severity.FAIL, reason + f"{line(mine)[:60]}: rename it"
+    elif other := looks_like(method.name, taken):
+        yield Severity.FAIL, f"the name {shown} looks like {line(other)}, which is another method"
+    elif other := close_to(method.name, [name for name, its in taken.items() if distribution_of(its) != mine]):
+        yield Severity.WARN, f"the name {shown} is easily taken for {line(other)}, which is somebody else's method"
+
+
+def _of_a_distribution(
+    method: MethodRef, taken: Mapping[str, str], known: References
+) -> Iterator[tuple[Severity, str]]:
+    """A record may name any distribution as the one that its method comes from."""
+    mine, shown = distribution_of(method.distribution), line(method.distribution)[:60]
+    here = {distribution_of(each) for each in known.methods.values()}
+    if mine in here and method.name not in known.methods:
+        same = method.distribution in known.methods.values()  # another version may have more methods
+        reason = f"it says that it comes from {shown}, and there is no method {line(method.name)[:60]} in that here"
+        yield Severity.FAIL if same else Severity.WARN, reason
+    if other := looks_like(mine, [*here, *map(distribution_of, taken.values())]):
+        yield Severity.FAIL, f"the distribution {shown} looks like {line(other)}, which is another one"
+    own = known.codes.get(method.name)
+    if own is not None and mine in here and own != method.code_sha256:
+        reason = f"its code is not that of {line(method.name)[:60]} as installed here: a replay needs the one that ran"
+        yield Severity.WARN, reason
 
 
 def _current_with(known: References) -> Callable[[RunRecord], Iterable[tuple[Severity, str]]]:
@@ -280,10 +331,22 @@ def _current_with(known: References) -> Callable[[RunRecord], Iterable[tuple[Sev
             yield Severity.FAIL, f"its schema is {record.schema_version}; run it again with an idbench that writes 2"
         elif record.engine != ENGINE_VERSION:
             yield Severity.WARN, f"it ran on version {record.engine} of the engine; {ENGINE_VERSION} is the newest"
+        if reason := _of_its_date(record):
+            yield Severity.FAIL, reason
         if target.name not in registered:
             yield Severity.WARN, f"target {line(target.name)[:60]} is not registered: nobody can compare its weights"
 
     return look
+
+
+def _of_its_date(record: RunRecord) -> str:
+    """Dates decide nothing on a board, but people read them."""
+    day = record.created.date().isoformat()
+    if record.created < FIRST:
+        return f"it says that it was made on {day}, before there was an idbench"
+    if record.created > datetime.now(UTC) + timedelta(days=1):
+        return f"it says that it was made on {day}, which is yet to come"
+    return ""
 
 
 class _Scores:
@@ -335,6 +398,8 @@ class _Scores:
     def duplicates(self) -> Iterator[Finding]:
         """Records that are there already, have the scores of another run, or contradict one of the same run."""
         yield from self._same_bytes()
+        for where, reason, sure in copied(self._measured, self._accepted):
+            yield Finding(where, reason, Severity.FAIL if sure else Severity.WARN)
         accepted = [each for each in self._gathered.accepted if self._is_related(each)]
         mine = {candidate.where for candidate, _ in self._good}
         together = [*accepted, *(candidate for candidate, _ in self._good)]
@@ -371,7 +436,7 @@ class _Scores:
 
     def implausible(self) -> Iterator[Finding]:
         """Scores that no method gives, and scores that maintainers should look at."""
-        known = list(self._accepted())
+        known = self._accepted
         for each in self._measured:
             if reason := certain(each):
                 yield Finding(each.candidate.where, reason)
@@ -387,8 +452,10 @@ class _Scores:
                 reason = "it was not run on the control target, where an honest attack is at chance"
                 yield Finding(each.candidate.where, reason, Severity.WARN)
 
-    def _accepted(self) -> Iterator[MeasuredRecord]:
-        """Accepted records on boards of the proposed ones, and of their methods on other targets."""
+    @cached_property
+    def _accepted(self) -> list[MeasuredRecord]:
+        """Accepted records of the splits of the proposed ones."""
+        found: list[MeasuredRecord] = []
         splits = {(each.record.split.name, each.record.split.version) for each in self._measured}
         for candidate in self._gathered.accepted:
             split = candidate.record.split
@@ -396,7 +463,8 @@ class _Scores:
                 continue
             scored = self._measurer.scored(candidate)
             if not isinstance(scored, Rejected):
-                yield from self._measurer.measured(candidate, scored)
+                found += self._measurer.measured(candidate, scored)
+        return found
 
 
 def _same_code(candidate: Candidate, other: Candidate) -> bool:

@@ -20,6 +20,7 @@ MOST: Final = 10**15
 """Of queries and of optimizer steps, of one kind; sums of all kinds still fit 64 bits."""
 MOST_MEMORY_MB: Final = 1e9
 """A pebibyte, nearly."""
+MOST_PROCESSORS: Final = 10**6
 MOST_PEOPLE: Final = 10**9
 MOST_GUARANTEES: Final = 10
 MOST_MEASURES: Final = 100
@@ -60,6 +61,23 @@ def _of_costs(record: RunRecord) -> str:
         return f"it counts {most:g} queries or steps of one kind, and {MOST:g} are the most"
     if record.peak_memory_mb > MOST_MEMORY_MB:
         return f"it took {record.peak_memory_mb:g} MiB of memory, and {MOST_MEMORY_MB:g} are the most"
+    if not 1 <= record.environment.processors <= MOST_PROCESSORS:
+        return f"it ran on {shortened(str(record.environment.processors))} processors"
+    if shadows is not None and (shadows.trained > shadows.count or shadows.trained_steps > shadows.steps):
+        return "it trained more shadow models than it used"
+    return _of_queries(record)
+
+
+def _of_queries(record: RunRecord) -> str:
+    """Queries of a kind that the method may not ask for; an adaptation asks for itself."""
+    access, queries = {*record.attack.access}, record.queries
+    if not access and queries.total + queries.pairs:
+        return "its method asks the target nothing, and it counts queries"
+    if not access or record.adaptation is not None:
+        return ""
+    for kind, needed in (("gradients", "GRADIENT"), ("training_steps", "TRAIN_SHADOWS")):
+        if getattr(queries, kind) and not {needed, "WEIGHTS"} & access:
+            return f"it counts {kind}, for which its method does not ask"
     return ""
 
 

@@ -57,7 +57,41 @@ def skeleton(name: str) -> str:
     return plain.translate(_DIGITS)
 
 
+def distribution_of(text: str) -> str:
+    """A distribution without its version, as package indexes compare names: a newer version may still use a name."""
+    return re.sub(r"[-_.]+", "-", text.rpartition(" ")[0] or text).lower()
+
+
 def looks_like(name: str, others: Iterable[str]) -> str | None:
     """Another name among some that this one could be taken for; None if there is none."""
     own = skeleton(name)
     return next((other for other in others if other != name and skeleton(other) == own), None)
+
+
+def close_to(name: str, others: Iterable[str]) -> str | None:
+    """Another name that is a letter away from this one, or of which this one is made; None if there is none.
+
+    Names that are built on another's are mostly honest (`idia-fast`), and sometimes meant to be taken for it.
+    """
+    for other in others:
+        if other == name or len(other) < _SHORTEST:
+            continue
+        if other in name.split("-") or other == re.sub(r"-?v?\d+$", "", name) or _one_apart(name, other):
+            return other
+    return None
+
+
+_SHORTEST: Final = 4
+"""Letters of names that are compared: of three letters, too many words are one apart."""
+
+
+def _one_apart(first: str, second: str) -> bool:
+    """Whether a letter was changed, left out or put in, or two neighbours were swapped."""
+    short, long = sorted((first, second), key=len)
+    if len(long) - len(short) > 1:
+        return False
+    begin = next((i for i, (a, b) in enumerate(zip(short, long, strict=False)) if a != b), len(short))
+    if len(short) < len(long):
+        return short[begin:] == long[begin + 1 :]
+    swapped = short[:begin] + short[begin : begin + 2][::-1] + short[begin + 2 :]
+    return short[begin + 1 :] == long[begin + 1 :] or swapped == long

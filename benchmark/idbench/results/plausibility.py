@@ -144,11 +144,23 @@ def certain(found: MeasuredRecord) -> str:
         return f"its scores are the labels of {found.corpus}"
     if apart == 1.0 and min(found.members, found.others) >= PERFECT:
         return f"it tells all {found.members} members of {found.corpus} from all {found.others} others"
-    if found.control and abs(found.z) > IMPOSSIBLE:
+    return _knows_unasked(found) if abs(found.z) > IMPOSSIBLE else ""
+
+
+def _knows_unasked(found: MeasuredRecord) -> str:
+    """Why a method cannot have learned from its target what its scores show; empty if it can."""
+    if found.control:
         return f"it has AUC {found.auc:.3f} on a control target, which saw none of these people"
-    if found.matched and not found.record.attack.access and abs(found.z) > IMPOSSIBLE:
+    if found.matched and not found.record.attack.access:
         return f"it asks the target nothing and has AUC {found.auc:.3f}"
+    if found.matched and not _asked(found.record):
+        return f"it counts no query of the target and has AUC {found.auc:.3f}"
     return ""
+
+
+def _asked(record: RunRecord) -> bool:
+    """Whether the target was asked, or its weights were read, which nobody counts."""
+    return "WEIGHTS" in record.attack.access or record.adaptation is not None or record.queries.total > 0
 
 
 def surprising(found: MeasuredRecord, known: Sequence[MeasuredRecord]) -> str:

@@ -79,6 +79,11 @@ class RegisteredAttack(Registered[Attack[Any]]):
         """What the attack says about itself."""
         return self.kind.card
 
+    @property
+    def code_sha256(self) -> str:
+        """Over its import closure."""
+        return _hash_of(self.plugin, self.kind)
+
     def reference(self, attack: Attack[Any]) -> MethodRef:
         """How a record refers to it, with the knowledge that its parameters need."""
         return MethodRef(
@@ -86,7 +91,7 @@ class RegisteredAttack(Registered[Attack[Any]]):
             version=self.card.version,
             title=self.card.title,
             distribution=self.plugin.distribution,
-            code_sha256=_hash_of(self.plugin, self.kind),
+            code_sha256=self.code_sha256,
             access=tuple(names_of(self.card.access)),
             knowledge=tuple(names_of(attack.knowledge)),
             track=track_of(self.card.access, attack.knowledge).value,
@@ -360,12 +365,17 @@ def _copy_parameters(params: type[MethodParams]) -> tuple[ParameterCopy, ...]:
     return tuple(
         ParameterCopy(
             name=name,
-            type=str(field.annotation).replace("typing.", ""),
+            type=_shown_type(field.annotation),
             default=defaults[name],
             description=field.description or "",
         )
         for name, field in params.model_fields.items()
     )
+
+
+def _shown_type(annotation: object) -> str:
+    """A type as code has it: `int`, and not `<class 'int'>`."""
+    return annotation.__name__ if type(annotation) is type else str(annotation).replace("typing.", "")
 
 
 def _as_meant(params: type[MethodParams], values: Mapping[str, object]) -> dict[str, object]:

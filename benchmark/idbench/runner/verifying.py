@@ -17,9 +17,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,14 +30,15 @@ from idbench.errors import DataError, IdbenchError, MethodError, RecordError
 from idbench.limits import Limits
 from idbench.locking import locked
 from idbench.processes import start_supervised
-from idbench.results import Run, expected_run_id, with_floor
+from idbench.results import CardCopy, MethodRef, Run, RunRecord, expected_run_id, with_floor
 from idbench.results.attestation import Level
-from idbench.results.repetition import Agreement, agreement
+from idbench.results.lookalike import distribution_of
+from idbench.results.repetition import ABSTENTIONS, Agreement, agreement
 from idbench.results.rows import corpora_of
 from idbench.runner.bundle import CasePlan, Folders, plan_cases, write_bundle
 from idbench.runner.evaluate import with_labels
 from idbench.runner.jail import Lock, LockLimits, can_lock, exposed, locked_environment, start
-from idbench.runner.messages import SCORES, load_scores
+from idbench.runner.messages import SCORES, Asked, load_scores
 from idbench.runner.process import LOG, keep_log, run_started
 from idbench.runner.registry import RegisteredAttack, load_attack, with_parameters
 from idbench.splits import Split
@@ -50,9 +51,13 @@ from idbench.targets import LocalFile, Packaged, TargetSpec, TrainedHere
 from idbench.targets.fetch import fetch_target
 from idbench.workplace import workplace
 
+Places: TypeAlias = NDArray[np.int64]
+
 MARGIN: Final = 0.05
 """AUC that a record may lose on other people and another target, besides sampling error."""
 ONE_SIDED: Final = 1.645
+QUERIES: Final = 0.1
+"""Share by which queries of a kind may differ: where a method stops as it converges, rounding changes their number."""
 _WORLDS: Final = {spec.name: spec for spec in (SPEC, TINY_SPEC)}
 _SECONDS_PER_PICTURE: Final = 12 * 60 / (22 * 20_112)
 """Of one processor, for training `avatars-a`; other architectures take half to three times as long."""
@@ -185,6 +190,11 @@ def subject_of_run(run: Run, split: Split, target: TargetSpec | None) -> Repeata
                 f"{own.name} is installed from {own.distribution}, and its {what} is not the record's.",
                 hint=f"Install {record.attack.distribution} with the code {record.attack.code_sha256[:12]}.",
             )
+    if false := _said_falsely(record, own, split):
+        raise RecordError(
+            f"What the record says of {false} is not so: this code and this split say something else.",
+            hint="It cannot be attested; `bench invalidate` says so to everybody.",
+        )
     if target is not None and target.sha256 != record.target.sha256:
         raise DataError(f"{target.name} has other weights than the record's target.", hint="Name it with --target.")
     if target is not None and target.design != record.target.design:
@@ -199,6 +209,26 @@ def subject_of_run(run: Run, split: Split, target: TargetSpec | None) -> Repeata
         raise DataError("The split has no labels for the record's target.", hint="Give its folder with --split.")
     with_labels(run.scores(), split, corpora[0], "test")  # somebody without a score is found now, not after hours
     return RepeatableRun(run, split, registered, attack, None if registered.card.blind else target, corpora[0])
+
+
+def _said_falsely(record: RunRecord, own: MethodRef, split: Split) -> str:
+    """What a record says that follows from the method's code and from the split, and is not so; empty if nothing."""
+    said = record.attack
+    for what in ("title", "access", "knowledge", "track"):
+        if getattr(said, what) != getattr(own, what):
+            return f"its method's {what}"
+    if said.card is None or own.card is None or _settled(said.card) != _settled(own.card):
+        return "its method's card"
+    if distribution_of(said.distribution) != distribution_of(own.distribution):
+        return "the distribution that its method comes from"
+    if record.photos_sha256 not in (None, split.photos_digest):
+        return "the photos that it asked about"
+    return ""
+
+
+def _settled(card: CardCopy) -> CardCopy:
+    """A card without how Python writes the types of its parameters, which versions of it do differently."""
+    return card.model_copy(update={"parameters": tuple(p.model_copy(update={"type": ""}) for p in card.parameters)})
 
 
 def verify(subject: RepeatableRun, world: Redrawn | None, how: How, progress: Progress) -> Verification:
@@ -282,7 +312,32 @@ def _replay(subject: RepeatableRun, how: How, progress: Progress) -> Replay:
     members = [np.asarray(split.labels(each).member, dtype=np.bool_)[plan.order[places]] for each in corpora]
     before = with_floor(table.scores[rows], table.abstained[rows])
     after = with_floor(found.scores[places], found.abstained[places])
-    return Replay(len(test), agreement(before, after, (table.abstained[rows], found.abstained[places]), members))
+    agreed = agreement(before, after, (table.abstained[rows], found.abstained[places]), members)
+    if not agreed.conflict:
+        agreed = replace(agreed, conflict=_counted_otherwise(subject.run, rows, found, places, complete=how.part >= 1))
+    return Replay(len(test), agreed)
+
+
+def _counted_otherwise(run: Run, rows: Places, found: _Scored, places: Places, *, complete: bool) -> str:
+    """What a record counts besides its scores, and this run counts otherwise; empty if nothing.
+
+    Queries grow with the people, so that they are compared where all were asked about.
+    """
+    table = run.scores()
+    if (table.photos_used[rows] != found.photos_used[places]).mean() > ABSTENTIONS:
+        return "the record says of other photos that they were used"
+    if (table.decisions is None) != (found.decisions is None):
+        return "the record and this run do not both hold the method's own decisions"
+    if table.decisions is not None and found.decisions is not None:
+        differ = float((table.decisions[rows] != found.decisions[places]).mean())
+        if differ > ABSTENTIONS:
+            return f"the method's own decisions differ about {differ:.1%} of the people"
+    if complete:
+        for kind, stated in run.record.queries.model_dump().items():
+            counted = getattr(found.asked, kind)
+            if abs(stated - counted) > QUERIES * max(stated, counted):
+                return f"the record counts {stated:,} queries of the kind {kind}, and this run {counted:,}"
+    return ""
 
 
 def _part(split: Split, how: How) -> CasePlan:
@@ -344,6 +399,9 @@ def _above_chance(found: metrics.AucEstimate) -> bool:
 class _Scored:
     scores: NDArray[np.float64]
     abstained: NDArray[np.bool_]
+    photos_used: NDArray[np.int64]
+    decisions: NDArray[np.bool_] | None
+    asked: Asked
 
 
 def _scored(
@@ -391,13 +449,15 @@ def _scored(
         )
         try:
             limits = None if can_lock() else _unlocked(how.limits)
-            run_started(_starter(held, place), folder, log, record.attack.name, progress, how.time_limit, limits)
+            started = _starter(held, place)
+            result = run_started(started, folder, log, record.attack.name, progress, how.time_limit, limits)
             scores = load_scores(folder / SCORES, len(plan.order))
         except IdbenchError as failed:
             error = _over_a_limit(record.attack.name, ended) or failed
             raise keep_log(error, log, how.logs / f"{record.attack.name}-{record.run_id}-locked.log") from None
     assert scores.abstained is not None
-    return _Scored(scores.values, scores.abstained)
+    assert scores.photos_used is not None
+    return _Scored(scores.values, scores.abstained, scores.photos_used, scores.decisions, result.queries)
 
 
 def _starter(held: Lock, place: Path) -> Callable[[], subprocess.Popen[bytes]]:

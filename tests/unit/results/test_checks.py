@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,13 @@ from tests.app.fictional import METHODS, World, invalidation, with_id
 from tests.conftest import refused
 
 from idbench.errors import IdbenchError
-from idbench.results import Run, RunRecord, ScoreTable, collect, read_run, write_run
+from idbench.results import Queries, Run, RunRecord, ScoreTable, collect, read_run, write_run
 from idbench.results.attestation import Statements
 from idbench.results.checks import References, Report, Severity, check, gather_records
 from idbench.results.labels import KnownTarget
-from idbench.results.lookalike import looks_like
+from idbench.results.lookalike import close_to, looks_like
 from idbench.results.proposal import RUNS, Proposal, record_place
+from idbench.results.record import PassedParameters, ShadowCosts
 from idbench.runner.evaluate import estimate_of
 from idbench.storage import sha256_file
 from idbench.submission import open_proposal
@@ -145,6 +147,16 @@ def of_attack(record: RunRecord, **changes: Any) -> RunRecord:
     return with_id(record.model_copy(update={"attack": record.attack.model_copy(update={**own, "card": card})}))
 
 
+def with_target(record: RunRecord, name: str, sha256: str) -> Any:
+    return record.target.model_copy(update={"name": name, "sha256": sha256})
+
+
+def day(year: int) -> datetime:
+    return datetime(year, 12, 31, tzinfo=UTC)
+
+
+SHADOWS = ShadowCosts(count=8, steps=100, seconds=1.0, trained=9, trained_steps=50, waited=0.0)
+
 WRONG: dict[str, tuple[str, Callable[[RunRecord], RunRecord], str]] = {
     "a run id of its own": ("admission", lambda r: r.model_copy(update={"run_id": "a" * 16}), "its run id is"),
     "a split that nobody knows": (
@@ -169,6 +181,52 @@ WRONG: dict[str, tuple[str, Callable[[RunRecord], RunRecord], str]] = {
     "a name that climbs out": ("names", lambda r: of_attack(r, name="../../../etc"), "is not a method's name"),
     "a link that is a script": ("text", lambda r: of_attack(r, url="javascript:alert(1)"), "is not an address"),
     "a title that turns around": ("text", lambda r: of_attack(r, title="good\u202edab"), "turn a text around"),
+    "a title as long as a book": (
+        "text",
+        lambda r: of_attack(r, title="x" * 301),
+        "301 characters, and 300 are the most",
+    ),
+    "a target that looks like another": (
+        "names",
+        lambda r: with_id(r.model_copy(update={"target": with_target(r, "fict\u0456on-a", "9" * 64)})),
+        "looks like fiction-a, which is another target",
+    ),
+    "a day to come": ("current", lambda r: r.model_copy(update={"created": day(9999)}), "which is yet to come"),
+    "a day long gone": (
+        "current",
+        lambda r: r.model_copy(update={"created": day(1970)}),
+        "before there was an idbench",
+    ),
+    "an engine to come": (
+        "admission",
+        lambda r: with_id(r.model_copy(update={"engine": 99})),
+        "version 99 of the engine, and 2 is the newest",
+    ),
+    "a preset that does not exist": (
+        "admission",
+        lambda r: r.model_copy(update={"parameters_passed": PassedParameters(preset="odd", overrides={})}),
+        "it names the preset odd, which its method's card does not have",
+    ),
+    "parameters that nobody passed": (
+        "admission",
+        lambda r: with_id(r.model_copy(update={"parameters": dict.fromkeys(r.parameters, "other")})),
+        "does not follow from its defaults and what was passed",
+    ),
+    "queries that its method may not ask": (
+        "admission",
+        lambda r: r.model_copy(update={"queries": r.queries.model_copy(update={"gradients": 7})}),
+        "it counts gradients, for which its method does not ask",
+    ),
+    "more shadow models than it used": (
+        "admission",
+        lambda r: r.model_copy(update={"shadows": SHADOWS}),
+        "it trained more shadow models than it used",
+    ),
+    "processors that no machine has": (
+        "admission",
+        lambda r: r.model_copy(update={"environment": r.environment.model_copy(update={"processors": -5})}),
+        "it ran on -5 processors",
+    ),
     "a title for terminals": ("text", lambda r: of_attack(r, title="\x1b]0;owned\x07"), "turn a text around"),
 }
 
@@ -379,6 +437,64 @@ def test_nothing_is_sent_twice_or_copied(before: Path, after: Path, tmp_path: Pa
     assert "byte for byte, those of another method" in found(report(after, before), "duplicates")
 
 
+def test_scores_of_another_method_are_known_in_another_file_and_on_another_scale(
+    before: Path, after: Path, tmp_path: Path
+) -> None:
+    accepted = next(p for p in before.glob("runs/mild/*") if read_run(p).record.target.name == "fiction-a")
+    scores = read_run(accepted).scores().scores
+    place = scored(after, tmp_path / "work", scores, "keen")
+    table = pq.read_table(place / "scores.parquet").replace_schema_metadata(None)
+    columns(place, score=table["score"].to_pylist())
+    assert "number for number, those of another method: mild/" in found(report(after, before), "duplicates")
+    shutil.rmtree(after / RUNS / "keen")
+    scored(after, tmp_path / "work", 3 * scores + 1, "keen")
+    made = report(after, before)
+    assert "exactly the order of another method: mild/" in found(made, "duplicates", Severity.WARN)
+
+
+def test_scores_of_another_target_or_seed_are_known(before: Path, after: Path, tmp_path: Path) -> None:
+    scored(after, tmp_path / "1", drawn(1.0), "keen", "fiction-a")
+    scored(after, tmp_path / "2", drawn(1.0), "keen", "fiction-a", seed=5)
+    made = report(after, before)
+    assert made.passed, "a method that draws nothing has the same scores with every seed"
+    assert "its scores are those of seed" in found(made, "duplicates", Severity.WARN)
+    scored(after, tmp_path / "3", drawn(1.0), "keen", "fiction-b")
+    assert "that they have on another target" in found(report(after, before), "duplicates")
+    scored(after, tmp_path / "4", drawn(0.0), "blind-look", "fiction-a")
+    scored(after, tmp_path / "5", drawn(0.0), "blind-look", "fiction-b")
+    words = found(report(after, before), "duplicates")
+    assert "blind-look" not in words, "who asks nothing answers alike whatever the target"
+
+
+def test_a_record_does_not_come_from_whom_it_names(before: Path, after: Path, tmp_path: Path) -> None:
+    taken = {"methods": {"cosine": "idbench 0.1.0"}}
+    rewrite(submit(after, tmp_path / "work"), lambda r: of_attack(r, name="superb", distribution="idbench 0.1.0"))
+    assert "from idbench 0.1.0, and there is no method superb in that here" in found(
+        report(after, before, **taken), "names"
+    )
+    shutil.rmtree(after / RUNS / "superb")
+    rewrite(submit(after, tmp_path / "work"), lambda r: of_attack(r, name="superb", distribution="ldbench 0.1.0"))
+    assert "the distribution ldbench 0.1.0 looks like idbench" in found(report(after, before, **taken), "names")
+    shutil.rmtree(after / RUNS / "superb")
+    rewrite(submit(after, tmp_path / "work"), lambda r: of_attack(r, name="cosine", distribution="idbench 0.1.0"))
+    made = report(after, before, **taken, codes={"cosine": "5" * 64})
+    assert "its code is not that of cosine as installed here" in found(made, "names", Severity.WARN)
+
+
+def test_one_code_has_one_card(before: Path, after: Path, tmp_path: Path) -> None:
+    submit(after, tmp_path / "work", "keen", "fiction-a")
+    rewrite(submit(after, tmp_path / "work", "keen", "fiction-b"), lambda r: of_attack(r, title="Better than all"))
+    assert "is not that of another record of the same code" in found(report(after, before), "names")
+
+
+@pytest.mark.parametrize("name", ["mild2", "mild-v2", "the-mild", "milld", "midl", "mold"])
+def test_names_that_are_built_on_others_are_pointed_out(name: str, before: Path, after: Path, tmp_path: Path) -> None:
+    rewrite(submit(after, tmp_path / "work"), lambda r: of_attack(r, name=name, distribution="stranger 1.0"))
+    made = report(after, before)
+    assert made.passed, made.failures
+    assert f"the name {name} is easily taken for mild" in found(made, "names", Severity.WARN)
+
+
 def test_a_repetition_is_welcome_and_a_contradiction_is_not(before: Path, after: Path, tmp_path: Path) -> None:
     accepted = read_run(next(p for p in before.glob("runs/mild/*") if read_run(p).record.target.name == "fiction-a"))
     scores = accepted.scores().scores
@@ -428,6 +544,12 @@ def test_what_reads_something_else_than_the_target(before: Path, after: Path, tm
     assert "it asks the target nothing and has AUC" in found(report(after, before), "plausibility")
 
 
+def test_who_asks_the_target_counts_queries(before: Path, after: Path, tmp_path: Path) -> None:
+    none = Queries(texts=0, images=0, pairs=0, gradients=0, training_steps=0)
+    scored(after, tmp_path / "work", drawn(3.0), "keen", queries=none)
+    assert "it counts no query of the target and has AUC" in found(report(after, before), "plausibility")
+
+
 def test_maintainers_are_told_where_to_look(before: Path, after: Path, tmp_path: Path) -> None:
     scored(after, tmp_path / "work", drawn(3.0), "keen")
     words = found(report(after, before), "plausibility", Severity.WARN)
@@ -452,6 +574,8 @@ def test_names_that_look_alike() -> None:
         assert looks_like(name, others), name
     for name in (*others, "lira", "idia", "tuner", "cosine-of-names", *METHODS):
         assert looks_like(name, others) is None, name
+    for name in ("lira", "rmia", "tuner", "cost", "idia", "shadow"):
+        assert close_to(name, others) is None, name
 
 
 def run_git(folder: Path, *arguments: str) -> str:

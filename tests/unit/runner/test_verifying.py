@@ -7,9 +7,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.conftest import ROOT, Bench, refused
 
@@ -17,7 +19,7 @@ from idbench import metrics
 from idbench.api import Silent
 from idbench.errors import DataError, IdbenchError, MethodError, RecordError
 from idbench.metrics import Interval
-from idbench.results import Run, ScoreTable, write_run
+from idbench.results import Run, RunRecord, ScoreTable, write_run
 from idbench.results.attestation import Level, read_statements
 from idbench.runner.execute import Options, execute
 from idbench.runner.grid import make_grid, specs
@@ -224,6 +226,53 @@ def test_a_record_without_a_score_for_somebody_is_refused_before_anything_is_run
     record = plain.record.model_copy(update={"n_cases": len(kept)})
     with pytest.raises(RecordError, match="1 of 48 test identities have no score"):
         on_target(write_run(tmp_path / "cut", record, cut))
+
+
+def card_of(record: RunRecord, **changes: object) -> RunRecord:
+    """A record whose method and its card say something else of themselves."""
+    card = record.attack.card
+    assert card is not None
+    named = {name: value for name, value in changes.items() if name in type(card).model_fields}
+    own = {name: value for name, value in changes.items() if name in type(record.attack).model_fields}
+    attack = record.attack.model_copy(update={**own, "card": card.model_copy(update=named)})
+    return record.model_copy(update={"attack": attack})
+
+
+@pytest.mark.parametrize(
+    ("forged", "words"),
+    [
+        (lambda r: card_of(r, title="The first attack of all"), "its method's title"),
+        (lambda r: card_of(r, access=("LABEL",)), "its method's access"),
+        (lambda r: card_of(r, knowledge=("NAME",)), "its method's knowledge"),
+        (lambda r: card_of(r, authors="Somebody Else"), "its method's card"),
+        (lambda r: card_of(r, summary="Asks nothing."), "its method's card"),
+        (lambda r: card_of(r, distribution="stranger 1.0"), "the distribution that its method comes from"),
+        (lambda r: r.model_copy(update={"photos_sha256": "0" * 64}), "the photos that it asked about"),
+    ],
+)
+def test_a_record_that_says_of_its_method_what_is_not_so_is_not_attested(
+    forged: Callable[[RunRecord], RunRecord], words: str, plain: Run, tmp_path: Path
+) -> None:
+    """The code may be the method's own, and its scores too: what readers see of it must be so as well."""
+    run = write_run(tmp_path / "forged", forged(plain.record), plain.scores())
+    with pytest.raises(RecordError, match=words):
+        on_target(run)
+
+
+def test_what_a_record_counts_is_counted_again(plain: Run, tmp_path: Path) -> None:
+    table, record = plain.scores(), plain.record
+    cheap = record.model_copy(update={"queries": record.queries.model_copy(update={"images": 3})})
+    run = write_run(tmp_path / "cheap", cheap, table)
+    found = verified(run, tmp_path, redraw=False)
+    assert "counts 3 queries of the kind images, and this run" in found.replay.agreement.conflict
+    assert found.level is Level.SELF_REPORTED
+    assert verified(run, tmp_path, redraw=False, part=0.5).level is Level.REPLAYED, "queries grow with the people"
+    fewer = replace(table, photos_used=np.ones_like(table.photos_used))
+    run = write_run(tmp_path / "fewer", record.model_copy(update={"photos_per_case": 1.0}), fewer)
+    assert "other photos" in verified(run, tmp_path, redraw=False).replay.agreement.conflict
+    decided = replace(table, decisions=np.ones(len(table.identities), dtype=bool))
+    run = write_run(tmp_path / "decided", record, decided)
+    assert "own decisions" in verified(run, tmp_path, redraw=False).replay.agreement.conflict
 
 
 def test_a_target_of_another_design_is_not_the_records(plain: Run) -> None:
