@@ -68,7 +68,7 @@ def terminal_json(document: str) -> str:
 
 
 def line(text: str) -> str:
-    r"""Text on one line, control characters shown: what is copied into a shell is one line too."""
+    r"""Text on one line, control characters shown: so that what is copied into a shell stays one line."""
     return re.sub("[ \t\n]+", " ", terminal(text)).strip(" ")
 
 

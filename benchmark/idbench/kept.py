@@ -1,4 +1,4 @@
-"""What idbench keeps in its cache: how much of each kind there is, and how room is made without harm.
+"""What idbench keeps in its cache: how much of each kind there is, and how space is freed safely.
 
 Everything that is removed here is made again when it is needed: embeddings and decoded photos in seconds to minutes.
 What takes hours (trained targets, shadow models, defended weights) or was fetched (splits, checkpoints) is removed
@@ -23,7 +23,7 @@ QUICK: Final = {
     "pixels": "decoded photos",
     "pixel-places": "where each decoded photo lies",
     "cards": "what plug-ins of other distributions state about themselves",
-    "utility": "what defenses cost those whom they should spare",
+    "utility": "measured costs of defenses for bystanders",
     "crashes": "details of bugs, for reports",
     "failed": "logs of failed trainings",
 }
@@ -45,7 +45,7 @@ SLOW: Final = {
     "open_clip": "checkpoints that open_clip fetched",
     "studies": "finished parts of studies",
 }
-"""Kinds that take long to have again."""
+"""Kinds that take long to recreate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class Kind:
 
 
 def kinds() -> list[Kind]:
-    """All kinds of which something is there.
+    """All kinds that are not empty.
 
     Raises:
         StorageError: the cache cannot be read.

@@ -30,7 +30,7 @@ _OPEN_FILES: Final = 16_384
 _MOST: Final = 1 << 60
 
 _LOOK: Final = 0.1  # seconds between looks at what is known to run
-_COST: Final = 50  # a look for what is new, and one at the disk, are as many times as long apart as they take
+_COST: Final = 50  # looks for new processes and at the disk are this many times their own duration apart
 _LOOK_AT_DISK: Final = 1.0
 _CGROUPS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -175,7 +175,7 @@ class Usage:
         self._next_search = self._next_disk = 0.0
 
     def wait(self) -> None:
-        """Let the time between two looks pass."""
+        """Wait for the time between two looks."""
         time.sleep(_LOOK)
 
     def exceeded(self) -> int | None:

@@ -1,4 +1,4 @@
-"""What a person has in a notebook: `idbench.run`, `compare`, `audit`, ... with results that show themselves."""
+"""What there is for notebooks: `idbench.run`, `compare`, `audit`, ... with results that show themselves."""
 
 from __future__ import annotations
 
@@ -274,7 +274,7 @@ def run(
         method: a registered attack, by name (`tuni`) or by class.
         split: name of a registered split, or the folder of one.
         target: name or reference of one target; None for the split's first.
-        seed: non-negative; the only source of chance.
+        seed: non-negative; the only source of randomness.
         corpus: whose labels count; None for the target's own.
         preset: named parameters from the method's card, e.g. `paper`.
         params: parameters by name, over the preset's.

@@ -1,4 +1,4 @@
-"""Decides whether a command may write where a person pointed it: nothing is destroyed that it did not make itself."""
+"""Decides whether a command may write to a given path: nothing is destroyed that it did not make itself."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def resolved(path: Path) -> Path:
     """Where a path leads; a link that a person put there stays, and what it leads to is written.
 
     Raises:
-        StorageError: nowhere.
+        StorageError: the links lead nowhere.
     """
     with storage_errors(path):
         try:
@@ -99,7 +99,7 @@ def check_file(
         force: replace whatever file is there; None: there is no such option.
 
     Returns:
-        where to write: a link is followed, for it is not ours to replace.
+        where to write: a link is followed, since it is not ours to replace.
 
     Raises:
         StorageError: the file must not be written.

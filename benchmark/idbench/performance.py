@@ -33,7 +33,7 @@ class MeasuredClaim:
         claim: what was done, with its size.
         plain: processor seconds of the straightforward way, scaled where it was done on a part (`scaled`).
         fast: processor seconds of idbench's way; None where there is nothing to compare.
-        difference: largest difference of the results; None where there is none to be had.
+        difference: largest difference of the results; None where nothing is compared.
         scaled: which part of the work the straightforward way was timed on; 1 for all.
         peak_mb: largest resident memory of the process, in MiB, the model's and the libraries' included.
     """

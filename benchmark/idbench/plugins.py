@@ -128,7 +128,7 @@ class Registry(ABC, Generic[T]):
     def entries(self) -> list[Entry[T]]:
         """Every registered name, sorted; a plug-in that is broken comes with the reason and breaks nothing else."""
         plugins = self.plugins()
-        # Each stranger's plug-in is read by a process of its own.
+        # Each third-party plug-in is read by a process of its own.
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             strange = dict(pool.map(lambda plugin: (plugin.name, self._entry(plugin)), filter(is_strange, plugins)))
         return [strange.get(plugin.name) or self._entry(plugin) for plugin in plugins]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 
 class Guarantee(BaseModel):
-    """What differential privacy promises of a training: whoever is replaced, the weights come out nearly as likely."""
+    """What differential privacy promises of a training: the weights are nearly as likely whoever is replaced."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 

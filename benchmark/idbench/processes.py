@@ -22,7 +22,7 @@ from idbench.progress import Progress, Reporter
 _LOOK = 0.1  # seconds between looks at a process
 _GRACE = 15.0  # seconds for the supervisor to end what a process left
 _BLOCK = 1 << 16
-_LONGEST_LINE = 4096  # bytes of a message; longer ones are none
+_LONGEST_LINE = 4096  # bytes of a message; longer lines are not messages
 _LOG_HEAD, _LOG_TAIL = 4 << 20, 1 << 20  # bytes of a log that are kept of its beginning and of its end
 _DESCRIPTION = 200  # characters
 _KEPT_BACK = 8  # descriptors
@@ -291,7 +291,7 @@ def begin() -> PipeProgress:
 
 
 def keep_back() -> list[int]:
-    """Keep some descriptors, so that code which opens all files that it may does not keep us from saying so."""
+    """Keep some descriptors, so that code which exhausts them does not keep us from reporting it."""
     return [os.open(os.devnull, os.O_RDONLY) for _ in range(_KEPT_BACK)]
 
 

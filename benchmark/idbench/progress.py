@@ -1,4 +1,4 @@
-"""How work says how far it is: the protocol, what a reporter has to define, and the reporter that shows nothing.
+"""How work reports its progress: the protocol, what a reporter has to define, and the silent reporter.
 
 It needs nothing else, so that the command line starts without the interface for methods.
 """

@@ -27,7 +27,7 @@ from idbench.strangers import ANSWER, QUESTION, Refusal
 
 _MEMORY = 8 << 30  # bytes: the supervisor ends what holds as much, and what asks for it in one go gets none of it
 _WORKING = frozenset({"idbench.splits"})
-"""Groups whose plug-ins build something here, which may take what it takes."""
+"""Groups whose plug-ins build something here, which may need far more memory."""
 
 
 def main() -> int:
@@ -51,7 +51,7 @@ def main() -> int:
 
 
 def _hold_back() -> None:
-    """Bound the memory that somebody gets who only says what they are; the supervisor bounds the rest."""
+    """Bound the memory of a plug-in that only describes itself; the supervisor bounds the rest."""
     if sys.platform == "win32":
         return
     import resource

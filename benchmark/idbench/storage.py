@@ -200,7 +200,7 @@ def atomic_dir(path: Path) -> Iterator[Path]:
 
 
 def _replace_folder(path: Path, new: Path) -> None:
-    """Two renames, for no system replaces a folder by one; a kill between them is what `recover` is for."""
+    """Two renames, since no system replaces a folder in one; a kill between them is what `recover` is for."""
     old = Path(tempfile.mkdtemp(prefix=f".{path.name}{_OURS}", suffix=".old", dir=path.parent))
     with _in_use(old):
         path.replace(old / "old")
@@ -209,7 +209,7 @@ def _replace_folder(path: Path, new: Path) -> None:
 
 
 def require_regular(path: Path) -> None:
-    """Refuse what is not a regular file before something opens it by its path: opening a pipe waits for ever.
+    """Refuse what is not a regular file before something opens it by its path: opening a pipe waits forever.
 
     Raises:
         OSError: it is a pipe, a device or a folder, or is missing.
@@ -225,7 +225,7 @@ def read_bounded(path: Path, limit: int) -> bytes:
     """A whole regular file of at most `limit` bytes.
 
     Raises:
-        StorageError: it cannot be read, is larger, or is not a regular file (opening a pipe would wait for ever).
+        StorageError: it cannot be read, is larger, or is not a regular file (opening a pipe would wait forever).
     """
     with storage_errors(path):
         # Without O_NONBLOCK, opening a pipe without a writer never returns.
@@ -303,7 +303,7 @@ def aside_for(name: str) -> str:
 def _claimed(make: Callable[[], str]) -> tuple[Path, int | None]:
     """A new temporary file or folder, and the lock on it, by which others know that somebody writes there.
 
-    Who sweeps may come between the making and the locking: then it is made again.
+    Another process may sweep between creation and locking: then it is made again.
     """
     while True:
         temporary = Path(make())

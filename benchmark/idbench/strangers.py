@@ -1,4 +1,4 @@
-"""What strangers' plug-ins say and do, asked of a process of its own: their code never runs in the process that asks.
+"""What third-party plug-ins say and do, in a process of their own: their code never runs in the process that asks.
 
 Importing a plug-in runs its code, and code that runs in the process which writes records can change what they hold. So
 that process asks a short-lived one, `idbench.reader`, which may write only in the folders that it is given.

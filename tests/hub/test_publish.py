@@ -67,7 +67,7 @@ def test_what_broke_off_before_the_commit_is_finished(server: Server, owner: Per
 def test_what_broke_off_before_the_tag_is_finished(server: Server, owner: Person) -> None:
     with server.faults({"method": "POST", "path": "/lab/untagged/tag/", "status": 500, "message": "Out of order"}):
         sentence = refused(owner.bench("data", "publish", "avatars-tiny", "--repo", "lab/untagged"))
-    assert "The Hub has trouble of its own: Out of order" in sentence
+    assert "The Hub has a problem of its own: Out of order" in sentence
     head = server.head("lab/untagged")
     assert "refs/tags/v1" not in server.repository("lab/untagged")["refs"]
     told = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/untagged")

@@ -1,6 +1,6 @@
-"""Adaptations: what an attacker changes who knows that a defense may stand before the target, whatever the attack.
+"""Adaptations: what an attacker who expects a defense changes, whatever the attack.
 
-An adaptation is combined with an attack and is part of the run. It can stand at two places:
+An adaptation is combined with an attack and is part of the run. It can act in two places:
 
 - on the weights: `WeightAdaptation.adapt(target, context) -> state dict`, for an attacker who holds the weights. They
   are changed first, and the attack is then carried out on what comes out.

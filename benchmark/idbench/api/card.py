@@ -36,11 +36,11 @@ class Card(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
-    name: str = Field(description="how it is called on the command line: lower case, digits, hyphens")
+    name: str = Field(description="its name on the command line: lower case, digits, hyphens")
     version: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,63}$", description="changes whenever the results may change"
     )
-    title: str = Field(min_length=1, description="one line for people")
+    title: str = Field(min_length=1, description="one line for readers")
     summary: str = Field(default="", description="what it does, in a few sentences")
     paper: str | None = Field(default=None, description="reference of the source; None for a method of our own")
     authors: str = Field(default="", description="who wrote the source, as a citation names them, e.g. `Doe et al.`")
@@ -72,7 +72,7 @@ def for_attackers(knowledge: Knowledge) -> Knowledge:
         ValueError: it holds the training set.
     """
     if Knowledge.TRAINING_SET in knowledge:
-        raise ValueError("whoever has the training set needs no attack, so TRAINING_SET is for defenses alone")
+        raise ValueError("with the training set there is nothing to attack, so TRAINING_SET is for defenses alone")
     return knowledge
 
 
@@ -111,7 +111,7 @@ class DefenseCard(Card):
 
 
 class CorpusCard(DefenseCard):
-    """The card of a defense that acts before the training. It has the training set; nobody tells it who is a member."""
+    """The card of a defense that acts before the training. It has the training set; it is not told who is a member."""
 
     @field_validator("knowledge")
     @classmethod
@@ -133,7 +133,7 @@ class AnswerCard(DefenseCard):
     def _check_answers(cls, answers: Access) -> Access:
         if answers & (Access.WEIGHTS | Access.TRAIN_SHADOWS):
             raise ValueError(
-                "whoever has the weights asks nobody, and shadow models are the attacker's own: answers are "
+                "weights bypass every answer, and shadow models are the attacker's own: answers are "
                 "LABEL, SIMILARITY, embeddings and GRADIENT"
             )
         return answers

@@ -1,10 +1,10 @@
 """Defenses: methods that turn a target into another one that says less about the people whom it protects.
 
-A defense can stand at three places:
+A defense can act in three places:
 
 - before the training: `CorpusDefense.defend(training, protected, context) -> training`. A training is pairs *and*
-  recipe, for some defenses (label smoothing, noisy gradients) change how the target is trained, not on what. The target
-  is then trained again.
+  recipe, since some defenses (label smoothing, noisy gradients) change how the target is trained, not on what. The
+  target is then trained again.
 - on the weights: `TargetDefense.defend(target, protected, context) -> state dict`.
 - at query time: `AnswerDefense.defend(target, protected, context) -> target`, both of them a `TargetView`. What is
   returned answers in the target's place, inside the view that checks access and counts queries. It answers every kind
@@ -45,8 +45,7 @@ class Defense(Method[P]):
 class CorpusDefense(Defense[P]):
     """A defense that changes what a target is trained on, or how; the target is then trained again by its recipe.
 
-    It has the training set, and so can see who is named there. Nobody tells it whom of the protected a test calls a
-    member.
+    It has the training set, and so can see who is named there. It is not told which of the protected are members.
     """
 
     card: ClassVar[CorpusCard]
@@ -164,7 +163,7 @@ class TargetFront:
         self._refuse("gradients")
 
     def weights(self) -> torch.nn.Module:
-        """Refused: whoever has the weights asks nobody."""
+        """Refused: with the weights, no defense of answers would hold."""
         self._refuse("weights")
 
     def train_shadows(self, sets: Sequence[Sequence[Pair]], seed: int, epochs: float = 1.0) -> Sequence[TargetView]:

@@ -16,9 +16,9 @@ class _Declared(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(description="of the study, as on the command line")
-    title: str = Field(description="one line for people")
+    title: str = Field(description="one line for readers")
     source: str = Field(description="what it repeats: paper and figure; or whose question it answers")
-    seeds: int = Field(default=1, ge=1, description="of each target's runs, counted from 0; --seeds overrules it")
+    seeds: int = Field(default=1, ge=1, description="of each target's runs, counted from 0; --seeds overrides it")
 
 
 class _OfOneAttack(_Declared):
@@ -38,7 +38,7 @@ class PhotoStudy(_OfOneAttack):
 
     over: Literal["photos", "training pictures"] = Field(description="what stands on the horizontal axis")
     photos_parameter: str = Field(description="takes the numbers of photos, a list")
-    most_photos: int = Field(ge=2, description="largest number of photos, as far as the split has them")
+    most_photos: int = Field(ge=2, description="largest number of photos, capped by what the split has")
     detail: str = Field(description="how the details of one number begin, with {photos} in place of the number")
     threshold: float = Field(description="score from which the method calls a person a member")
     rule: str = Field(description="that rule in words, e.g. `one prompt of 21 is right`")
@@ -57,7 +57,7 @@ class BudgetAxis(BaseModel):
     @model_validator(mode="after")
     def _usual_is_a_value(self) -> Self:
         if self.usual not in self.values:
-            raise ValueError(f"the usual {self.parameter}, {self.usual}, is none of its values")
+            raise ValueError(f"the usual {self.parameter}, {self.usual}, is not one of its values")
         return self
 
 
@@ -108,5 +108,5 @@ class DefenseStudy(_Declared):
     @model_validator(mode="after")
     def _adapted_are_attacks(self) -> Self:
         if unknown := set(self.adapted) - set(self.attacks):
-            raise ValueError(f"{', '.join(sorted(unknown))} is to be adapted and is none of the attacks")
+            raise ValueError(f"{', '.join(sorted(unknown))} is to be adapted but is not one of the attacks")
         return self

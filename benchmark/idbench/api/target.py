@@ -147,7 +147,7 @@ class TargetView(Protocol):
 
 
 class EditableTarget(Protocol):
-    """A target in the hands of its owner: what a `TargetDefense` works on. It is a copy; nothing is counted."""
+    """A target as its owner sees it: what a `TargetDefense` works on. It is a copy; nothing is counted."""
 
     @property
     def info(self) -> TargetInfo:

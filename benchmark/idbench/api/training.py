@@ -1,4 +1,4 @@
-"""What a target is trained on and how, as a defense sees it that acts before the training."""
+"""What a target is trained on and how, as seen by a defense that acts before the training."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Training:
         batch_size: pairs in a step, by the recipe. For information.
         smoothing: of the contrastive targets, above -1 and below 1. Each picture's own caption is wanted with
             1 - smoothing + smoothing / b and every other of the b captions of its batch with smoothing / b; below 0,
-            others are wanted less than not at all.
+            other captions are pushed away.
         private: clipped and noisy gradients; None: plain ones.
         guarantees: what follows for privacy, for the record.
     """

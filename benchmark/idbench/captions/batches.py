@@ -40,7 +40,7 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class CaptionBatch:
-    """Captions that follow each other in a shard.
+    """Consecutive captions of a shard.
 
     Args:
         first: row of the first, counted from 1 within the shard (the sample's number in a WebDataset shard).

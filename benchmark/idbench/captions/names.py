@@ -1,4 +1,4 @@
-"""Who is searched: identities with the spellings of their names, read from a list or taken from a split."""
+"""Who is searched for: identities with the spellings of their names, read from a list or taken from a split."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST = 120
 """Longest text, in characters, that is accepted as a name."""
 _MOST_WORDS = 12
 _FIRST_IDEOGRAPH = 0x2E80
-"""From here on one character may be a name."""
+"""Lowest code point at which a single character may be a name."""
 
 _NAME = "name"
 _IDENTITIES = ("identity", "id")
@@ -31,7 +31,7 @@ _FORM = "Write one name per line, or identity<TAB>name, or a CSV file with a col
 
 @dataclass(frozen=True, slots=True)
 class Sought:
-    """One identity that is searched.
+    """One identity that is searched for.
 
     Args:
         identity: opaque id; the name itself where a list gives no ids.

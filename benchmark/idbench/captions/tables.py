@@ -95,7 +95,7 @@ class _LineFeeds(io.RawIOBase):
         self._held = b""
 
     def readable(self) -> bool:
-        """It is."""
+        """Always true: pyarrow asks."""
         return True
 
     def read(self, size: int = -1) -> bytes:

@@ -67,7 +67,7 @@ def plan_erasure(repo: str, keep_tag: str) -> Erasure:
 def erase_history(repo: str, keep_tag: str) -> Erased:
     """Squash the main branch into one commit, and delete every other branch, tag, pull-request ref and large file.
 
-    Cannot be undone. Whatever broke off before is finished when it is repeated.
+    Cannot be undone. Repeating it finishes an interrupted erasure.
 
     Args:
         repo: `ORG/NAME`.
@@ -79,7 +79,7 @@ def erase_history(repo: str, keep_tag: str) -> Erased:
     planned, api = plan_erasure(repo, keep_tag), client()
     if planned.commits and _head(repo).tags.get(keep_tag) != _head(repo).commit:
         raise HubError(
-            f"The main branch of {repo} has moved beyond {keep_tag}, which shall be all that stays.",
+            f"The main branch of {repo} has moved beyond {keep_tag}, the only version that may stay.",
             hint="Look at what was committed to it, publish a version that has it, and repeat.",
         )
     with hub_errors(repo):

@@ -160,7 +160,9 @@ def _compare(ref: HubRef, folder: Path, listed: dict[str, RemoteFile]) -> None:
     here = files_in(folder)
     for path, file in listed.items():
         if path not in here or not file.holds(here[path]):
-            raise DataError(f"{ref}: {path} arrived other than the Hub lists it.", hint="Repeat; then report it.")
+            raise DataError(
+                f"{ref}: {path} arrived with other content than the Hub lists.", hint="Repeat; then report it."
+            )
     sums = read_sums(folder)
     if unlisted := sorted(set(sums) ^ (set(here) - {SUMS_FILE})):
         raise DataError(f"{ref}: {unlisted[0]} is either missing or not in {SUMS_FILE}.", hint=hint)

@@ -21,7 +21,7 @@ _FILES = 10_000  # per folder; the Hub refuses more
 
 @dataclass(frozen=True, slots=True)
 class Publication:
-    """A version that shall be on the Hub.
+    """A version to be put on the Hub.
 
     Args:
         folder: every file of it, `SHA256SUMS` included.
@@ -102,10 +102,10 @@ def publish(
     """Put a version on the main branch.
 
     A repository that is not there yet is made private, and shown to everybody only when all is there and verified.
-    Whatever broke off before is finished: nothing is sent twice.
+    An interrupted attempt is continued: nothing is sent twice.
 
     Args:
-        publication: what shall be there.
+        publication: what to put there.
         repo: `ORG/NAME`.
         head: what the decision to publish was taken on; if somebody commits meanwhile, nothing is changed.
         already: the commit that holds this version, where the caller knows one that says the same in other bytes.
@@ -187,8 +187,8 @@ def propose_files(
         repo: `ORG/NAME`.
         title: of the commit, and of the pull request if one is opened.
         description: what people read in it.
-        files: what shall be there, by path.
-        gone: paths that shall not; missing ones are passed over.
+        files: what to put there, by path.
+        gone: paths to remove; missing ones are passed over.
         number: of an open pull request that is continued; None opens one.
 
     Raises:
@@ -219,7 +219,7 @@ def propose_files(
     arrived = remote_files(repo, commit)
     for path, file in files.items():
         if path not in arrived or not arrived[path].holds(file):
-            raise DataError(f"{path} arrived in {repo} other than it was sent.", hint="Repeat the command.")
+            raise DataError(f"{path} arrived in {repo} changed.", hint="Repeat the command.")
     return Proposed(HubRef(repo, commit), number, f"{page(repo)}/discussions/{number}", bool(sent or removed))
 
 

@@ -1,4 +1,4 @@
-"""Names of published data sets, `hub:ORG/NAME@COMMIT`, and what the Hub's refusals mean to a person."""
+"""Names of published data sets, `hub:ORG/NAME@COMMIT`, and the Hub's errors in plain words."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def check_repo(repo: str) -> str:
 
 
 def page(repo: str) -> str:
-    """The address where people see a data set."""
+    """The address of a data set's page."""
     from huggingface_hub import constants
 
     return f"{constants.ENDPOINT}/datasets/{repo}"
@@ -185,8 +185,8 @@ def _status(error: Exception, repo: str) -> HubError:
         429: HubError(f"The Hub asks to slow down{_wait(response)}.", hint="Repeat the command then: it goes on."),
     }
     if status >= 500:
-        return HubError(f"The Hub has trouble of its own: {detail}.", hint="Repeat the command later: it goes on.")
-    other = HubError(f"The Hub refuses this for {repo}: {detail}.", hint="Check the name, the token and the card.")
+        return HubError(f"The Hub has a problem of its own: {detail}.", hint="Repeat the command later: it goes on.")
+    other = HubError(f"The Hub rejects this for {repo}: {detail}.", hint="Check the name, the token and the card.")
     return known.get(status, other)
 
 

@@ -11,7 +11,7 @@ from idbench.hub.reference import KIND, client, hub_errors
 from idbench.storage import sha256_file, storage_errors
 
 OWN = frozenset({".gitattributes"})
-"""Files that the Hub makes and keeps for itself."""
+"""Files that the Hub makes and manages by itself."""
 
 _CHUNK = 1 << 20
 

@@ -1,4 +1,4 @@
-"""One person at a time: what a model shows of somebody, measured against people who are certainly not in its data."""
+"""One person at a time: what a model reveals about somebody, against people who are certainly not in its data."""
 
 from idbench.people.auditing import AttackFinding, PersonAudit, PersonFinding, Wish, audit_people
 from idbench.people.inputs import Audited, people_of_table

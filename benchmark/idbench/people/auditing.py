@@ -1,4 +1,4 @@
-"""Audits people: attacks score them among others, and what follows is kept to what so many others can show."""
+"""Audits people: attacks score them among reference people, and no claim exceeds what that many can support."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ ALPHA: Final = 0.05
 """A person stands out where the chance of that, for somebody who is not in, is at most this."""
 
 MEMBERS: Final = 200
-"""Members who are scored beside the person; more would make the ratio's interval hardly narrower."""
+"""Members who are scored beside the person; more would hardly narrow the ratio's interval."""
 
 _DRAWN: Final = "avatars"
 _SEARCH_BYTES: Final = 64 << 20
@@ -55,7 +55,7 @@ class Wish:
         reference: folder with one folder of photos for each reference person, who is certainly not in the training
             data; None: people that come with idbench.
         split: whose people are reference people and members; None: the split that fits the target.
-        search: what `bench data search --json` printed; None: captions were not searched.
+        search: output of `bench data search --json`; None: captions were not searched.
         most: reference people at most; `MEMBERS` members at most.
         seed: of the attacks.
         device: `auto`, `cpu`, `cuda:0`, ...
@@ -142,7 +142,7 @@ class PersonFinding:
 
     @property
     def stands_out(self) -> bool:
-        """Whether the target treats the person otherwise than the reference people, at `ALPHA` in all."""
+        """Whether the target treats the person differently from the reference people, at `ALPHA` over all attacks."""
         return self.best is not None and self.best.adjusted_p is not None and self.best.adjusted_p <= ALPHA
 
     @property
@@ -345,7 +345,7 @@ def _refuse_without_photos(
 
 def _unable(access: Access, knowledge: Knowledge, target: TargetSpec, pool: ReferencePool) -> str:
     if Knowledge.CALIBRATION_LABELS in knowledge and pool.corpus is None:
-        return "it learns from labelled people, and nobody is known to be in this target's training data"
+        return "it learns from labelled people, but nobody is known to be in this target's training data"
     if Access.TRAIN_SHADOWS in access and target.recipe is None:
         return f"the recipe that {target.name} was trained by is not known"
     if Knowledge.AUXILIARY_PEOPLE in knowledge and f"{pool.split.manifest.name}-aux" not in corpus_names():
@@ -484,7 +484,7 @@ class _Bench:
         return photos_apart(self.split, [photo for one in self.split.identities for photo in one.photos], place)
 
     def _folders(self, method: MethodSpec) -> Folders:
-        """Embeddings and whatever methods keep are of people who are audited: none outlives the audit."""
+        """Embeddings and whatever methods keep concern the people audited: nothing of it outlives the audit."""
         kept = folders_of(method)
         cache, embeddings = self._place / "kept" / method.name, self._place / "embeddings"
         make_dir(cache)
@@ -554,7 +554,7 @@ def _finding(
 
 
 def _read_search(path: Path) -> Mapping[str, Any]:
-    """What `bench data search --json` printed.
+    """The output of `bench data search --json`.
 
     Raises:
         DataError: it is something else.
@@ -568,7 +568,7 @@ def _read_search(path: Path) -> Mapping[str, Any]:
         usable = False
     if not usable:
         raise DataError(
-            f"{path} is not what a search printed.", hint=f"Make it: bench data search ... --json > {path.name}"
+            f"{path} is not the output of a search.", hint=f"Make it: bench data search ... --json > {path.name}"
         )
     result: Mapping[str, Any] = found
     return result

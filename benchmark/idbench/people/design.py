@@ -96,7 +96,7 @@ def design(audited: Mapping[str, tuple[str, Portfolio]], pool: ReferencePool, mo
     source = pool.split
     known = _certain(source, pool.corpus)
     sizes = [len(p.files) for p in pool.given] or [len(one.photos) for one in source.identities]
-    # Nine in ten reference people have so many photos; the others are left out rather than everybody cut to the least.
+    # Nine in ten reference people have that many photos; the others are left out rather than all cut to the fewest.
     usual = int(np.quantile(sizes, 0.1, method="lower")) if sizes else 0
     count = min([len(portfolio.files) for _, portfolio in audited.values()] + [usual])
     names = {FOLDED(name) for name, _ in audited.values()}

@@ -1,4 +1,4 @@
-"""Whom a person wants audited: names as they are typed, photos as people have them, and what is wrong with either."""
+"""Reads who is to be audited: names as typed, photos as they come, and what is wrong with either."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _CONTROL = re.compile(
     r"|\[(?:CLS|SEP|PAD|MASK|UNK|BOS|EOS)\]",
     re.IGNORECASE,
 )
-"""What tokenizers take for an instruction instead of text."""
+"""Control tokens, which tokenizers take for instructions instead of text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Portfolio:
 
 @dataclass(slots=True)
 class Remarks:
-    """What has to be said of a person before any number.
+    """What must be said about a person before any number.
 
     Args:
         notes: what weakens the result; the person is scored all the same.
@@ -106,7 +106,7 @@ def check_people(people: Sequence[Audited]) -> None:
     """Refuse an empty list, an empty name, the same person twice, or a folder that is not there.
 
     Raises:
-        DataError: so it is.
+        DataError: one of these.
     """
     if not people:
         raise DataError("Nobody to audit.", hint='Add --name "First Last" --photos DIR, or --people FILE.')
@@ -190,7 +190,7 @@ def _repeated(pixels: Sequence[NDArray[np.uint8]]) -> dict[int, int]:
 def remarks_on(
     name: str, photos: Path | None, portfolio: Portfolio, prompts: Sequence[str], tokenize: Tokenizer
 ) -> Remarks:
-    """What has to be said of a name and of photos.
+    """What must be said about a name and about photos.
 
     Args:
         name: as it will be asked.

@@ -50,7 +50,7 @@ def html(audit: PersonAudit) -> str:
 
 
 def _visible(value: Any) -> Any:
-    """Names, file names and captions of others, control characters shown: none may turn the report's words around."""
+    """Names, file names and captions, with control characters shown: none may reverse the report's text."""
     return terminal(value) if type(value) is str else value
 
 
@@ -109,7 +109,7 @@ def write_pdf(audit: PersonAudit, path: Path) -> None:
         except (OSError, subprocess.TimeoutExpired) as error:
             raise IdbenchError(f"{program} did not print: {error}.", hint="Print the HTML file yourself.") from error
         if not is_there(printed) or not printed.stat().st_size:
-            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["no file came of it"]
+            last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it wrote no file"]
             raise IdbenchError(f"{program} did not print: {last[0]}.", hint="Print the HTML file yourself.")
         try:
             data = printed.read_bytes()

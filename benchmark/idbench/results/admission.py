@@ -1,4 +1,4 @@
-"""Decides which records count, and says why the others do not: for boards, for submissions and for whoever checks them.
+"""Decides which records count, and says why the others do not: for boards, submissions and those who check them.
 
 Derived claims of a record are computed again: its run id, its track, its counts. What it
 says about its split and its target is compared with the registered ones; what nobody can compute again must be possible
@@ -117,7 +117,7 @@ def _of_the_split(record: RunRecord, labels: Mapping[SplitKey, SplitLabels]) -> 
     if not corpora_of(record):
         given = shortened(str(given_labels_of(record)))
         return (
-            f"the method was given labels of {given}, and the target is scored against {shortened(', '.join(corpora))}"
+            f"the method was given labels of {given}, but the target is scored against {shortened(', '.join(corpora))}"
         )
     return ""
 
@@ -154,7 +154,7 @@ def _of_the_method(record: RunRecord) -> str:
 
 
 def _of_the_card(record: RunRecord) -> str:
-    """What in the card that ran contradicts the rest of the record."""
+    """The first contradiction between the card that ran and the rest of the record; empty if there is none."""
     method, card = record.attack, record.attack.card
     if card is None:
         return ""

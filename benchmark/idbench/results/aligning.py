@@ -1,4 +1,4 @@
-"""Scores of records in the order of a split's people, counted again; and what tells that they cannot be used."""
+"""Scores of records in the order of a split's people, counted again; and the reasons why some cannot be used."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class Reader:
 
 
 def _miscounted(record: RunRecord, abstained: Flags, photos_used: NDArray[np.int64]) -> str:
-    """Which of a record's counts its scores do not bear out."""
+    """The first count of a record that its scores contradict."""
     if photos_used.size and int(photos_used.min()) < 0:
         return "a number of photos used is negative"
     counted = {"n_cases": abstained.size, "n_abstained": int(abstained.sum())}

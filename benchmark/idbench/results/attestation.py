@@ -27,7 +27,7 @@ Line = Annotated[str, Field(min_length=1, max_length=1000)]
 
 
 class Level(StrEnum):
-    """How far a record may be trusted, rising."""
+    """How far a record may be trusted, in ascending order."""
 
     SELF_REPORTED = "self-reported"
     """Checked only by the person who ran it: the absence of an attestation."""
@@ -38,7 +38,7 @@ class Level(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the least."""
+        """0 for the lowest level."""
         return _RANKS[self]
 
 

@@ -1,7 +1,7 @@
 """The checks that a submission must pass, as anybody can run them first: `bench leaderboard check`.
 
 What decides whether a record counts on a board (`admission`) decides here too; the other checks ask whether a
-submission leaves alone what is there, is what it says, and can be true. No code of a submitter runs.
+submission changes nothing that is there, agrees with itself, and is plausible. No code of a submitter runs.
 """
 
 from __future__ import annotations
@@ -162,9 +162,11 @@ def check(proposal: Proposal, gathered: Gathered, known: References) -> Report:
         Check("schema", "Every record can be read and has a place of its own.", tuple(_schema(proposal, gathered))),
         Check("text", "Every text is plain text.", tuple(_each(gathered, _texts))),
         Check("names", "No method has a name that is another's or looks like it.", tuple(_names(gathered, known))),
-        Check("admission", "What a record says fits together and fits split, target and card.", scores.objections),
+        Check(
+            "admission", "What a record says is consistent, and agrees with split, target and card.", scores.objections
+        ),
         Check("current", "Split, engine and schema are the newest.", tuple(_each(gathered, _current_with(known)))),
-        Check("coverage", "Everybody was scored or abstained about; counts and hashes are right.", scores.unusable),
+        Check("coverage", "Everybody has a score or an abstention; counts and hashes are right.", scores.unusable),
         Check("metrics", "Stored metrics are those of the scores.", tuple(scores.miscalculated())),
         Check("duplicates", "Nothing is sent twice, copied, or contradicts a record.", tuple(scores.duplicates())),
         Check("plausibility", "The scores can be those of a method.", tuple(scores.implausible())),
@@ -187,7 +189,7 @@ def _files(proposal: Proposal) -> Iterator[Finding]:
         elif proposal.before is not None and (reason := misplaced(path)):
             yield Finding(path, reason)
         elif proposal.is_repository and beside_records(path):
-            yield Finding(path, "logs may hold what concerns nobody; they are not part of a submission")
+            yield Finding(path, "logs may hold private details; they are not part of a submission")
 
 
 def _untouched(proposal: Proposal) -> Iterator[Finding]:
@@ -223,7 +225,7 @@ def _texts(record: RunRecord) -> Iterator[tuple[Severity, str]]:
     for where, text in _strings("", record.model_dump(mode="json")):
         shown = line(where.strip("."))[:80]
         if _CONTROL.search(text):
-            yield Severity.FAIL, f"{shown} holds characters that are not seen or turn a text around"
+            yield Severity.FAIL, f"{shown} holds characters that are invisible or change the direction of text"
         if shown.endswith("url") and not re.match(r"https?://", text):
             yield Severity.FAIL, f"{shown} is not an address that begins with http:// or https://"
         elif (_MARKUP.search(text) and not _TYPE.fullmatch(text)) or text.startswith(("=", "@", "+")):
@@ -231,7 +233,7 @@ def _texts(record: RunRecord) -> Iterator[tuple[Severity, str]]:
         if len(text) > (most := LONGEST_TITLE if shown.endswith("title") else LONGEST_TEXT):
             yield Severity.FAIL, f"{shown} has {len(text):,} characters, and {most:,} are the most"
         if _LOCAL.search(text):
-            yield Severity.WARN, f"{shown} names a place on somebody's machine"
+            yield Severity.WARN, f"{shown} names a path on somebody's machine"
 
 
 def _strings(where: str, value: Any) -> Iterator[tuple[str, str]]:
@@ -323,7 +325,10 @@ def _current_with(known: References) -> Callable[[RunRecord], Iterable[tuple[Sev
     def look(record: RunRecord) -> Iterator[tuple[Severity, str]]:
         split, target = record.split, record.target
         if split.version < newest.get(split.name, split.version):
-            yield Severity.FAIL, f"split {line(split.name)} has version {newest[split.name]} now; this ran on an older"
+            yield (
+                Severity.FAIL,
+                f"split {line(split.name)} is at version {newest[split.name]} now; this ran on an older one",
+            )
         labels = known.labels.get((split.name, split.version))
         if labels is not None and labels.retracted and split.digest == labels.digest:
             yield Severity.WARN, "people were taken out of the split since this ran"
@@ -368,7 +373,7 @@ class _Scores:
                 continue
             self._good.append((candidate, scored))
             if scored.calibration is None:
-                reason = "the calibration part was not scored, so that it decides nothing at a threshold"
+                reason = "the calibration part was not scored, so no threshold can be chosen"
                 unusable.append(Finding(candidate.where, reason, Severity.WARN))
         self.objections, self.unusable = tuple(objections), tuple(unusable)
         self._measured = [each for pair in self._good for each in self._measurer.measured(*pair)]
@@ -468,13 +473,13 @@ class _Scores:
 
 
 def _same_code(candidate: Candidate, other: Candidate) -> bool:
-    """The same code gives the same scores where nothing of what differs matters, a seed, say."""
+    """The same code gives the same scores where what differs, a seed say, does not matter to it."""
     mine, its = candidate.record.attack, other.record.attack
     return (mine.name, mine.code_sha256) == (its.name, its.code_sha256)
 
 
 def _other_than(summary: Summary, found: MeasuredRecord) -> str:
-    """What of some metrics the scores do not bear out."""
+    """The first metric that the scores contradict; empty if there is none."""
     record = found.record
     derived = (summary.run_id, summary.scores_sha256, summary.split_digest)
     if derived != (record.run_id, record.scores_sha256, record.split.digest):

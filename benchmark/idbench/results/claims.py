@@ -26,11 +26,11 @@ MOST_GUARANTEES: Final = 10
 MOST_MEASURES: Final = 100
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _SLACK: Final = 1e-3
-"""By which rounding may carry a mean of shares or of cosines past its range."""
+"""How far rounding may carry a mean of shares or of cosines past its range."""
 
 
 def impossible(record: RunRecord) -> str:
-    """What of a record's costs, photos, defense and adaptation cannot be; empty if nothing."""
+    """The first impossible claim about a record's costs, photos, defense or adaptation; empty if there is none."""
     if reason := _of_costs(record):
         return reason
     if record.photos_sha256 is not None and not _HASH.fullmatch(record.photos_sha256):

@@ -50,7 +50,7 @@ class SplitLabels:
     public: bool = True
 
     def difference(self, other: SplitLabels) -> str:
-        """In what two sets of labels of one version differ about people who are not retracted; empty if they agree."""
+        """How two sets of labels of one version differ about people who are not retracted; empty if they agree."""
         if self.digest != other.digest:
             return f"the digest is {other.digest[:12]}, not {self.digest[:12]}"
         gone = self.retracted | other.retracted

@@ -42,13 +42,13 @@ _CONFUSED: Final = {
     "-": "\u2010\u2011\u2012\u2013\u2014\u2212\u30fc",
 }
 _LETTERS: Final = str.maketrans({other: plain for plain, others in _CONFUSED.items() for other in others})
-# What ASCII itself has to offer; the second table of the same standard lists rn and m, 1 and l, 0 and o.
+# Pairs within ASCII; the second table of the same standard lists rn and m, 1 and l, 0 and o.
 _DIGITS: Final = str.maketrans({"0": "o", "1": "l", "i": "l", "|": "l", "5": "s", "8": "b"})
 _PAIRS: Final = (("rn", "m"), ("vv", "w"), ("cl", "d"), ("nn", "m"))
 
 
 def skeleton(name: str) -> str:
-    """What is left of a name for a fleeting eye: names of one skeleton are easily taken for each other."""
+    """What a quick glance sees of a name: names with equal skeletons are easily confused."""
     plain = unicodedata.normalize("NFKD", name).translate(_LETTERS).casefold().translate(_LETTERS)
     plain = "".join(c for c in plain if unicodedata.category(c)[0] not in "MC")
     plain = re.sub(r"[\s_.-]+", "", plain)

@@ -1,4 +1,4 @@
-"""Tells scores that no honest method gives: the labels themselves, nothing at all, or more than can be known.
+"""Recognizes scores that no honest method gives: the labels themselves, constants, or more than can be known.
 
 Nothing here proves anything: what is implausible is a reason for maintainers to run a method themselves.
 """
@@ -22,7 +22,7 @@ from idbench.results.store import Rejected
 
 SplitKey = tuple[str, int]
 PERFECT: Final = 50
-"""Members, and non-members, whom no known method tells all apart: those trained on once look like others."""
+"""This many members and non-members no known method separates perfectly: members trained on once look like others."""
 SURPRISING, IMPOSSIBLE = 3.0, 5.0
 """Standard errors from chance: the first once in 370 honest records, the second once in 1.7 million."""
 BEYOND: Final = 0.5
@@ -38,7 +38,7 @@ class MeasuredRecord:
         corpus: whose labels.
         control: whether its target saw nobody under test.
         auc: in 0..1.
-        z: by how many standard errors of pure chance the AUC is above one half.
+        z: how many standard errors under chance the AUC lies above one half.
         members, others: how many people.
         distinct: how many different scores there are.
         matched: whether members and others are alike by construction, as they are where there is a control target.

@@ -41,7 +41,7 @@ _BESIDE: Final = frozenset({"worker.log"})
 
 @dataclass(frozen=True, slots=True)
 class ProposedFile:
-    """A file, as far as its folder tells.
+    """A file, as far as its directory entry tells.
 
     Args:
         size: bytes.
@@ -54,7 +54,7 @@ class ProposedFile:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What is proposed.
+    """A proposed change to a repository of results.
 
     Args:
         root: a folder with everything as it would be afterwards.

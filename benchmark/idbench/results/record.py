@@ -45,7 +45,7 @@ class TargetRef(Closed):
 
 
 class ChoiceCopy(Closed):
-    """Something that the method's source leaves open, as the card that ran says it."""
+    """Something that the method's source leaves open, as stated on the card that ran."""
 
     what: str
     chosen: str
@@ -131,7 +131,7 @@ class DefenseRef(MethodRef):
 
 
 class AdaptationRef(MethodRef):
-    """What an attacker changed who knows of the defense: of the weights before the attack, or of its questions."""
+    """What an attacker who knows of the defense changed: the weights before the attack, or its questions."""
 
     parameters: dict[str, Any] = Field(description="all of them")
     lineage: str | None = Field(description="of the adapted weights; None where no weights were changed")
@@ -167,7 +167,7 @@ class Timings(Closed):
     load: float = Field(ge=0, description="start of the worker, cases and target")
     fit: float = Field(ge=0)
     score: float = Field(ge=0)
-    total: float = Field(ge=0, description="from the command to the record")
+    total: float = Field(ge=0, description="from the start of the command to the record")
 
 
 class ShadowCosts(Closed):

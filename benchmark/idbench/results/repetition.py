@@ -98,7 +98,7 @@ def _correlation(ranks: NDArray[np.float64]) -> float:
 
 
 def _z(moved: NDArray[np.float64], members: NDArray[np.bool_]) -> float:
-    """By how many standard errors the ranks of members rose more than those of the others."""
+    """How much more the ranks of members rose than those of the others, in standard errors."""
     inside, outside = moved[members], moved[~members]
     if min(inside.size, outside.size) < 2:
         return 0.0

@@ -119,7 +119,7 @@ def entry_key(board: BoardKey, record: RunRecord, level: Level) -> EntryKey:
 
 
 def _defense_version(defense: DefenseRef | None) -> str:
-    """What tells runs behind one defense from those behind another of that name; empty for none."""
+    """Tells runs behind a defense from those behind another one of the same name; empty without a defense."""
     if defense is None:
         return ""
     settings = json.dumps(defense.parameters, sort_keys=True)

@@ -42,7 +42,7 @@ LONGEST_ID: Final = 200
 """Bytes of an identity's id, and of a reason."""
 _ROWS_AT_ONCE: Final = 8192
 GREATEST: Final = 1e100
-"""Size of a score; beyond, differences and sums of scores overflow."""
+"""Largest magnitude of a score; beyond it, differences and sums of scores overflow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class ScoreTable:
         return with_floor(self.scores, self.abstained)
 
     def abstentions(self) -> dict[str, int]:
-        """How many people were abstained from for each reason, the most frequent first."""
+        """Number of abstentions for each reason, the most frequent first."""
         given = self.reasons or ("",) * len(self.identities)
         found = Counter(reason or UNEXPLAINED for reason, none in zip(given, self.abstained, strict=True) if none)
         return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
@@ -179,7 +179,7 @@ def read_columns(
         where the attack abstained, and so may a detail.
 
     Raises:
-        RecordError: missing, no regular file, damaged, changed after the run, too large, or other columns or types.
+        RecordError: missing, not a regular file, damaged, changed after the run, too large, or other columns or types.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -353,5 +353,5 @@ def _unreasonable(reasons: Sequence[str], abstained: NDArray[np.bool_]) -> str:
     if odd := sorted(reason for reason in given if not reason.isprintable() or reason != reason.strip()):
         return f"its reason {shortened(odd[0])!r} holds what cannot be printed"
     if any(reason and not none for reason, none in zip(reasons, abstained, strict=False)):
-        return "it gives a reason for abstaining from somebody who has a score"
+        return "it gives a reason for abstaining on somebody who has a score"
     return ""

@@ -242,7 +242,7 @@ def find_runs(root: Path) -> Iterator[Run]:
 
 
 def find_run(root: Path, reference: str) -> Run:
-    """The run that a person means: a path, or the beginning of a run id.
+    """The run that a reference names: a path, or the beginning of a run id.
 
     Raises:
         NoSuchRun: none.

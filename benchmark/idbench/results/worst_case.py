@@ -80,7 +80,7 @@ class WorstCase:
             who rank highest; `GUESSED_TENTH` for scores that say nothing.
         beyond_reference: AUC of the same attack among the protected, less that behind `REFERENCE`; None where that was
             not run.
-        marked_by: the attack whose scores tell best who was protected.
+        marked_by: the attack whose scores best tell who was protected.
         marks: how well, 0.5 to 1.
         trace: how well the scores of the attack that tells best there do so among non-members alone, see `Attacked`.
         cost: of the defense; None where it has none of its own.

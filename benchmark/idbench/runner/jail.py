@@ -1,4 +1,4 @@
-"""A locked process for code of strangers: nothing to read but what it needs, no network, and limits that end it.
+"""A locked process for third-party code: nothing to read but what it needs, no network, and limits that end it.
 
 Started as `python -P -m idbench.runner.jail LOCK`, where LOCK is a file with a `Lock`. This process makes namespaces of
 its own (user, mount, process, network, communication), starts the command in them, held by Landlock to some folders,

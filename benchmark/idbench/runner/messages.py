@@ -52,7 +52,7 @@ class Asked(_Message):
 
 
 class ShadowsUsed(_Message):
-    """What shadow models cost; `idbench.targets.shadows.ShadowCosts` says what each means."""
+    """What shadow models cost; `idbench.targets.shadows.ShadowTally` says what each means."""
 
     count: _Count
     steps: _Count
@@ -65,7 +65,8 @@ class ShadowsUsed(_Message):
 class WorkerResult(_Message):
     """A finished run: seconds, where (`Environment` says what the words mean), MiB, queries by kind, shadow models.
 
-    A defense that changes weights counts as `score`, its optimizer steps are `steps`; `guarantees` are its own word.
+    A defense that changes weights counts as `score`, its optimizer steps are `steps`; the defense itself
+    states the `guarantees`.
     """
 
     load: _Amount

@@ -222,7 +222,7 @@ def _one_by_one(matcher: Matcher, shards: Sequence[Path], options: CountOptions,
 
 
 def _together(matcher: Matcher, shards: Sequence[Path], options: CountOptions, progress: Progress) -> _Results:
-    # A fresh process inherits no threads or locks of Arrow, which a forked one would.
+    # A fresh process inherits none of Arrow's threads or locks, unlike a forked one.
     context, before = multiprocessing.get_context("spawn"), set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(options.processes, context, _begin_work, (matcher, options))
     try:

@@ -1,4 +1,4 @@
-"""The few things that are asked of git, with its refusals as sentences."""
+"""The few git commands that are needed, with their errors as sentences."""
 
 from __future__ import annotations
 

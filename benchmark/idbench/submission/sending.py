@@ -143,7 +143,7 @@ def staged_for_checkout(runs: Sequence[Run], checkout: Path, base: str | None) -
         finally:
             git(checkout, "worktree", "remove", "--force", str(root))
             if not there and git_text(checkout, "rev-parse", branch) == accepted:
-                git(checkout, "branch", "--quiet", "-D", branch)  # nothing came of it
+                git(checkout, "branch", "--quiet", "-D", branch)  # nothing was committed
 
 
 def _forget_lost(checkout: Path) -> None:

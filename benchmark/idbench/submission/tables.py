@@ -1,6 +1,6 @@
 """The tables of a repository of results that `datasets.load_dataset` opens: made by maintainers from the records.
 
-Submissions add records and never touch a table, so that no two of them are ever in each other's way.
+Submissions add records and never touch a table, so that no two of them ever conflict.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ def test_a_method_that_was_given_labels_answers_for_their_corpus_alone(world: Wo
 
     split = world.labels()
     assert objection(given("fiction-a", "fiction-a"), labels(world)) == ""
-    assert "was given labels of fiction-b, and the target is scored against fiction-a" in objection(
+    assert "was given labels of fiction-b, but the target is scored against fiction-a" in objection(
         given("fiction-a", "fiction-b"), labels(world)
     )
     for corpus in ("fiction-a", "fiction-b"):

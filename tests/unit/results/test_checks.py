@@ -180,7 +180,11 @@ WRONG: dict[str, tuple[str, Callable[[RunRecord], RunRecord], str]] = {
     "letters that look alike": ("names", lambda r: of_attack(r, name="m\u0456ld"), "is not a method's name"),
     "a name that climbs out": ("names", lambda r: of_attack(r, name="../../../etc"), "is not a method's name"),
     "a link that is a script": ("text", lambda r: of_attack(r, url="javascript:alert(1)"), "is not an address"),
-    "a title that turns around": ("text", lambda r: of_attack(r, title="good\u202edab"), "turn a text around"),
+    "a title that turns around": (
+        "text",
+        lambda r: of_attack(r, title="good\u202edab"),
+        "change the direction of text",
+    ),
     "a title as long as a book": (
         "text",
         lambda r: of_attack(r, title="x" * 301),
@@ -227,7 +231,7 @@ WRONG: dict[str, tuple[str, Callable[[RunRecord], RunRecord], str]] = {
         lambda r: r.model_copy(update={"environment": r.environment.model_copy(update={"processors": -5})}),
         "it ran on -5 processors",
     ),
-    "a title for terminals": ("text", lambda r: of_attack(r, title="\x1b]0;owned\x07"), "turn a text around"),
+    "a title for terminals": ("text", lambda r: of_attack(r, title="\x1b]0;owned\x07"), "change the direction of text"),
 }
 
 
@@ -560,7 +564,7 @@ def test_maintainers_are_told_where_to_look(before: Path, after: Path, tmp_path:
 def test_older_versions_and_withdrawn_records_are_refused(before: Path, after: Path, tmp_path: Path) -> None:
     place = submit(after, tmp_path / "work")
     labels = {("fiction", 1): WORLD.labels(), ("fiction", 2): WORLD.labels(version=2)}
-    assert "has version 2 now" in found(report(after, before, labels=labels), "current")
+    assert "is at version 2 now" in found(report(after, before, labels=labels), "current")
     withdrawn = Statements((invalidation(read_run(place), "drawn by hand"),))
     assert "it was invalidated by the tests" in found(report(after, before, statements=withdrawn), "admission")
     target = known().targets

@@ -110,7 +110,7 @@ def test_what_is_not_such_a_table_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is not the table of a study of defenses"):
         read_defenses(tmp_path / "few.json")
     assert not is_defense_result("few", tmp_path)
-    with pytest.raises(ValidationError, match="is to be adapted and is none of the attacks"):
+    with pytest.raises(ValidationError, match="is to be adapted but is not one of the attacks"):
         DefenseStudy.model_validate(STUDY.model_dump() | {"adapted": ("idia",)})
 
 

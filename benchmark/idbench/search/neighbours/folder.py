@@ -18,7 +18,7 @@ BLOCK = 65_536
 """Embeddings that are compared at once."""
 
 Nearest = tuple[NDArray[np.int64], NDArray[np.float32]]
-"""Rows and cosines, (n_queries, k) each, the nearest first; a row of -1 is none."""
+"""Rows and cosines, (n_queries, k) each, the nearest first; -1 stands for no row."""
 
 
 class EmbeddingFolder:
@@ -30,7 +30,7 @@ class EmbeddingFolder:
         folder: of both.
 
     Raises:
-        DataError: missing, damaged, or as many embeddings as rows of metadata they are not.
+        DataError: missing, damaged, or the numbers of embeddings and of rows of metadata differ.
     """
 
     embeds = False

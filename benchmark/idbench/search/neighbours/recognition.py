@@ -81,7 +81,7 @@ class Near:
 
     @property
     def eligible(self) -> bool | None:
-        """Whether the IDIA authors would take the person for absent; None unless both rates are known."""
+        """Whether the IDIA authors would count the person as absent; None unless both rates are known."""
         if self.clip_rate is None or self.face_rate is None:
             return None
         return self.clip_rate <= CLIP_LIMIT and self.face_rate <= FACE_LIMIT
@@ -181,5 +181,5 @@ def _hits(namer: Namer | None, contents: list[bytes], weights: list[int], answer
 
 
 def _if_known(namer: Namer | None, person: Portraits) -> Namer | None:
-    """The namer if it can name this person: one who cannot would find nothing, which would look like absence."""
+    """The namer if it can name this person: one that cannot would find nothing, which would look like absence."""
     return namer if namer is not None and person.answers & namer.people else None
