@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -40,7 +40,7 @@ def check_outside(out: Path, inputs: Iterable[Path]) -> None:
     """
     place = resolved(out)
     for path in inputs:
-        if place.is_relative_to(resolved(path)):
+        if _is_within(place, resolved(path)):
             raise StorageError(
                 f"{out} lies within {path}, which this command reads.",
                 hint="Name a folder that is separate from the input.",
@@ -106,7 +106,7 @@ def check_file(
     """
     place = resolved(out)
     for path in inputs:
-        if resolved(path) == place:
+        if resolved(path) == place or _same(resolved(path), place):
             raise StorageError(f"{out} is read by this command.", hint="Name another file to write.")
     recover(place)
     with storage_errors(out):
@@ -140,12 +140,38 @@ def made_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: boo
 def _refuse_overlap(out: Path, place: Path, inputs: Iterable[Path]) -> None:
     given = list(inputs)
     for path in given:
-        if resolved(path).is_relative_to(place):
+        if _is_within(resolved(path), place) or _holds(place, resolved(path)):
             raise StorageError(
                 f"{out} would be replaced, and {path}, which this command reads, with it.",
                 hint="Name a folder that is separate from the input.",
             )
     check_outside(out, given)
+
+
+def _is_within(place: Path, folder: Path) -> bool:
+    """Whether a place is a folder or lies in it, under whatever name: a bind mount shows one folder at two places."""
+    return place.is_relative_to(folder) or any(_same(each, folder) for each in (place, *place.parents))
+
+
+def _holds(place: Path, path: Path) -> bool:
+    """Whether a folder somewhere below a place is the one that holds `path`, mounted there."""
+    try:
+        wanted = (path if path.is_dir() else path.parent).stat()
+    except OSError:
+        return False
+    for folder, names, _ in os.walk(place):
+        for name in names:
+            with suppress(OSError):
+                if os.path.samestat(os.stat(os.path.join(folder, name)), wanted):  # noqa: PTH116, PTH118  many
+                    return True
+    return False
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.samefile(other)
+    except (OSError, ValueError):
+        return False
 
 
 def _refuse_surroundings(out: Path, place: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -115,6 +117,46 @@ def test_inputs_are_never_written_over(tmp_path: Path, force: bool) -> None:
         make(link, inputs=[results], force=force)
     assert names(tmp_path) == ["link", "results"]
     assert names(results) == ["run"]
+
+
+MOUNTED = """
+import sys
+from pathlib import Path
+from idbench.errors import StorageError
+from idbench.outputs import check_file, check_folder
+
+place = Path(sys.argv[1])
+for out, given in (("other/in", "in"), ("other", "in"), ("other/in/new", "in"), ("deep", "in/records")):
+    for force in (False, True):
+        try:
+            check_folder(place / out, "board", [place / given], force=force)
+        except StorageError as error:
+            assert "which this command reads" in str(error), error
+        else:
+            raise AssertionError(out)
+try:
+    check_file(place / "other/in/run.json", "plan", lambda path: True, [place / "in/run.json"], force=True)
+except StorageError as error:
+    assert "is read by this command" in str(error)
+    print("refused")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mounts of folders")
+def test_a_folder_that_is_mounted_twice_is_one_folder(tmp_path: Path) -> None:
+    """In namespaces of its own a folder is shown at two places: neither name may be written over the other."""
+    place = tmp_path / "place"
+    (place / "in" / "records").mkdir(parents=True)
+    (place / "in" / "run.json").write_text("{}")
+    for name in ("other", "deep/within"):
+        (place / name).mkdir(parents=True)
+    mounts = 'mount --bind "$1" "$1/other" && mount --bind "$1/in/records" "$1/deep/within" && exec "$2" -c "$3" "$1"'
+    inside = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mounts, "sh"]
+    command = [*inside, str(place), sys.executable, MOUNTED]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.stderr.startswith(("unshare:", "mount:")):
+        pytest.skip("this system lets nobody mount")
+    assert done.stdout == "refused\n", done.stderr
 
 
 @pytest.mark.parametrize("force", [False, True])

@@ -10,6 +10,7 @@ import typer
 
 from idbench.cli import console, options
 
+_LARGEST = 1 << 20  # bytes of a table
 COLUMNS = ("what", "straightforward", "idbench", "ratio", "largest difference", "peak memory")
 
 
@@ -24,13 +25,14 @@ def perf(
     from idbench.errors import UnknownNameError
     from idbench.outputs import check_file
     from idbench.performance import CLAIMS, SLOW, measure, table
-    from idbench.storage import write_text
+    from idbench.storage import read_bounded, write_text
 
     for name in claim or ():
         if name not in CLAIMS:
             raise UnknownNameError("claim", name, CLAIMS)
     if out is not None:
-        check_file(out, "table", lambda path: path.read_text().startswith(f"| {COLUMNS[0]} |"), force=force)
+        begin = f"| {COLUMNS[0]} |".encode()
+        out = check_file(out, "table", lambda path: read_bounded(path, _LARGEST).startswith(begin), force=force)
     found = []
     with console.bars() as progress:
         wanted = claim or [name for name in CLAIMS if full or name not in SLOW]
