@@ -135,7 +135,7 @@ def test_an_erasure_that_broke_off_is_finished(server: Server, owner: Person, on
     owner.told("data", "publish", "avatars-tiny", "--repo", "lab/broken")
     ask = ("data", "retract", one, "--split", "avatars-tiny", "--repo", "lab/broken", "--yes")
     with server.faults({"method": "POST", "path": "/lab/broken/lfs-files/batch", "status": 500, "message": "Later"}):
-        assert "trouble of its own" in refused(owner.bench(*ask))
+        assert "problem of its own" in refused(owner.bench(*ask))
     told = owner.told(*ask)
     commit = told["ref"].rpartition("@")[2]
     there = server.repository("lab/broken")

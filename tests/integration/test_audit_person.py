@@ -120,7 +120,7 @@ def test_what_cannot_be_audited_is_said_before_anything_runs(bench: Bench, tmp_p
     (tmp_path / "twice.csv").write_text("name\nMira Quellstein\nmira quellstein\n")
     assert "named twice" in refused(bench("audit", "person", "--people", "twice.csv", "--target", "avatars-a"))
     (tmp_path / "search.json").write_text("[]")
-    assert "not what a search printed" in refused(bench(*one, "--search", "search.json"))
+    assert "not the output of a search" in refused(bench(*one, "--search", "search.json"))
     assert not (tmp_path / "audit.html").exists()
 
 

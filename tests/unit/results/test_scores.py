@@ -159,7 +159,7 @@ HOSTILE: dict[str, tuple[Callable[[], pa.Table], str]] = {
         "values, and 8,000,000 are the most",
     ),
     "a bomb of one long id": (lambda: long_id(500_000), "an id has more than"),
-    "a reason for a score": (lambda: changed(reason=pa.array(["", "why not", ""])), "from somebody who has a score"),
+    "a reason for a score": (lambda: changed(reason=pa.array(["", "why not", ""])), "on somebody who has a score"),
     "a reason as a number": (lambda: changed(reason=pa.array([0, 1, 0])), "'reason' has the type int64"),
     "a missing reason": (lambda: changed(reason=pa.array(["", None, ""])), "1 values of its column 'reason'"),
     "a reason that writes to the terminal": (
