@@ -329,8 +329,13 @@ def load_object(value: str) -> object:
 def find(group: str) -> Mapping[str, Plugin]:
     """Everything registered under a group, by name, in alphabetical order; nothing is imported."""
     found: dict[str, Plugin] = {}
+    owners: dict[object, str] = {None: "unknown"}
     for entry in sorted(entry_points(group=group), key=lambda e: (e.name, e.value)):
-        owner = f"{entry.dist.name} {entry.dist.version}" if entry.dist else "unknown"
+        if entry.dist is not None and entry.dist not in owners:
+            # Once for each distribution: the file that both are read from is parsed anew each time.
+            written = entry.dist.metadata
+            owners[entry.dist] = f"{written['Name']} {written['Version']}"
+        owner = owners[entry.dist]
         first = found.get(entry.name)
         if first is None:
             found[entry.name] = Plugin(entry.name, entry.value, owner)
