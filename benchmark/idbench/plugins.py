@@ -333,8 +333,7 @@ def find(group: str) -> Mapping[str, Plugin]:
     for entry in sorted(entry_points(group=group), key=lambda e: (e.name, e.value)):
         if entry.dist is not None and entry.dist not in owners:
             # Once for each distribution: the file that both are read from is parsed anew each time.
-            written = entry.dist.metadata
-            owners[entry.dist] = f"{written['Name']} {written['Version']}"
+            owners[entry.dist] = f"{entry.dist.name} {entry.dist.version}"
         owner = owners[entry.dist]
         first = found.get(entry.name)
         if first is None:

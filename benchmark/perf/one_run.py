@@ -70,9 +70,8 @@ def parts(method: str, split: str, target: str, results: Path) -> None:
         one = cost(f"run of {task.spec.attack.name}", lambda: next(own))
         assert isinstance(one, Executed), one
         timings = one.run.record.timings
-        print(
-            f"{'of it by the clock':>40} load {timings.load:.2f} s, fit {timings.fit:.2f} s, score {timings.score:.2f} s"
-        )
+        clock = f"load {timings.load:.2f} s, fit {timings.fit:.2f} s, score {timings.score:.2f} s"
+        print(f"{'of it by the clock':>40} {clock}")
         done.append(one)
     cost("end of the fork server", lambda: list(own))
     cost("metrics", lambda: judged(done[0], opened, [each.run for each in done[1:]]))
