@@ -21,7 +21,10 @@ from PIL import Image
 from idbench.splits.avatars.names import FIRST_NAMES, LAST_NAMES
 from idbench.splits.avatars.render import render
 
-BAD = {"empty": b"", "page": b"<html>moved</html>"}
+_FRAME = io.BytesIO()
+Image.new("RGB", (90, 90), (238, 238, 240)).save(_FRAME, "JPEG", quality=60)
+_PIXEL = bytes.fromhex("47494638396101000100800000ffffff00000021f90401000000002c00000000010001000002024401003b")
+BAD = {"empty": b"", "page": b"<html>moved</html>", "frame": _FRAME.getvalue(), "pixel": _PIXEL}
 CODES = {"gone": 404, "forbidden": 403, "broken": 500}
 
 
@@ -79,9 +82,9 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "silence":
             self.close_connection = True
             return
-        data = (
-            sideways() if kind == "sideways" else picture(f"web {number}", 0) if kind in ("good", "cut") else BAD[kind]
-        )
+        person = f"web {number.partition('?')[0]}"
+        known = {"sideways": sideways, "good": lambda: picture(person, 0), "cut": lambda: picture(person, 0)}
+        data = known[kind]() if kind in known else BAD[kind]
         data = data[: len(data) // 3] if kind == "cut" else data
         self.send_response(200)
         self.send_header("Content-Length", str(len(data)))

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from idbench.errors import DataError, TargetError, UnknownNameError
 from idbench.splits import Split
 from idbench.targets import Defended, TargetSpec, TrainedHere, list_targets, targets_meant
+from idbench.targets.full_size.idia import references_for
+from idbench.targets.reference import split_words
 
 
 def targets_of(split: Split) -> list[TargetSpec]:
@@ -22,7 +24,8 @@ def choose_targets(split: Split, pattern: str | None) -> list[TargetSpec]:
     Args:
         split: decides which targets fit.
         pattern: None for the first target of the split, else words as `idbench.targets.reference` reads them; `all` and
-            patterns choose among the targets of the split.
+            patterns choose among the targets of the split. `all` of a split whose only targets are the checkpoints of
+            the authors of IDIA means those.
 
     Raises:
         UnknownNameError: a reference matches nothing.
@@ -30,12 +33,16 @@ def choose_targets(split: Split, pattern: str | None) -> list[TargetSpec]:
         DataError: the split has no target of its own and none was given.
     """
     fitting = targets_of(split)
+    authors = "" if fitting else references_for(split.corpora)
     if pattern is None:
         if not fitting:
             raise DataError(
-                f"No registered target fits the split {split.manifest.name}.", hint="Name one with --target."
+                f"No registered target fits the split {split.manifest.name}.",
+                hint=f"Name one with --target: {authors or '`bench list targets` shows what there is'}.",
             )
         return fitting[:1]
+    if authors and "all" in split_words(pattern):
+        pattern = ",".join(authors if word == "all" else word for word in split_words(pattern))
     return targets_meant(pattern, fitting)
 
 

@@ -26,8 +26,10 @@ from idbench.storage import read_bounded
 
 _BYTES: Final = 256 << 20
 _SHOWN: Final = 3
-_YES: Final = frozenset({"1", "true", "yes", "y", "member"})
-_NO: Final = frozenset({"0", "false", "no", "n", "non-member", "non_member", "nonmember"})
+_YES: Final = frozenset({"1", "1.0", "true", "yes", "y", "member"})
+_NO: Final = frozenset({"0", "0.0", "false", "no", "n", "non-member", "non_member", "nonmember"})
+_WORKBOOKS: Final = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")
+"""How the files of spreadsheet programs begin: .xlsx and .ods, .xls."""
 _MEMBER: Final = ("member", "membership", "label")
 _LABELS: Final = "Columns: name (or identity), member (yes or no); corpus, occurrences, how, confidence may follow."
 
@@ -112,8 +114,11 @@ def read_table(path: Path) -> list[dict[str, str]]:
     """
     if path.suffix.lower() == ".parquet":
         return _parquet(path)
+    raw = read_bounded(path, _BYTES)
+    if raw.startswith(_WORKBOOKS):
+        raise DataError(f"{path} is a workbook of a spreadsheet program.", hint="Save its sheet as CSV in UTF-8.")
     try:
-        text = read_bounded(path, _BYTES).decode("utf-8-sig")
+        text = raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8.", hint="Save the table as UTF-8.") from error
     heading = text.partition("\n")[0]

@@ -25,6 +25,8 @@ from idbench.splits.injected.people import list_people
 from idbench.splits.injected.writing import SplitDescription
 from idbench.splits.manifest import CorpusInfo
 from idbench.splits.published.photos import (
+    AGAIN,
+    BLANK,
     NO_FACE,
     PLACEHOLDER,
     TABLE,
@@ -82,6 +84,16 @@ def test_photos_arrive_and_failures_are_tried_again_when_asked(web: Web, tmp_pat
     assert fetch_photos(split, out, QUICK, Silent()) == rows
     assert web.asked["gone/2"] == asked["gone/2"] + 1
     assert web.asked["good/4"] == asked["good/4"]
+
+
+def test_pictures_that_show_nothing_and_those_that_came_before_are_left_out(web: Web, tmp_path: Path) -> None:
+    """Pixels that count visitors and empty frames are answers like any other, and one photo has several addresses."""
+    paths = {"Ann Bee": ["good/1", "frame/2", "pixel/3", "good/1?again", "good/1?more"], "Cay Dee": ["good/4"]}
+    split, out = split_of(web, tmp_path / "split", paths), tmp_path / "photos"
+    rows = fetch_photos(split, out, QUICK, Silent())
+    assert outcomes(rows) == {"fetched": 2, BLANK: 2, AGAIN: 2}
+    assert rows[0].outcome == "fetched", "the first of those that are the same stays"
+    assert len(list(out.glob("*/*.jpg"))) == 2
 
 
 def test_pictures_without_a_face_are_left_out_where_faces_are_asked_for(web: Web, tmp_path: Path) -> None:

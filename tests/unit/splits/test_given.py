@@ -64,6 +64,21 @@ def test_a_folder_and_a_table_make_a_split(faces: Path, tmp_path: Path) -> None:
     assert not {one.id for one in other.identities} & {one.id for one in split.identities}
 
 
+def test_labels_that_went_through_floats_are_labels(faces: Path, tmp_path: Path) -> None:
+    """Tables with a gap come out of pandas, and of spreadsheet programs, with 1.0 for yes."""
+    rows = [f"{n},{float(i < 4)}" for i, n in enumerate(names(faces))]
+    split, _ = made(tmp_path, inputs(tmp_path, photos=faces, labels=write(tmp_path / "l.csv", "name,member", rows)))
+    assert int(split.labels("theirs").member.sum()) == 4
+
+
+@pytest.mark.parametrize("begin", [b"PK\x03\x04rest", b"\xd0\xcf\x11\xe0rest"])
+def test_workbooks_are_called_by_their_name(begin: bytes, tmp_path: Path) -> None:
+    (tmp_path / "people.xlsx").write_bytes(begin)
+    with pytest.raises(DataError, match="a workbook of a spreadsheet program") as caught:
+        read_table(tmp_path / "people.xlsx")
+    assert "CSV" in caught.value.hint
+
+
 def test_tables_alone_make_a_split_with_ids_parts_and_a_control(tmp_path: Path) -> None:
     people = write(
         tmp_path / "people.tsv",

@@ -18,7 +18,8 @@ import pytest
 from tests.web import write_faces
 
 from idbench.api import Silent
-from idbench.errors import DataError
+from idbench.errors import DataError, TargetError
+from idbench.runner.selection import choose_targets
 from idbench.splits import Split, find_recipe, lint
 from idbench.splits.avatars.names import FIRST_NAMES, LAST_NAMES
 from idbench.splits.honesty import examine
@@ -29,6 +30,8 @@ from idbench.splits.published.injected_lists import FILES, read_lists
 from idbench.splits.recipe import SourcedRecipe, Sources
 from idbench.splits.sources import disagreements
 from idbench.splits.subsets import matched_people, people_of_subset, write_subset
+from idbench.targets.full_size.idia import FILES as FILES_OF
+from idbench.targets.full_size.idia import LEVELS, checkpoint_file
 
 NEEDED = ("num_samples_with_name_in_cap", "openclip_percentage_correct_preds", "resnet50_percentage_correct_preds")
 
@@ -104,6 +107,27 @@ def test_the_split_says_that_membership_was_not_random(sources: Sources, tmp_pat
     assert labels.member[calibration].sum() == 2  # drawn among members and non-members apart
     assert not any(corpus.control for corpus in split.manifest.corpora)
     assert "not random" in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_all_its_targets_are_the_checkpoints_of_the_authors(
+    sources: Sources, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "split").mkdir()
+    cc3m_idia.build(sources, tmp_path / "split", tmp_path / "corpora", Silent())
+    split = Split(tmp_path / "split")
+    monkeypatch.setenv("BENCH_IDIA_CHECKPOINTS", str(tmp_path))
+    with pytest.raises(TargetError, match=r"rn50_top75_epoch_50\.pt of the authors of IDIA is not in") as caught:
+        choose_targets(split, "all")
+    assert "release page" in caught.value.hint
+    with pytest.raises(DataError, match="No registered target fits") as refused:
+        choose_targets(split, None)
+    assert "idia:*" in refused.value.hint
+    for architecture in FILES_OF:
+        for level in LEVELS:
+            (tmp_path / checkpoint_file(architecture, level)).write_bytes(b"")
+    found = choose_targets(split, "all")
+    assert len(found) == 18
+    assert {target.corpus for target in found} == set(split.corpora)
 
 
 def test_people_without_enough_photos_are_left_out_and_counted(sources: Sources, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import numpy as np
+from numpy.typing import NDArray
 
 from idbench.api import Progress
 from idbench.errors import DataError
@@ -27,9 +28,12 @@ TABLE: Final = "availability.csv"
 FETCHED: Final = "fetched"
 NO_FACE: Final = "no face on the picture"
 PLACEHOLDER: Final = "one picture for several people"
+AGAIN: Final = "the same picture as at another address of the person"
+BLANK: Final = "one colour all over"
 _COLUMNS: Final = ("identity", "url", "outcome", "sha256", "phash")
 _LARGEST_TABLE: Final = 1 << 30  # bytes
 _WORK: Final = ".idbench-fetch"
+_LEAST_CONTRAST: Final = 2.0  # of 255, standard deviation of a channel: what a JPEG makes of one colour stays below
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +61,20 @@ def perceptual_hash(data: bytes, what: str) -> str:
     Raises:
         DataError: not a picture that can be opened.
     """
+    return _hash_of(decode_photo(data, what))
+
+
+def _hash_of(pixels: NDArray[np.uint8]) -> str:
     from PIL import Image
 
-    gray = Image.fromarray(decode_photo(data, what)).convert("L").resize((8, 8), Image.Resampling.BOX)
+    gray = Image.fromarray(pixels).convert("L").resize((8, 8), Image.Resampling.BOX)
     cells = np.asarray(gray, dtype=np.float64)
     return np.packbits(cells > cells.mean()).tobytes().hex()
+
+
+def _is_blank(pixels: NDArray[np.uint8]) -> bool:
+    """Whether a picture shows nothing: a pixel that counts visitors, or an empty frame in place of a photo."""
+    return bool(pixels.std(axis=(0, 1)).max() < _LEAST_CONTRAST)
 
 
 def fetch_photos(
@@ -222,7 +235,10 @@ def _pictures(shard: Path) -> dict[str, bytes]:
 
 def _store(row: Availability, data: bytes, name: str, out: Path, shows: Callable[[bytes], bool] | None) -> Availability:
     try:
-        phash = perceptual_hash(data, row.url)
+        pixels = decode_photo(data, row.url)
+        phash = _hash_of(pixels)
+        if _is_blank(pixels):
+            return replace(row, outcome=BLANK, sha256=sha256_bytes(data), phash=phash)
         if shows is not None and not shows(data):
             return replace(row, outcome=NO_FACE, sha256=sha256_bytes(data), phash=phash)
     except DataError:
@@ -232,17 +248,25 @@ def _store(row: Availability, data: bytes, name: str, out: Path, shows: Callable
 
 
 def _without_placeholders(rows: Sequence[Availability], split: Split, out: Path) -> list[Availability]:
-    """Remove what several people have in common: a site's logo, or its picture for a photo that is gone."""
+    """Remove what several people have in common: a site's logo, or its picture for a photo that is gone.
+
+    Of what one person has several times, one stays.
+    """
     names = _names(split)
     holders: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        if row.outcome == FETCHED:
+        if row.outcome in (FETCHED, PLACEHOLDER):  # what was a placeholder before still is one
             holders[row.sha256].add(row.identity)
-    kept = []
+    kept: list[Availability] = []
+    seen: set[tuple[str, str]] = set()
     for row in rows:
-        if row.outcome == FETCHED and len(holders[row.sha256]) > 1:
+        outcome = row.outcome
+        if outcome == FETCHED and len(holders[row.sha256]) > 1:
+            outcome = PLACEHOLDER
+        elif outcome == FETCHED and (row.identity, row.sha256) in seen:
+            outcome = AGAIN
+        if outcome != row.outcome:
             photo_file(out, names[row.identity], row.url).unlink(missing_ok=True)
-            kept.append(replace(row, outcome=PLACEHOLDER))
-        else:
-            kept.append(row)
+        seen.add((row.identity, row.sha256))
+        kept.append(replace(row, outcome=outcome))
     return kept

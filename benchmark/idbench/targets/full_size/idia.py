@@ -25,6 +25,12 @@ def references() -> list[str]:
     return [f"idia:{architecture}/{level}" for architecture in FILES for level in LEVELS]
 
 
+def references_for(corpora: Sequence[str]) -> str:
+    """What means every checkpoint that was trained on one of some corpora: a word of `--target`; empty if none was."""
+    known = [ref for ref in references() if f"cc3m+{ref.rpartition('/')[2]}" in corpora]
+    return "idia:*" if len(known) == len(references()) else ",".join(known)
+
+
 def checkpoint_file(architecture: str, level: int) -> str:
     """The authors' file name, e.g. `rn50_top05_epoch_50.pt`."""
     return f"{FILES[architecture]}_top{level:02d}_epoch_50.pt"
