@@ -6,6 +6,7 @@ maintainers would see. Nothing leaves this machine before that.
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from idbench.errors import DataError, HubError, IdbenchError
+from idbench.escaping import line
 from idbench.hub import HubRef, check_account, copy_of, history, open_request, propose_files
 from idbench.results import Run
 from idbench.results.proposal import RUNS, Proposal, record_place
@@ -70,7 +72,8 @@ class Sent:
 
 def title_of(runs: Sequence[Run]) -> str:
     """What a submission is called; it decides which pull request a repeated one continues."""
-    return f"Results: {', '.join(sorted({run.record.attack.name for run in runs}))}"[:72]
+    names = sorted({run.record.attack.name for run in runs})
+    return line(f"Results: {', '.join(names)}"[:72])
 
 
 @contextmanager
@@ -171,7 +174,8 @@ def commit_to_checkout(staged: Staged) -> Sent:
 
 def branch_of(title: str) -> str:
     """The branch of a submission to a plain git repository."""
-    return "results/" + "-".join(title.removeprefix("Results: ").split(", "))
+    names = re.sub(r"[^A-Za-z0-9_-]+", "-", title.removeprefix("Results: ")).strip("-")
+    return f"results/{names or 'records'}"
 
 
 def _at(root: Path, start: Sequence[str]) -> list[str]:

@@ -15,6 +15,7 @@ from idbench.api import Silent
 from idbench.results import Run, collect, read_run, write_run
 from idbench.results.proposal import record_place
 from idbench.splits import load_split
+from idbench.submission.sending import branch_of, title_of
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -110,3 +111,20 @@ def test_a_killed_submission_is_repeated(checkout: Path, honest: Run, bench: Ben
     assert git(checkout, "rev-list", "--count", "main..results/keen") == "1"
     assert git(checkout, "worktree", "list").count("\n") == 0
     assert not list((tmp_path / "tmp").glob("idbench-*"))
+
+
+ESCAPES = "\x1b]0;owned\x07\x1b[2J"
+
+
+@pytest.mark.parametrize(
+    "name", [ESCAPES, "a\nb\n\nReviewed: yes", "..", "-x", "a b~^:?*[\\.lock", "\u202eneek", "x" * 300, "@{"]
+)
+def test_a_name_that_somebody_made_up_is_a_line_and_a_branch(name: str, honest: Run) -> None:
+    attack = honest.record.attack.model_copy(update={"name": name})
+    forged = Run(honest.path, honest.record.model_copy(update={"attack": attack}), honest.sha256)
+    title = title_of([forged])
+    assert len(title.splitlines()) == 1
+    assert not set(title) & {"\x1b", "\u202e"}
+    branch = branch_of(title)
+    subprocess.run(["git", "check-ref-format", "--branch", branch], check=True, capture_output=True)
+    assert branch.startswith("results/")
