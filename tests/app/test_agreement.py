@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import rankdata
 from tests.conftest import Bench
 
 from idbench.api import Silent
+from idbench.metrics import NotEstimable, ranks
+from idbench.metrics.chance import chance_ps
 from idbench.results import Run, collect, find_runs
 from idbench.results.labels import CorpusLabels, SplitLabels
 from idbench.runner.evaluate import with_labels
@@ -83,19 +87,24 @@ def close(found: object, expected: object) -> bool:
     return found == pytest.approx(expected, abs=1e-9)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("target", TARGETS)
-def test_one_run_has_the_same_numbers(both: Both, method: str, target: str) -> None:
-    row, (summary,) = both.selection(target).loc[method], both.summaries(method, target)
-    assert close([row["auc"], row["auc_low"], row["auc_high"]], [summary["auc"][k] for k in ("value", "low", "high")])
-    assert close(row["p_chance"], summary["p_chance"])
-    for name, rate in zip(("tpr_10", "tpr_1", "tpr_01"), summary["tpr"], strict=True):
+def same_rates(row: pd.Series[Any], printed: Sequence[Mapping[str, Any]]) -> None:
+    """TPR at every rate with its interval, or the reason why there is none."""
+    for name, rate in zip(("tpr_10", "tpr_1", "tpr_01"), printed, strict=True):
         if rate["value"] is None:
             assert pd.isna(row[name])
             assert row[f"{name}_reason"] == rate["reason"]
         else:
             shown = [row[name], row[f"{name}_low"], row[f"{name}_high"]]
             assert close(shown, [rate["value"], rate["low"], rate["high"]])
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("target", TARGETS)
+def test_one_run_has_the_same_numbers(both: Both, method: str, target: str) -> None:
+    row, (summary,) = both.selection(target).loc[method], both.summaries(method, target)
+    assert close([row["auc"], row["auc_low"], row["auc_high"]], [summary["auc"][k] for k in ("value", "low", "high")])
+    assert close(row["p_chance"], summary["p_chance"])
+    same_rates(row, summary["tpr"])
     bins = both.board.bins[both.board.bins["entry"] == row["entry"]].set_index("occurrences")
     printed = {each["occurrences"]: each for each in summary["bins"] if each["n_members"] > 1}
     assert set(bins.index) == set(printed)
@@ -117,8 +126,7 @@ def test_pools_have_the_same_numbers(both: Both, method: str) -> None:
     assert row["pooled"] == len(printed["targets"]) == 2
     assert close([row["auc"], row["auc_low"], row["auc_high"]], [printed["auc"][k] for k in ("value", "low", "high")])
     assert close(row["auc_spread"], printed["spread"])
-    rate = printed["tpr"][0]
-    assert close([row["tpr_10"], row["tpr_10_low"], row["tpr_10_high"]], [rate[k] for k in ("value", "low", "high")])
+    same_rates(row, printed["tpr"])
 
 
 def test_a_study_of_the_same_scores_has_the_same_numbers(both: Both, split: Split) -> None:
@@ -141,7 +149,7 @@ def test_score_prints_what_the_board_shows(both: Both) -> None:
     summary = json.loads(found.stdout)
     row = both.selection(run.record.target.name).loc["cosine"]
     assert close([row["auc_low"], row["auc_high"]], [summary["auc"]["low"], summary["auc"]["high"]])
-    assert close([row["tpr_10_low"], row["tpr_10_high"]], [summary["tpr"][0]["low"], summary["tpr"][0]["high"]])
+    same_rates(row, summary["tpr"])
     assert close(row["p_chance"], summary["p_chance"])
     assert summary["blind"] is not None
     assert close(summary["blind"]["difference"], row["auc"] - summary["blind"]["auc"])
@@ -157,3 +165,32 @@ def test_compare_prints_what_the_board_shows(both: Both) -> None:
     assert close([pair.found.interval.low, pair.found.interval.high], [auc["interval"]["low"], auc["interval"]["high"]])
     assert close(pair.found.p, auc["p"])
     assert words.p_value(pair.found.p).endswith(f"{auc['p']:.3f}" if auc["p"] >= 0.001 else "0.001")
+
+
+def test_compare_over_targets_prints_what_the_pooled_board_shows(both: Both) -> None:
+    options = (*OPTIONS, "--target", ",".join(TARGETS), "--json")
+    printed = json.loads(Bench(both.results.parent)("compare", "cosine", "random", *options).stdout)
+    rows = both.selection(f"all of {CORPUS}")
+    (pair,) = both.board.pairs(rows.loc[["cosine", "random"], "entry"].tolist())
+    auc = printed["comparison"]["auc"]
+    assert close([pair.found.auc_a, pair.found.auc_b], [auc["auc_a"], auc["auc_b"]])
+    assert close([pair.found.difference, pair.found.p], [auc["difference"], auc["p"]])
+    assert close([pair.found.interval.low, pair.found.interval.high], [auc["interval"]["low"], auc["interval"]["high"]])
+
+
+@pytest.mark.parametrize("target", [*TARGETS, f"all of {CORPUS}"])
+def test_the_board_ranks_as_the_engine_does(both: Both, split: Split, target: str) -> None:
+    """Rank intervals, and the p against chance that pools show, from the scores alone."""
+    rows = both.selection(target)
+    names = [target] if target in TARGETS else TARGETS
+    found = {(run.record.attack.name, run.record.target.name): reading(run, split) for run in find_runs(both.results)}
+    scores = np.array([[found[method, name].scores for name in names] for method in rows.index])
+    members = found[rows.index[0], names[0]].members
+    ranking = ranks(scores, np.array([members] * len(names)), list(rows.index))
+    assert not isinstance(ranking, NotEstimable)
+    for one in ranking.methods:
+        row = rows.loc[one.name]
+        assert [row["rank"], row["rank_low"], row["rank_high"]] == [one.rank, one.rank_low, one.rank_high]
+        assert close([row["auc"], row["auc_low"], row["auc_high"]], [one.estimate, one.interval.low, one.interval.high])
+    middle = np.array([rankdata(method, axis=1).mean(axis=0) for method in scores])
+    assert close(rows["p_chance"].tolist(), chance_ps(middle, members)[0].tolist())

@@ -27,6 +27,7 @@ from idbench.metrics.values import (
 
 LEAST_VARIANCE: Final = 1e-14
 """Rounding leaves about 1e-17 where a variance is exactly 0."""
+_PAIRED: Final = "paired DeLong with Student's t"
 _ROUNDING: Final = 1e-14
 """The same for the variance of a difference, as a share of the two variances that it is made of."""
 _HALVINGS: Final = 60
@@ -478,16 +479,39 @@ def delong_test(
 
 def difference_of(found: AucCovariance, pair: tuple[int, int], level: float) -> AucDifference:
     """The paired test for methods `pair` of a joint covariance."""
-    auc_a, auc_b = (float(found.auc[k]) for k in pair)
-    sizes = (found.n_members, found.n_nonmembers)
-    parts = np.array([_of_difference(part, pair) for part, _ in found.components])
-    variance = float(parts.sum())
-    own = float(found.covariance[pair[0], pair[0]] + found.covariance[pair[1], pair[1]])
+    i, j = pair
+    parts = [(_of_difference(part, pair), size) for part, size in found.components]
+    own = float(found.covariance[i, i] + found.covariance[j, j])
+    aucs = (float(found.auc[i]), float(found.auc[j]))
+    return difference_from(aucs, parts, own, (found.n_members, found.n_nonmembers), level, _PAIRED)
+
+
+def difference_from(
+    aucs: tuple[float, float],
+    parts: Sequence[tuple[float, int]],
+    own: float,
+    sizes: tuple[int, int],
+    level: float,
+    method: str,
+) -> AucDifference:
+    """The test of a difference of two AUCs from its estimated variance.
+
+    Args:
+        aucs: of both methods, or their means over readings.
+        parts: independent parts of the variance of the difference, each with the number of identities, two or more,
+            that it was estimated from.
+        own: sum of the variances of both AUCs, against which rounding is told from a variance.
+        sizes: members and non-members, for where the variance of the difference is 0.
+        level: confidence of the interval, in (0, 1).
+        method: how the interval is made, in words.
+    """
+    auc_a, auc_b = aucs
+    variance = sum(part for part, _ in parts)
     if variance <= _ROUNDING * own:
         interval, p = _joined(auc_a, auc_b, sizes, level), _joined_p(auc_a, auc_b, sizes)
         return AucDifference(auc_a, auc_b, auc_a - auc_b, 0.0, 0.0, math.inf, p, interval)
     error = math.sqrt(variance)
-    freedom = float(degrees_of_freedom(parts, [size for _, size in found.components]))
+    freedom = float(degrees_of_freedom(np.array([part for part, _ in parts]), [size for _, size in parts]))
     statistic = (auc_a - auc_b) / error
     half = float(special.stdtrit(freedom, (1 + level) / 2)) * error
     return AucDifference(
@@ -498,9 +522,7 @@ def difference_of(found: AucCovariance, pair: tuple[int, int], level: float) -> 
         statistic=statistic,
         freedom=freedom,
         p=float(2 * special.stdtr(freedom, -abs(statistic))),
-        interval=Interval(
-            max(-1.0, auc_a - auc_b - half), min(1.0, auc_a - auc_b + half), level, "paired DeLong with Student's t"
-        ),
+        interval=Interval(max(-1.0, auc_a - auc_b - half), min(1.0, auc_a - auc_b + half), level, method),
     )
 
 

@@ -1,14 +1,13 @@
 """Means over several readings of the same people (seeds, draws of photos, targets), with people as what varies."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
 
 from idbench.metrics.batch import BatchSettings, KnownLabels, judge, rate_end
-from idbench.metrics.delong import AucDifference, AucEstimate, matched_intervals
+from idbench.metrics.delong import AucDifference, AucEstimate, difference_from, matched_intervals
 from idbench.metrics.low_fpr import common_share, narrowed
 from idbench.metrics.rates import clopper_pearson
 from idbench.metrics.resampling import DEFAULT_FPRS
@@ -26,8 +25,6 @@ from idbench.metrics.values import (
     checked_scores,
     not_estimable,
 )
-
-_LEAST_ERROR = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +122,7 @@ def pooled_difference(
 ) -> AucDifference:
     """Difference of two methods' mean AUC over the same readings of the same people.
 
-    Each person counts once, with all readings of both methods, as in `pooled`. For one reading the standard error is
-    DeLong's.
+    Each person counts once, with all readings of both methods, as in `pooled`. For one reading it is `delong_test`.
 
     Args:
         scores_a: (R, n) scores of method a, one row for each reading (target and seed).
@@ -135,12 +131,13 @@ def pooled_difference(
         level: confidence, in (0, 1).
 
     Returns:
-        `AucDifference`; the interval is for new people and these very readings.
+        `AucDifference`; the interval is for new people and these very readings. Degrees of freedom, and what holds
+        where the estimated variance is 0, are as in `delong_test`.
 
     Raises:
         MetricError: shapes that do not fit together, scores that are not finite, or fewer than two of a class.
 
-    Source: DeLong et al., Biometrics 44 (1988); see `pooled`.
+    Source: as of `delong_test`; see `pooled`.
 
     Example:
         >>> rng = np.random.default_rng(0)
@@ -156,23 +153,12 @@ def pooled_difference(
         raise MetricError(f"both methods need the same readings and people; got {a.shape} and {b.shape}.")
     plan = BatchSettings((), checked_fraction(level, "level"))
     of_a, of_b = _summed(a, inside, outside, plan), _summed(b, inside, outside, plan)
-    variance = float(variance_of_sum((of_a.area - of_b.area)[None], roles(inside, outside))[0])
-    mean_a, mean_b = float(of_a.aucs.mean()), float(of_b.aucs.mean())
-    freedom = float(min(inside.sum(axis=1).min(), outside.sum(axis=1).min()) - 1)
-    return _difference(mean_a, mean_b, variance**0.5, freedom, plan.level, len(a))
-
-
-def _difference(a: float, b: float, error: float, freedom: float, level: float, readings: int) -> AucDifference:
-    gap = a - b
-    method = _method("Student's t, DeLong's variance", readings)
-    if error < _LEAST_ERROR:
-        # Equal orders of people: there is nothing to estimate a spread from.
-        return AucDifference(a, b, gap, 0.0, 0.0, np.inf, float(gap == 0), Interval(gap, gap, level, method))
-    statistic = gap / error
-    reach = float(stats.t.ppf((1 + level) / 2, freedom)) * error
-    low, high = max(-1.0, gap - reach), min(1.0, gap + reach)
-    p = float(2 * stats.t.sf(abs(statistic), freedom))
-    return AucDifference(a, b, gap, error, statistic, freedom, p, Interval(low, high, level, method))
+    strata = roles(inside, outside)
+    parts = [(float(part[0]), size) for part, size in _parts_of_sum((of_a.area - of_b.area)[None], strata)]
+    own = float(sum(variance_of_sum(each.area[None], strata)[0] for each in (of_a, of_b)))
+    means = (float(of_a.aucs.mean()), float(of_b.aucs.mean()))
+    sizes = (int(inside.sum(axis=1).min()), int(outside.sum(axis=1).min()))
+    return difference_from(means, parts, own, sizes, plan.level, _method("paired DeLong with Student's t", len(a)))
 
 
 def spread(values: Sequence[float], groups: Sequence[str] | None = None) -> float:
@@ -346,9 +332,12 @@ def _equal_rows(signs: npt.NDArray[np.int8]) -> IntArray:
 
 def variance_of_sum(parts: FloatArray, strata: IntArray) -> FloatArray:
     """Variance (E,) of sums over people of their parts (E, n), who are drawn within strata of given size."""
-    total = np.zeros(len(parts))
+    return np.asarray(sum((part for part, _ in _parts_of_sum(parts, strata)), np.zeros(len(parts))), dtype=np.float64)
+
+
+def _parts_of_sum(parts: FloatArray, strata: IntArray) -> Iterator[tuple[FloatArray, int]]:
+    """What each stratum of two people or more adds to `variance_of_sum`, (E,), and the number of its people."""
     for stratum in range(int(strata.max()) + 1):
         own = parts[:, strata == stratum]
         if own.shape[1] > 1:
-            total += own.var(axis=1, ddof=1) * own.shape[1]
-    return total
+            yield np.asarray(own.var(axis=1, ddof=1) * own.shape[1], dtype=np.float64), own.shape[1]

@@ -140,3 +140,27 @@ def test_the_spread_over_targets_leaves_seeds_out() -> None:
     assert metrics.spread([0.7]) == 0.0
     with pytest.raises(metrics.MetricError, match="one group"):
         metrics.spread([0.7], ["a", "b"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(tied_samples(), st.integers(0, 2**32 - 1))
+def test_a_difference_in_one_reading_is_the_paired_test(sample: Sample, seed: int) -> None:
+    scores, members = sample
+    if min(members.sum(), (~members).sum()) < 2:
+        return
+    other = np.random.default_rng(seed).permutation(scores)
+    found = metrics.pooled_difference(scores[None], other[None], members)
+    alone = metrics.delong_test(scores, other, members)
+    for name in ("auc_a", "auc_b", "difference", "standard_error", "statistic", "freedom", "p"):
+        assert getattr(found, name) == pytest.approx(getattr(alone, name), rel=1e-9, abs=1e-12), name
+    assert [found.interval.low, found.interval.high] == pytest.approx([alone.interval.low, alone.interval.high])
+
+
+def test_a_difference_without_spread_is_not_certain() -> None:
+    """One method separates the classes perfectly, the other not at all: no variance, yet only six people."""
+    members = np.array([True, True, True, False, False, False])
+    perfect, constant = np.tile(members * 1.0, (2, 1)), np.zeros((2, 6))
+    found = metrics.pooled_difference(perfect, constant, members)
+    assert found.difference == 0.5
+    assert 0.001 < found.p < 1
+    assert found.interval.low < 0.5 < found.interval.high
