@@ -238,7 +238,7 @@ class NotebookProgress(Reporter):
 
 
 @contextmanager
-def _told(progress: Progress | None) -> Iterator[Progress]:
+def _reporter(progress: Progress | None) -> Iterator[Progress]:
     """The caller's own progress; else a line in a notebook, and nothing elsewhere."""
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if progress is not None or not hasattr(shell, "kernel"):
@@ -299,14 +299,16 @@ def run(
     from idbench.splits import load_split
 
     name = name_of(method)
-    with _told(progress) as told:
+    with _reporter(progress) as reporter:
         defenses = [None if defense is None else plan_defense(defense, None, defense_params)]
-        grid = make_grid(load_split(split, told), [name], target, [seed], corpus, preset, params, defenses, told)
+        grid = make_grid(
+            load_split(split, reporter), [name], target, [seed], corpus, preset, params, defenses, reporter
+        )
         if len(grid.targets) != 1:
             raise ValueError(f"target={target!r} means {len(grid.targets)} targets; `run` takes one, make_grid several")
         if not grid.size:
             raise MethodError(f"The target behind {defense} does not answer what {name} asks.")
-        (outcome,) = run_grid(grid, Options(Path(results), device, time_limit, force), told)
+        (outcome,) = run_grid(grid, Options(Path(results), device, time_limit, force), reporter)
     return Result(outcome.run, outcome.summary, outcome.reused)
 
 
@@ -385,8 +387,8 @@ def audit(
     from idbench.splits import load_split
 
     names = [name_of(one) for one in methods]
-    with _told(progress) as told:
-        rows = audit_split(load_split(split, told), names, _options(results, device, time_limit), told, seed)
+    with _reporter(progress) as reporter:
+        rows = audit_split(load_split(split, reporter), names, _options(results, device, time_limit), reporter, seed)
     return Audit(tuple(rows))
 
 
@@ -420,8 +422,8 @@ def audit_people(people: Sequence[Audited], target: str, *, progress: Progress |
     for key in ("reference", "search"):
         if given.get(key) is not None:
             given[key] = Path(given[key])
-    with _told(progress) as told:
-        return People(audit_all(people, Wish(target, **given), told))
+    with _reporter(progress) as reporter:
+        return People(audit_all(people, Wish(target, **given), reporter))
 
 
 def list_methods() -> pd.DataFrame:

@@ -70,9 +70,9 @@ def make(
             for name, each in trained.items():
                 shutil.copyfile(each.weights, make_dir(folder / "targets") / f"{name}.safetensors")
     references = [each.reference(out / "targets" / f"{name}.safetensors") for name, each in trained.items()]
-    told = {"world": world.id, "digest": split.digest, "split": str(out / "split"), "targets": references}
+    outcome = {"world": world.id, "digest": split.digest, "split": str(out / "split"), "targets": references}
     if json:
-        console.write_json(told)
+        console.write_json(outcome)
         return
     console.say(f"world {world.id}, digest {split.digest}; keep {labels} and the secret, publish {out}")
     for reference in references:

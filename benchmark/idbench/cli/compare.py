@@ -175,5 +175,5 @@ def _correct(pairings: Sequence[Pairing]) -> None:
     from idbench.metrics import holm
 
     corrected = holm([one.found.auc.p for one in pairings])
-    told = [f"{one.found.name_b} {text.compared(float(p))}" for one, p in zip(pairings, corrected, strict=True)]
-    console.say(f"p of the AUC differences from {pairings[0].found.name_a}, Holm-corrected: {', '.join(told)}")
+    tested_pairs = [f"{one.found.name_b} {text.compared(float(p))}" for one, p in zip(pairings, corrected, strict=True)]
+    console.say(f"p of the AUC differences from {pairings[0].found.name_a}, Holm-corrected: {', '.join(tested_pairs)}")

@@ -118,15 +118,15 @@ def build_from(source: str, revision: str, board: Path, progress: Progress) -> i
         found = collect([runs])
         labels = [folder / LABELS] if any((folder / LABELS).rglob("labels.json")) else []
         statements = [folder / ATTESTATIONS] if (folder / ATTESTATIONS).is_dir() else []
-        told = board_inputs.gather(found.runs, [], labels, [], progress)
+        given = board_inputs.gather(found.runs, [], labels, [], progress)
         built = build(
             found,
-            told.labels,
+            given.labels,
             board,
             progress,
             targets=board_inputs.known_targets(),
             statements=read_statements(statements, [runs]),
-            about=board_inputs.about(told.cards, found.runs),
+            about=board_inputs.about(given.cards, found.runs),
             commit=revision[:40],
             force=True,
         )

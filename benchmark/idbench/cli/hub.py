@@ -49,12 +49,12 @@ def publish(
                 return
             if pull_request:
                 proposed = propose(plan.publication, repo, plan.head)
-                told = {"ref": str(proposed.ref), "pull_request": proposed.number, "url": proposed.url}
-                _tell(json, told, f"{plan.publication.title} is in pull request {proposed.number}: {proposed.url}")
+                outcome = {"ref": str(proposed.ref), "pull_request": proposed.number, "url": proposed.url}
+                _print(json, outcome, f"{plan.publication.title} is in pull request {proposed.number}: {proposed.url}")
                 return
             published = send(plan.publication, repo, plan.head, plan.published, private=private)
     done = "published" if published.committed else "was published already"
-    told = {
+    outcome = {
         "ref": str(published.ref),
         "tag": plan.publication.tag,
         "committed": published.committed,
@@ -63,7 +63,9 @@ def publish(
         "digest": plan.manifest.digest,
         "taken_out": list(plan.erased),
     }
-    _tell(json, told, f"{plan.publication.title} {done}, verified and tagged {plan.publication.tag}: {published.ref}")
+    _print(
+        json, outcome, f"{plan.publication.title} {done}, verified and tagged {plan.publication.tag}: {published.ref}"
+    )
     if not json:
         if published.private:
             console.say("The repository is private: its settings on the Hub make it public.")
@@ -84,7 +86,7 @@ def verify(
     with console.bars() as progress:
         loaded = load_split(against, progress) if against else None
         found = verify_published(parsed, progress, loaded)
-    told = {
+    outcome = {
         "ref": str(found.ref),
         "name": found.manifest.name,
         "version": found.manifest.version,
@@ -94,9 +96,9 @@ def verify(
         "photos": found.photos,
         "rows": found.manifest.rows_here,
     }
-    _tell(
+    _print(
         json,
-        told,
+        outcome,
         f"{found.ref} is {found.manifest.name} version {found.manifest.version}: {found.files} files of {found.size:,} "
         f"bytes, {found.photos:,} photos and {len(found.manifest.rows_here)} tables arrived as they were published.",
     )
@@ -133,8 +135,8 @@ def retract(
     if repo is not None:
         _erase(split, repo, identity, only_show=dry_run or not yes, json=json)
     elif not dry_run:
-        told = {"split": loaded.manifest.name, "retracted": sorted(set(identity))}
-        _tell(json, told, f"{len(set(identity))} of {loaded.manifest.name} taken out on this machine.")
+        outcome = {"split": loaded.manifest.name, "retracted": sorted(set(identity))}
+        _print(json, outcome, f"{len(set(identity))} of {loaded.manifest.name} taken out on this machine.")
 
 
 def _check_ids(split: Split, identities: list[str]) -> None:
@@ -174,13 +176,13 @@ def _erase(split: str, repo: str, identities: list[str], *, only_show: bool, jso
                 return
             send(plan.publication, repo, plan.head, plan.published, private=False)
             erased = erase_history(repo, plan.publication.tag)
-    told = {
+    outcome = {
         "ref": str(erased.ref),
         "tag": plan.publication.tag,
         "taken_out": identities,
         "erased": asdict(erased.removed),
     }
-    _tell(json, told, f"{repo} holds nothing but {plan.publication.title} any more: {erased.ref}")
+    _print(json, outcome, f"{repo} holds nothing but {plan.publication.title} any more: {erased.ref}")
     if not json:
         console.say("Older versions stay in caches elsewhere; loading leaves these people out as soon as it is online.")
 
@@ -188,9 +190,9 @@ def _erase(split: str, repo: str, identities: list[str], *, only_show: bool, jso
 def _show_plan(plan: PublicationPlan, repo: str, json: bool) -> None:
     difference, gate = plan.difference, "gated" if plan.publication.gated else "open to everybody"
     if json:
-        told: dict[str, Any] = {"repo": repo, "tag": plan.publication.tag, "gated": plan.publication.gated}
-        told |= {"published": str(plan.published) if plan.published else None, "taken_out": list(plan.erased)}
-        console.write_json(told | asdict(difference))
+        outcome: dict[str, Any] = {"repo": repo, "tag": plan.publication.tag, "gated": plan.publication.gated}
+        outcome |= {"published": str(plan.published) if plan.published else None, "taken_out": list(plan.erased)}
+        console.write_json(outcome | asdict(difference))
         return
     if plan.published is not None:
         console.say(f"{plan.publication.title} is there already: {plan.published}; nothing would be changed")
@@ -213,9 +215,9 @@ def _show_erasure(erasure: Erasure, repo: str) -> None:
     )
 
 
-def _tell(json: bool, told: dict[str, Any], sentence: str) -> None:
+def _print(json: bool, outcome: dict[str, Any], sentence: str) -> None:
     """Say what was done: names of commits are copied, so lines are not wrapped."""
     if json:
-        console.write_json(told)
+        console.write_json(outcome)
     else:
         console.command(sentence)

@@ -255,8 +255,10 @@ def _sweep(
         ],
     )
     chosen = text.typed(*chain.from_iterable(("-p", f"{name}={best.values[name]}") for name in varied))
-    told = "" if found.decided else "; they do not tell it from every other setting, so the default is as good a choice"
-    console.say(f"The calibration people prefer {chosen}{told}.")
+    caveat = (
+        "" if found.decided else "; they do not tell it from every other setting, so the default is as good a choice"
+    )
+    console.say(f"The calibration people prefer {chosen}{caveat}.")
     console.say("The people under test were not looked at.")
     console.next_steps(f"{text.typed('bench', 'run', '-m', method)} {chosen}")
 

@@ -61,10 +61,10 @@ def submit(
         if not json:
             _show(staged, found)
             show_report(report, json=False)
-        told: dict[str, Any] = {"title": staged.title, "files": sorted(staged.files), "report": report_json(report)}
+        outcome: dict[str, Any] = {"title": staged.title, "files": sorted(staged.files), "report": report_json(report)}
         if not report.passed:
             if json:
-                console.write_json({**told, "sent": False})
+                console.write_json({**outcome, "sent": False})
             raise IdbenchError(
                 f"Nothing was sent: {len(report.failures)} findings would keep it out.",
                 hint=f"The first: {report.failures[0].where}: {report.failures[0].message}.",
@@ -72,7 +72,7 @@ def submit(
         sent = None if dry_run else _send(staged, repo)
     if json:
         more = {} if sent is None else {"where": sent.where, "commit": sent.commit, "changed": sent.changed}
-        console.write_json({**told, "sent": sent is not None, **more})
+        console.write_json({**outcome, "sent": sent is not None, **more})
     elif sent is None:
         console.say("Nothing was sent: --dry-run.")
     else:

@@ -97,9 +97,9 @@ def verify(
             return
         verified = run_again(subject, world, how, progress)
     written = _attest(found, verified, how, by, to)
-    told = _told(subject, verified, why, written)
+    report = _as_json(subject, verified, why, written)
     if json:
-        console.write_json(told)
+        console.write_json(report)
     else:
         _say(subject, verified, why, written)
     if verified.level.rank == 0 or (verified.reproduction is not None and verified.reproduction.problem):
@@ -168,7 +168,7 @@ def note_of(verified: Verification, how: How) -> str:
     return "\n".join(lines)
 
 
-def _told(subject: RepeatableRun, verified: Verification, why: str, written: Path | None) -> dict[str, Any]:
+def _as_json(subject: RepeatableRun, verified: Verification, why: str, written: Path | None) -> dict[str, Any]:
     again = verified.reproduction
     return {
         "run": subject.run.record.run_id,

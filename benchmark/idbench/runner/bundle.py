@@ -273,7 +273,7 @@ def context_of(request: Request, given: Given, device: str, progress: Progress) 
         request: of the bundle.
         given: the same bundle's content.
         device: where to compute.
-        progress: told how far the method is.
+        progress: receives progress reports.
     """
     cache = Path(request.folders.cache)
     cache.mkdir(parents=True, exist_ok=True)

@@ -174,7 +174,7 @@ def defend(
         applying: a defense of weights, or one before the training.
         device: `auto`, `cpu`, `cuda:0`, ...
         time_limit: seconds for the defense; None for no limit.
-        progress: told how far it is.
+        progress: receives progress reports.
         log: where the log of a failed defense is kept.
 
     Returns:

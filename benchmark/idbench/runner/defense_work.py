@@ -55,7 +55,7 @@ def change_weights(
 
     Args:
         folder: a bundle whose method is a `TargetDefense`, a `CorpusDefense` or a `WeightAdaptation`.
-        progress: told how far it is.
+        progress: receives progress reports.
         tell: called with what is being done, for the message if it fails.
         peak: the most memory that this process used so far, in MiB.
     """
@@ -117,7 +117,7 @@ def put_before(view: TargetView, folder: Path, device: str, progress: Progress) 
         view: answers everything; counts what it is asked.
         folder: the attack's bundle; it holds the defense's own.
         device: where to compute.
-        progress: told how far the defense is.
+        progress: receives progress reports.
     """
     own = folder / DEFENSE
     defense, given, context = cast("_Opened[AnswerDefense[Any]]", _opened(own, device, progress))
@@ -133,7 +133,7 @@ def put_adaptation(view: TargetView, folder: Path, device: str, progress: Progre
         view: the target behind its defense.
         folder: the attack's bundle; it holds the adaptation's own.
         device: where to compute.
-        progress: told how far the adaptation is.
+        progress: receives progress reports.
     """
     own = folder / ADAPTATION
     adaptation, given, context = cast("_Opened[AnswerAdaptation[Any]]", _opened(own, device, progress))

@@ -65,7 +65,7 @@ class Grid:
         seeds: one run for each.
         defenses: what each target is put behind; None for nothing. One run for each.
         adaptations: what each attack is combined with; None for nothing. One run for each.
-        progress: told when something has to be made before runs can be named.
+        progress: receives a report when something has to be made before runs can be named.
         kept: defenses as plain data by name and seed, filled as they are asked for.
     """
 
@@ -120,7 +120,7 @@ def make_grid(
         preset: of the parameters.
         params: over the preset; values, or texts as given on the command line.
         defenses: what each target is put behind; None for nothing.
-        progress: told when something has to be made before runs can be named.
+        progress: receives a report when something has to be made before runs can be named.
         adaptations: what each attack is combined with; None for nothing.
 
     Raises:

@@ -134,7 +134,7 @@ def given_sha256(split: Split, people: Sequence[int], knowledge: Knowledge, prog
         split: has the people, and whatever else is given.
         people: places of the protected, in order.
         knowledge: what the defense declares; what it is not given does not count.
-        progress: told how far the auxiliary people are, if they are drawn for the first time.
+        progress: receives progress reports.
     """
     identities = [split.identities[i] for i in people]
     given: dict[str, object] = {

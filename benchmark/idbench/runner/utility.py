@@ -75,7 +75,7 @@ def measure(
         after: the target after it, pinned; `base` itself for a defense of answers.
         device: `auto`, `cpu`, `cuda:0`, ...
         time_limit: seconds; None for no limit.
-        progress: told how far it is.
+        progress: receives progress reports.
         log: where the log of a failed worker is kept.
 
     Returns:
@@ -196,7 +196,7 @@ def ask(view: TargetView, answered: Access, held: HeldOut, progress: Progress) -
         view: of the target.
         answered: what it answers; labels always.
         held: the pictures.
-        progress: told how far it is.
+        progress: receives progress reports.
     """
     photos = [_photo(image) for image in held.images]
     captions, place = _distinct(held.captions)

@@ -213,13 +213,13 @@ def subject_of_run(run: Run, split: Split, target: TargetSpec | None) -> Repeata
 
 def _said_falsely(record: RunRecord, own: MethodRef, split: Split) -> str:
     """What a record says that follows from the method's code and from the split, and is not so; empty if nothing."""
-    said = record.attack
+    recorded = record.attack
     for what in ("title", "access", "knowledge", "track"):
-        if getattr(said, what) != getattr(own, what):
+        if getattr(recorded, what) != getattr(own, what):
             return f"its method's {what}"
-    if said.card is None or own.card is None or _settled(said.card) != _settled(own.card):
+    if recorded.card is None or own.card is None or _settled(recorded.card) != _settled(own.card):
         return "its method's card"
-    if distribution_of(said.distribution) != distribution_of(own.distribution):
+    if distribution_of(recorded.distribution) != distribution_of(own.distribution):
         return "the distribution that its method comes from"
     if record.photos_sha256 not in (None, split.photos_digest):
         return "the photos that it asked about"

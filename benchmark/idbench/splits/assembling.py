@@ -101,8 +101,8 @@ class Claim:
     @property
     def source_row(self) -> Row:
         """As a row of `label_sources`."""
-        said = (self.member, self.occurrences, self.how, self.confidence)
-        return self.identity, self.corpus, self.source, *said
+        claim = (self.member, self.occurrences, self.how, self.confidence)
+        return self.identity, self.corpus, self.source, *claim
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,12 +68,12 @@ class _Known:
 
 @dataclass(slots=True)
 class _Notes:
-    said: list[str] = field(default_factory=list)
+    sentences: list[str] = field(default_factory=list)
 
     def count(self, people: Sequence[str], what: str) -> None:
         if people:
             more = f" and {len(people) - _SHOWN} more" if len(people) > _SHOWN else ""
-            self.said.append(f"{len(people)} {what}: {', '.join(people[:_SHOWN])}{more}.")
+            self.sentences.append(f"{len(people)} {what}: {', '.join(people[:_SHOWN])}{more}.")
 
 
 def assemble(inputs: Inputs, out: Path, progress: Progress) -> tuple[Manifest, tuple[str, ...]]:
@@ -102,7 +102,7 @@ def assemble(inputs: Inputs, out: Path, progress: Progress) -> tuple[Manifest, t
         candidates=candidates,
         prompts=PROMPTS,
     )
-    return write_assembly(out, _about(inputs, assembly, corpora), assembly, progress), tuple(notes.said)
+    return write_assembly(out, _about(inputs, assembly, corpora), assembly, progress), tuple(notes.sentences)
 
 
 def read_table(path: Path) -> list[dict[str, str]]:
@@ -195,7 +195,7 @@ def _read_photos(photos: Path | None, progress: Progress, notes: _Notes) -> dict
         found: dict[str, tuple[Path, ...]] = {}
         for folder in facescrub_folders(photos):
             people = read_people(folder, progress)
-            notes.said += people.notes
+            notes.sentences += people.notes
             found |= {person.name: person.photos for person in people.people}
         return found
     listed: dict[str, list[Path]] = defaultdict(list)
@@ -238,14 +238,14 @@ def _read_labels(inputs: Inputs, known: Sequence[_Known], notes: _Notes) -> dict
     return claims
 
 
-def _claim(inputs: Inputs, where: str, who: str, said: str, row: Mapping[str, str]) -> Claim:
-    member = said.lower() in _YES
-    if not member and said.lower() not in _NO:
-        raise DataError(f"{where}: {said!r} is neither yes nor no.", hint="Write yes for members and no for others.")
+def _claim(inputs: Inputs, where: str, who: str, answer: str, row: Mapping[str, str]) -> Claim:
+    member = answer.lower() in _YES
+    if not member and answer.lower() not in _NO:
+        raise DataError(f"{where}: {answer!r} is neither yes nor no.", hint="Write yes for members and no for others.")
     count = row.get("occurrences", "")
     occurrences = (UNKNOWN if member else 0) if not count else _whole(count, where)
     if occurrences != UNKNOWN and (occurrences > 0) != member:
-        raise DataError(f"{where}: {count} occurrences contradict member {said!r}.", hint="Correct one of them.")
+        raise DataError(f"{where}: {count} occurrences contradict member {answer!r}.", hint="Correct one of them.")
     return Claim(
         who,
         row.get("corpus") or inputs.corpus,

@@ -252,7 +252,7 @@ _COARSE, _BLUNT = 0.1, 0.8  # no rate below 10 %; not even an AUC of 0.8 is told
 
 
 def _sentences(corpora: Sequence[CorpusHonesty], *, has_control: bool) -> list[str]:
-    said: list[str] = []
+    sentences: list[str] = []
     follows = (
         "an attack must beat it, and be at chance on the control"
         if has_control
@@ -262,38 +262,38 @@ def _sentences(corpora: Sequence[CorpusHonesty], *, has_control: bool) -> list[s
         where = "" if len(corpora) == 1 else f" ({', '.join(one.corpora)})"
         resolved = f"{one.nonmembers} non-members resolve no rate below {100 * one.resolution:.3g} %{where}"
         telling = _telling_sentences(one, follows, where)
-        said += [resolved, *telling] if _too_few(one) else [*telling, resolved]
-        said.append(
+        sentences += [resolved, *telling] if _too_few(one) else [*telling, resolved]
+        sentences.append(
             f"with {one.members} members and {one.nonmembers} non-members under test, an AUC from "
             f"{one.detectable:.2f} on is told from chance four times out of five{where}"
         )
     needed = metrics.people_needed_for_auc(SMALL_AUC)
     rare = metrics.people_needed_for_tpr(SMALL_TPR, SMALL_FPR)
-    said.append(
+    sentences.append(
         f"to see an AUC of {SMALL_AUC} takes {needed} members and {needed} non-members; "
         f"a TPR of {SMALL_TPR:.0%} at {SMALL_FPR:.0%} FPR, {rare} and {rare}".replace("%", " %")
     )
-    return said
+    return sentences
 
 
 def _telling_sentences(one: CorpusHonesty, follows: str, where: str) -> list[str]:
     single = [covariate for covariate in one.telling if covariate.kind != "all"]
-    said = []
+    sentences = []
     chosen_by = [covariate for covariate in single if covariate.kind == "selection"]
     if chosen_by:
-        said.append(
+        sentences.append(
             f"one column of the selection separates members from non-members with AUC {chosen_by[0].auc:.2f}; "
             f"{follows}{where}"
         )
     for covariate in [each for each in single if each.kind != "selection"][:2]:
-        said.append(
+        sentences.append(
             f"{covariate.name} alone separates members from non-members with AUC {covariate.auc:.2f}; {follows}{where}"
         )
     if not single and one.telling:
-        said.append(
+        sentences.append(
             f"names and photos together separate members from non-members with AUC {one.telling[0].auc:.2f}; "
             f"{follows}{where}"
         )
     if not one.telling:
-        said.append(f"no number that is known without a target separates members from non-members{where}")
-    return said
+        sentences.append(f"no number that is known without a target separates members from non-members{where}")
+    return sentences

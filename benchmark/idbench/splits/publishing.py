@@ -73,7 +73,7 @@ def planned(split: Split, repo: str, progress: Progress, *, private: bool) -> It
     Args:
         split: to publish. Those who were taken out of what is published already are taken out of it as well.
         repo: `ORG/NAME`.
-        progress: told how far the checks are.
+        progress: receives progress reports.
         private: whether a repository that is made stays private.
 
     Raises:
@@ -269,7 +269,7 @@ def verify_published(ref: HubRef, progress: Progress, against: Split | None = No
 
     Args:
         ref: where; a tag or branch is looked up first.
-        progress: told how far it is.
+        progress: receives progress reports.
         against: a split that it must have the content of.
 
     Raises:

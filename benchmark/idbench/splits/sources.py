@@ -13,7 +13,7 @@ Outcome = Literal["changed sides", "the same", "dropped", "not identified", "add
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class SourceLabel:
     """What one source says about one person.
 
     Args:
@@ -41,14 +41,14 @@ class Contested:
     Args:
         identity: opaque id.
         corpus: name of the training set.
-        said: in the order of the sources, the earliest first.
+        labels: in the order of the sources, the earliest first.
         outcome: `dropped`: only an earlier source speaks of the person; `added`: only the last one does;
             `not identified`: an earlier source speaks of somebody, nobody knows of whom.
     """
 
     identity: str
     corpus: str
-    said: tuple[Said, ...]
+    labels: tuple[SourceLabel, ...]
     outcome: Outcome
 
 
@@ -83,7 +83,7 @@ class Disagreements:
             (
                 one.identity,
                 one.corpus,
-                *(next((str(said) for said in one.said if said.source == source), "-") for source in self.sources),
+                *(next((str(label) for label in one.labels if label.source == source), "-") for source in self.sources),
                 one.outcome,
             )
             for one in self.people
@@ -98,8 +98,8 @@ class Disagreements:
                 "corpus": one.corpus,
                 "outcome": one.outcome,
                 "sources": {
-                    said.source: {"member": said.member, "occurrences": said.occurrences, "how": said.how}
-                    for said in one.said
+                    label.source: {"member": label.member, "occurrences": label.occurrences, "how": label.how}
+                    for label in one.labels
                 },
             }
             for one in self.people
@@ -113,21 +113,23 @@ def disagreements(split: Split) -> Disagreements:
     """Compare the sources in a split's table `label_sources`; nobody where it has none."""
     rows = split.rows("label_sources")
     sources = tuple(dict.fromkeys(str(row[2]) for row in rows))
-    said: dict[tuple[str, str], list[Said]] = {}
+    labels: dict[tuple[str, str], list[SourceLabel]] = {}
     for identity, corpus, source, member, occurrences, how, confidence in rows:
-        said.setdefault((identity, corpus), []).append(Said(source, bool(member), occurrences, how, confidence))
+        labels.setdefault((identity, corpus), []).append(
+            SourceLabel(source, bool(member), occurrences, how, confidence)
+        )
     people = [
         Contested(identity, corpus, tuple(who), _outcome(identity, who, sources))
-        for (identity, corpus), who in said.items()
+        for (identity, corpus), who in labels.items()
     ]
     return Disagreements(sources, tuple(sorted(people, key=lambda one: (_ORDER.index(one.outcome), one.identity))))
 
 
-def _outcome(identity: str, said: list[Said], sources: tuple[str, ...]) -> Outcome:
+def _outcome(identity: str, labels: list[SourceLabel], sources: tuple[str, ...]) -> Outcome:
     if identity == UNIDENTIFIED:
         return "not identified"
-    if said[-1].source != sources[-1]:
+    if labels[-1].source != sources[-1]:
         return "dropped"
-    if len(said) == 1:
+    if len(labels) == 1:
         return "added"
-    return "changed sides" if said[0].member != said[-1].member else "the same"
+    return "changed sides" if labels[0].member != labels[-1].member else "the same"

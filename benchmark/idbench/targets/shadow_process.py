@@ -45,7 +45,7 @@ class _Steps(Reporter):
         self._clock = clock
         self._tell = tell
         self._before = _number(clock)
-        self._begin = self._told = time.monotonic()
+        self._begin = self._reported = time.monotonic()
 
     @property
     def seconds(self) -> float:
@@ -55,9 +55,9 @@ class _Steps(Reporter):
     def update(self, done: float, total: float, description: str) -> None:
         """Report the share that is done, no more often than the parent reads it."""
         now = time.monotonic()
-        if done < total and now - self._told < NOTE_EVERY:
+        if done < total and now - self._reported < NOTE_EVERY:
             return
-        self._told = now
+        self._reported = now
         with suppress(OSError):  # a note that cannot be written costs nothing but the note
             self._clock.write_text(f"{self.seconds:.1f}", encoding="utf-8")
             self._tell(done / total)

@@ -278,9 +278,9 @@ def _subsets(
 
 def _remarks(people: Sequence[ListedPerson], counted: Sequence[Counted], material: Material) -> tuple[str, ...]:
     few = sum(one.count < FEW_CAPTIONS for one in counted)
-    said = [f"{few} people have fewer than {FEW_CAPTIONS} captions: subset few-captions."]
+    remarks = [f"{few} people have fewer than {FEW_CAPTIONS} captions: subset few-captions."]
     if not any(person.photos for person in people):
-        return (*said, "No photos: give a folder with --faces, then the subset papers is those with 30 of them.")
+        return (*remarks, "No photos: give a folder with --faces, then the subset papers is those with 30 of them.")
     enough = sum(subset == "papers" for subset, _ in _subsets(people, counted, material))
     without = sum(not person.photos for person in people)
-    return (*said, f"{enough} of them have {PHOTOS} photos: subset papers. {without} people have no photo.")
+    return (*remarks, f"{enough} of them have {PHOTOS} photos: subset papers. {without} people have no photo.")

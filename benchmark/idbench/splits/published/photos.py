@@ -86,7 +86,7 @@ def fetch_photos(
         split: has a table `urls`.
         out: folder of the photos; `availability.csv` in it says what was tried before.
         settings: picture size, processes, connections, requests to one host and so on.
-        progress: told how far the fetching is.
+        progress: receives progress reports.
         shows: whether a picture shows a face, such as `idbench.splits.faces.has_face`: logos, toys and covers are left
             out; None: every picture is kept.
 

@@ -112,7 +112,7 @@ def open_upstream(source: Path | None, progress: Progress) -> Upstream:
 
     Args:
         source: a folder that holds the lists, anywhere in it; None: fetch them.
-        progress: told while lists are fetched.
+        progress: receives reports while lists are fetched.
 
     Raises:
         DataError: no such folder; the lists cannot be fetched or are not the pinned ones.

@@ -118,7 +118,7 @@ def run_training(training: FullSizeTraining, progress: Progress) -> Finished:
     if status != 0 or not checkpoint.is_file():
         raise _reason(training, status, log, before)
     write_text(_complete_file(training), f"{checkpoint.stat().st_size}\n")
-    resumed, rate = _said(log, before)
+    resumed, rate = _logged(log, before)
     return Finished(checkpoint, reference_of(training), epochs, resumed, time.perf_counter() - start, rate)
 
 
@@ -135,7 +135,7 @@ def _is_complete(training: FullSizeTraining) -> bool:
         return False
 
 
-def _said(log: Path, before: int) -> tuple[int, float]:
+def _logged(log: Path, before: int) -> tuple[int, float]:
     """What the trainer wrote since byte `before`: the epochs that were done already, and its median speed."""
     with storage_errors(log), log.open("rb") as file:
         file.seek(before)
