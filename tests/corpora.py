@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import json
@@ -34,6 +35,44 @@ def write_tsv_gz(folder: Path, captions: Sequence[str], name: str = "00000.tsv.g
     return path
 
 
+def write_csv(folder: Path, captions: Sequence[str], name: str = "00000.csv") -> Path:
+    path = folder / name
+    with path.open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["Image URL", "Caption"])
+        writer.writerows((f"http://x/{i}?a,b", text) for i, text in enumerate(captions))
+    return path
+
+
+def write_csv_zst(folder: Path, captions: Sequence[str], name: str = "00000.csv.zst") -> Path:
+    plain = write_csv(folder, captions, "plain").read_bytes()
+    (folder / "plain").unlink()
+    path = folder / name
+    path.write_bytes(packed(plain))
+    return path
+
+
+def write_json_lines(folder: Path, captions: Sequence[str], name: str = "00000.jsonl") -> Path:
+    path = folder / name
+    rows = [
+        json.dumps({"url": f"http://x/{i}", "TEXT": text}, ensure_ascii=bool(i % 2)) for i, text in enumerate(captions)
+    ]
+    path.write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return path
+
+
+def write_json_lines_zst(folder: Path, captions: Sequence[str], name: str = "00000.json.zst") -> Path:
+    path = write_json_lines(folder, captions, name)
+    path.write_bytes(packed(path.read_bytes()))
+    return path
+
+
+def packed(content: bytes) -> bytes:
+    """Zstandard, in two frames, as parallel packers write it."""
+    half = len(content) // 2
+    return b"".join(pa.compress(part, "zstd", asbytes=True) for part in (content[:half], content[half:]))
+
+
 def write_tar(folder: Path, captions: Sequence[str], name: str = "00000.tar") -> Path:
     path = folder / name
     with tarfile.open(path, "w:gz" if name.endswith("gz") else "w") as tar:
@@ -59,4 +98,14 @@ def add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(info, io.BytesIO(content))
 
 
-WRITERS: tuple[Writer, ...] = (write_parquet, write_tsv, write_tsv_gz, write_tar, write_json_tar)
+WRITERS: tuple[Writer, ...] = (
+    write_parquet,
+    write_tsv,
+    write_tsv_gz,
+    write_csv,
+    write_csv_zst,
+    write_json_lines,
+    write_json_lines_zst,
+    write_tar,
+    write_json_tar,
+)

@@ -9,7 +9,8 @@ import pytest
 from tests.irregular import fifo, folder, link_to_device
 
 from idbench.captions.files import ReadOptions
-from idbench.captions.tables import read_parquet, read_rows, read_tsv
+from idbench.captions.tables import read_parquet, read_rows
+from idbench.captions.text import read_csv, read_json_lines, read_tsv
 from idbench.captions.webdataset import read_webdataset
 from idbench.errors import IdbenchError
 from idbench.search.faces.model import load_classifier
@@ -29,6 +30,8 @@ READERS: dict[str, Callable[[Path], object]] = {
     "hashed": sha256_file,
     MANIFEST_FILE: lambda path: read_manifest(path.parent),
     "captions.tsv": lambda path: list(read_tsv(path, ReadOptions())),
+    "captions.csv": lambda path: list(read_csv(path, ReadOptions())),
+    "captions.jsonl": lambda path: list(read_json_lines(path, ReadOptions())),
     "captions.parquet": lambda path: list(read_parquet(path, ReadOptions())),
     "captions.tar": lambda path: list(read_webdataset(path, ReadOptions())),
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,6 +15,8 @@ from idbench.errors import DataError
 if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
+
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 ROWS = 32_768
 """Captions that are held at once."""
@@ -26,9 +30,10 @@ class ReadOptions:
     """How captions are found in their files.
 
     Args:
-        column: name of the caption column, or its number from 1 in a TSV file without header; in a WebDataset shard
-            the extension of the member (`txt`) or the key within the `json` member. None: guessed.
-        header: whether TSV files begin with the columns' names. None: they do if the first line holds such a name.
+        column: name of the caption column, or its number from 1 in a TSV or CSV file without header; a key of JSON
+            lines; in a WebDataset shard the extension of the member (`txt`) or the key within the `json` member.
+            None: guessed.
+        header: whether TSV and CSV files begin with the columns' names. None: they do if the first line has one.
         replace_invalid: read bytes that are not UTF-8 as U+FFFD and count the captions that have some, instead of
             rejecting the file.
     """
@@ -93,6 +98,58 @@ def as_text(column: pa.Array, path: Path, first: int, options: ReadOptions) -> t
                 repaired += 1
                 texts.append(content.decode(errors="replace"))
         return pa.array(texts, pa.string()), repaired
+
+
+def as_bytes(value: object) -> bytes:
+    """A caption out of JSON: a text, a number as it is written, or a list of texts, one on each line."""
+    text = "\n".join(map(str, value)) if isinstance(value, list) else str(value)
+    return text.encode(errors="surrogatepass")
+
+
+def unpacked(raw: Any) -> Any:
+    """A file's content, unpacked where its first bytes say that gzip or zstd packed it, whatever it is called.
+
+    Args:
+        raw: opened for reading bytes, with Python's buffer. Reading the result raises EOFError, zlib.error or OSError
+            where it is truncated or damaged.
+    """
+    beginning = raw.peek(4)[:4]
+    if beginning[:2] == _GZIP:
+        return gzip.GzipFile(fileobj=raw)
+    if beginning == _ZSTD:
+        import pyarrow as pa
+
+        return io.BufferedReader(_Zstd(pa.CompressedInputStream(pa.PythonFile(_Lent(raw), "r"), "zstd")))
+    return raw
+
+
+class _Lent:
+    """A file that pyarrow reads and, when it is done, does not close."""
+
+    closed = False
+
+    def __init__(self, raw: Any) -> None:
+        self.read = raw.read
+
+    def close(self) -> None:
+        """Its owner closes it."""
+
+
+class _Zstd(io.RawIOBase):
+    """A stream of pyarrow's, which knows no lines, as a raw file that Python's buffer reads."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, room: Any) -> int:
+        """The next bytes into `room`; their number, 0 at the end."""
+        content = self._stream.read(len(room))
+        room[: len(content)] = content
+        return len(content)
 
 
 def utf8(captions: pa.Array) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:

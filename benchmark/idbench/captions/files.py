@@ -9,22 +9,29 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from idbench.captions.batches import CaptionBatch, ReadOptions
-from idbench.captions.tables import is_parquet, read_parquet, read_tsv
+from idbench.captions.tables import is_parquet, read_parquet
+from idbench.captions.text import is_json_lines, read_csv, read_json_lines, read_tsv
 from idbench.captions.webdataset import read_webdataset
 from idbench.errors import DataError
 from idbench.storage import expanded
 
-_READERS = {
+_PLAIN = {
     ".parquet": read_parquet,
     ".tsv": read_tsv,
-    ".tsv.gz": read_tsv,
+    ".csv": read_csv,
+    ".jsonl": read_json_lines,
+    ".ndjson": read_json_lines,
+    ".json": read_json_lines,
     ".tar": read_webdataset,
-    ".tar.gz": read_webdataset,
-    ".tgz": read_webdataset,
 }
+_READERS = {kind + packed: reader for kind, reader in _PLAIN.items() for packed in ("", ".gz", ".zst")} | {
+    ".tgz": read_webdataset
+}
+_AMBIGUOUS = (".json", ".json.gz", ".json.zst")
+"""Endings of configurations too."""
 _STATISTICS = "_stats.json"
 """What img2dataset counts beside each shard."""
-_KINDS = "A corpus is made of .parquet, .tsv, .tsv.gz, .tar, .tar.gz or .tgz files."
+_KINDS = "A corpus is made of .parquet, .tar, .tsv, .csv, .jsonl or .json files; .gz or .zst may follow."
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +101,14 @@ def _below(place: str) -> CorpusFiles:
     met = {file for match in matches for file in _files(Path(match))}
     files = {file for file in met if file.is_file()}
     dead = {file for file in met if file.is_symlink() and not file.exists()}
-    shards = sorted(file for file in files if _kind(file))
+    counts = {file for file in files if file.name.endswith(_STATISTICS)}
+    shards = sorted(file for file in files - counts if _kind(file) and not _is_other_json(file))
     if not shards:
         what = "holds no captions" if path.is_dir() else "does not exist"
         raise DataError(f"{place} {what}.", hint=_KINDS)
     tars = {file.parent / _stem(file) for file in shards if _READERS[_kind(file)] is read_webdataset}
     next_to_tar = [file for file in shards if _kind(file) == ".parquet" and file.parent / _stem(file) in tars]
-    not_read = sorted(file for file in files if not _kind(file) and not file.name.endswith(_STATISTICS))
+    not_read = sorted(files.difference(shards, counts))
     read = (file for file in shards if file not in set(next_to_tar))
     return CorpusFiles(tuple(read), tuple(next_to_tar), (*not_read, *sorted(dead)))
 
@@ -117,6 +125,11 @@ def _files(path: Path) -> Iterator[Path]:
         inner[:] = [name for place, name in names_of.items() if place not in seen]
         seen.update(names_of)
         yield from (Path(folder, name) for name in names if not name.startswith("."))
+
+
+def _is_other_json(path: Path) -> bool:
+    """Whether a file called JSON is something else than JSON lines, a configuration for example."""
+    return _kind(path) in _AMBIGUOUS and not is_json_lines(path)
 
 
 def _stem(path: Path) -> str:

@@ -1,9 +1,7 @@
-"""Tables of captions: TSV, plain or gzipped, and parquet; strictly as a corpus, or row by row as a list of pairs."""
+"""Tables of captions: parquet, and lists of pairs row by row, from TSV files, packed or not, and from parquet."""
 
 from __future__ import annotations
 
-import gzip
-import io
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
@@ -15,103 +13,21 @@ from idbench.captions.batches import (
     CAPTION_NAMES,
     ROWS,
     CaptionBatch,
-    DamagedShard,
     ReadOptions,
     as_text,
     damaged,
     first_line,
+    unpacked,
 )
 from idbench.errors import DataError
 from idbench.storage import require_regular
 
-BLOCK = 4 << 20
-"""Bytes that are parsed at once; no line may be longer."""
-
 _LINE_LIMIT = 1 << 20
-_GZIP, _PARQUET = b"\x1f\x8b", b"PAR1"
-_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+_PARQUET = b"PAR1"
 _SAMPLE = 100
 """Lines that are looked at to find out which column is which."""
 _QUOTED_LINES = 50
 """Lines over which a quoted cell may reach."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    columns: tuple[str, ...]
-    caption: str
-    header: bool
-
-
-def read_tsv(path: Path, options: ReadOptions) -> Iterator[CaptionBatch]:
-    """Batches of the caption column. Quotes have no meaning: a line is a row, a tab ends a field.
-
-    Raises:
-        DamagedShard: a truncated gzip file, or a row with another number of columns.
-        DataError: the file is empty or has no such column.
-    """
-    import pyarrow as pa
-
-    try:
-        require_regular(path)
-        size, layout = max(1, path.stat().st_size), _layout(path, options)
-        with path.open("rb") as raw:
-            first = 1
-            for batch in _parse(_LineFeeds(_opened(raw)), layout):
-                texts, repaired = as_text(batch.column(0), path, first, options)
-                first += len(texts)
-                yield CaptionBatch(first - len(texts), texts, repaired, min(1.0, raw.tell() / size))
-    except pa.ArrowInvalid as error:
-        raise damaged(path, _plain(first_line(error))) from error
-    except (EOFError, zlib.error, OSError) as error:
-        raise damaged(path, first_line(error)) from error
-
-
-def _parse(source: Any, layout: _Layout) -> Iterator[Any]:
-    import pyarrow as pa
-    from pyarrow import csv
-
-    yield from csv.open_csv(
-        source,
-        read_options=csv.ReadOptions(
-            column_names=list(layout.columns), skip_rows=int(layout.header), block_size=BLOCK, use_threads=False
-        ),
-        parse_options=csv.ParseOptions(delimiter="\t", quote_char=False),
-        convert_options=csv.ConvertOptions(
-            include_columns=[layout.caption], column_types={layout.caption: pa.binary()}, strings_can_be_null=False
-        ),
-    )
-
-
-class _LineFeeds(io.RawIOBase):
-    """A file whose lines end as everywhere here, at a line feed: carriage returns within them are spaces to the parser.
-
-    Args:
-        file: opened for reading bytes.
-    """
-
-    def __init__(self, file: Any) -> None:
-        self._file = file
-        self._held = b""
-
-    def readable(self) -> bool:
-        """Always true: pyarrow asks."""
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        """The next bytes, `size` at most; empty at the end."""
-        fresh: bytes = self._file.read(size if size < 0 else max(1, size - len(self._held)))
-        block, self._held = self._held + fresh, b""
-        if fresh and block.endswith(b"\r"):  # the line feed that belongs to it may come next
-            block, self._held = block[:-1], b"\r"
-            if not block:
-                return self.read(size)
-        return block.replace(b"\r\n", b"\n").replace(b"\r", b" ") if b"\r" in block else block
-
-
-def _opened(raw: Any) -> Any:
-    """A file's content, unpacked where its first bytes say that it is packed, whatever it is called."""
-    return gzip.GzipFile(fileobj=raw) if raw.peek(2)[:2] == _GZIP else raw
 
 
 def is_parquet(path: Path) -> bool:
@@ -122,72 +38,6 @@ def is_parquet(path: Path) -> bool:
             return file.read(len(_PARQUET)) == _PARQUET
     except OSError:
         return False
-
-
-def _layout(path: Path, options: ReadOptions) -> _Layout:
-    """What the first line says about columns."""
-    with path.open("rb") as raw:
-        line = _opened(raw).readline(BLOCK)
-    if not line.strip():
-        raise damaged(path, "it is empty")
-    if len(line) == BLOCK:
-        raise damaged(path, f"its first line is longer than {BLOCK >> 20} MiB")
-    if line.startswith(_UTF_16):
-        raise DamagedShard(
-            f"{path} is UTF-16.", hint="Convert it: iconv -f UTF-16 -t UTF-8. --skip-damaged leaves it out."
-        )
-    fields = line.decode("utf-8-sig", errors="replace").rstrip("\r\n").split("\t")
-    known = [name for name in CAPTION_NAMES if name in [field.lower() for field in fields]]
-    header = options.header if options.header is not None else _looks_like_header(fields, options.column)
-    columns = tuple(fields) if header else tuple(str(number) for number in range(1, len(fields) + 1))
-    if len(set(columns)) < len(columns):
-        raise DataError(f"{path} names a column twice in its header.", hint="Repair the header, or pass --no-header.")
-    if options.column is not None:
-        if options.column not in columns:
-            raise DataError(
-                f"{path} has no column {options.column!r}.",
-                hint=f"Columns: {', '.join(columns)}. Without a header they are counted from 1.",
-            )
-        return _Layout(columns, options.column, header)
-    if header:
-        if not known:
-            raise DataError(
-                f"{path} has no column that is known to hold captions.",
-                hint=f"Name it with --column, or pass --no-header; columns: {', '.join(columns)}.",
-            )
-        return _Layout(columns, next(name for name in columns if name.lower() == known[0]), True)
-    texts = [column for column, value in zip(columns, fields, strict=True) if "://" not in value]
-    if len(texts) > 1:
-        texts = [column for column, value in zip(columns, fields, strict=True) if column in texts and _is_text(value)]
-    if len(texts) != 1:
-        how_many = "several columns of its first line look" if texts else "no column of its first line looks"
-        raise DataError(
-            f"{path}: {how_many} like a caption.", hint="Name it with --column, e.g. --column 2 for the second."
-        )
-    return _Layout(columns, texts[0], False)
-
-
-def _is_text(value: str) -> bool:
-    """Whether a field is more than a number, such as an id or a picture's width."""
-    try:
-        float(value)
-    except ValueError:
-        return bool(value.strip())
-    return False
-
-
-def _looks_like_header(fields: list[str], column: str | None) -> bool:
-    """Whether a first line names columns. Lists of pairs without header, like CC3M's, show an address in it."""
-    if column is not None and not column.isdigit():
-        return True
-    known = any(field.lower() in CAPTION_NAMES for field in fields)
-    return known or (column is None and len(fields) > 1 and not any("://" in field for field in fields))
-
-
-def _plain(reason: str) -> str:
-    """What the parser says, without the row's content: a row may be megabytes."""
-    short = reason.removeprefix("CSV parse error: ")
-    return short if len(short) < 160 else f"{short[:160]}..."
 
 
 def read_parquet(path: Path, options: ReadOptions) -> Iterator[CaptionBatch]:
@@ -273,7 +123,7 @@ class Chosen:
 def read_rows(
     path: Path, choose: Callable[[Start], Chosen], dropped: Counter[str]
 ) -> Iterator[tuple[tuple[str, ...], float]]:
-    """Chosen cells of each row, and the share of the file that is read: of a TSV file, gzipped or not, or of parquet.
+    """Chosen cells of each row, and the share of the file that is read: of a TSV file, packed or not, or of parquet.
 
     Rows that cannot be read are passed over and counted; what the file is shows its first bytes, not its name.
 
@@ -293,9 +143,9 @@ def read_rows(
         raw.seek(0)
         size = max(1, path.stat().st_size)
         try:
-            for cells in _tsv_rows(_opened(raw), choose, dropped):
+            for cells in _tsv_rows(unpacked(raw), choose, dropped):
                 yield cells, min(1.0, raw.tell() / size)
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        except (EOFError, zlib.error, OSError) as error:
             raise damaged(path, first_line(error)) from error
 
 

@@ -12,6 +12,8 @@ from typing import IO
 
 _BLOCK = 512
 _EMPTY = bytes(_BLOCK)
+_PIECE = 1 << 20
+"""Bytes that are read at once where they are passed over and the stream cannot jump."""
 _EXTENSION_LIMIT = 1 << 20
 _REGULAR = (b"0", b"\0", b"7")
 _PAX, _GNU_NAME = b"x", b"L"
@@ -47,7 +49,7 @@ class TarWalker:
     """Goes over the members once, forward only.
 
     Args:
-        file: at the beginning of the tar file; may be a gzip stream.
+        file: at the beginning of the tar file; may be a stream that unpacks it.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -90,7 +92,7 @@ class TarWalker:
 
     def _header(self) -> bytes:
         if self._place != self._at:
-            self._file.seek(self._place - self._at, 1)
+            self._skip(self._place - self._at)
         header = self._file.read(_BLOCK)
         self._at = self._place + len(header)
         if len(header) < _BLOCK:
@@ -99,6 +101,13 @@ class TarWalker:
         if header != _EMPTY and sum(header) - sum(header[148:156]) + 256 != _number(header[148:156]):
             raise BrokenTar(f"byte {self._place} is neither a member nor the end of a tar file")
         return header
+
+    def _skip(self, count: int) -> None:
+        if self._file.seekable():
+            self._file.seek(count, 1)
+            return
+        while count > 0 and (content := self._file.read(min(count, _PIECE))):
+            count -= len(content)
 
     def _extension(self, size: int) -> bytes:
         if size > _EXTENSION_LIMIT:

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from idbench.captions.batches import CAPTION_NAMES, ROWS, CaptionBatch, ReadOptions, as_text, damaged, first_line
+from idbench.captions.batches import (
+    CAPTION_NAMES,
+    ROWS,
+    CaptionBatch,
+    ReadOptions,
+    as_bytes,
+    as_text,
+    damaged,
+    first_line,
+    unpacked,
+)
 from idbench.captions.tar import BrokenTar, TarMember, TarWalker
 from idbench.errors import DataError
 from idbench.storage import require_regular
@@ -20,19 +28,18 @@ _TEXT_LIMIT = 1 << 20
 """Longest text member, in bytes, that is accepted as a caption."""
 
 _BUFFER = 1 << 16
-_GZIP = b"\x1f\x8b"
 _TEXT = "txt"
 
 
 def read_webdataset(path: Path, options: ReadOptions) -> Iterator[CaptionBatch]:
     """Batches of captions, one for each sample that has one; pictures are jumped over, not read.
 
-    Without `column` the first sample shows where captions are, and a sample that has none there may have it in its
-    other member.
+    Without `column` the first sample that has one shows where captions are, and one that has none there may have it in
+    its other member.
 
     Raises:
         DamagedShard: truncated, or not a tar file.
-        DataError: its first sample has no caption, or not where `column` says.
+        DataError: no sample has a caption, or not where `column` says.
     """
     import pyarrow as pa
 
@@ -40,7 +47,8 @@ def read_webdataset(path: Path, options: ReadOptions) -> Iterator[CaptionBatch]:
     try:
         require_regular(path)
         size, key = max(1, path.stat().st_size), _caption_key(path, options)
-        with path.open("rb", buffering=_BUFFER) as raw, _opened(raw) as file:
+        with path.open("rb", buffering=_BUFFER) as raw:
+            file = unpacked(raw)
             for caption in _captions(path, TarWalker(file), key, options):
                 waiting.append(caption)
                 if len(waiting) == ROWS:
@@ -55,41 +63,32 @@ def read_webdataset(path: Path, options: ReadOptions) -> Iterator[CaptionBatch]:
         raise damaged(path, first_line(error)) from error
 
 
-@contextmanager
-def _opened(raw: Any) -> Iterator[Any]:
-    if raw.peek(2)[:2] == _GZIP:
-        with gzip.GzipFile(fileobj=raw) as file:
-            yield file
-    else:
-        yield raw
-
-
 def _caption_key(path: Path, options: ReadOptions) -> str:
-    """Where captions are: `txt`, or the key within the json members. The first sample shows it."""
+    """Where captions are: `txt`, or the key within the json members. The first sample that has one shows it."""
     if options.column == _TEXT:
         return _TEXT
-    first, fields = "", list[str]()
-    with path.open("rb", buffering=_BUFFER) as raw, _opened(raw) as file:
-        tar = TarWalker(file)
+    names = CAPTION_NAMES if options.column is None else (options.column,)
+    sample, known, keys = "", "", list[str]()
+    with path.open("rb", buffering=_BUFFER) as raw:
+        tar = TarWalker(unpacked(raw))
         for member in tar:
             key, extension = member.parts
-            if first not in ("", key):
-                break
-            first = key
+            if known and key != sample:
+                return known
+            sample = key
             if extension == _TEXT and options.column is None:
                 return _TEXT
             if extension == "json":
-                fields = list(_json(path, tar, member))
-    if not first:
-        return _TEXT  # a shard whose fetches all failed: no samples, no captions
-    known = [name for name in (CAPTION_NAMES if options.column is None else (options.column,)) if name in fields]
-    if not known:
-        lacks = "neither a .txt member nor a known key" if options.column is None else f"no key {options.column!r}"
-        raise DataError(
-            f"{path} holds no captions where they are looked for: its first sample has {lacks} in a .json member.",
-            hint=f"Name it with --column; keys: {', '.join(fields) or 'none'}, or txt for .txt members.",
-        )
-    return known[0]
+                fields = _json(path, tar, member)
+                keys = keys or list(fields)
+                known = next((name for name in names if name in fields), "")
+    if known or not sample:
+        return known or _TEXT  # a shard whose fetches all failed: no samples, no captions
+    lacks = "neither a .txt member nor a known key" if options.column is None else f"no key {options.column!r}"
+    raise DataError(
+        f"{path} holds no captions where they are looked for: its samples have {lacks} in a .json member.",
+        hint=f"Name it with --column; keys: {', '.join(keys) or 'none'}, or txt for .txt members.",
+    )
 
 
 def _captions(path: Path, tar: TarWalker, key: str, options: ReadOptions) -> Iterator[bytes]:
@@ -128,7 +127,7 @@ class _Sample:
             names = CAPTION_NAMES if key == _TEXT else (key,)
             value = next((fields[name] for name in names if fields.get(name) is not None), None)
             if value is not None:
-                yield str(value).encode(errors="surrogatepass")
+                yield as_bytes(value)
             elif self.text is not None:
                 yield self.text
             elif key != _TEXT:

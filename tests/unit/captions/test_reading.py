@@ -18,6 +18,9 @@ from tests.corpora import (
     WRITERS,
     Writer,
     add,
+    packed,
+    write_csv,
+    write_json_lines,
     write_json_tar,
     write_parquet,
     write_tar,
@@ -25,7 +28,7 @@ from tests.corpora import (
     write_tsv_gz,
 )
 
-from idbench.captions import DamagedShard, ReadOptions, batches, find_shards, read_shard, tables, webdataset
+from idbench.captions import DamagedShard, ReadOptions, batches, find_shards, read_shard, text, webdataset
 from idbench.captions.tar import BrokenTar, TarWalker
 from idbench.errors import DataError
 
@@ -55,10 +58,10 @@ def test_every_kind_of_file_gives_the_same_captions(tmp_path: Path, write: Write
 
 @pytest.mark.parametrize("write", WRITERS)
 def test_batches_follow_each_other(tmp_path: Path, write: Writer, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (batches, webdataset):
+    for module in (batches, text, webdataset):
         monkeypatch.setattr(module, "ROWS", 10)
     monkeypatch.setattr("idbench.captions.tables.ROWS", 10)
-    monkeypatch.setattr("idbench.captions.tables.BLOCK", 200)
+    monkeypatch.setattr("idbench.captions.text.BLOCK", 200)
     path = write(tmp_path, [f"caption {i}" for i in range(25)])
     parts = list(read_shard(path, ReadOptions()))
     assert len(parts) > 1
@@ -129,11 +132,11 @@ BROKEN: list[tuple[str, Callable[[Path], Path], str]] = []
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
 def test_a_carriage_return_within_a_caption_does_not_end_it(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
-    eighth = tables.BLOCK // 8
+    eighth = text.BLOCK // 8
     # The first block ends between a return and the line feed that belongs to it.
     long = [b"x" * (eighth - 2)] * 7 + [b"y" * (eighth - len(b"caption..one.line..") - 1)]
     lines = [b"caption", b"one\rline", *long, b"two\rs", b"end\r"]
-    assert b"\r\n".join(lines)[tables.BLOCK - 1 : tables.BLOCK + 1] == b"\r\n"
+    assert b"\r\n".join(lines)[text.BLOCK - 1 : text.BLOCK + 1] == b"\r\n"
     path = tmp_path / "a.tsv"
     path.write_bytes(pack(b"\r\n".join(lines)))
     expected = [line.decode().replace("\r", " ") for line in lines[1:]]
@@ -217,6 +220,116 @@ def tsv_without_captions(folder: Path) -> Path:
 def parquet_without_captions(folder: Path) -> Path:
     pq.write_table(pa.table({"url": ["http://x"]}), folder / "a.parquet")
     return folder / "a.parquet"
+
+
+@broken("is damaged: Truncated compressed stream")
+def truncated_zstd(folder: Path) -> Path:
+    path = write_tsv(folder, MANY)
+    path.write_bytes(packed(path.read_bytes()))
+    return cut(path, 0.4)
+
+
+@broken("is damaged: .*ZSTD|is damaged: .*frame")
+def zstd_that_is_none(folder: Path) -> Path:
+    (folder / "a.jsonl.zst").write_bytes(b"\x28\xb5\x2f\xfdcaption" * 9)
+    return folder / "a.jsonl.zst"
+
+
+@broken("is damaged: Truncated compressed stream")
+def truncated_zstd_tar(folder: Path) -> Path:
+    path = write_tar(folder, MANY)
+    path.write_bytes(packed(path.read_bytes()))
+    return cut(path, 0.4)
+
+
+@broken("is damaged: .*xpected 2 columns, got 3")
+def csv_with_a_comma_outside_quotes(folder: Path) -> Path:
+    path = write_csv(folder, MANY)
+    path.write_text(path.read_text() + "http://x/9,Ann Lee, singing\n")
+    return path
+
+
+@broken("line 502: a quote that opens a cell is never closed")
+def csv_with_an_open_quote(folder: Path) -> Path:
+    path = write_csv(folder, MANY)
+    path.write_text(path.read_text() + 'http://x/9,"Ann Lee\n')
+    return path
+
+
+@broken("line 503: something follows the closing quote")
+def csv_with_a_quote_that_swallows_rows(folder: Path) -> Path:
+    path = write_csv(folder, MANY)
+    path.write_text(path.read_text() + 'http://x/9,"Ann Lee\nhttp://x/9,"Siv Ek"\n')
+    return path
+
+
+@broken("row 501: the caption is not UTF-8")
+def invalid_utf8_in_csv(folder: Path) -> Path:
+    path = write_csv(folder, MANY)
+    path.write_bytes(path.read_bytes() + b"http://x/9,J\xf6rn P\xe5ske\n")
+    return path
+
+
+@broken("no column that is known to hold captions.*columns: id, url")
+def csv_without_captions(folder: Path) -> Path:
+    (folder / "a.csv").write_text('"id";"url"\n1;http://x\n')
+    return folder / "a.csv"
+
+
+@broken("is damaged: it is empty")
+def empty_csv(folder: Path) -> Path:
+    (folder / "a.csv").touch()
+    return folder / "a.csv"
+
+
+@broken("is damaged: it is empty")
+def empty_json_lines(folder: Path) -> Path:
+    (folder / "a.jsonl").touch()
+    return folder / "a.jsonl"
+
+
+@broken("is damaged: its line 500 is not JSON")
+def json_lines_cut(folder: Path) -> Path:
+    path = write_json_lines(folder, MANY)
+    path.write_bytes(path.read_bytes()[:-9])
+    return path
+
+
+@broken("line 501 is not UTF-8")
+def invalid_utf8_in_json_lines(folder: Path) -> Path:
+    path = write_json_lines(folder, MANY)
+    path.write_bytes(path.read_bytes() + b'{"TEXT": "J\xf6rn"}\n')
+    return path
+
+
+@broken("no key that is known to hold captions.*keys: id, url")
+def json_lines_without_captions(folder: Path) -> Path:
+    (folder / "a.jsonl").write_text('{"id": 1, "url": "http://x"}\n' * 3)
+    return folder / "a.jsonl"
+
+
+@broken("is not JSON lines.*jq")
+def json_over_several_lines(folder: Path) -> Path:
+    (folder / "a.json").write_text('[\n {"caption": "Ann Lee"}\n]\n')
+    return folder / "a.json"
+
+
+@broken("line 1 is a list.*jq")
+def json_list_on_one_line(folder: Path) -> Path:
+    (folder / "a.json").write_text('[{"caption": "Ann Lee"}]')
+    return folder / "a.json"
+
+
+@broken("its line 2 is not a JSON object")
+def json_lines_of_texts(folder: Path) -> Path:
+    (folder / "a.jsonl").write_text('{"caption": "Ann Lee"}\n"Siv Ek"\n')
+    return folder / "a.jsonl"
+
+
+@broken("the caption on its line 1 is an object")
+def json_lines_with_an_object_as_caption(folder: Path) -> Path:
+    (folder / "a.jsonl").write_text('{"caption": {"en": "Ann Lee"}}\n')
+    return folder / "a.jsonl"
 
 
 @broken("row 501: the caption is not UTF-8")
@@ -345,13 +458,13 @@ def test_folders_patterns_and_what_lies_beside(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("places", "says"),
-    [(["nowhere"], "does not exist"), (["empty"], "holds no captions"), (["a.csv"], "no known kind"),
+    [(["nowhere"], "does not exist"), (["empty"], "holds no captions"), (["a.xls"], "no known kind"),
      (["a.tsv", "./a.tsv"], "given twice")],
 )  # fmt: skip
 def test_wrong_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, places: list[str], says: str) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    (tmp_path / "a.csv").touch()
+    (tmp_path / "a.xls").touch()
     write_tsv(tmp_path, ["x"], "a.tsv")
     with pytest.raises(DataError, match=says):
         find_shards(places)
@@ -487,8 +600,56 @@ def test_linked_folders_are_read_once_and_all_else_is_named(tmp_path: Path) -> N
     (corpus / "again").symlink_to(far)
     (corpus / "up").symlink_to(corpus)
     (corpus / "gone.tar").symlink_to(tmp_path / "nowhere")
-    (corpus / "more.csv").write_text("caption\nAnn Lee\n")
+    (corpus / "more.xls").write_text("caption\nAnn Lee\n")
     (corpus / "00000_stats.json").write_text("{}")
     found = find_shards([str(corpus)])
     assert sorted(path.name for path in found.shards) == ["0.parquet", "1.parquet"]
-    assert [path.name for path in found.not_read] == ["more.csv", "gone.tar"]
+    assert [path.name for path in found.not_read] == ["more.xls", "gone.tar"]
+
+
+def test_csv_as_programs_write_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'"id";"Caption"\r\n1;"Ann Lee; at ""home"""\r\n2;\r\n3;"over\r\ntwo lines"\r\n4;4\r\n')
+    assert captions(path) == ['Ann Lee; at "home"', "", "over\ntwo lines", "4"]
+    path.write_text("caption\tn\nAnn, Lee\t1\n")
+    assert captions(path) == ["Ann, Lee"]
+    path.write_text("\ufeffhttp://x/1,Ann Lee\nhttp://x/2,a cat\n", encoding="utf-8")
+    assert captions(path) == captions(path, column="2") == ["Ann Lee", "a cat"]
+    with pytest.raises(DataError, match="no column 'text'") as caught:
+        captions(path, column="text")
+    assert "--column" in caught.value.hint or "Columns" in caught.value.hint
+
+
+def test_json_lines_as_programs_write_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(
+        '\ufeff{"url": "x"}\r\n\r\n{"Caption": null, "text": "Ann Lee"}\r\n'
+        '{"caption": ["Siv", "J\\u00f6rn\\u0000"]}\n{"caption": 7, "text": "b"}',
+        encoding="utf-8",
+    )
+    assert captions(path) == ["", "Ann Lee", "Siv\nJörn\0", "7"]
+    assert captions(path, column="text") == ["", "Ann Lee", "", "b"]
+    with pytest.raises(DataError, match="no key 'title'"):
+        captions(path, column="title")
+    path.write_bytes(b'{"caption": "J\xf6rn"}\n')
+    assert captions(path, replace_invalid=True) == ["J\ufffdrn"]
+
+
+def test_a_configuration_among_captions_is_named_and_not_read(tmp_path: Path) -> None:
+    write_json_lines(tmp_path, ["a"], "captions.json")
+    (tmp_path / "config.json").write_text('{\n "caption": "none"\n}\n')
+    (tmp_path / "index.json").write_text('{"total": 1}')
+    (tmp_path / "lines.json").write_text('{"legende": "Ann Lee"}\n' * 2)
+    found = find_shards([str(tmp_path)])
+    assert [path.name for path in found.shards] == ["captions.json", "lines.json"]
+    assert [path.name for path in found.not_read] == ["config.json", "index.json"]
+
+
+def test_a_tar_whose_first_samples_have_no_caption(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as tar:
+        add(tar, "0.jpg", b"picture")
+        add(tar, "1.json", b'{"width": 3}')
+        add(tar, "2.json", b'{"caption": "Ann Lee"}')
+        add(tar, "3.txt", b"Siv Ek")
+    assert captions(path) == ["", "Ann Lee", "Siv Ek"]
