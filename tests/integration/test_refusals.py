@@ -46,6 +46,8 @@ LONG = "n" * 300
         (("data", "build", "avatars", "--secret-seed", "s", "--out", "x"), "labels of avatars are public"),
         (("run", "-m", "random", "--target", "file:~no-such-user/x.pt?arch=RN50"), "a user who does not exist"),
         (("run", "-m", "random", "--target", "~no-such-user/x.pt"), "a user who does not exist"),
+        (("target", "train", "avatars-a", "--out", "weights", "--dry-run"), "must end in .safetensors"),
+        (("target", "train", "avatars-a", "--out", "/dev/full", "--dry-run"), "must end in .safetensors"),
         (("leaderboard", "host", ""), "No repository was named"),
         (("leaderboard", "serve", "--address", "not an address", "--no-browser"), "is not an address"),
     ],

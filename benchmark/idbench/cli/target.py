@@ -52,7 +52,7 @@ def train(
 ) -> None:
     """Train targets from their corpora; an interrupted training continues where it stopped, a finished one is kept."""
     from idbench.runner.full_size import Wanted, full_size_recipe
-    from idbench.runner.training import HowToTrain, targets_to_train, train_one
+    from idbench.runner.training import HowToTrain, checked_place, targets_to_train, train_one
     from idbench.targets import TrainedHere
 
     full_size = full_size_recipe(name)
@@ -79,6 +79,8 @@ def train(
     for spec in specs:
         file = out or _place(spec)
         if dry_run:
+            if file is not None:
+                checked_place(file, spec, how)
             epochs = spec.recipe.epochs if spec.recipe else 0
             console.say(f"would train {spec.name} on {spec.corpus} for {epochs} epochs, to {file or 'the cache'}")
             continue

@@ -88,8 +88,17 @@ def _bytes_of(spec: TargetSpec) -> int:
     return 4 * sum(int(tensor.numel() * tensor.element_size()) for tensor in model.state_dict().values())
 
 
-def _checked_place(out: Path, spec: TargetSpec, how: HowToTrain) -> Path:
-    """Where weights may be written; the file of the same target may be replaced, anything else only by force."""
+def checked_place(out: Path, spec: TargetSpec, how: HowToTrain) -> Path:
+    """Where weights may be written; the file of the same target may be replaced, anything else only by force.
+
+    Raises:
+        TargetError: no file of weights can be called so.
+        StorageError: `out` is a file of something else.
+    """
+    if out.suffix != ".safetensors" or out.is_dir():
+        raise TargetError(
+            f"{out} cannot hold weights, which are written as safetensors.", hint="Its name must end in .safetensors."
+        )
     checkpoint = out.with_name(f"{out.name}.resume")
     check_file(checkpoint, "checkpoint", zipfile.is_zipfile, force=how.force)
     return check_file(out, f"file of {spec.name}", lambda path: sha256_file(path) == spec.sha256, force=how.force)
@@ -109,11 +118,7 @@ def train_one(spec: TargetSpec, how: HowToTrain, progress: Progress, out: Path |
         DataError: the corpus is not built yet, or does not fit the model.
         StorageError: no space or no permission, or `out` is a file of something else.
     """
-    if out is not None and (out.suffix != ".safetensors" or out.is_dir()):
-        raise TargetError(
-            f"{out} cannot hold weights, which are written as safetensors.", hint="Its name must end in .safetensors."
-        )
-    path = weights_place(spec) if out is None else _checked_place(out, spec, how)
+    path = weights_place(spec) if out is None else checked_place(out, spec, how)
     check_space(path.parent, _bytes_of(spec), "--out" if out is not None else "BENCH_CACHE")
     lock = path.with_name(f".{path.name}.lock")
     with storage_errors(path), locked(lock, progress, spec.name):
