@@ -227,6 +227,13 @@ class Board:
         ]
         return rows.drop_duplicates("target_label").sort_values("target_label", ignore_index=True)
 
+    def not_pooled(self, selection: Selection) -> list[str]:
+        """Rows of the targets behind a pooled selection that are not in the pool, for not all its targets have them."""
+        behind = self.members_of(selection)["target_label"]
+        rows = self._of(selection.split, selection.version)
+        single = rows[rows["target_label"].isin(behind) & (rows["corpus"] == selection.corpus) & _kept(rows, selection)]
+        return sorted({*single["label"]} - {*self.select(selection)["label"]})
+
     def _parts(self, entries: Iterable[str]) -> pd.Series[Any]:
         return self._pools.loc[self._pools["entry"].isin(list(entries)), "part"]
 

@@ -13,7 +13,8 @@ from idbench_leaderboard import words
 
 FILE: Final = "changes.json"
 OPENING: Final = (
-    "Every build compares itself with the board it replaces and lists the rows that a reader sees differently."
+    "Every build compares itself with the board it replaces and lists the rows of all splits and targets that a "
+    "reader sees differently."
 )
 FIRST: Final = (
     "This board did not replace an older one, so there is nothing to compare it with. The next build into the same "
@@ -120,7 +121,7 @@ def _rows(entries: pd.DataFrame) -> dict[tuple[str, int, str, str, str, str], Sh
 
 
 def summary(changes: Changes, counted: int) -> Prose:
-    """How much changed, in one sentence.
+    """How much changed, in two sentences.
 
     Args:
         changes: since the older board.
@@ -133,27 +134,44 @@ def summary(changes: Changes, counted: int) -> Prose:
     )
     commit = f", commit {changes.before.commit[:12]}" if changes.before.commit else ""
     return (
-        f"Since the build before (idbench {changes.before.idbench}{commit}): {numbers}. "
+        f"Since the previous build (idbench {changes.before.idbench}{commit}): {numbers}. "
         f"{changes.before.records:,} records counted then, {counted:,} count now.",
     )
 
 
 def table(changes: Changes) -> pd.DataFrame:
-    """One line per row that is new, looks different, or is no longer there."""
-    columns = ["Change", "Method", "Split", "Target", "Corpus", "Defense"]
-    columns += ["AUC before", "AUC now", "Seeds", "Checked"]
+    """One line per row that is new, looks different, or is no longer there, without what all lines have in common."""
+    frame = _table(changes)
+    return frame.drop(columns=list(_same(frame)))
+
+
+def shared(changes: Changes) -> Prose:
+    """What all lines of the table have in common; empty if nothing is."""
+    common = [f"{name.lower()} {value}" for name, value in _same(_table(changes)).items()]
+    return (f"All of these: {', '.join(common)}.",) if common else ()
+
+
+def _same(frame: pd.DataFrame) -> dict[str, str]:
+    """The columns of little interest in which several lines say the same, with what they say."""
+    minor = ("Split", "Corpus", "Defense", "Seeds", "Checked") if len(frame) > 1 else ()
+    return {name: str(frame[name].iloc[0]) for name in minor if len(set(frame[name])) == 1}
+
+
+def _table(changes: Changes) -> pd.DataFrame:
+    """What changed comes first, where it changed after it: a telephone shows three columns at once."""
+    columns = ["Method", "Change", "AUC now", "AUC before", "Target", "Corpus", "Seeds", "Split", "Defense", "Checked"]
     return pd.DataFrame(
         [
             (
-                row.kind,
                 row.method,
-                f"{row.split} v{row.split_version}",
+                row.kind,
+                _one(row.after, "auc"),
+                _one(row.before, "auc"),
                 row.target,
                 row.corpus,
-                row.defense or "none",
-                _one(row.before, "auc"),
-                _one(row.after, "auc"),
                 _step(row, "seeds"),
+                f"{row.split} v{row.split_version}",
+                row.defense or "none",
                 _step(row, "checked"),
             )
             for row in changes.rows

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from idbench.escaping import line
+from idbench.escaping import Prose, line
 from idbench.results.admission import SplitKey
 from idbench.results.aligning import Reader
 from idbench.results.labels import SplitLabels, people_of
@@ -177,21 +177,41 @@ def _with_costs(row: WorstCase, defense: DefenseRef | None) -> WorstCase:
     return replace(row, cost=defense.cost, guarantees=defense.guarantees, utility=defense.utility)
 
 
+FIRST_COLUMNS: Final = (
+    "Defense",
+    "AUC of the protected",
+    "Strongest attack",
+    "Over drop-people",
+    "Recognition",
+    "Cost",
+)
+"""Those that fit on a screen; the others are a choice away."""
+EMPTY_CELLS: Final = "Where a cell is empty, no record of that attack on that defense counts."
+
+
+def not_in_chart(table: DefenseTable) -> Prose:
+    """Which defenses the chart of privacy and utility does not show, and why; empty if it shows all."""
+    missed = [row.defense for row in table.worst if recognized(row.utility) is None]
+    if not missed:
+        return ()
+    return (f"Not in the chart: {', '.join(missed)}, because their records say nothing of recognition.",)
+
+
 def shown(table: DefenseTable) -> pd.DataFrame:
     """The worst cases, best protected first, as a person reads them."""
     return pd.DataFrame(
         [
             {
                 "Defense": row.defense,
-                "Strongest attack": row.strongest,
                 "AUC of the protected": _estimate(row.protected),
-                "AUC of the others": _estimate(row.others),
-                "Highest tenth": f"{row.tenth.value:.3f}",
+                "Strongest attack": row.strongest,
                 "Over drop-people": "–" if row.beyond_reference is None else _signed(row.beyond_reference),
-                "Marks": f"{_estimate(row.marks)} by {row.marked_by}",
-                "Among non-members": "–" if row.trace is None else _estimate(row.trace),
                 "Recognition": _recognition(row.utility),
                 "Cost": "–" if row.cost is None else f"{row.cost.seconds:.0f} s, {row.cost.steps} steps",
+                "AUC of the others": _estimate(row.others),
+                "Highest tenth": f"{row.tenth.value:.3f}",
+                "Marks": f"{_estimate(row.marks)} by {row.marked_by}",
+                "Among non-members": "–" if row.trace is None else _estimate(row.trace),
                 "Attacks tried": row.attempts,
             }
             for row in sorted(table.worst, key=lambda row: row.protected.value)

@@ -164,6 +164,7 @@ def _changes_page(board: Board) -> bytes:
         first=changes.FIRST,
         summary=None if found is None else changes.summary(found, board.manifest["records"]["counted"]),
         rows=None if found is None else _grid("Rows that are new, changed or removed", changes.table(found)),
+        shared=() if found is None else changes.shared(found),
     )
 
 
@@ -250,6 +251,7 @@ def _board_page(board: Board, page: Page, pages: list[Page]) -> bytes:
         page=page,
         pages=pages,
         opening=words.opening(rows, selection),
+        missing=words.not_pooled(board.not_pooled(selection), int(rows["pooled"].max())),
         finding=words.finding(rows),
         verdict=verdict,
         tracks=[track for track in words.TRACKS if track in set(rows["track"])],
@@ -396,10 +398,13 @@ def _defended(board: Board) -> Iterator[DefendedTarget]:
         title = f"{table.split} v{table.split_version}, target {table.target}"
         frame, points = defenses.heat_frame(table), defenses.privacy_frame(table)
         text = "AUC of each attack (rows) among the people protected by each defense (columns)."
-        figures = [_figure(charts.heat(frame, "defense"), "AUC among the protected", text, frame)]
+        empty: tuple[Prose, ...] = ((defenses.EMPTY_CELLS,),)
+        figures = [_figure(charts.heat(frame, "defense"), "AUC among the protected", text, frame, empty)]
         if len(points):
             text = "AUC of the strongest attack against recognition after the defense: best is at the bottom right."
-            figures.append(_figure(charts.privacy(points), "Privacy against utility", text, points))
+            missed = defenses.not_in_chart(table)
+            notes = (missed,) if missed else ()
+            figures.append(_figure(charts.privacy(points), "Privacy against utility", text, points, notes))
         worst = _grid(f"The strongest attack on each defense of {table.target}", defenses.shown(table))
         yield DefendedTarget(f"defended-{number}", title, worst, tuple(figures))
 

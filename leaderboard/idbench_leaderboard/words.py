@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
@@ -31,7 +31,7 @@ SUBMIT: Final[tuple[tuple[str, str], ...]] = (
         "record holds opaque ids and scores; the board computes every number from them.",
         "bench submit RUN --repo ORG/results",
     ),
-    ("docs/submitting.md tells what is sent, what must pass, and how maintainers check a result.", ""),
+    ("docs/submitting.md says what is sent, what must pass, and how maintainers check a result.", ""),
 )
 TRACKS: Final[Mapping[str, str]] = {
     "text-only": "Text-only: never sees a photo of the person",
@@ -78,6 +78,8 @@ COLUMNS: Final[Mapping[str, str]] = {
     "Checked": "self-reported: checked only by the person who ran it; replayed: maintainers ran it again and got the "
     "same scores; reproduced: it did as well on newly drawn people. A record cannot claim this itself.",
 }
+RATE_COLUMNS: Final = tuple(name for name in COLUMNS if name.startswith("TPR at"))
+IN_BRACKETS: Final = "In brackets, the 95 % confidence interval."
 FIRST_COLUMNS: Final = (
     "Rank",
     "Method",
@@ -196,6 +198,22 @@ def opening(rows: pd.DataFrame, selection: Selection) -> Prose:
     if len(rows) and rows["control"].all():
         text.append(" This model is a control, trained on none of these people: every attack should be at chance here.")
     return text
+
+
+def not_pooled(labels: Sequence[str], targets: int) -> Prose:
+    """Which rows a mean over several targets leaves out; empty if it has all.
+
+    Args:
+        labels: of rows that single targets have and the mean does not.
+        targets: that the mean is over.
+    """
+    if not labels:
+        return ()
+    were, them = ("was", "it") if len(labels) == 1 else ("were", "them")
+    return (
+        f"Not in the table: {', '.join(labels)}, which {were} not run on all {targets} models. Choose a single target "
+        f"to see {them}.",
+    )
 
 
 def top(rows: pd.DataFrame, column: str) -> pd.Series[Any]:

@@ -19,6 +19,7 @@ from tests.app.chromium import Browser, served
 
 from idbench.api import Silent
 from idbench_leaderboard.board import Board
+from idbench_leaderboard.manifest import REFERENCE
 from idbench_leaderboard.site import export
 
 
@@ -348,6 +349,15 @@ def test_a_phone_reaches_every_page(browser: Browser, server: str) -> None:
 
 def _pages(browser: Browser, name: str) -> list[WebElement]:
     return [link for link in browser.all("a") if (link.get_attribute("textContent") or "").strip() == name]
+
+
+@pytest.mark.parametrize("page", ["", "changes"])
+def test_the_tables_of_the_reference_board_fit_beside_the_filters(browser: Browser, tmp_path: Path, page: str) -> None:
+    with served(REFERENCE, tmp_path) as address:
+        browser.open(f"{address}/{page}")
+        browser.until(lambda: browser.all(".dvn-scroller"), "a table")
+        script = "const e = document.querySelector('.dvn-scroller'); return e.scrollWidth - e.clientWidth"
+        browser.until(lambda: browser.driver.execute_script(script) <= 0, "a table that need not be scrolled sideways")
 
 
 def test_a_keyboard_reaches_every_page(browser: Browser, server: str) -> None:

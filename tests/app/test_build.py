@@ -13,6 +13,7 @@ from tests.app.fictional import METHODS, World, attestation, build_board, invali
 
 from idbench.api import Silent
 from idbench.errors import DataError, StorageError
+from idbench.escaping import plain
 from idbench.metrics import auc, auc_interval, delong_covariance, ranks, tpr_at_fpr, tpr_at_fpr_interval
 from idbench.metrics.curve import RateAtFpr
 from idbench.metrics.values import Interval
@@ -413,6 +414,9 @@ def test_targets_of_one_corpus_are_pooled(world: World, tmp_path: Path) -> None:
     # Of the methods, only those that were run on each target; of the targets, none where nearly all are missing.
     assert rows["label"].tolist() == ["keen", "mild", "random"]
     assert sorted(board.members_of(selection)["target"]) == sorted(models)
+    assert board.not_pooled(selection) == ["deep"]
+    said = plain(words.not_pooled(["deep"], 3))
+    assert said == "Not in the table: deep, which was not run on all 3 models. Choose a single target to see it."
     singles = [board.rows(replace(SELECTION, target=target)).set_index("label") for target in models]
     for _, row in rows.iterrows():
         one = [each.loc[row["label"]] for each in singles]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -97,6 +98,9 @@ def test_the_page_shows_the_worst_cases(board: Path) -> None:
     worst = next(each.value for each in test.dataframe if "Strongest attack" in each.value)
     assert "keen + relearn (steps 5)" in worst["Strongest attack"].tolist()
     assert worst["Defense"].tolist()[0] == "drop-people"
+    notes = re.sub(r"\\(.)", r"\1", " ".join(str(note.value) for note in test.caption))
+    assert "Where a cell is empty" in notes
+    assert "Not in the chart: none" in notes
     heat = next(each.value for each in test.dataframe if "attack" in each.value and "defense" in each.value)
     assert np.isfinite(heat["auc"]).all()
 

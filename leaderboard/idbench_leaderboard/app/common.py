@@ -45,6 +45,7 @@ h3 {font-size: 1.3rem !important;}
   h3 {font-size: 1.15rem !important;}
 }
 </style>"""
+_LETTER, _MARGINS = 6.8, 20  # pixels of a letter, and beside the words of a cell
 _INK: Final = {"light": "#31333f", "dark": "#e6e8ee"}
 """Colour of the words in a chart: Streamlit's own grey is too pale to read."""
 
@@ -201,6 +202,11 @@ def show_table(frame: pd.DataFrame, about: str, **options: Any) -> None:
     for name in safe.select_dtypes(["object", "string"]).columns:
         safe[name] = safe[name].map(lambda value: _indent(value) + line(value) if isinstance(value, str) else value)
     st.dataframe(safe, hide_index=True, width="stretch", alt=line(about), **options)
+
+
+def width_of(column: pd.Series[Any], widest: int = 260) -> int:
+    """Pixels in which every cell of a column and its name are read whole; Streamlit itself looks at the first few."""
+    return min(round(_LETTER * max(len(str(column.name)), int(column.astype(str).str.len().max()))) + _MARGINS, widest)
 
 
 def _indent(text: str) -> str:

@@ -15,8 +15,8 @@ from idbench_leaderboard.app import common
 from idbench_leaderboard.board import ALL, Board, Selection
 
 _FORMATS = {"Over blind": "%+.3f", "Queries": "localized", "Seconds": "%.1f", "Training s": "%.1f"}
-_SMALL = {"Rank", "Seeds", "Targets"}
-_LETTER, _MARGINS, _WIDEST = 8, 20, 240  # pixels of the column of methods
+_SMALL = {"Seeds", "Targets"}
+_RANK, _TRACK = 50, 84  # pixels: with these, the first columns fit beside the filters on a screen of 1280
 
 
 def page(board: Board, selection: Selection | None) -> None:
@@ -33,6 +33,7 @@ def page(board: Board, selection: Selection | None) -> None:
         st.info(f"No record passes these filters. {_way_out(board, selection)}")
         return
     _table(board, rows, selection)
+    common.note(words.not_pooled(board.not_pooled(selection), int(rows["pooled"].max())))
     common.download_rows(board, rows, selection, "")
     _tiles(board, selection, rows)
     common.say(words.finding(rows))
@@ -66,13 +67,22 @@ def _table(board: Board, rows: pd.DataFrame, selection: Selection) -> None:
         st.info("No row holds that text. Empty the field to see all.")
         return
     shown = shown[found]
-    widest = int(shown["Method"].str.len().max())
+    width = common.width_of(shown["Method"])
     shown["Method"] = [f"/method?{urlencode({**link, 'method': label})}" for label in shown["Method"]]
     config = {
         name: st.column_config.Column(name, help=text, width="small" if name in _SMALL else None)
         for name, text in words.COLUMNS.items()
         if name in shown
     }
+    config["Authors"] = st.column_config.Column(
+        "Authors", help=words.COLUMNS["Authors"], width=common.width_of(shown["Authors"])
+    )
+    config["Rank"] = st.column_config.Column("Rank", help=words.COLUMNS["Rank"], width=_RANK)
+    config["Track"] = st.column_config.Column("Track", help=words.COLUMNS["Track"], width=_TRACK)
+    for name in words.RATE_COLUMNS:  # its cells have the brackets that the other half of the name explains
+        config[name] = st.column_config.Column(
+            name.partition(" [")[0], help=f"{words.COLUMNS[name]} {words.IN_BRACKETS}"
+        )
     for name, style in _FORMATS.items():
         config[name] = st.column_config.NumberColumn(name, help=words.COLUMNS[name], format=style)
     config["Method"] = st.column_config.LinkColumn(
@@ -80,7 +90,7 @@ def _table(board: Board, rows: pd.DataFrame, selection: Selection) -> None:
         help=words.COLUMNS["Method"],
         display_text=r"[?&]method=([^&]*)$",
         pinned=True,
-        width=min(_LETTER * widest + _MARGINS, _WIDEST),  # names are read whole
+        width=width,
     )
     common.show_table(
         shown,
@@ -132,9 +142,7 @@ def _tiles(board: Board, selection: Selection, rows: pd.DataFrame) -> None:
 def _tile(title: str, row: pd.Series[Any], name: str) -> None:
     shown = words.span if name == "auc" else words.percent_span
     value = shown(row[name], row[f"{name}_low"], row[f"{name}_high"])
-    st.metric(
-        f"{title}: {markdown(row['label'])}", value, border=True, help="In brackets, the 95 % confidence interval."
-    )
+    st.metric(f"{title}: {markdown(row['label'])}", value, border=True, help=words.IN_BRACKETS)
 
 
 def _chart(rows: pd.DataFrame) -> None:

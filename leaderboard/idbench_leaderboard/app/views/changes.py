@@ -12,7 +12,7 @@ from idbench_leaderboard.board import Board, Selection
 def page(board: Board, selection: Selection | None) -> None:
     """The page; it is about all splits and targets, whatever the filters say."""
     st.title("What changed since the last build")
-    st.markdown(changes.OPENING)
+    st.markdown(f"{changes.OPENING} The filters do not apply here.")
     found = board.changes()
     if selection is None and found is None:
         common.nothing("There is no result yet.", "Run a method and build a board:", common.FIRST)
@@ -25,4 +25,7 @@ def page(board: Board, selection: Selection | None) -> None:
     if not found.rows:
         st.info("No row of the board looks different.")
         return
-    common.show_table(changes.table(found), "Rows that are new, changed or removed", height="content")
+    rows = changes.table(found)
+    widths = {name: st.column_config.Column(name, width=common.width_of(rows[name])) for name in rows}
+    common.show_table(rows, "Rows that are new, changed or removed", height="content", column_config=widths)
+    common.note(changes.shared(found))

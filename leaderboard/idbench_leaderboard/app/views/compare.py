@@ -88,9 +88,14 @@ def _rate_places(board: Board, selection: Selection, picked: pd.DataFrame) -> pd
 def _curves(board: Board, picked: pd.DataFrame) -> None:
     st.subheader("ROC curves", anchor="roc")
     curves = {str(row["label"]): board.curve(row["entry"]) for _, row in picked.iterrows()}
+    if not any(curve is not None for curve in curves.values()):
+        st.info("The board has no curve of these methods.")
+        return
     frame = charts.roc_frame({name: c for name, c in curves.items() if c is not None}, int(picked["n_members"].iloc[0]))
     text = "ROC curves on log axes with 95 % bands of " + ", ".join(curves) + "."
     common.show_chart(charts.roc(frame), "ROC curves", text, frame, "roc-compare")
+    drawn = [name for name, curve in curves.items() if curve is not None]
+    common.note(words.left_out(drawn, picked, "the board has no curve of them"))
 
 
 def _pictures(board: Board, picked: pd.DataFrame) -> None:

@@ -14,6 +14,7 @@ def page(board: Board, selection: Selection | None) -> None:
     """The page; it follows the split of the selection, and its target where that was defended."""
     st.title("Defenses")
     st.markdown(defenses.OPENING)
+    st.caption("This page follows the split, its version and the target; the other filters do not apply here.")
     found = [] if selection is None else _found(board, selection)
     if not found:
         common.nothing(
@@ -48,15 +49,26 @@ def _charts(own: defenses.DefenseTable, number: int) -> None:
     common.show_chart(
         charts.heat(frame, "defense"), "AUC among the protected", text, frame, f"defense-attacks-{number}"
     )
+    st.caption(defenses.EMPTY_CELLS)
     points = defenses.privacy_frame(own)
     if len(points):
         st.subheader("Privacy against utility", anchor=f"utility-{number}")
         text = "AUC of the strongest attack against recognition after the defense. Best is at the bottom right."
         common.show_chart(charts.privacy(points), "Privacy against utility", text, points, f"privacy-{number}")
+        common.note(defenses.not_in_chart(own))
 
 
 def show(table: defenses.DefenseTable) -> None:
     """The worst case of each defense of a target."""
     st.subheader("The strongest attack on each defense")
-    common.show_table(defenses.shown(table), f"The strongest attack on each defense of {table.target}")
+    shown = defenses.shown(table)
+    key = f"{table.split} {table.split_version} {table.target} {table.corpus}"
+    others = [name for name in shown.columns if name not in defenses.FIRST_COLUMNS]
+    more = st.multiselect("More columns", others, key=f"more of {key}", help="What else is known of each defense.")
+    common.show_table(
+        shown,
+        f"The strongest attack on each defense of {table.target}",
+        column_order=[name for name in shown.columns if name in defenses.FIRST_COLUMNS or name in more],
+        column_config={name: st.column_config.Column(name, width=common.width_of(shown[name])) for name in shown},
+    )
     st.caption(defenses.READING)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from idbench.escaping import markdown
+from idbench.escaping import line, markdown, markdown_code, markdown_prose
 from idbench_leaderboard import glossary
 from idbench_leaderboard.board import Board, Selection
 
@@ -13,6 +13,7 @@ def page(board: Board, selection: Selection | None) -> None:
     """The page; it is the same for every board."""
     del board, selection
     st.title("Glossary")
+    st.markdown("The same for every board; the filters do not apply here.")
     st.header("Words", anchor="words")
     st.markdown("\n".join(f"- **{markdown(word)}**: {markdown(meaning)}" for word, meaning in glossary.WORDS.items()))
     st.header("Metrics", anchor="metrics")
@@ -24,6 +25,14 @@ def page(board: Board, selection: Selection | None) -> None:
     if not found:
         st.info("Nothing found. Empty the field to see everything.")
     for term in found:
-        st.markdown(f"**`{term.name}`**  \n{markdown(term.meaning)}")
+        st.markdown(f"**`{term.name}`**  \n{_with_names(term.meaning)}")
         if term.source:
-            st.caption(markdown(f"Source: {term.source}"))
+            st.caption(_with_names(f"Source: {term.source}"))
+
+
+def _with_names(text: str) -> str:
+    """Words for Markdown; what a docstring has between backticks is the name of something, and set as such."""
+    pieces = line(text).split("`")
+    if len(pieces) % 2 == 0:  # a backtick without its partner
+        return markdown(text)
+    return "".join(markdown_code(piece) if i % 2 else markdown_prose((piece,)) for i, piece in enumerate(pieces))

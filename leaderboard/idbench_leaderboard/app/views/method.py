@@ -83,6 +83,7 @@ def _roc(board: Board, row: pd.Series[Any]) -> None:
     st.subheader("ROC curve", anchor="roc")
     curve = board.curve(row["entry"])
     if curve is None:
+        st.info("The board has no curve of this row.")
         return
     frame = charts.roc_frame({str(row["label"]): curve}, int(row["n_members"]))
     text = (
