@@ -54,7 +54,7 @@ def test_the_page_says_what_changed(twice: Path) -> None:
     assert "1 new row, 1 changed, 1 removed. 3 records counted then, 4 count now." in text(test)
     table = test.dataframe[0].value.set_index("Method")
     assert list(table.columns) == ["Change", "AUC now", "AUC before", "Target", "Seeds", "Checked"]
-    assert "All of these: corpus fiction-a, split fiction v1, defense none." in text(test)
+    assert "All of these: split fiction v1, corpus fiction-a, defense none." in text(test)
     assert table.loc["keen", "Seeds"] == "1 → 2"
     assert table.loc["mild", "AUC before"] == "–"
     assert table.loc["deep", "AUC now"] == "–"

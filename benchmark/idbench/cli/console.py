@@ -27,6 +27,7 @@ from idbench.progress import Reporter
 _WHOLE: Final = frozenset({"name", "method", "run", "target", "split", "defense", "adaptation", "AUC"})
 """Columns whose cells people copy or compare: they are never broken over two lines."""
 _INTERVAL: Final = re.compile(r"\[[^]]*, [^]]*\]")
+_ERROR: Final = "error:"
 _EDGE: Final = 3  # characters that a table's frame takes for each column
 _NARROW: Final = 12  # characters that a column of sentences needs
 _WORD: Final = 20  # characters; words up to this length are not broken
@@ -234,9 +235,15 @@ def write_json(value: object) -> None:
 
 def say(text: str) -> None:
     """Print a sentence; a path or another long word in it is not broken."""
-    for whole in terminal(text).split("\n"):
-        lines = textwrap.wrap(whole, out.width, break_long_words=False, break_on_hyphens=False)
-        out.print("\n".join(lines), markup=False, soft_wrap=True)
+    out.print("\n".join(_lines(terminal(text), out.width)), markup=False, soft_wrap=True)
+
+
+def _lines(text: str, width: int, indent: str = "") -> list[str]:
+    """A text in lines of a width; a path or another long word in it is not broken."""
+    wrap = textwrap.TextWrapper(
+        width, initial_indent=indent, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [line for whole in text.split("\n") for line in wrap.wrap(whole) or [""]]
 
 
 def next_steps(*commands: str) -> None:
@@ -264,7 +271,8 @@ def note(text: str) -> None:
 
 def complain(error: IdbenchError) -> None:
     """Print an error and what to do next."""
-    err.print("[bold red]error:[/] ", end="")
-    err.print(terminal(error.message), markup=False)
+    head, *rest = _lines(f"{_ERROR} {terminal(error.message)}", err.width)
+    err.print(f"[bold red]{_ERROR}[/]", end="")
+    err.print("\n".join((head.removeprefix(_ERROR), *rest)), markup=False, soft_wrap=True)
     if error.hint:
-        err.print(f"  {terminal(error.hint)}", markup=False)
+        err.print("\n".join(_lines(terminal(error.hint), err.width, "  ")), markup=False, soft_wrap=True)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from idbench.api import Progress
     from idbench.runner.audit import AuditRow, Trio
+    from idbench.runner.grid import Grid
     from idbench.splits import SourcedRecipe, Sources, Split, SplitRecipe
     from idbench.splits.honesty import Honesty
 
@@ -310,7 +311,7 @@ def audit(
 ) -> None:
     """Show what tells members from non-members without a target; and each attack on both targets and the control."""
     from idbench.runner.audit import audit as run_audit
-    from idbench.runner.audit import find_trio
+    from idbench.runner.audit import find_trio, grid_of
     from idbench.runner.execute import Options
     from idbench.splits import load_split
     from idbench.splits.honesty import examine
@@ -324,6 +325,7 @@ def audit(
             if found.trio is not None:
                 trio = found.trio
                 console.say(f"would run {', '.join(methods)} on {trio.a.name}, {trio.b.name} and {trio.control.name}")
+                console.say(_how_long(grid_of(loaded, trio, methods, seed), results))
             return
         honesty = examine(loaded, progress)
         limits = Options(results, device, time_limit)
@@ -339,6 +341,17 @@ def audit(
             console.say(f"- {found.missing}")
     if not honesty.usable or not all(row.honest for row in rows):
         raise typer.Exit(1)
+
+
+def _how_long(grid: Grid, results: Path) -> str:
+    """How long the runs of a grid take that are not there yet."""
+    from idbench.cli.durations import Durations, in_all
+    from idbench.runner.grid import blind_specs, is_done, specs
+
+    runs = {spec.run_id: spec for spec in (*blind_specs(grid), *specs(grid))}
+    to_run = [spec for spec in runs.values() if not is_done(spec, results)]
+    durations = Durations(results)
+    return in_all([durations.expected(spec) for spec in to_run]) or f"{len(to_run)} runs; how long is not known"
 
 
 def _quick_attacks() -> list[str]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, NamedTuple
+
+from idbench.cli import text
 
 if TYPE_CHECKING:
     from idbench.runner.spec import RunSpec
@@ -64,6 +66,16 @@ class Durations:
             if found:
                 return Expected(median(r.seconds for r in found), median(r.training for r in found), source)
         return Expected(None)
+
+
+def in_all(expected: Sequence[Expected]) -> str:
+    """How long runs take together, in one sentence; empty if nothing is known of any of them."""
+    sources = " and ".join(dict.fromkeys(one.measured for one in expected if one.measured))
+    if not sources:
+        return ""
+    unknown = sum(one.total is None for one in expected)
+    more = f", and {unknown} runs of which nothing is known" if unknown else ""
+    return f"about {text.seconds(sum(one.total or 0.0 for one in expected))} in all{more}; as measured in {sources}"
 
 
 def _from_records(results: Path) -> Iterable[_Measured]:

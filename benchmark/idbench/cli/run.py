@@ -488,7 +488,7 @@ def _announce(grid: Grid, results: Path, json: bool) -> None:
 
 
 def _list_runs(title: str, runs: Sequence[RunSpec], results: Path, json: bool) -> None:
-    from idbench.cli.durations import Durations, Expected
+    from idbench.cli.durations import Durations, Expected, in_all
     from idbench.runner.grid import is_done
 
     durations = Durations(results)
@@ -515,12 +515,8 @@ def _list_runs(title: str, runs: Sequence[RunSpec], results: Path, json: bool) -
     else:
         short = [(*row[:5], row[5][:8], *row[6:]) for row in rows]
         console.table(title, names, short, right=("seed",), spare=("adaptation", "defense", "seed", "state", "run"))
-        unknown = sum(one.total is None for one in expected)
-        known = sum(one.total or 0.0 for one in expected)
-        sources = " and ".join(dict.fromkeys(one.measured for one in expected if one.measured))
-        if sources:
-            more = f", and {unknown} runs of which nothing is known" if unknown else ""
-            console.say(f"about {text.seconds(known)} in all{more}; as measured in {sources}")
+        if sentence := in_all(expected):
+            console.say(sentence)
 
 
 def _about(one: Expected) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,8 @@ import typer
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError, NoSuchRun, UnknownNameError
 from idbench.storage import is_there
+
+_RUN_ID = re.compile("[0-9a-f]{6,16}")
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +61,8 @@ def show(
         try:
             _run(what, results, plot, json)
         except NoSuchRun as error:
+            if _RUN_ID.fullmatch(what):
+                raise
             raise UnknownNameError("method, defense, split, target or run", what, known) from error
 
 

@@ -11,7 +11,7 @@ from idbench.errors import DataError
 from idbench.results import Estimate, Run, Summary
 from idbench.runner.evaluate import estimate_of, summarize, with_labels
 from idbench.runner.execute import Options
-from idbench.runner.grid import Outcome, make_grid, run_grid
+from idbench.runner.grid import Grid, Outcome, make_grid, run_grid
 from idbench.runner.selection import targets_of
 from idbench.splits import Split
 from idbench.targets import TargetSpec
@@ -125,7 +125,7 @@ def audit(split: Split, methods: Sequence[str], options: Options, progress: Prog
     """
     trio = trio_of(split)
     split.labels(trio.a.corpus or "")  # where they are withheld, nothing needs to run first
-    grid = make_grid(split, methods, ",".join(t.name for t in (trio.a, trio.b, trio.control)), [seed])
+    grid = grid_of(split, trio, methods, seed)
     found: dict[tuple[str, str], Outcome] = {}
     for outcome in run_grid(grid, options, progress):
         record = outcome.run.record
@@ -139,6 +139,11 @@ def audit(split: Split, methods: Sequence[str], options: Options, progress: Prog
         )
         for method in methods
     ]
+
+
+def grid_of(split: Split, trio: Trio, methods: Sequence[str], seed: int) -> Grid:
+    """The runs of an audit."""
+    return make_grid(split, methods, ",".join(t.name for t in (trio.a, trio.b, trio.control)), [seed])
 
 
 def _row(split: Split, a: Outcome, b: Outcome, control: Outcome) -> AuditRow:

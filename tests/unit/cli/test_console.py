@@ -43,6 +43,18 @@ def test_errors_are_text(err: io.StringIO) -> None:
     assert "\x07" not in err.getvalue()
 
 
+def test_errors_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    monkeypatch.setattr(console, "err", Console(file=file, width=40, color_system=None))
+    path = "results/" + "a-folder-" * 12
+    console.complain(IdbenchError(f"The device cannot be used, for {path} is full.\nSay why.", hint="Words " * 20))
+    lines = file.getvalue().splitlines()
+    assert lines[0].startswith("error: The device")
+    assert "Say why." in lines
+    assert path in lines
+    assert [line for line in lines if len(line) > 40] == [path]
+
+
 def test_tables_and_json_are_text(capsys: pytest.CaptureFixture[str]) -> None:
     console.table(HOSTILE, [HOSTILE], [[HOSTILE]])
     console.write_json({HOSTILE: HOSTILE})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,9 @@ def test_a_damaged_record_is_shown_as_damaged_by_its_id_and_its_path(results: Pa
         assert "is nested deeper than" in told, asked
         assert "There is no" not in told
     told = refused(Bench(results.parent)("show", "0" * 16))
-    assert "There is no method, defense, split, target or run called" in told
+    assert "There is no run '0000000000000000' in results." in told
+    told = refused(Bench(results.parent)("show", "cosin"))
+    assert "There is no method, defense, split, target or run called 'cosin'. Did you mean 'cosine'?" in told
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"schema_version": 99}', '{"schema_version": 1}', "\x00\xff"])
@@ -71,3 +74,10 @@ def test_seeds_that_no_record_holds_get_one_sentence(seed: str, tmp_path: Path) 
 def test_the_last_of_several_seeds_must_fit_too(tmp_path: Path) -> None:
     done = Bench(tmp_path)("run", "--method", "random", "--seed", str(2**63 - 1), "--seeds", "2")
     assert "last of 2 seeds" in refused(done)
+
+
+def test_an_audit_says_beforehand_how_long_it_takes(tmp_path: Path) -> None:
+    done = Bench(tmp_path)("data", "audit", "avatars", "-m", "cosine", "-m", "lira", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"about \S+ (min|h) in all; as measured in the reference board", done.stdout), done.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -26,6 +26,6 @@ def page(board: Board, selection: Selection | None) -> None:
         st.info("No row of the board looks different.")
         return
     rows = changes.table(found)
-    widths = {name: st.column_config.Column(name, width=common.width_of(rows[name])) for name in rows}
+    widths = {name: st.column_config.Column(name, width=common.width_of(rows[name])) for name in map(str, rows)}
     common.show_table(rows, "Rows that are new, changed or removed", height="content", column_config=widths)
     common.note(changes.shared(found))

@@ -69,6 +69,8 @@ def show(table: defenses.DefenseTable) -> None:
         shown,
         f"The strongest attack on each defense of {table.target}",
         column_order=[name for name in shown.columns if name in defenses.FIRST_COLUMNS or name in more],
-        column_config={name: st.column_config.Column(name, width=common.width_of(shown[name])) for name in shown},
+        column_config={
+            name: st.column_config.Column(name, width=common.width_of(shown[name])) for name in map(str, shown)
+        },
     )
     st.caption(defenses.READING)
