@@ -1,6 +1,6 @@
 """What a process with third-party code may use of the machine, with all that it starts, and how that is watched.
 
-Memory, processes, threads and disk space are measured from outside, by whoever watches: a bound on address space, which
+Memory, processes, threads and disk space are measured from outside, by a supervisor: a bound on address space, which
 the system would hold by itself, is met by CUDA's reservations long before any memory is used. The size of one file and
 the number of open ones are held by the system. docs/trust.md says what may be exceeded, and for how long.
 """

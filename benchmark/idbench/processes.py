@@ -41,7 +41,7 @@ _PASSED = (
 
 
 class Process(Protocol):
-    """A child with pipes, as `subprocess.Popen` shows it; whoever else forked it."""
+    """A child with pipes, as `subprocess.Popen` shows it, even if another process forked it."""
 
     pid: int
     stdin: IO[bytes] | None

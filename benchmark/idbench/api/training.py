@@ -18,7 +18,7 @@ class PrivateGradients:
         clip_norm: most that the gradient of a batch may measure, L2 over all weights; above 0.
         noise: standard deviation of the normal noise on each coordinate, in units of `clip_norm`; 0 for none.
         seed: of the noise, non-negative.
-        public_images: pictures on which the statistics of batch normalization are taken after the training, for those
+        public_images: pictures on which the statistics of batch normalization are taken after the training, since those
             of the training itself carry no noise; uint8 (n, h, w, 3).
     """
 

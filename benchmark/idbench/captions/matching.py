@@ -228,7 +228,7 @@ def patterns_of(name: str, folding: Folding) -> tuple[str, ...]:
     """What a name is searched as: folded, and where writing is folded as others write it.
 
     Without what stands within words ("DOro" for "D'Oro"), each sign on its own, and as UTF-8 looks that was taken for
-    Windows-1252 or Latin-1 ("JÃ¶rn"); the latter for names in Latin letters only, for nothing is left of others.
+    Windows-1252 or Latin-1 ("JÃ¶rn"); the latter only for names in Latin letters, since nothing is left of others.
     """
     patterns = list(folding.readings(name))
     if folding.writing:

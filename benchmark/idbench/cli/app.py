@@ -203,7 +203,7 @@ def _open_closed_streams() -> bool:
 
 
 class _Lossy(io.FileIO):
-    """A file that loses what cannot be written: a message that nobody can read is no reason to end anything."""
+    """A file that loses what cannot be written: an unreadable message must not end a command."""
 
     def write(self, data: Any) -> int:  # Any: typeshed's type of buffers has no name at run time
         """Write, and silently drop what cannot be written."""

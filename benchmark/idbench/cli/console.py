@@ -205,7 +205,7 @@ def tabulate(
 
 
 def _latex(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers: set[str]) -> str:
-    """A `booktabs` tabular; the title is a comment, for a paper has its own captions."""
+    """A `booktabs` tabular; the title is a comment, since a paper has its own captions."""
     kinds = "".join("r" if column in numbers else "l" for column in columns)
     heading = terminal(" ".join(title.split()))
     lines = [f"% {heading}; needs \\usepackage{{booktabs}}", f"\\begin{{tabular}}{{{kinds}}}", "\\toprule"]

@@ -152,7 +152,7 @@ def _calibration(
 
 
 def _drawn(source: Split, people: Sequence[Identity], role: Role, count: int, most: int) -> list[AuditPerson]:
-    """Some of a split's people, the same ones whoever is audited."""
+    """Some of a split's people, the same for every audit."""
     chosen = sorted(int(i) for i in shuffled(f"{SEED}/{role}", len(people))[:most])
     return [AuditPerson(people[i].id, people[i].name, role, _stored(source, people[i], count)) for i in chosen]
 

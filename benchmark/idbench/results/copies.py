@@ -18,7 +18,7 @@ from idbench.results.record import RunRecord
 from idbench.storage import sha256_bytes
 
 LEAST_DISTINCT: Final = 20
-"""Different scores from which on the same order of all people is no accident."""
+"""Number of different scores from which the same order of all people cannot be a coincidence."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -357,6 +357,6 @@ class Summary(Closed):
     )
     marks: Estimate | None = Field(
         default=None,
-        description="AUC of the scores as a test of who was protected, whoever is a member; 0.5: they do not tell, and "
+        description="AUC of the scores as a test of who was protected, regardless of membership; 0.5: no evidence, and "
         "both sides count, for an attacker may turn the scores around. None for an undefended target",
     )

@@ -96,7 +96,7 @@ def find_trio(split: Split) -> AuditTargets:
 
 
 def trio_of(split: Split) -> Trio:
-    """Like `find_trio`, for whoever needs all three.
+    """Like `find_trio`, for callers that need all three.
 
     Raises:
         DataError: the split has no such three.

@@ -137,7 +137,7 @@ def group_summaries(test: LabelledScores, defense: DefenseRef | None) -> tuple[G
 
 
 def marks_estimate(test: LabelledScores, defense: DefenseRef | None) -> Estimate | None:
-    """How well the scores tell who was protected, whoever is a member."""
+    """How well the scores tell who was protected, regardless of membership."""
     if defense is None:
         return None
     inside = _protected(test, defense)

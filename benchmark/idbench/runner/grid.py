@@ -276,7 +276,7 @@ def run_unscored(
     Arguments and errors are those of `run_grid`.
 
     Args:
-        blind: whether the blind attacks run, too, for whoever scores the records.
+        blind: whether the blind attacks run too, for those who score the records.
     """
     for done, _ in _carried_out(grid, options, progress, executor, blind):
         yield done

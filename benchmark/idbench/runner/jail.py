@@ -227,7 +227,7 @@ def _limit(limits: LockLimits) -> None:
 
 
 def _watch(child: int, spec: Lock) -> int:
-    """Wait for the first process; end it when a limit is exceeded, or when whoever started this one is gone."""
+    """Wait for the first process; end it when a limit is exceeded, or when the parent is gone."""
     import psutil
 
     inner, next_look = psutil.Process(child), 0.0
@@ -280,7 +280,7 @@ def _too_large(spec: Lock) -> str:
 
 
 def _abandoned() -> bool:
-    """Whether the other end of standard input, which whoever started this holds, is closed."""
+    """Whether the other end of standard input, which the parent holds, is closed."""
     ready, _, _ = select.select([0], [], [], 0)
     return bool(ready) and not os.read(0, 1024)
 

@@ -19,7 +19,7 @@ class PooledTargets:
     Args:
         method: its name.
         defense: what the targets were put behind; None for nothing.
-        targets: those that were pooled; controls are left out, for chance is what they must show.
+        targets: those that were pooled; controls, which must show chance, are left out.
         seeds: runs of each target.
         auc: mean over targets, each the mean over its seeds; the interval covers new identities for these very
             targets.
@@ -53,7 +53,7 @@ def pool(split: Split, outcomes: Sequence[Outcome]) -> list[PooledTargets]:
 
 
 def unpooled(split: Split, outcomes: Sequence[Outcome]) -> list[str]:
-    """Methods with several targets that cannot be pooled, for these have different numbers of members."""
+    """Methods with several targets that cannot be pooled because the numbers of members differ."""
     return [method for (method, _), found in _several(split, outcomes).items() if not _alike(found)]
 
 

@@ -70,7 +70,7 @@ def run_started(
         method: the attack's name, for messages.
         progress: receives the worker's reports.
         time_limit: seconds; None for no limit.
-        limits: those of a supervisor that holds the worker to some; None if whoever holds it says so in another way.
+        limits: those of a supervisor that holds the worker to some; None if the limits are reported in another way.
 
     Raises:
         TimeLimitExceeded: it took longer.

@@ -1,4 +1,4 @@
-"""Whom a defense protects, and what it is given of them: decided by whoever holds the labels, which no defense does."""
+"""Whom a defense protects, and what it is given of them: decided by the holder of the labels, which no defense is."""
 
 from __future__ import annotations
 

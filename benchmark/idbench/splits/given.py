@@ -41,7 +41,7 @@ class Inputs:
     Args:
         name: of the split.
         labels: a table of labels.
-        identities: a table of names; None: whoever is in `photos`.
+        identities: a table of names; None: everybody in `photos`.
         photos: a folder `NAME/*.jpg` (or by identity), or a table of paths; None: no photos.
         candidates: a list of names; None: those of the people, recombined.
         corpus: name of the training set for labels that name none.
@@ -282,7 +282,7 @@ def _choose(
     claims: Mapping[tuple[str, str], Claim],
     notes: _Notes,
 ) -> list[_Known]:
-    """Whoever has a label for every corpus, and a photo where there are photos."""
+    """Everybody with a label for every corpus, and a photo where there are photos."""
     corpora = {corpus for corpus, _ in claims}
     seen = set(_photos_by_id(known, photos)) if photos is not None else {one.id for one in known}
     unlabelled = [one for one in known if not all((corpus, one.id) in claims for corpus in corpora)]

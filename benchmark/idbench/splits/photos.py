@@ -110,7 +110,7 @@ def upright(data: bytes) -> bytes:
         with Image.open(io.BytesIO(data)) as image:
             turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
         return encode_png(decode_photo(data, "from the web")) if turned else data
-    except Exception:  # noqa: BLE001  what is damaged, or not a picture, is judged by whoever decodes it
+    except Exception:  # noqa: BLE001  what is damaged, or not a picture, is judged when it is decoded
         return data
 
 

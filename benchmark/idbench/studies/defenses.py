@@ -225,7 +225,7 @@ def _curves(finished: Sequence[_Finished], rows: Sequence[Attacked]) -> Iterator
             labels.setdefault((attack, adaptation.name), {0: attack})[adaptation.parameters["steps"]] = one.attack
     for (attack, name), by_steps in labels.items():
         if len(by_steps) < 3:
-            continue  # one number of steps is no curve
+            continue  # one number of steps is not a curve
         steps_of = {label: steps for steps, label in by_steps.items()}
         for row in sorted(rows, key=lambda row: (row.defense, steps_of.get(row.attack, 0))):
             if row.attack in steps_of:

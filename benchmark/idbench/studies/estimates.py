@@ -21,7 +21,7 @@ class Reading:
     Args:
         scores: float (n,), finite for members and non-members.
         members: bool (n,): who counts as member in this reading.
-        nonmembers: bool (n,): who counts as non-member. Whoever is neither is left out.
+        nonmembers: bool (n,): who counts as non-member. People who are neither are left out.
     """
 
     scores: NDArray[np.float64]

@@ -1,4 +1,4 @@
-"""Bins of training pictures: levels as they are, ranges with people enough, everybody in exactly one."""
+"""Bins of training pictures: levels as they are, ranges with enough people, everybody in exactly one."""
 
 from __future__ import annotations
 

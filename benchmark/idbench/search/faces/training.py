@@ -258,7 +258,7 @@ class _FaceTrainer:
 
 
 def _batches(places: NDArray[np.int64], size: int) -> Iterator[NDArray[np.int64]]:
-    """Batches of at most `size`; a last one of a single photo joins the one before, for normalization needs two."""
+    """Batches of at most `size`; a last one of a single photo joins the one before: normalization needs two."""
     bounds = list(range(0, len(places), size))
     if len(bounds) > 1 and len(places) - bounds[-1] == 1:
         bounds.pop()

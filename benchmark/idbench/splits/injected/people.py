@@ -118,7 +118,7 @@ def list_people(folder: Path) -> PeopleFolder:
         *_note(len(without), "folders hold no photo", without),
         *_note(len(other), "files are not photos by their endings", other),
         *_note(len(deeper), "folders lie within people's folders and are not read", deeper),
-        *_note(len(dead), "links lead nowhere, or are no regular files", dead),
+        *_note(len(dead), "links lead nowhere, or are not regular files", dead),
         *_note(len(loose), "photos lie in no person's folder", loose),
     )
     return PeopleFolder(tuple(sorted(people, key=lambda person: (sorting_key(person.name), person.name))), notes)

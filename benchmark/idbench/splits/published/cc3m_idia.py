@@ -34,7 +34,7 @@ CORPORA = tuple(
 
 
 def build(sources: Sources, split: Path, corpora: Path, progress: Progress) -> tuple[str, ...]:
-    """Write the split (`SourcedRecipe.build`); there are no training sets, for nobody may pass them on.
+    """Write the split (`SourcedRecipe.build`); there are no training sets, since nobody may pass them on.
 
     Raises:
         DataError: a list or the folder of photos cannot be used.

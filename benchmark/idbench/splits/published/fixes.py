@@ -31,7 +31,7 @@ class Fixes(_Closed):
     """Whom the first version of the paper listed as German non-members, as far as that follows from what is known."""
 
     def spelling_of(self, written: str, listed: dict[str, str]) -> tuple[str, str] | None:
-        """The listed name that another spelling stands for, and who says so; None where it is no known one.
+        """The listed name that another spelling stands for, and who says so; None where it is not a known one.
 
         Args:
             written: a name as a folder or another list has it.

@@ -108,7 +108,7 @@ def test_whatever_lies_in_the_way_is_named(few: Path) -> None:
     said = " ".join(list_people(few).notes)
     for words in (
         f"1 folders lie within people's folders and are not read ({a.name}/more)",
-        f"1 links lead nowhere, or are no regular files ({a.name}/gone.jpg)",
+        f"1 links lead nowhere, or are not regular files ({a.name}/gone.jpg)",
         "1 photos lie in no person's folder (loose.jpg)",
         "1 folders have names that are not UTF-8 (J\\udcf6rn_Oskamere)",
     ):
