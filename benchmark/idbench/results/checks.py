@@ -25,7 +25,7 @@ from idbench.results.identity import ENGINE_VERSION
 from idbench.results.labels import KnownTarget, SplitLabels
 from idbench.results.lookalike import close_to, distribution_of, looks_like
 from idbench.results.plausibility import MeasuredRecord, Measurer, alike, certain, surprising, without_control
-from idbench.results.proposal import RUNS, Proposal, beside_records, misplaced, record_place
+from idbench.results.proposal import RUNS, Proposal, beside_records, is_method_name, misplaced, record_place
 from idbench.results.record import SCHEMA_VERSION, MethodRef, RunRecord, Summary
 from idbench.results.repetition import Candidate
 from idbench.results.store import METRICS, Collected, Rejected, collect, read_summary
@@ -230,6 +230,8 @@ def _texts(record: RunRecord) -> Iterator[tuple[Severity, str]]:
             yield Severity.FAIL, f"{shown} is not an address that begins with http:// or https://"
         elif (_MARKUP.search(text) and not _TYPE.fullmatch(text)) or text.startswith(("=", "@", "+")):
             yield Severity.WARN, f"{shown} looks like markup or a formula; it will be shown as it is written"
+        if shown.endswith("title") and len(text.splitlines()) > 1:
+            yield Severity.FAIL, f"{shown} is not one line"
         if len(text) > (most := LONGEST_TITLE if shown.endswith("title") else LONGEST_TEXT):
             yield Severity.FAIL, f"{shown} has {len(text):,} characters, and {most:,} are the most"
         if _LOCAL.search(text):
@@ -246,9 +248,6 @@ def _strings(where: str, value: Any) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for item in value:
             yield from _strings(where, item)
-
-
-_NAME: Final = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 
 
 def _names(gathered: Gathered, known: References) -> Iterator[Finding]:
@@ -286,7 +285,7 @@ def _other_card(record: RunRecord, others: Sequence[RunRecord]) -> str:
 
 def _of_a_name(method: MethodRef, taken: Mapping[str, str]) -> Iterator[tuple[Severity, str]]:
     shown = line(method.name)[:60]
-    if not _NAME.fullmatch(method.name) or len(method.name) > 64:
+    if not is_method_name(method.name):
         yield Severity.FAIL, f"{shown} is not a method's name: lower-case letters, digits, hyphens"
     owner, mine = taken.get(method.name), distribution_of(method.distribution)
     if owner is not None and distribution_of(owner) != mine:

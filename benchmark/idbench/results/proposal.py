@@ -32,6 +32,7 @@ LARGEST_FILE: Final = LARGEST
 """Bytes of one file of a submission."""
 
 _METHOD: Final = r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
+_LONGEST_NAME: Final = 64
 _PLACE: Final = re.compile(
     rf"{RUNS}/{_METHOD}/[0-9a-f]{{16}}-[0-9a-f]{{8}}/(?:run\.json|scores\.parquet|metrics\.json)"
 )
@@ -127,6 +128,11 @@ class Proposal:
             return new == old and not new.problem
         assert self.before is not None
         return sha256_file(self.root / path) == sha256_file(self.before / path)
+
+
+def is_method_name(name: str) -> bool:
+    """Whether a method can bear a name: lower-case letters, digits and hyphens, 64 at most, as paths and titles do."""
+    return len(name) <= _LONGEST_NAME and re.fullmatch(_METHOD, name) is not None
 
 
 def record_place(run: Run) -> str:

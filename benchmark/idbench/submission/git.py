@@ -38,7 +38,10 @@ def git(folder: Path, *arguments: str) -> bytes:
     if done.returncode != 0:
         lines = done.stderr.decode(errors="replace").strip().splitlines()
         words = lines[-1].removeprefix("fatal: ").rstrip(".") if lines else f"status {done.returncode}"
-        raise IdbenchError(f"git {arguments[0]} refuses in {folder}: {words[:300]}.", hint="Check the checkout.")
+        hint = "Check the checkout."
+        if b"user.email" in done.stderr:
+            hint = "Say who you are: git config --global user.name NAME, and user.email ADDRESS."
+        raise IdbenchError(f"git {arguments[0]} refuses in {folder}: {words[:300]}.", hint=hint)
     return done.stdout
 
 

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from idbench.errors import DataError, HubError, IdbenchError
+from idbench.errors import DataError, HubError, IdbenchError, RecordError
 from idbench.escaping import line
 from idbench.hub import HubRef, check_account, copy_of, history, open_request, propose_files
 from idbench.results import Run
-from idbench.results.proposal import RUNS, Proposal, record_place
+from idbench.results.proposal import RUNS, Proposal, is_method_name, record_place
+from idbench.results.reading import shortened
 from idbench.results.scores import SCORES
 from idbench.results.store import METRICS, RECORD
 from idbench.storage import storage_errors
@@ -195,6 +196,12 @@ def _staged(runs: Sequence[Run], proposal: Proposal, title: str, number: int | N
     """Copy the records to where they belong; what an earlier submission brought of the same runs goes."""
     if not (proposal.root / RUNS).is_dir() and (proposal.root / "manifest.json").exists():
         raise DataError("This is a published split, not a repository of results.", hint="Name another repository.")
+    for run in runs:
+        if not is_method_name(run.record.attack.name):  # it would be part of a path
+            raise RecordError(
+                f"{line(shortened(run.record.attack.name))!r} is not a method's name.",
+                hint="Names have lower-case letters, digits and hyphens: run it under such a name.",
+            )
     files: dict[str, Path] = {}
     gone: list[str] = []
     already = sorted({str(Path(path).parent) for path in proposal.added})

@@ -190,6 +190,7 @@ WRONG: dict[str, tuple[str, Callable[[RunRecord], RunRecord], str]] = {
         lambda r: of_attack(r, title="x" * 301),
         "301 characters, and 300 are the most",
     ),
+    "a title of two lines": ("text", lambda r: of_attack(r, title="a\nb"), "attack.title is not one line"),
     "a target that looks like another": (
         "names",
         lambda r: with_id(r.model_copy(update={"target": with_target(r, "fict\u0456on-a", "9" * 64)})),

@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 from tests.app.fictional import write_about
-from tests.conftest import Bench, refused
+from tests.conftest import ROOT, Bench, refused
 
 from idbench.api import Silent
+from idbench.errors import RecordError
 from idbench.results import Run, collect, read_run, write_run
 from idbench.results.proposal import record_place
 from idbench.splits import load_split
-from idbench.submission.sending import branch_of, title_of
+from idbench.submission.sending import branch_of, staged_for_checkout, title_of
 
 
 def git(folder: Path, *arguments: str) -> str:
@@ -128,3 +129,37 @@ def test_a_name_that_somebody_made_up_is_a_line_and_a_branch(name: str, honest: 
     branch = branch_of(title)
     subprocess.run(["git", "check-ref-format", "--branch", branch], check=True, capture_output=True)
     assert branch.startswith("results/")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../../../escaped", "a b", "-b", "x..y", "x.lock", "a" * 65, "", "A", "$(touch x)"]
+)
+def test_names_that_no_path_can_have_are_refused_before_anything_is_written(
+    name: str, checkout: Path, honest: Run, tmp_path: Path
+) -> None:
+    """A record may be somebody else's: what it calls itself becomes a path, a branch and a title."""
+    attack = honest.record.attack.model_copy(update={"name": name})
+    run = Run(honest.path, honest.record.model_copy(update={"attack": attack}), honest.sha256)
+    with pytest.raises(RecordError, match="is not a method's name"), staged_for_checkout([run], checkout, None):
+        pass
+    assert git(checkout, "branch", "--list", "results/*") == ""
+    assert not list(tmp_path.rglob("escaped"))
+
+
+def test_who_commits_is_asked_for(checkout: Path, honest: Run, bench: Bench, tmp_path: Path) -> None:
+    for setting in ("user.name", "user.email"):
+        git(checkout, "config", "--unset", setting)
+    git(checkout, "config", "user.useConfigOnly", "true")
+    bench.environment |= {"GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+    assert "git config --global user.name" in bench("submit", str(honest.path), "--checkout", "clone").stderr
+
+
+def test_a_repository_of_results_keeps_bytes_as_they_are(checkout: Path, honest: Run, bench: Bench) -> None:
+    """Git turns line ends around where a machine or the repository asks for it; hashes are over bytes."""
+    template = ROOT.parent / "leaderboard" / "results_repository" / ".gitattributes"
+    (checkout / ".gitattributes").write_text("* text eol=crlf\n" + template.read_text(encoding="utf-8"))
+    git(checkout, "add", ".gitattributes")
+    git(checkout, "commit", "-q", "--no-verify", "-m", "as the template has it")
+    assert bench("submit", str(honest.path), "--checkout", "clone", "--base", "HEAD").returncode == 0
+    git(checkout, "checkout", "-q", "-f", "results/keen")
+    assert (checkout / record_place(honest) / "run.json").read_bytes() == (honest.path / "run.json").read_bytes()
