@@ -1,6 +1,6 @@
 """Times the leaderboard on 10,000 synthetic runs: build, first page, memory. The scores are drawn and mean nothing.
 
-python benchmark/perf/leaderboard.py [--runs 10000] [--people 1000] [--keep FOLDER]
+python benchmark/perf/leaderboard.py [--runs 10000] [--people 1000] [--keep FOLDER] [--browser]
 """
 
 from __future__ import annotations
@@ -8,14 +8,17 @@ from __future__ import annotations
 import argparse
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
@@ -57,16 +60,21 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=1000)
     parser.add_argument("--keep", type=Path, default=None, help="work here and keep everything")
     parser.add_argument("--open", type=Path, default=None, help="only open this board")
+    parser.add_argument("--browser", action="store_true", help="look at the board in Chromium, too")
     wanted = parser.parse_args()
     if wanted.open:
         open_pages(wanted.open)
+        if wanted.browser:
+            browse(wanted.open)
         return
     with tempfile.TemporaryDirectory() as temporary:
-        measure(wanted.runs, wanted.people, wanted.keep or Path(temporary))
+        built = measure(wanted.runs, wanted.people, wanted.keep or Path(temporary))
+        looked = ["--browser"] if wanted.browser else []
+        subprocess.run([sys.executable, __file__, "--open", str(built), *looked], check=True)
 
 
-def measure(runs: int, people: int, folder: Path) -> None:
-    """Print what building and opening `runs` synthetic runs over `people` costs."""
+def measure(runs: int, people: int, folder: Path) -> Path:
+    """Print what building a board of `runs` synthetic runs over `people` costs; returns where it is."""
     labels = split_labels(people)
     results = folder / "results"
     if not results.exists():
@@ -87,7 +95,7 @@ def measure(runs: int, people: int, folder: Path) -> None:
         f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB at most",
         flush=True,
     )
-    subprocess.run([sys.executable, __file__, "--open", str(built.path)], check=True)
+    return built.path
 
 
 def attested(found: Collected) -> Statements:
@@ -116,6 +124,60 @@ def open_pages(board: Path) -> None:
         with timed(f"{name} at the board page"):
             page.run()
     print(f"resident memory {psutil.Process().memory_info().rss / 2**20:.0f} MiB")
+
+
+def browse(board: Path) -> None:
+    """Print how long a person waits for the board until it is drawn: the first who opens it, and the next ones."""
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    from idbench_leaderboard.server import command
+
+    options = webdriver.ChromeOptions()
+    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"):
+        options.add_argument(argument)
+    options.binary_location = shutil.which("chromium") or shutil.which("google-chrome") or ""
+    address = "http://127.0.0.1:8599"
+    server = subprocess.Popen(command(board, 8599), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
+    try:
+        wait(lambda: urllib.request.urlopen(f"{address}/_stcore/health", timeout=2).status == 200)
+        for name in ("first", "second", "third"):
+            begin, before = time.perf_counter(), seconds_of(server.pid)
+            driver.get(address)
+            wait(lambda: driver.execute_script(DRAWN))
+            used = seconds_of(server.pid) - before
+            print(
+                f"{name} look in a browser: {time.perf_counter() - begin:.1f} s, {used:.1f} s of the server's processor"
+            )
+    finally:
+        driver.quit()
+        server.terminate()
+        server.wait()
+
+
+DRAWN = """
+    return document.querySelector('[data-testid=stVegaLiteChart] .marks') !== null
+        && document.body.innerText.includes('Provenance')
+        && document.querySelector('[data-testid=stStatusWidget]') === null;
+"""
+
+
+def seconds_of(pid: int) -> float:
+    """Processor seconds of a process."""
+    used = psutil.Process(pid).cpu_times()
+    return used.user + used.system
+
+
+def wait(check: Callable[[], Any]) -> None:
+    """Until something is true, for a minute at most."""
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        with suppress(OSError):
+            if check():
+                return
+        time.sleep(0.02)
+    raise TimeoutError("the page never came")
 
 
 @contextmanager
@@ -173,6 +235,7 @@ def synthetic(runs: int, labels: SplitLabels) -> Iterator[tuple[RunRecord, Score
 
 def _record(index: int, people: int, seed: int, method: int, target: int, corpus: str) -> RunRecord:
     track = list(TRACKS)[0 if method < 3 else 1 + method % 4]
+    asked = 0 if track == "blind" else 1000
     record = RunRecord(
         schema_version=1,
         run_id="0" * 16,
@@ -202,7 +265,7 @@ def _record(index: int, people: int, seed: int, method: int, target: int, corpus
         n_cases=people,
         n_abstained=0,
         photos_per_case=5.0,
-        queries=Queries(texts=1000 * (method + 1), images=5000, pairs=0, gradients=0, training_steps=0),
+        queries=Queries(texts=asked * (method + 1), images=5 * asked, pairs=0, gradients=0, training_steps=0),
         timings=Timings(load=1.0, fit=0.0, score=1.0 + method, total=3.0 + method),
         peak_memory_mb=500.0,
         environment=Environment(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -257,8 +258,7 @@ class Board:
 
     def corpora(self, split: str, version: int, target: str) -> list[str]:
         """Corpora that a target's rows were scored against."""
-        rows = self._of(split, version)
-        return sorted(str(c) for c in rows.loc[rows["target_label"] == target, "corpus"].unique())
+        return sorted(corpus for *place, corpus in self._places if place == [split, version, target])
 
     def defenses(self, split: str, version: int, target: str) -> list[str]:
         """`none`, then the defenses that stood before a target in some run."""
@@ -272,10 +272,18 @@ class Board:
 
     def select(self, selection: Selection) -> pd.DataFrame:
         """Rows of `entries` that a selection shows."""
-        rows = self._of(selection.split, selection.version)
-        return rows[
-            (rows["target_label"] == selection.target) & (rows["corpus"] == selection.corpus) & _kept(rows, selection)
-        ]
+        place = selection.split, selection.version, selection.target, selection.corpus
+        rows = self.entries.iloc[self._places.get(place, [])]
+        return rows[_kept(rows, selection)]
+
+    @cached_property
+    def _places(self) -> Mapping[tuple[str, int, str, str], list[int]]:
+        """Where the rows of each split, version, target and corpus are: a page asks for those of every target."""
+        columns = (self.entries[name] for name in ("split", "split_version", "target_label", "corpus"))
+        found: dict[tuple[str, int, str, str], list[int]] = defaultdict(list)
+        for place, (split, version, target, corpus) in enumerate(zip(*columns, strict=True)):
+            found[str(split), int(version), str(target), str(corpus)].append(place)
+        return dict(found)
 
     def rows(self, selection: Selection) -> pd.DataFrame:
         """The rows of a selection, best AUC first, with ranks, rates, the blind comparison and the control's result.

@@ -175,7 +175,7 @@ class World:
             ),
             "defense": None,
             "parameters": {"photos": 5, "prompts": 21},
-            "parameters_passed": PassedParameters(preset=None, overrides={}),
+            "parameters_passed": PassedParameters(preset=None, overrides=changes.get("parameters", {})),
             "seed": seed,
             "n_cases": len(self.ids),
             "n_abstained": 0,

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import open_clip
 import pytest
 import torch
-from tests.unit.targets.conftest import SMALL, random_model
+from safetensors.torch import save_file
+from tests.unit.targets.conftest import SMALL, random_model, spec_of, state_of
 
 from idbench.api import Access, AccessViolation, MethodError, Photo, TargetView
 from idbench.errors import TargetError
-from idbench.targets import memory
-from idbench.targets.load import LoadedTarget
+from idbench.targets import memory, resolve_target
+from idbench.targets.load import LoadedTarget, load_target
 from idbench.targets.memory import Batches, batch_for, gradient_bytes
 from idbench.targets.view import QueryCounts, View, cosine_gradient
 
@@ -302,3 +304,48 @@ def test_batches_follow_the_memory() -> None:
     assert batch_for(cpu, 1 << 40, 128) == 1
     assert batch_for(cpu, 128 << 20, 128) == 4
     assert batch_for(torch.device("cuda"), 128 << 20, 128) == 64
+
+
+def small_of(name: str) -> dict[str, Any]:
+    """An architecture of open_clip with its own kind of image tower, in small."""
+    config = open_clip.get_model_config(name)
+    vision = config["vision_cfg"]
+    if "timm_model_name" in vision:
+        vision["timm_model_name"] = "test_vit"  # timm's own for tests: 160 pixels, 64 wide, with the pooling asked for
+        config["embed_dim"] = 64
+    elif name == "RN50":
+        vision.update(image_size=32, layers=[1, 1, 1, 1], width=8)
+    else:
+        vision.update(image_size=32, patch_size=8, width=32, layers=2, head_width=16)
+    vision["image_size"] = 160 if "timm_model_name" in vision else 32
+    kept = {key: value for key, value in config["text_cfg"].items() if key in ("no_causal_mask", "pool_type")}
+    text = SMALL["text_cfg"] | kept
+    return {"embed_dim": config["embed_dim"], "vision_cfg": vision, "text_cfg": text}
+
+
+@pytest.mark.parametrize("name", ["RN50", "ViT-B-32", "ViT-B-16-SigLIP", "avatars-a"])
+def test_every_kind_of_tower_answers_in_batches_and_from_the_cache_as_photo_by_photo(
+    name: str, photos: Photos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if name == "avatars-a":
+        target = load_target(resolve_target(name))
+    else:
+        save_file(state_of(random_model(small_of(name))), tmp_path / "model.safetensors")
+        target = load_target(spec_of(tmp_path / "model.safetensors", small_of(name)))
+    batch = photos(7, target.info.image_size[0])
+    plain = torch.cat([reference(target, [one], TEXTS) for one in batch]).numpy()
+    monkeypatch.setattr("idbench.targets.view.LARGEST_MATRIX", 4 * len(TEXTS) * 3)
+    for _ in range(2):  # the second view finds what the first one kept
+        view = View(target, ALL, cache=tmp_path / "kept")
+        np.testing.assert_allclose(view.similarities(batch, TEXTS), plain, atol=1e-5)
+        assert view.labels(batch, TEXTS).tolist() == plain.argmax(axis=1).tolist()
+        view.close()
+    images = view.preprocess(batch[:4])
+    _, together = view.similarity_gradients(images, TEXTS)
+    for place, text in enumerate(TEXTS):
+        image = images[place : place + 1].clone().requires_grad_(True)
+        model: Any = target.model
+        words = model.encode_text(target.tokenize([text])).detach()
+        torch.nn.functional.cosine_similarity(model.encode_image(image), words).sum().backward()
+        assert image.grad is not None
+        torch.testing.assert_close(together[place], image.grad[0], rtol=1e-3, atol=1e-5 * float(image.grad.abs().max()))
