@@ -30,7 +30,7 @@ _OPEN_FILES: Final = 16_384
 _MOST: Final = 1 << 60
 
 _LOOK: Final = 0.1  # seconds between looks at what is known to run
-_COST: Final = 50  # looks for new processes and at the disk are this many times their own duration apart
+_SEARCH_APART, _DISK_APART = 200, 20  # looks for new processes and at the disk are as many times apart as they take
 _LOOK_AT_DISK: Final = 1.0
 _CGROUPS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -182,23 +182,23 @@ class Usage:
         """The status of `EXCEEDED` that says what is exceeded; None while nothing is."""
         import psutil
 
-        begin = time.monotonic()
-        if begin >= self._next_search:
+        begin = time.thread_time()  # of the processor: on a busy machine, looks must not become seldom
+        if time.monotonic() >= self._next_search:
             with suppress(psutil.Error):
                 self._family = psutil.Process().children(recursive=True)
-            self._next_search = time.monotonic() + _COST * (time.monotonic() - begin)
+            self._next_search = time.monotonic() + _SEARCH_APART * (time.thread_time() - begin)
         if len(self._family) > self._limits.processes:
             return 122
         if _threads(self._family) > self._limits.threads:
             return 123
         if _memory(self._family, self._limits.memory) > self._limits.memory:
             return 121
-        begin = time.monotonic()
-        if begin >= self._next_disk:
+        begin = time.thread_time()
+        if time.monotonic() >= self._next_disk:
             if self._wrote_too_much():
                 return 124
-            cost = time.monotonic() - begin
-            self._next_disk = begin + cost + max(_LOOK_AT_DISK, _COST * cost)
+            apart = max(_LOOK_AT_DISK, _DISK_APART * (time.thread_time() - begin))
+            self._next_disk = time.monotonic() + apart
         return None
 
     def _wrote_too_much(self) -> bool:

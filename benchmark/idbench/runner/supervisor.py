@@ -45,7 +45,7 @@ def main() -> int:
         [sys.executable, "-P", "-m", module, folder, *sys.argv[cut + 1 :]],
         stdin=subprocess.PIPE,
         # Before anything of the worker is there: threads that exist already would not be held to it.
-        preexec_fn=give_up,  # noqa: PLW1509  no thread runs yet
+        preexec_fn=give_up if hasattr(os, "fork") else None,  # noqa: PLW1509  no thread runs yet
         process_group=0 if hasattr(os, "setpgid") else None,
     )
     return supervise(worker, Usage(limits, places))
