@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,9 +82,9 @@ def _fitting(files: TargetFiles, checkpoint: Checkpoint) -> dict[str, Any]:
             f"{files.spec.name} does not name an activation.",
             hint="Add quick_gelu=true, or quick_gelu=false if you know that it was trained with GELU.",
         )
-    if any(name.startswith("text.") for name in names):
+    if any(name.startswith("text.") or ".text." in name for name in names):
         config["custom_text"] = True  # as open_clip's trainer saves it after --force-custom-text
-    if "logit_bias" in names and config.get("init_logit_bias") is None:
+    if any(name.rpartition(".")[2] == "logit_bias" for name in names) and config.get("init_logit_bias") is None:
         config["init_logit_bias"] = 0.0  # as it saves it after --siglip; replaced by the checkpoint's own
     return config
 
@@ -122,18 +123,18 @@ def _load_weights(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], p
     from open_clip.convert import convert_state_dict
     from open_clip.model import convert_to_custom_text_state_dict
 
+    if any(name.startswith(("text_model.", "vision_model.")) for name in tensors):
+        raise TargetError(
+            f"{path} is a checkpoint of the transformers library, whose tensors have other names than open_clip's.",
+            hint="Use open_clip's own file of the model (open_clip_model.safetensors on the Hub).",
+        )
     own = model.state_dict()
-    state: dict[str, torch.Tensor] = convert_state_dict(model, dict(tensors))
+    state: dict[str, torch.Tensor] = convert_state_dict(model, _under_own_names(own, tensors))
     if "positional_embedding" in state and "positional_embedding" not in own:
         state = convert_to_custom_text_state_dict(state)
     for scalar in ("logit_scale", "logit_bias"):  # saved as () by some versions of open_clip, as (1,) by others
         if scalar in state and scalar in own and state[scalar].numel() == own[scalar].numel():
             state[scalar] = state[scalar].reshape(own[scalar].shape)
-    if any(name.startswith(("text_model.", "vision_model.")) for name in state):
-        raise TargetError(
-            f"{path} is a checkpoint of the transformers library, whose tensors have other names than open_clip's.",
-            hint="Use open_clip's own file of the model (open_clip_model.safetensors on the Hub).",
-        )
     for name in _COMPUTED:
         if name not in own:
             state.pop(name, None)
@@ -142,6 +143,47 @@ def _load_weights(model: torch.nn.Module, tensors: Mapping[str, torch.Tensor], p
     if problem:
         raise _does_not_fit(path, own, state, problem)
     model.load_state_dict(state, strict=True)
+
+
+def _under_own_names(own: Mapping[str, torch.Tensor], tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict without prefixes that only some names have, or that nobody knows, and without an average beside.
+
+    Names stay as they are where something else is left over, or is there twice with different numbers.
+    """
+    trained = _sources(own, (name for name in tensors if not _AVERAGE.match(name)))
+    held = {name.removeprefix("text.") for name in trained}
+    whole = all(name.removeprefix("text.") in held for name in own)
+    sources = trained if whole else _sources(own, tensors)
+    if "" in sources or _conflict(tensors, sources):
+        return dict(tensors)
+    return {name: tensors[found[0]] for name, found in sources.items()}
+
+
+_AVERAGE = re.compile(r"(?:\w+_)?ema(?:_\w+)?\.")
+"""What names of a moving average begin with beside the trained weights; those are read, as of two state dicts."""
+
+
+def _sources(own: Mapping[str, torch.Tensor], names: Iterable[str]) -> dict[str, list[str]]:
+    """Which names end with each name of the model, the longest that fits; under an empty string those that do not."""
+    known = {*own, *(name.removeprefix("text.") for name in own), *_COMPUTED}
+    modules = {name.partition(".")[0] for name in known}  # what is within one of these is no prefix
+    found: dict[str, list[str]] = {}
+    for name in names:
+        parts = name.split(".")
+        most = next((place for place, part in enumerate(parts) if part in modules), -1)
+        ends = (".".join(parts[start:]) for start in range(most + 1))
+        found.setdefault(next((end for end in ends if end in known), ""), []).append(name)
+    return found
+
+
+def _conflict(tensors: Mapping[str, torch.Tensor], sources: Mapping[str, list[str]]) -> tuple[str, ...]:
+    """Two names of one tensor of the model that have different numbers, or none."""
+    pairs = ((found[0], other) for name, found in sources.items() if name for other in found[1:])
+    return next(((a, b) for a, b in pairs if not _same(tensors[a], tensors[b])), ())
+
+
+def _same(a: torch.Tensor, b: torch.Tensor) -> bool:
+    return a.dtype == b.dtype and torch.equal(a, b)
 
 
 _COMPUTED = ("text.transformer.embeddings.position_ids",)
@@ -164,21 +206,34 @@ def _does_not_fit(
 ) -> TargetError:
     """Why a state dict is not the model's, with what to do: it may hold the model beside something else."""
     anchor = next(iter(own))
-    prefixes = [name.removesuffix(anchor) for name in state if name != anchor and name.endswith(f".{anchor}")]
+    prefixes = [name.removesuffix(anchor) for name in state if name == anchor or name.endswith(f".{anchor}")]
     whole = [prefix for prefix in prefixes if all(f"{prefix}{name}" in state for name in own)]
-    if len(whole) == 1:
+    if len(whole) == 1 and whole[0]:
         others = [name for name in state if name.removeprefix(whole[0]) not in own]
         return TargetError(
             f"{path} holds more than the model: its tensors are there, called {whole[0]}*, beside {len(others)} more "
             f"(first {others[0]}).",
             hint=f"Save those called {whole[0]}* alone, if the others change nothing in what the model computes.",
         )
-    if whole:
+    if len(whole) > 1:
+        called = " and ".join(f"{prefix}*" if prefix else "without a prefix" for prefix in whole)
         return TargetError(
-            f"{path} holds {len(whole)} models, called {' and '.join(f'{prefix}*' for prefix in whole)}.",
-            hint="Save the one that is meant alone.",
+            f"{path} holds {len(whole)} models, called {called}.", hint="Save the one that is meant alone."
         )
-    tower = _lacking_tower(own, state)
+    sources = _sources(own, state)
+    twice = _conflict(state, sources)
+    if twice:
+        return TargetError(
+            f"{path} holds tensors of the model twice, with different numbers (first {twice[0]} and {twice[1]}).",
+            hint="Save those that are meant alone.",
+        )
+    if own.keys() <= sources.keys() and "" in sources:
+        return TargetError(
+            f"{path} holds more than the model: its tensors are there, beside {len(sources[''])} more (first "
+            f"{sources[''][0]}).",
+            hint="Save the model's alone, if the others change nothing in what it computes.",
+        )
+    tower = _lacking_tower(own, sources)
     if tower:
         return TargetError(
             f"{path} lacks the {tower} tower: it holds none of its tensors. Both towers are needed.",
@@ -189,10 +244,11 @@ def _does_not_fit(
     )
 
 
-def _lacking_tower(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tensor]) -> str:
-    """The tower of which a state dict holds nothing while it holds the other: `image`, `text`, or an empty string."""
+def _lacking_tower(own: Iterable[str], state: Iterable[str]) -> str:
+    """The tower of which a state dict's names hold nothing while they hold the other: `image`, `text`, or empty."""
     sides = {name: "image" if name.startswith("visual.") else "text" for name in own if not name.startswith("logit_")}
-    held = {side for name, side in sides.items() if name in state}
+    names = frozenset(state)
+    held = {side for name, side in sides.items() if name in names}
     lacking = set(sides.values()) - held
     return lacking.pop() if len(lacking) == 1 and len(held) == 1 else ""
 

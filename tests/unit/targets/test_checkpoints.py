@@ -58,6 +58,27 @@ KINDS: dict[str, Callable[[State], Any]] = {
         "state_dict_ema": {name: tensor + 1 for name, tensor in state.items()},
     },
     "any key": lambda state: {"weights": {"state_dict": state}, "optimizer": {"state": {0: {"step": torch.ones(1)}}}},
+    "a tower wrapped by hand": lambda state: {
+        f"model.{name}" if name.startswith("visual.") else name: tensor for name, tensor in state.items()
+    },
+    "towers with prefixes of their own": lambda state: {
+        f"image_side.{name}" if name.startswith("visual.") else f"text_side.{name}": t for name, t in state.items()
+    },
+    "all but the scale": lambda state: (
+        prefixed("module.")({n: t for n, t in state.items() if n != "logit_scale"})
+        | {"logit_scale": state["logit_scale"]}
+    ),
+    "a prefix nobody knows": prefixed("student.clip."),
+    "twice the same": lambda state: prefixed("module.")(state) | state,
+    "beside its average, in one": lambda state: (
+        prefixed("model.")(state)
+        | {f"model_ema.{name}": tensor + 1 for name, tensor in state.items()}
+        | {"model_ema.decay": torch.tensor(0.999), "model_ema.num_updates": torch.tensor(9)}
+    ),
+    "its average in one, by halves": lambda state: (
+        state | {f"ema.{name}": tensor + 1 for name, tensor in state.items() if name.startswith("visual.")}
+    ),
+    "an average with a prefix": prefixed("ema_model.module."),
     "with options": lambda state: {"model": state, "args": argparse.Namespace(lr=1.0)},
 }
 
@@ -236,8 +257,26 @@ def quantized(state: State) -> State:
             r"called model\.\*, beside 1 more \(first loss\.w",
         ),
         (
-            lambda state: prefixed("student.")(state) | prefixed("teacher.")(state),
+            lambda state: prefixed("student.")(state) | prefixed("teacher.")({n: t + 1 for n, t in state.items()}),
             r"2 models, called student\.\* and teacher\.\*",
+        ),
+        (
+            lambda state: state | prefixed("teacher.")({name: t + 1 for name, t in state.items()}),
+            r"2 models, called without a prefix and teacher\.\*",
+        ),
+        (
+            lambda state: state | {"old.visual.proj": state["visual.proj"] + 1},
+            r"twice, with different numbers \(first visual\.proj and old\.visual\.proj\)",
+        ),
+        (
+            lambda state: (
+                {n if n[0] != "v" else f"module.{n}": t for n, t in state.items()} | {"head.w": torch.ones(2)}
+            ),
+            r"its tensors are there, beside 1 more \(first head\.w",
+        ),
+        (
+            lambda state: {n if n[0] != "v" else f"module.{n}": t for n, t in state.items() if n != "visual.proj"},
+            r"does not fit the architecture: 1 tensors are missing \(first visual\.proj",
         ),
         (lambda state: {"state_dict": state, "place": Path("x")}, r"more than weights \(pathlib\."),
     ],
