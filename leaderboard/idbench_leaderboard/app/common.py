@@ -45,7 +45,7 @@ h3 {font-size: 1.3rem !important;}
   h3 {font-size: 1.15rem !important;}
 }
 </style>"""
-_LETTER, _MARGINS = 6.8, 20  # pixels of a letter, and beside the words of a cell
+_LETTER, _MARGINS = 6.4, 20  # pixels of a letter, and beside the words of a cell
 _INK: Final = {"light": "#31333f", "dark": "#e6e8ee"}
 """Colour of the words in a chart: Streamlit's own grey is too pale to read."""
 
