@@ -208,8 +208,8 @@ def _against_blind(
     run: Run, test: LabelledScores, split: Split, corpus: str, blind: Sequence[Run]
 ) -> BlindComparison | None:
     best = best_blind([other for other in blind if other.record.run_id != run.record.run_id], split, corpus)
-    if best is None:
-        return None
+    if best is None or min(test.members.sum(), (~test.members).sum()) < 2:
+        return None  # with one person of a kind a difference has no variance
     other, labelled = best
     found = metrics.delong_test(test.scores, labelled.scores, test.members)
     return BlindComparison(attack=other.record.attack.name, auc=found.auc_b, difference=found.difference, p=found.p)
