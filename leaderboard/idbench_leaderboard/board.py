@@ -92,6 +92,29 @@ class Board:
         self.path = restored(path)
         self.manifest = read_manifest(self.path)
         self._checked: set[str] = set()
+        self._ids: dict[str, frozenset[str]] = {}
+
+    def check_retractions(self) -> None:
+        """Reject a board that shows people who were taken out of a split since it was built.
+
+        Their scores are in its numbers too, so that leaving out single rows would not do.
+
+        Raises:
+            DataError: there are such people.
+        """
+        from idbench.splits.retractions import retracted_here  # the rest of the board does without reading splits
+
+        for split in {str(each["name"]) for each in self.manifest["splits"]}:
+            gone = retracted_here(split)
+            if shown := gone & self._shown(split) if gone else None:
+                people = "1 person" if len(shown) == 1 else f"{len(shown)} people"
+                raise DataError(f"The board {self.path} holds {people} taken out of {split} since.", hint=REBUILD)
+
+    def _shown(self, split: str) -> frozenset[str]:
+        """Ids of a split in the board's tables."""
+        if split not in self._ids:
+            self._ids[split] = frozenset(self._read("people", [("split", "==", split)])["identity"])
+        return self._ids[split]
 
     def _table(self, name: str) -> pd.DataFrame:
         return self._read(name, None)

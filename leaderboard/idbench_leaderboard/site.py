@@ -135,7 +135,9 @@ def export(board: Board, out: Path, progress: Progress, *, force: bool = False) 
 
     Raises:
         StorageError: the folder cannot be written, or holds what is not a site; an older site is left as it was.
+        DataError: the board shows people who were taken out since it was built.
     """
+    board.check_retractions()
     pages = pages_of(board)
     with made_folder(out, "site", [board.path], force=force) as folder:
         _assets(folder)

@@ -12,15 +12,18 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+from streamlit.testing.v1 import AppTest
 from tests.app.fictional import World, write_about
+from tests.app.reading import opened, text
 from tests.conftest import Bench, refused
 from tests.kills import bench_killed_at_rename
 from typer.testing import CliRunner
 
 from idbench.api import Silent
 from idbench.cli.leaderboard import app
-from idbench.errors import IdbenchError
+from idbench.errors import DataError, IdbenchError
 from idbench.splits import load_split
+from idbench_leaderboard import app as pages
 from idbench_leaderboard.board import Board
 
 
@@ -72,6 +75,28 @@ def test_build_says_what_does_not_count(results: Path, tmp_path: Path) -> None:
     told = json.loads(typed(*arguments, "--json"))
     assert (told["runs"], told["entries"]) == (2, 2)
     assert len(told["rejected"]) == 1
+
+
+def test_who_is_taken_out_is_in_no_board_that_was_built_before(
+    results: Path, board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identity = str(Board(board).people("avatars-tiny", 1, "avatars-tiny-a")["identity"].iloc[0])
+    monkeypatch.setenv("BENCH_RETRACTIONS", str(tmp_path / "retractions.txt"))
+    assert "AUC" in text(opened("board", board))
+    (tmp_path / "retractions.txt").write_text(f"other {identity}\n")
+    assert "pages" in typed("export", str(board), "--out", str(tmp_path / "site"))
+    (tmp_path / "retractions.txt").write_text(f"avatars-tiny {identity}\n")
+    for command in (("export", str(board), "--out", str(tmp_path / "new")), ("serve", str(board), "--no-browser")):
+        with pytest.raises(DataError, match="holds 1 person taken out of avatars-tiny since"):
+            typed(*command)
+    assert not (tmp_path / "new").exists()
+    monkeypatch.setattr(sys, "argv", ["main.py", str(board)])
+    shown = AppTest.from_file(str(Path(pages.__file__).with_name("main.py")), default_timeout=60).run()
+    assert "holds 1 person taken out" in text(shown)
+    assert "AUC" not in text(shown)
+    typed("build", str(results), "--out", str(tmp_path / "again"))
+    typed("export", str(tmp_path / "again"), "--out", str(tmp_path / "new"))
+    assert identity not in set(Board(tmp_path / "again").people("avatars-tiny", 1, "avatars-tiny-a")["identity"])
 
 
 def test_export_writes_a_site(board: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from idbench.cli import console
-from idbench.errors import IdbenchError
+from idbench.errors import DataError, IdbenchError
 from idbench.escaping import line
 from idbench.progress import Progress, Silent
 from idbench.storage import is_there, restored
@@ -67,13 +67,24 @@ def _renewed(source: str, shown: str, board: Path) -> str:
     """The revision that the board shows now: the newest, or the one before where that cannot be had."""
     try:
         revision = revision_of(source)
-        if revision != shown:
+        if revision != shown or _shows_retracted(board):
             counted = build_from(source, revision, board, Silent())
             console.command(line(f"{counted} records count at {revision[:12]}"))
         return revision
     except IdbenchError as error:
         console.complain(error)
         return shown
+
+
+def _shows_retracted(board: Path) -> bool:
+    """Whether people were taken out since the board was built."""
+    from idbench_leaderboard.board import Board
+
+    try:
+        Board(board).check_retractions()
+    except DataError:
+        return True
+    return False
 
 
 def revision_of(source: str) -> str:

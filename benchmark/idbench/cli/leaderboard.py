@@ -147,11 +147,11 @@ def serve(
     browser: Annotated[bool, typer.Option(envvar="BENCH_BROWSER", help="Open a browser window.")] = True,
 ) -> None:
     """Show a board in the browser. Ctrl-C ends it."""
-    from idbench_leaderboard.manifest import read_manifest
+    from idbench_leaderboard.board import Board as Opened
     from idbench_leaderboard.server import command
 
     path = _folder(board)
-    read_manifest(path)  # a folder that is not a board is rejected here, in one sentence
+    Opened(path).check_retractions()  # what cannot be shown is rejected here, in one sentence
     _free(address, port)
     host = {"0.0.0.0": "localhost", "::": "localhost"}.get(address, address)  # noqa: S104
     console.say(f"idbench leaderboard at http://{f'[{host}]' if ':' in host else host}:{port}")

@@ -74,8 +74,10 @@ def _changed(path: Path) -> float:
 
 
 def board_at(path: Path) -> Board:
-    """The board in a folder."""
-    return open_board(str(path), _changed(path))
+    """The board in a folder; who was taken out while it is shown is not shown at the next click."""
+    opened = open_board(str(path), _changed(path))
+    opened.check_retractions()
+    return opened
 
 
 @dataclass(frozen=True, slots=True)
