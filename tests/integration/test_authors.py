@@ -88,10 +88,24 @@ def test_runs_with_different_parameters_are_not_mixed(bench: Bench) -> None:
     assert bench("run", "-m", "random", *TINY).returncode == 0
     told = refused(bench("compare", "idia", "random", *TINY))
     assert "idia was run with different draws" in told
-    one = re.search(r"([0-9a-f]{8}) \(1 runs\)", told)
+    one = re.search(r"([0-9a-f]{8}) \(1 run\)", told)
     assert one is not None
     assert bench("compare", one.group(1), "random", *TINY).returncode == 0
     assert bench("compare", one.group(1), "random", *TINY[2:]).returncode == 0  # the split is that of the runs
+
+
+def test_what_was_only_tried_in_a_sweep_does_not_count_in_a_comparison(bench: Bench, tmp_path: Path) -> None:
+    assert bench("run", "-m", "idia", "--sweep", "draws=1,2", *TINY).returncode == 0
+    assert "idia was run with different draws" in refused(bench("compare", "idia", "random", *TINY))
+    assert bench("run", "-m", "idia", "-m", "random", "-p", "draws=2", *TINY).returncode != 0  # random has no draws
+    assert bench("run", "-m", "idia", "-p", "draws=2", *TINY).returncode == 0
+    assert bench("run", "-m", "random", *TINY).returncode == 0
+    compared = bench("compare", "idia", "random", *TINY, "--json")
+    assert compared.returncode == 0, compared.stderr
+    assert json.loads(compared.stdout)["parameters"]["a"]["draws"] == 2
+    assert "idia: 1 run of a sweep is left out" in compared.stderr
+    (tmp_path / "cosine").mkdir()  # the folder of a package, say
+    assert "There is no run of 'cosine'" in refused(bench("compare", "cosine", "random", *TINY))
 
 
 def test_what_comes_next_finds_the_runs_again(bench: Bench, tmp_path: Path) -> None:

@@ -53,6 +53,10 @@ def compare(
         opened = load_split(split or _split_of(what, results), progress)
         pairings = [compare_runs(what[0], other, opened, target, results, corpus, margin) for other in what[1:]]
         drawn = None if plot is None else _draw(pairings, plot)
+    for side in {side.name: side for one in pairings for side in (one.a, one.b)}.values():
+        if side.left_out:
+            runs = "1 run of a sweep is" if side.left_out == 1 else f"{side.left_out} runs of a sweep are"
+            console.note(f"{side.name}: {runs} left out")
     if json:
         found = [_as_json(one) for one in pairings]
         console.write_json(found[0] if len(found) == 1 else found)

@@ -10,6 +10,7 @@ from idbench import metrics
 from idbench.errors import IdbenchError, RecordError, UnknownNameError
 from idbench.metrics.significance import equivalence_of
 from idbench.results import Run, find_run, find_runs
+from idbench.results.store import METRICS
 from idbench.runner.closure import depends_on_seed
 from idbench.runner.evaluate import RATES, LabelledScores, with_labels
 from idbench.runner.registry import load_attack
@@ -17,6 +18,7 @@ from idbench.runner.scoring import check_split, own_corpus
 from idbench.runner.selection import targets_of
 from idbench.runner.spec import plan_method
 from idbench.splits import Split
+from idbench.storage import is_there
 from idbench.targets import targets_meant
 
 _SHOWN = 3
@@ -29,10 +31,13 @@ class Side:
     Args:
         name: of the method, with the beginning of the run's id where a run was named.
         runs: undefended unless a run was named; all with the same parameters and code.
+        left_out: how many runs of the method are not among them because a sweep tried them and nobody ran them for
+            themselves.
     """
 
     name: str
     runs: tuple[Run, ...]
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +123,10 @@ def side_of(word: str, split: Split, targets: Sequence[str] | None, results: Pat
         and (targets is None or run.record.target.name in targets)
     ]
     if found:
-        _refuse_mixed(word, found)
-        return Side(word, _newest(found))
+        # A sweep writes no metrics. Where labels are withheld, nobody does, and all runs count.
+        counted = [run for run in found if is_there(run.path / METRICS)] or found
+        _refuse_mixed(word, counted)
+        return Side(word, _newest(counted), len(found) - len(counted))
     try:
         run = find_run(results, word)
     except RecordError as error:
@@ -155,7 +162,7 @@ def _refuse_mixed(word: str, runs: Iterable[Run]) -> None:
     first, second = groups[0][0].record, groups[1][0].record
     changed = sorted(name for name in first.parameters if first.parameters[name] != second.parameters.get(name))
     what = f"with different {', '.join(changed[:_SHOWN])}" if changed else "by different versions of its code"
-    ids = "; ".join(f"{own[0].record.run_id[:8]} ({len(own)} runs)" for own in groups[:_SHOWN])
+    ids = "; ".join(f"{own[0].record.run_id[:8]} ({len(own)} run{'s' * (len(own) > 1)})" for own in groups[:_SHOWN])
     raise RecordError(
         f"{word} was run {what}: {ids}.",
         hint="Name single runs by their ids, or keep the runs of one setting in a results folder of their own.",
