@@ -185,6 +185,8 @@ def test_a_new_adaptation_is_written_installed_and_checked(bench: Bench, tmp_pat
     assert checked.returncode == 0, checked.stdout + checked.stderr
     states = {one["what"]: one["state"] for one in json.loads(checked.stdout)}
     assert states == dict.fromkeys(("import", "parameters", "run", "scores", "same seed, same scores"), "ok")
+    wrong = refused(bench("method", "check", "my-adaptation", "--param", "share=3"))
+    assert "share of my-adaptation: Input should be less than or equal to 1" in wrong
     ran = bench("run", "-m", "cosine", *TINY, "--adapt", "my-adaptation", "--adapt-param", "share=0.3")
     assert ran.returncode == 0, ran.stderr
     assert "There is a method 'int8' already" in refused(bench("method", "new", "int8", "--adaptation"))
@@ -201,6 +203,7 @@ def test_a_new_defense_is_written_installed_and_checked(bench: Bench, tmp_path: 
     assert states == dict.fromkeys(("import", "parameters", "run", "bystanders", "same seed, same scores"), "ok")
     idle = bench("method", "check", "sample-identity", "--json")
     assert {one["what"]: one["state"] for one in json.loads(idle.stdout)}["weights"] == "warning"
+    assert "no parameter of round called 'x'" in refused(bench("method", "check", "round", "-p", "x=1"))
     bad = bench("method", "check", "sample-nan-weights", "--json")
     assert bad.returncode == 1
     assert "holds NaN" in json.loads(bad.stdout)[-1]["found"]

@@ -20,7 +20,9 @@ from idbench.runner.registry import (
     Registered,
     RegisteredAttack,
     group_of,
+    load_adaptation,
     load_attack,
+    load_defense,
     make_method,
 )
 from idbench.runner.spec import PlannedDefense, Resolver, RunSpec, plan_adaptation, plan_defense
@@ -74,8 +76,7 @@ def check_method(
     except IdbenchError as error:
         yield ContractCheck("import", "failed", str(error))
         return
-    yield ContractCheck("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
-    yield _documented(registered)
+    yield from _of_the_plugin(registered)
     make_method(registered, preset, params)  # a parameter that does not fit is the user's mistake, not the method's
     asked = (preset, params)
     with workplace() as folder:
@@ -111,13 +112,12 @@ def _check_defense(
 ) -> Iterator[ContractCheck]:
     """Check a defense by what an attack finds behind it; the same attack finds the same twice."""
     try:
-        planned = plan_defense(name, preset, params)
+        registered = load_defense(name)
     except IdbenchError as error:
         yield ContractCheck("import", "failed", str(error))
         return
-    registered = planned.registered
-    yield ContractCheck("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
-    yield _documented(registered)
+    yield from _of_the_plugin(registered)
+    planned = plan_defense(name, preset, params)  # raises what is the user's mistake, as for an attack
     attack = next((one for one in ("cosine", "idia") if not refused(load_attack(one).card.access, planned)), None)
     if attack is None:
         yield ContractCheck("run", "warning", "the defense answers neither labels nor similarities")
@@ -157,13 +157,12 @@ def _check_adaptation(
 ) -> Iterator[ContractCheck]:
     """Check an adaptation by what an attack finds with it; the same attack finds the same twice."""
     try:
-        planned = plan_adaptation(name, preset, params)
+        registered = load_adaptation(name)
     except IdbenchError as error:
         yield ContractCheck("import", "failed", str(error))
         return
-    registered = planned.registered
-    yield ContractCheck("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
-    yield _documented(registered)
+    yield from _of_the_plugin(registered)
+    planned = plan_adaptation(name, preset, params)
     grid = make_grid(load_split(SPLIT, progress), ["cosine", "idia"], TARGET, corpus=CORPUS, adaptations=[planned])
     spec = next(specs(grid), None)
     if spec is None:
@@ -213,6 +212,11 @@ def _changed(run: Run) -> ContractCheck:
         return ContractCheck("weights", "warning", "they are as they were: the defense changed nothing")
     harmed = [one.name for one in (defense.utility if defense else ()) if one.difference.high < 0]
     return ContractCheck("bystanders", "ok", f"worse for them: {', '.join(harmed) or 'nothing that is measured'}")
+
+
+def _of_the_plugin(registered: Registered[Any]) -> Iterator[ContractCheck]:
+    yield ContractCheck("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
+    yield _documented(registered)
 
 
 def _documented(registered: Registered[Any]) -> ContractCheck:
