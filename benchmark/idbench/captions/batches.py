@@ -123,6 +123,13 @@ def unpacked(raw: Any) -> Any:
     return raw
 
 
+def is_packed(path: Path) -> bool:
+    """Whether a file's first bytes say that gzip or zstd packed it, whatever it is called."""
+    with path.open("rb") as file:
+        beginning = file.read(4)
+    return beginning[:2] == _GZIP or beginning == _ZSTD
+
+
 class _Lent:
     """A file that pyarrow reads and, when it is done, does not close."""
 

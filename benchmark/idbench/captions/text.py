@@ -23,6 +23,7 @@ from idbench.captions.batches import (
     as_text,
     damaged,
     first_line,
+    is_packed,
     unpacked,
 )
 from idbench.errors import DataError
@@ -33,6 +34,10 @@ BLOCK = 4 << 20
 
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _BOM = b"\xef\xbb\xbf"
+_LOOKED_AT = 4096
+"""Bytes at the beginning of a file that show whether it is text."""
+_CONTROLS = bytes(sign for sign in range(32) if sign not in b"\t\n\v\f\r\x0e\x0f\x1b")
+"""Bytes that text in any encoding of one to four bytes a letter has none of, but for stray ones within captions."""
 _SEPARATORS = (",", ";", "\t")
 """What parts the cells of files that are called CSV; of those that part the first line, the one with most cells."""
 
@@ -141,8 +146,8 @@ def is_json_lines(path: Path) -> bool:
     try:
         require_regular(path)
         with path.open("rb") as raw:
-            file = unpacked(raw)
-            first, second = (file.readline(BLOCK).decode("utf-8-sig", "replace") for _ in range(2))
+            lines = (line.decode("utf-8-sig", "replace") for _, line in _written(unpacked(raw)))
+            first, second = next(lines, ""), next(lines, "")
         fields = json.loads(first)
         known = isinstance(fields, dict) and any(name.lower() in CAPTION_NAMES for name in fields)
         return known or (isinstance(fields, dict) and isinstance(json.loads(second), dict))
@@ -154,14 +159,11 @@ def _json_captions(path: Path, file: Any, options: ReadOptions) -> Iterator[byte
     """The caption of each line that is not blank."""
     wanted = CAPTION_NAMES if options.column is None else (options.column,)
     seen, keys = False, list[str]()
-    for number, line in enumerate(iter(lambda: file.readline(BLOCK), b""), start=1):
-        if number == 1:
-            _require_text(path, line)
+    _require_text(path, file)
+    for number, line in _written(file):
         if len(line) == BLOCK:
             raise damaged(path, f"its line {number} is longer than {BLOCK >> 20} MiB")
-        if not line.strip():
-            continue
-        fields = _fields(path, number, line, options)
+        fields = _fields(path, number, line, options, first=not keys)
         keys = keys or list(fields)
         found = fields if options.column is not None else {name.lower(): value for name, value in fields.items()}
         seen = seen or any(name in found for name in wanted)
@@ -176,7 +178,14 @@ def _json_captions(path: Path, file: Any, options: ReadOptions) -> Iterator[byte
         raise DataError(f"{path} has {lacks}.", hint=f"Name it with --column; keys: {', '.join(keys) or 'none'}.")
 
 
-def _fields(path: Path, number: int, line: bytes, options: ReadOptions) -> dict[str, Any]:
+def _written(file: Any) -> Iterator[tuple[int, bytes]]:
+    """The lines that are not blank, each with its number in the file, from 1."""
+    for number, line in enumerate(iter(lambda: file.readline(BLOCK), b""), start=1):
+        if line.removeprefix(_BOM).strip():
+            yield number, line
+
+
+def _fields(path: Path, number: int, line: bytes, options: ReadOptions, *, first: bool) -> dict[str, Any]:
     text = line.removeprefix(_BOM)
     try:
         fields = json.loads(text.decode(errors="replace" if options.replace_invalid else "strict"))
@@ -186,7 +195,7 @@ def _fields(path: Path, number: int, line: bytes, options: ReadOptions) -> dict[
             hint="Convert the file, or pass --replace-invalid, or --skip-damaged to leave the file out.",
         ) from error
     except (ValueError, RecursionError) as error:
-        if number == 1 and text.lstrip()[:1] in (b"[", b"{"):
+        if first and text.lstrip()[:1] in (b"[", b"{"):
             raise DataError(
                 f"{path} is not JSON lines: an object does not end on the line on which it begins.",
                 hint="Write one object on each line: jq -c '.[]' for a list, jq -c . for objects.",
@@ -257,20 +266,29 @@ class _LineFeeds(io.RawIOBase):
 def _first_line(path: Path) -> str:
     """The first line, without a byte-order mark; what is not UTF-8 in it is U+FFFD."""
     with path.open("rb") as raw:
-        line = unpacked(raw).readline(BLOCK)
-    _require_text(path, line)
+        file = unpacked(raw)
+        _require_text(path, file)
+        line = file.readline(BLOCK)
+    if not line.removeprefix(_BOM).strip():
+        raise damaged(path, "it is empty" if not line else "its first line is empty")
     if len(line) == BLOCK:
         raise damaged(path, f"its first line is longer than {BLOCK >> 20} MiB")
     text: str = line.decode("utf-8-sig", errors="replace")
     return text
 
 
-def _require_text(path: Path, line: bytes) -> None:
-    if not line.removeprefix(_BOM).strip():
-        raise damaged(path, "it is empty" if not line else "its first line is empty")
-    if line.startswith(_UTF_16):
+def _require_text(path: Path, file: Any) -> None:
+    """Refuse a file, opened by `unpacked` and not read from yet, that does not begin like text."""
+    beginning = file.peek(_LOOKED_AT)[:_LOOKED_AT]
+    if beginning.startswith(_UTF_16):
         raise DamagedShard(
             f"{path} is UTF-16.", hint="Convert it: iconv -f UTF-16 -t UTF-8. --skip-damaged leaves it out."
+        )
+    controls = len(beginning) - len(beginning.translate(None, _CONTROLS))
+    if controls > max(1, len(beginning) // 50):
+        raise DamagedShard(
+            f"{path} is not text, though its ending says so.",
+            hint="Give it the ending of what it is, or fetch it again; --skip-damaged leaves it out.",
         )
 
 
@@ -302,6 +320,8 @@ def _layout(path: Path, fields: list[str], options: ReadOptions) -> _Layout:
                 hint=f"Name it with --column, or pass --no-header; columns: {', '.join(columns)}.",
             )
         return _Layout(columns, next(name for name in columns if name.lower() == known[0]), True)
+    if len(columns) == 1 and path.name.lower().endswith((".gz", ".zst")) and not is_packed(path):
+        raise damaged(path, "its ending says that it is packed, but it is not, and it does not begin like a table")
     texts = [column for column, value in zip(columns, fields, strict=True) if "://" not in value]
     if len(texts) > 1:
         texts = [column for column, value in zip(columns, fields, strict=True) if column in texts and _is_text(value)]

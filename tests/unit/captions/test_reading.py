@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
+import random
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -332,6 +333,66 @@ def json_lines_with_an_object_as_caption(folder: Path) -> Path:
     return folder / "a.jsonl"
 
 
+def noise(path: Path, pack: Callable[[bytes], bytes] = bytes) -> Path:
+    path.write_bytes(pack(random.Random(path.name).randbytes(20_000)))
+    return path
+
+
+@broken("is not text")
+def csv_of_random_bytes(folder: Path) -> Path:
+    return noise(folder / "a.csv")
+
+
+@broken("is not text")
+def tsv_of_random_bytes(folder: Path) -> Path:
+    return noise(folder / "a.tsv")
+
+
+@broken("is not text")
+def json_lines_of_random_bytes(folder: Path) -> Path:
+    return noise(folder / "a.jsonl")
+
+
+@broken("is not text")
+def packed_random_bytes(folder: Path) -> Path:
+    return noise(folder / "a.csv.zst", packed)
+
+
+@broken("is not text")
+def random_bytes_called_gzip(folder: Path) -> Path:
+    return noise(folder / "a.tsv.gz")
+
+
+@broken("is damaged: its ending says that it is packed")
+def page_called_gzip(folder: Path) -> Path:
+    (folder / "a.tsv.gz").write_text("<html><body>404 Not Found</body></html>\n")
+    return folder / "a.tsv.gz"
+
+
+@broken("is damaged: its ending says that it is packed")
+def sentence_called_zstd(folder: Path) -> Path:
+    (folder / "a.csv.zst").write_text("This is not packed at all.\n")
+    return folder / "a.csv.zst"
+
+
+@broken("is damaged: its line 2 is not JSON")
+def page_called_packed_json_lines(folder: Path) -> Path:
+    (folder / "a.jsonl.gz").write_text("\nNot Found\n")
+    return folder / "a.jsonl.gz"
+
+
+@broken("is not JSON lines.*jq")
+def json_over_several_lines_after_a_blank_one(folder: Path) -> Path:
+    (folder / "a.json").write_text('\n{\n "caption": "Ann Lee"\n}\n')
+    return folder / "a.json"
+
+
+@broken("is damaged: it is empty")
+def json_lines_that_are_all_blank(folder: Path) -> Path:
+    (folder / "a.jsonl").write_text("\n  \n\r\n")
+    return folder / "a.jsonl"
+
+
 @broken("row 501: the caption is not UTF-8")
 def invalid_utf8_in_tsv(folder: Path) -> Path:
     path = write_tsv(folder, MANY)
@@ -567,6 +628,9 @@ def test_what_a_file_is_shows_its_content_not_its_name(tmp_path: Path) -> None:
     plain = tmp_path / "y.tsv.gz"
     plain.write_text("Ann Lee\thttp://example.org/1.jpg\n")
     assert captions(plain) == ["Ann Lee"]
+    unpacked = tmp_path / "y.csv.zst"
+    unpacked.write_text("caption\nAnn Lee\n")
+    assert captions(unpacked) == ["Ann Lee"]
     tar = write_tar(tmp_path, ["Ann Lee"], "z.tar")
     tar.write_bytes(gzip.compress(tar.read_bytes()))
     assert captions(tar) == ["Ann Lee"]
@@ -633,6 +697,32 @@ def test_json_lines_as_programs_write_them(tmp_path: Path) -> None:
         captions(path, column="title")
     path.write_bytes(b'{"caption": "J\xf6rn"}\n')
     assert captions(path, replace_invalid=True) == ["J\ufffdrn"]
+
+
+@pytest.mark.parametrize("start", ["\n", "\r\n \n", "\ufeff\n", "\ufeff"])
+def test_json_lines_may_begin_with_blank_lines(tmp_path: Path, start: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(start + '{"caption": "Ann Lee"}\n\n{"caption": "b"}\n', encoding="utf-8")
+    assert captions(path) == ["Ann Lee", "b"]
+    assert find_shards([str(tmp_path)]).shards == (path,)
+    path.write_text(start + '{"legende": "Ann Lee"}\n\n{"legende": "b"}\n', encoding="utf-8")
+    assert captions(path, column="legende") == ["Ann Lee", "b"]
+    assert find_shards([str(tmp_path)]).shards == (path,)
+
+
+@pytest.mark.parametrize("code", ["cp1251", "koi8-r", "shift_jis", "latin-1"])
+def test_text_in_an_old_encoding_is_called_text(tmp_path: Path, code: str) -> None:
+    words = {"cp1251": "Сив Эк поёт", "koi8-r": "Сив Эк поёт", "latin-1": "Jörn Påske är här"}
+    path = tmp_path / "a.csv"
+    path.write_bytes(f"caption\n{words.get(code, '猫がいる')}\n".encode(code))
+    with pytest.raises(DamagedShard, match="row 1: the caption is not UTF-8"):
+        captions(path)
+
+
+def test_single_control_characters_are_part_of_captions(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_bytes(b"Ann\0Lee\x1b[1m\thttp://x/1\n")
+    assert captions(path) == ["Ann\0Lee\x1b[1m"]
 
 
 def test_a_configuration_among_captions_is_named_and_not_read(tmp_path: Path) -> None:
