@@ -147,6 +147,15 @@ def test_other_formats_that_pillow_reads(kind: str) -> None:
     assert np.abs(found[4:20, 4:12].mean(axis=(0, 1)) - (250, 10, 10)).max() < 25
 
 
+def test_of_a_stereo_camera_s_two_frames_the_first_is_read() -> None:
+    second = Image.fromarray(np.full((48, 32, 3), 128, dtype=np.uint8))
+    data = encoded(Image.fromarray(upright()), "MPO", save_all=True, append_images=[second])
+    with Image.open(io.BytesIO(data)) as image:
+        assert (image.format, image.n_frames) == ("MPO", 2)
+    found = decode_photo(data, "x")
+    assert np.abs(found[4:20, 4:12].mean(axis=(0, 1)) - (250, 10, 10)).max() < 25
+
+
 def test_heic_is_read_where_its_package_is() -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
     pillow_heif.register_heif_opener()

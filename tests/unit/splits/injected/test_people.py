@@ -51,6 +51,18 @@ def test_names_come_from_folders(folder: str, name: str) -> None:
     assert name_of(folder) == name
 
 
+def test_photos_of_stereo_cameras_are_read(few: Path) -> None:
+    a, b, _ = sorted(few.iterdir())
+    for old in a.glob("*.jpg"):
+        with Image.open(old) as first, Image.open(sorted(b.glob("*.jpg"))[0]) as second:
+            first.save(old.with_suffix(".MPO"), "MPO", save_all=True, append_images=[second])
+        old.unlink()
+    found = read_people(few, Silent())
+    assert not found.notes
+    photos_of = {person.name: person.photos for person in found.people}[name_of(a.name)]
+    assert photos_of == tuple(sorted(a.iterdir()))
+
+
 def test_what_cannot_be_used_is_left_out_and_counted(few: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     a, b, c = sorted(few.iterdir())
     kept = sorted(a.glob("*.jpg"))
