@@ -128,7 +128,7 @@ def test_no_row_about_them_is_published(server: Server, owner: Person, tiny: Pat
         assert not [cell for cell in cells if cell == one or name in cell], table
     card = (folder / "README.md").read_text()
     assert card.count("## Taken out of this version") == 1
-    assert "1 people of version 1 were taken out" in card
+    assert "1 person of version 1 was taken out" in card
 
 
 def test_an_erasure_that_broke_off_is_finished(server: Server, owner: Person, one: str) -> None:

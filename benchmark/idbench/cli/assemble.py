@@ -12,6 +12,7 @@ import typer
 from idbench.cli import console
 from idbench.cli.text import typed
 from idbench.errors import IdbenchError
+from idbench.wording import counted
 
 if TYPE_CHECKING:
     from idbench.splits.given import Inputs
@@ -91,7 +92,8 @@ def subset(
             write_subset(whole, people, name, folder, progress)
         made = load_split(out, progress)
     if pairs is not None:
-        console.say(f"matched on {', '.join(pairs.covariates)}; {pairs.left_out} people have no partner")
+        lonely = counted(pairs.left_out, "person has", "people have")
+        console.say(f"matched on {', '.join(pairs.covariates)}; {lonely} no partner")
     _say_what_is_there(made, out)
 
 
@@ -126,7 +128,9 @@ def _write(inputs: Inputs, out: Path) -> None:
 
 
 def _say_what_is_there(split: Split, out: Path) -> None:
-    sizes = ", ".join(f"{size} identities for {part}" for part, size in split.manifest.parts.items() if size)
+    sizes = ", ".join(
+        f"{counted(size, 'identity', 'identities')} for {part}" for part, size in split.manifest.parts.items() if size
+    )
     console.say(f"{split.manifest.name} version {split.manifest.version} in {out}: {sizes}; digest {split.digest}")
     console.next_steps(
         typed("bench", "data", "audit", out),

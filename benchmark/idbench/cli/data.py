@@ -10,6 +10,7 @@ import typer
 
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError
+from idbench.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -166,7 +167,7 @@ def _build_sourced(
     for note in built.notes:
         console.say(note)
     manifest = built.split.manifest
-    people = ", ".join(f"{size} identities for {part}" for part, size in manifest.parts.items())
+    people = ", ".join(f"{counted(size, 'identity', 'identities')} for {part}" for part, size in manifest.parts.items())
     console.say(f"{recipe.name} version {recipe.version}: {people}; digest {manifest.digest}")
     if folders.labels is not None:
         console.say(
@@ -204,7 +205,7 @@ def fetch(
         loaded = load_split(split, progress)
         check_outside(out, [loaded.folder])
         if dry_run:
-            console.say(f"would fetch up to {len(loaded.rows('urls'))} photos into {out}")
+            console.say(f"would fetch up to {counted(len(loaded.rows('urls')), 'photo', 'photos')} into {out}")
             return
         if retry_failed:
             forget_failures(loaded, out)

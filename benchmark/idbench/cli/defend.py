@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from idbench.cli import console, options, text
+from idbench.wording import counted
 
 
 def defend(
@@ -50,7 +51,9 @@ def defend(
         applying = planned.applying(opened, people, seed, given)
         check_exportable(applying, out, protect, force)
         if dry_run:
-            console.say(f"would apply {defense} to {base.name} for {len(people)} people, and write {out}")
+            console.say(
+                f"would apply {defense} to {base.name} for {counted(len(people), 'person', 'people')}, and write {out}"
+            )
             return
         log = cache_dir("failed", f"{defense}-{applying.target(base).name[-8:]}.log")
         defended = apply(base, applying, device, time_limit, progress, log)
@@ -62,7 +65,7 @@ def defend(
     assert ref.cost is not None
     steps = f", {text.amount(ref.cost.steps)} steps" if ref.cost.steps else ""
     took = f"{text.seconds(ref.cost.seconds)}{steps}"
-    console.say(f"wrote {out}: {base.name} behind {defense}, {len(people)} people, {took}")
+    console.say(f"wrote {out}: {base.name} behind {defense}, {counted(len(people), 'person', 'people')}, {took}")
     console.say(f"lineage {ref.lineage}")
     console.next_steps(f"bench run --method all --defense {defense}")
     console.say("It measures what the defense protects and what it breaks.")

@@ -14,6 +14,7 @@ from idbench.errors import IdbenchError
 from idbench.escaping import line
 from idbench.progress import Progress
 from idbench.search.faces import Architecture, Crop
+from idbench.wording import counted
 
 if TYPE_CHECKING:
     from idbench.captions import CorpusFiles, Rules, Sought
@@ -143,7 +144,8 @@ def search(
         people = _people(names, split, photos, progress)
         found = find_shards(corpus) if corpus else None
         if dry_run:
-            console.say(f"would search {len(people.sought)} people in {len(found.shards) if found else 0} files")
+            files = counted(len(found.shards) if found else 0, "file", "files")
+            console.say(f"would search {counted(len(people.sought), 'person', 'people')} in {files}")
             return
         place = _check_labels(labels, people) if labels else None
         # First what can fail early: a dead service or a damaged classifier must not cost a walk through the corpus.
@@ -161,7 +163,8 @@ def search(
     if place:  # last, so that a full disk does not take the report away
         written = write_labels(place, corpus_name or "", reports, captions, assumptions)
         if not json:
-            console.say(f"{written} labels in {labels}; {len(reports) - written} people are undecided and have none")
+            undecided = counted(len(reports) - written, "person is undecided and has", "people are undecided and have")
+            console.say(f"{counted(written, 'label', 'labels')} in {labels}; {undecided} none")
 
 
 @faces.command()
@@ -212,7 +215,10 @@ def train(
         return
     for note in found.notes:
         console.say(note)
-    console.say(f"{len(spec.people)} people, {trained.photos} photos, {text.seconds(trained.seconds)}, in {out}")
+    console.say(
+        f"{counted(len(spec.people), 'person', 'people')}, {counted(trained.photos, 'photo', 'photos')}, "
+        f"{text.seconds(trained.seconds)}, in {out}"
+    )
     if trained.left_out:
         console.say(f"{len(trained.left_out)} pictures are damaged or show no face, e.g. {trained.left_out[0]}")
     console.say(f"named correctly: {spec.accuracy:.1%} of {spec.held_out} held-out photos")
@@ -400,13 +406,13 @@ def _show(reports: Sequence[PersonReport], captions: CaptionSearch | None) -> No
     if captions is None:
         return
     console.say(
-        f"{text.amount(captions.captions)} captions in {captions.shards} files ({captions.rules}; "
-        f"{text.amount(captions.empty)} empty), SHA-256 {captions.sha256}"
+        f"{counted(captions.captions, 'caption', 'captions')} in {counted(captions.shards, 'file', 'files')} "
+        f"({captions.rules}; {text.amount(captions.empty)} empty), SHA-256 {captions.sha256}"
     )
     if any(one.verdict == "non-member" for one in reports):
         console.say(f"non-member: not found as searched; not looked for: {', '.join(captions.rules.not_looked_for)}")
     if captions.repaired:
-        console.say(f"{text.amount(captions.repaired)} captions held bytes that are not UTF-8")
+        console.say(f"{counted(captions.repaired, 'caption', 'captions')} held bytes that are not UTF-8")
     for damage in captions.damaged:
         console.say(f"left out: {damage.reason}")
     for group in captions.shared:
@@ -417,11 +423,15 @@ def _show(reports: Sequence[PersonReport], captions: CaptionSearch | None) -> No
 def _show_not_read(found: CorpusFiles | None) -> None:
     """Say which files of the corpus nobody looked into: what they hold was not searched."""
     if found is not None and found.next_to_tar:
-        console.say(f"{len(found.next_to_tar)} parquet files next to tar files of the same name were not read")
+        beside = counted(len(found.next_to_tar), "parquet file", "parquet files")
+        verb = "was" if len(found.next_to_tar) == 1 else "were"
+        console.say(f"{beside} next to a tar file of the same name {verb} not read")
     if found is not None and found.not_read:
         shown = ", ".join(path.name for path in found.not_read[:_NAMED])
+        one = "file is of another kind, or a link that leads nowhere, and was"
+        several = "files are of other kinds, or links that lead nowhere, and were"
         console.say(
-            f"{len(found.not_read)} files are of other kinds, or links that lead nowhere, and were not read ({shown}"
+            f"{counted(len(found.not_read), one, several)} not read ({shown}"
             f"{', ...' if len(found.not_read) > _NAMED else ''})"
         )
 

@@ -30,6 +30,7 @@ from idbench.splits import load_corpus, load_split
 from idbench.targets import Defended, TargetSpec, resolve_target
 from idbench.targets.defended import defended_place
 from idbench.targets.fetch import pin_target
+from idbench.wording import counted
 from idbench.workplace import workplace
 
 SPLIT = "avatars-tiny"
@@ -132,7 +133,9 @@ def _check_defense(
         defense = first.record.defense
         assert defense is not None
         took = "" if defense.cost is None else f", {defense.cost.seconds:.1f} s, {defense.cost.steps} steps"
-        yield ContractCheck("run", "ok", f"{attack} behind it, {len(defense.protected)} people protected{took}")
+        yield ContractCheck(
+            "run", "ok", f"{attack} behind it, {counted(len(defense.protected), 'person', 'people')} protected{took}"
+        )
         yield _changed(first)
         yield _same("same seed, same scores", scores, _behind(attack, planned, options, progress)[1], _ROUNDING)
 

@@ -15,6 +15,7 @@ from idbench.runner.defend import Applying, defense_ref
 from idbench.storage import storage_errors
 from idbench.targets import TargetSpec
 from idbench.targets.fetch import TargetFiles, fetch_target
+from idbench.wording import counted
 
 WEIGHTS, CONFIG, LINEAGE, CARD = "open_clip_model.safetensors", "open_clip_config.json", "lineage.json", "README.md"
 _KIND = "defended checkpoint"
@@ -96,12 +97,13 @@ def _card(applying: Applying, base: TargetSpec, ref: DefenseRef, files: TargetFi
     if cost is None:
         raise IdbenchError(f"{base.name} was not defended here.", hint="Repeat the command.")
     tokenizer = "" if files.merges is None else f"The tokenizer's merges are `{files.merges.name}`.\n"
+    people = counted(len(applying.people), "person", "people")
     source = f"Source: {markdown(card.paper)}\n\n" if card.paper else ""
     return (
         f"# {markdown(base.name)} behind {markdown(ref.name)}\n\n"
         f"{markdown(base.title)}, after the defense {markdown_code(ref.name)} {markdown(ref.version)}: "
         f"{markdown(card.title)}.\n\n{markdown(card.summary)}\n\n{source}"
-        f"- protects: {len(applying.people)} people; what the defense was given of them: {knows}\n"
+        f"- protects: {people}; what the defense was given of them: {knows}\n"
         f"- before: {markdown_code(base.name)} {markdown(base.version)}, weights {base.sha256}\n"
         f"- after: weights {ref.weights_sha256}\n"
         f"- lineage: {ref.lineage}\n"

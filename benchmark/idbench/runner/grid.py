@@ -37,6 +37,7 @@ from idbench.storage import restored
 from idbench.targets import TargetSpec
 from idbench.targets.defended import check_retrainable
 from idbench.targets.fetch import pin_target
+from idbench.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,9 @@ def unable(split: Split, target: str | None, methods: Sequence[str]) -> dict[str
         if Knowledge.AUXILIARY_PEOPLE in card.knowledge and not auxiliary:
             reasons[name] = f"{split.manifest.name} has no auxiliary people"
         elif Knowledge.PHOTOS in card.knowledge and people_unseen(split):
-            reasons[name] = f"{people_unseen(split)} identities of {split.manifest.name} have no photos"
+            reasons[name] = (
+                f"{counted(people_unseen(split), 'identity has', 'identities have')} no photos in {split.manifest.name}"
+            )
         elif Access.TRAIN_SHADOWS in card.access and unknown:
             reasons[name] = f"the recipe that {unknown[0]} was trained by is not known"
     return reasons

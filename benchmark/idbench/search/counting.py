@@ -21,6 +21,7 @@ from idbench.captions.matching import Hit, Matcher, Rules
 from idbench.captions.names import Sought
 from idbench.errors import DataError, IdbenchError
 from idbench.programs import processors
+from idbench.wording import counted
 
 _LONGEST = 500
 """Characters of a caption that are kept as evidence."""
@@ -186,10 +187,12 @@ def count_names(
             for person, tally in result.tallies.items():
                 tallies[person].add(tally, options.quotes)
     if not read:
-        raise DataError(f"None of the {len(shards)} files could be read.", hint=damaged[0].reason)
+        what = "The only file cannot" if len(shards) == 1 else f"None of the {len(shards)} files can"
+        raise DataError(f"{what} be read.", hint=damaged[0].reason)
     if all(shard.captions == shard.empty for shard in read):
         raise DataError(
-            f"The {len(read)} files that were read hold no caption with text, so nothing is known about anybody.",
+            f"{counted(len(read), 'file that was read holds', 'files that were read hold')} no caption with text, so "
+            "nothing is known about anybody.",
             hint="Check the files, or name the column of the captions with --column.",
         )
     return CaptionSearch(

@@ -23,6 +23,7 @@ from idbench.splits.manifest import CorpusInfo, Manifest, Part
 from idbench.splits.published.candidates import POOL, PROMPTS
 from idbench.splits.published.facescrub import facescrub_folders
 from idbench.storage import read_bounded
+from idbench.wording import counted
 
 _BYTES: Final = 256 << 20
 _SHOWN: Final = 3
@@ -70,10 +71,11 @@ class _Known:
 class _Notes:
     sentences: list[str] = field(default_factory=list)
 
-    def count(self, people: Sequence[str], what: str) -> None:
-        if people:
-            more = f" and {len(people) - _SHOWN} more" if len(people) > _SHOWN else ""
-            self.sentences.append(f"{len(people)} {what}: {', '.join(people[:_SHOWN])}{more}.")
+    def count(self, examples: Sequence[str], one: str, several: str) -> None:
+        if examples:
+            more = f" and {len(examples) - _SHOWN} more" if len(examples) > _SHOWN else ""
+            what = counted(len(examples), one, several)
+            self.sentences.append(f"{what}: {', '.join(examples[:_SHOWN])}{more}.")
 
 
 def assemble(inputs: Inputs, out: Path, progress: Progress) -> tuple[Manifest, tuple[str, ...]]:
@@ -212,7 +214,7 @@ def _read_photos(photos: Path | None, progress: Progress, notes: _Notes) -> dict
             listed[who].append(file)
         else:
             missing.append(path)
-    notes.count(missing, "photos are not there")
+    notes.count(missing, "photo is not there", "photos are not there")
     return {who: tuple(files) for who, files in listed.items()}
 
 
@@ -234,7 +236,11 @@ def _read_labels(inputs: Inputs, known: Sequence[_Known], notes: _Notes) -> dict
         if (claim.corpus, who) in claims:
             raise DataError(f"{where}: a second label of one person for {claim.corpus}.", hint="Keep one of them.")
         claims[claim.corpus, who] = claim
-    notes.count(strangers, "labels are of people who are not on the list or have no photos")
+    notes.count(
+        strangers,
+        "label is of somebody who is not on the list or has no photo that can be used",
+        "labels are of people who are not on the list or have no photo that can be used",
+    )
     return claims
 
 
@@ -287,8 +293,14 @@ def _choose(
     seen = set(_photos_by_id(known, photos)) if photos is not None else {one.id for one in known}
     unlabelled = [one for one in known if not all((corpus, one.id) in claims for corpus in corpora)]
     unseen = [one for one in known if one.id not in seen and one not in unlabelled]
-    notes.count([one.name for one in unlabelled], "people have no label and are left out")
-    notes.count([one.name for one in unseen], "people have no photo and are left out")
+    notes.count(
+        [one.name for one in unlabelled], "person has no label and is left out", "people have no label and are left out"
+    )
+    notes.count(
+        [one.name for one in unseen],
+        "person has no photo that can be used and is left out",
+        "people have no photo that can be used and are left out",
+    )
     out = {one.id for one in (*unlabelled, *unseen)}
     return [one for one in known if one.id not in out]
 
@@ -310,7 +322,8 @@ def _corpora(
             sides[corpus][claim.member] += 1
     if not any(side[True] and side[False] for side in sides.values()):
         raise DataError(
-            f"{inputs.labels} has no members, or no non-members, among the {len(chosen)} people who can be used.",
+            f"{inputs.labels} has no members, or no non-members, among the "
+            f"{counted(len(chosen), 'person', 'people')} who can be used.",
             hint="A split needs both: add people of the other kind, with photos.",
         )
     ordered = sorted(sides, key=lambda corpus: (not sides[corpus][True], corpus))

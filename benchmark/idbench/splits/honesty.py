@@ -15,6 +15,7 @@ from idbench.api import Progress
 from idbench.errors import LabelsWithheld
 from idbench.splits.photos import decode_photo
 from idbench.splits.split import Identity, Split
+from idbench.wording import counted
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -260,11 +261,13 @@ def _sentences(corpora: Sequence[CorpusHonesty], *, has_control: bool) -> list[s
     )
     for one in corpora:
         where = "" if len(corpora) == 1 else f" ({', '.join(one.corpora)})"
-        resolved = f"{one.nonmembers} non-members resolve no rate below {100 * one.resolution:.3g} %{where}"
+        others = counted(one.nonmembers, "non-member resolves", "non-members resolve")
+        resolved = f"{others} no rate below {100 * one.resolution:.3g} %{where}"
         telling = _telling_sentences(one, follows, where)
         sentences += [resolved, *telling] if _too_few(one) else [*telling, resolved]
         sentences.append(
-            f"with {one.members} members and {one.nonmembers} non-members under test, an AUC from "
+            f"with {counted(one.members, 'member', 'members')} and "
+            f"{counted(one.nonmembers, 'non-member', 'non-members')} under test, an AUC from "
             f"{one.detectable:.2f} on is told from chance four times out of five{where}"
         )
     needed = metrics.people_needed_for_auc(SMALL_AUC)

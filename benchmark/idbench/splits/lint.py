@@ -32,6 +32,7 @@ from idbench.splits.tables import (
     read_rows,
     table_path,
 )
+from idbench.wording import counted
 
 _SHOWN = 5  # examples that one finding names
 _LOPSIDED = 4  # times as many of one kind as of the other
@@ -102,7 +103,8 @@ def _read_tables(folder: Path, manifest: Manifest, rows: dict[str, list[Row]]) -
             yield LintFinding(
                 "error",
                 table,
-                f"The table has {len(rows[table])} rows; the manifest says {manifest.rows_here.get(table)}.",
+                f"The table has {counted(len(rows[table]), 'row', 'rows')}; "
+                f"the manifest says {manifest.rows_here.get(table)}.",
             )
         if digest_rows(rows[table]) != manifest.digests_here.get(table):
             yield LintFinding("error", table, "The content differs from the manifest's digest.")
@@ -127,7 +129,9 @@ def _check_identities(split: _Opened) -> Iterator[LintFinding]:
     for part, size in split.manifest.parts.items():
         if counts[part] != size:
             yield LintFinding(
-                "error", "identities", f"{counts[part]} identities are in part {part}; the manifest says {size}."
+                "error",
+                "identities",
+                f"{counted(counts[part], 'identity is', 'identities are')} in part {part}; the manifest says {size}.",
             )
     if nameless := [str(row[0]) for row in split.identities if not str(row[2] or "").strip()]:
         yield LintFinding("error", "identities", f"Identities without a name: {_some(nameless)}.")
@@ -180,7 +184,10 @@ def _check_balance(split: _Opened) -> Iterator[LintFinding]:
         few, many = sorted((side[True], side[False]))
         if many > _LOPSIDED * few:
             yield LintFinding(
-                "warning", "labels", f"{side[True]} members against {side[False]} non-members of {corpus} under test."
+                "warning",
+                "labels",
+                f"{counted(side[True], 'member', 'members')} against "
+                f"{counted(side[False], 'non-member', 'non-members')} of {corpus} under test.",
             )
 
 

@@ -34,6 +34,7 @@ from idbench.splits.retractions import mentioned, retracted_here
 from idbench.splits.split import Split
 from idbench.splits.tables import COLUMNS, Row, open_table, read_groups, read_rows, table_path, write_table
 from idbench.storage import copy_files, make_dir, write_text
+from idbench.wording import counted
 from idbench.workplace import workplace
 
 _TAKEN_OUT = "\n## Taken out of this version\n"
@@ -147,8 +148,8 @@ def _refuse_secrets(split: Split, repo: str, gated: bool, private: bool) -> None
         )
     if gated and manifest.rows["photos"] and not private:
         raise DataError(
-            f"{manifest.name} holds {manifest.rows['photos']:,} photos that may show real people; {repo} would pass "
-            "them on.",
+            f"{manifest.name} holds {counted(manifest.rows['photos'], 'photo', 'photos')} that may show real people; "
+            f"{repo} would pass them on.",
             hint="Publish addresses and hashes of photos instead, or keep the repository --private.",
         )
 
@@ -239,8 +240,9 @@ def _taken_out(prose: str, before: Manifest, after: Manifest) -> str:
     number = sum(before.parts.values()) - sum(after.parts.values())
     return (
         f"{prose.split(_TAKEN_OUT, 1)[0]}{_TAKEN_OUT}\n"
-        f"This is version {after.version}. {number} people of version {before.version} were taken out of it: no table "
-        f"has a row about them, and numbers above are those of version {before.version}. `retracted` in "
+        f"This is version {after.version}. {counted(number, 'person', 'people')} of version {before.version} "
+        f"{'was' if number == 1 else 'were'} taken out of it: no table has a row about them, and "
+        f"numbers above are those of version {before.version}. `retracted` in "
         f"`{MANIFEST_FILE}` lists their ids, so that older copies leave them out too.\n"
     )
 

@@ -17,6 +17,7 @@ from idbench.hub import HubRef
 from idbench.splits.manifest import Labels, Manifest, Part, read_manifest
 from idbench.splits.retractions import retracted_here
 from idbench.splits.tables import COLUMNS, OF_IDENTITIES, REQUIRED, Row, digest_rows, open_table, read_rows, table_path
+from idbench.wording import counted
 
 _GROUPS_KEPT = 2
 
@@ -251,7 +252,8 @@ class Split:
             found = {str(row[1]): row for row in rows if row[0] == corpus and row[1] in order}
             if len(found) != len(order):
                 raise DataError(
-                    f"The split in {self.folder} lacks labels of {len(order) - len(found)} identities for {corpus}.",
+                    f"The split in {self.folder} lacks labels of "
+                    f"{counted(len(order) - len(found), 'identity', 'identities')} for {corpus}.",
                     hint="`bench data lint` lists them.",
                 )
             ordered = [found[identity.id] for identity in self.identities]

@@ -102,7 +102,7 @@ def test_a_damaged_shard_stops_or_is_left_out_in_full(tmp_path: Path) -> None:
         assert search.tallies[0].occurrences == 3
         assert [damage.shard for damage in search.damaged] == [bad]
         assert search.coverage == 0.5
-    with pytest.raises(DataError, match="None of the 1 files"):
+    with pytest.raises(DataError, match="The only file cannot be read"):
         count_names(sought, [bad], options=CountOptions(skip_damaged=True))
 
 

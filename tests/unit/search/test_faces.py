@@ -121,7 +121,7 @@ def test_damaged_photos_are_left_out_and_too_few_are_told(album: Path, tmp_path:
     done = train_classifier(list_people(copy).people, tmp_path / "faces.safetensors", fast)
     assert {path.name for path in done.left_out} == {"00.png"}
     assert not any(name.endswith("Ek") for name in done.spec.people)  # nobody is called "J rn Ek"
-    assert "1 folders have names that are not UTF-8" in " ".join(list_people(copy).notes)
+    assert "1 folder has a name that is not UTF-8" in " ".join(list_people(copy).notes)
     for path in sorted(first.iterdir())[2:]:
         path.unlink()
     with pytest.raises(DataError, match="has 1 usable photos of 2"):

@@ -124,8 +124,8 @@ def test_photos_in_a_table_and_people_without_any(faces: Path, tmp_path: Path) -
     photos = write(tmp_path / "photos.csv", "name,path", rows)
     split, notes = made(tmp_path, inputs(tmp_path, identities=people, labels=labels, photos=photos))
     assert len(split.identities) == 9
-    assert "1 photos are not there: faces/nowhere.jpg" in notes
-    assert "1 people have no photo and are left out" in notes
+    assert "1 photo is not there: faces/nowhere.jpg" in notes
+    assert "1 person has no photo that can be used and is left out" in notes
 
 
 @pytest.mark.parametrize(

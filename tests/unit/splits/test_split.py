@@ -188,7 +188,7 @@ def test_the_list_of_retractions_is_read_line_by_line() -> None:
 
 def test_missing_labels_are_refused(copy: Path, rewrite) -> None:  # type: ignore[no-untyped-def]
     rewrite("labels", lambda rows: rows[:-1])
-    with pytest.raises(DataError, match="lacks labels of 1 identities"):
+    with pytest.raises(DataError, match="lacks labels of 1 identity"):
         load_split(copy)
 
 

@@ -29,6 +29,7 @@ from idbench.splits.manifest import PhotoFormat
 from idbench.splits.recipe import Sources
 from idbench.splits.tables import ROWS_PER_GROUP, Row
 from idbench.storage import cache_dir, make_dir, sha256_bytes, sha256_file, storage_errors
+from idbench.wording import counted
 
 _FETCHES = 2  # a shard that is truncated again after a second fetch points to a failing disk
 
@@ -190,7 +191,8 @@ def _left_out(cast: Cast, settings: Settings) -> tuple[str, ...]:
         return ()
     names = ", ".join(person.name for person in cast.background[:3])
     return (
-        f"{len(cast.background)} people have {settings.attack_photos} photos or fewer and were left out ({names}"
+        f"{counted(len(cast.background), 'person has', 'people have')} {settings.attack_photos} photos or fewer and "
+        f"{'was' if len(cast.background) == 1 else 'were'} left out ({names}"
         f"{', ...' if len(cast.background) > 3 else ''}).",
     )
 

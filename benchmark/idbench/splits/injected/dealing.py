@@ -10,6 +10,7 @@ from idbench.errors import DataError
 from idbench.splits.injected.chance import hex_id, shuffled
 from idbench.splits.manifest import CorpusInfo, Part
 from idbench.splits.tables import Row
+from idbench.wording import counted
 
 CALIBRATION_SHARE = 0.2
 """Share of the identities whose labels methods may be given."""
@@ -72,8 +73,8 @@ def part_sizes(n: int, share: float = CALIBRATION_SHARE) -> tuple[tuple[Part, in
     """
     if n < _FEWEST:
         raise DataError(
-            f"{n} people can be put under test; at least {_FEWEST} are needed, and results mean something from about "
-            "100 on.",
+            f"{counted(n, 'person', 'people')} can be put under test; at least {_FEWEST} are needed, and results mean "
+            "something from about 100 on.",
             hint="Add people with enough photos.",
         )
     calibration = max(2, 2 * round(n * share / 2))

@@ -20,6 +20,7 @@ from idbench.splits.injected.chance import shuffled
 from idbench.splits.manifest import PHOTO_LIMIT
 from idbench.splits.photos import SUFFIXES, decode_photo
 from idbench.storage import require_regular, storage_errors
+from idbench.wording import counted
 
 _SHOWN = 3  # examples that one note names
 
@@ -72,13 +73,22 @@ def read_people(folder: Path, progress: Progress) -> PeopleFolder:
     again, shared = _repeats(np.array([prints[i] for i in good]), [owners[i] for i in good]) if good else (set(), set())
     out = {files[good[i]] for i in again | shared} | {file for file, _ in broken}
     kept = [replace(person, photos=tuple(p for p in person.photos if p not in out)) for person in listed.people]
-    without = [person.name for person in kept if not person.photos]
     notes = (
         *listed.notes,
         *_broken(broken),
-        *_note(len(again), "photos are nearly the same as another one of the same person", ()),
-        *_note(len(shared), "photos are nearly the same as one of somebody else", ()),
-        *_note(len(without), "people have no photo left", without),
+        *_note(
+            len(again),
+            "photo is nearly the same as another one of the same person",
+            "photos are nearly the same as another one of the same person",
+            (),
+        ),
+        *_note(
+            len(shared),
+            "photo is nearly the same as one of somebody else",
+            "photos are nearly the same as one of somebody else",
+            (),
+        ),
+        *_emptied(listed.people, kept, {files[good[i]] for i in shared}),
     )
     people = tuple(person for person in kept if person.photos)
     if not people:
@@ -113,13 +123,25 @@ def list_people(folder: Path) -> PeopleFolder:
         raise DataError(f"{folder} holds no people with photos.", hint=layout)
     _check_names(people)
     notes = (
-        *_note(len(nameless), "folders have no name of a person", nameless),
-        *_note(len(undecoded), "folders have names that are not UTF-8", undecoded),
-        *_note(len(without), "folders hold no photo", without),
-        *_note(len(other), "files are not photos by their endings", other),
-        *_note(len(deeper), "folders lie within people's folders and are not read", deeper),
-        *_note(len(dead), "links lead nowhere, or are not regular files", dead),
-        *_note(len(loose), "photos lie in no person's folder", loose),
+        *_note(len(nameless), "folder has no name of a person", "folders have no name of a person", nameless),
+        *_note(
+            len(undecoded), "folder has a name that is not UTF-8", "folders have names that are not UTF-8", undecoded
+        ),
+        *_note(len(without), "folder holds no photo", "folders hold no photo", without),
+        *_note(len(other), "file is not a photo by its ending", "files are not photos by their endings", other),
+        *_note(
+            len(deeper),
+            "folder lies within a person's folder and is not read",
+            "folders lie within people's folders and are not read",
+            deeper,
+        ),
+        *_note(
+            len(dead),
+            "link leads nowhere, or is not a regular file",
+            "links lead nowhere, or are not regular files",
+            dead,
+        ),
+        *_note(len(loose), "photo lies in no person's folder", "photos lie in no person's folder", loose),
     )
     return PeopleFolder(tuple(sorted(people, key=lambda person: (sorting_key(person.name), person.name))), notes)
 
@@ -167,9 +189,26 @@ def _broken(files: Sequence[tuple[Path, str]]) -> tuple[str, ...]:
     """Notes on photos that cannot be opened; those that only want a package are counted apart, with its name."""
     heic = [_shown(file) for file, reason in files if "pillow-heif" in reason]
     others = [_shown(file) for file, reason in files if "pillow-heif" not in reason]
+    needs = "HEIC, which needs pillow-heif: pip install 'idbench[heic]'"
     return (
-        *_note(len(others), "photos cannot be opened", others),
-        *_note(len(heic), "photos are HEIC, which needs pillow-heif: pip install 'idbench[heic]'", heic),
+        *_note(len(others), "photo cannot be opened", "photos cannot be opened", others),
+        *_note(len(heic), f"photo is {needs}", f"photos are {needs}", heic),
+    )
+
+
+def _emptied(
+    listed: Sequence[PhotographedPerson], kept: Sequence[PhotographedPerson], shared: set[Path]
+) -> tuple[str, ...]:
+    """Notes on those who have no photo left, apart by what took the last ones."""
+    pairs = [(before, after) for before, after in zip(listed, kept, strict=True) if not after.photos]
+    taken = [before.name for before, _ in pairs if shared.intersection(before.photos)]
+    closed = [before.name for before, _ in pairs if not shared.intersection(before.photos)]
+    why = "no photo left, for what is nearly the same as somebody else's photo is left out for both"
+    return (
+        *_note(
+            len(closed), "person has no photo that can be opened", "people have no photo that can be opened", closed
+        ),
+        *_note(len(taken), f"person has {why}", f"people have {why}", taken),
     )
 
 
@@ -228,9 +267,9 @@ def _repeats(prints: NDArray[np.float32], owners: Sequence[int]) -> tuple[set[in
     return again - shared, shared
 
 
-def _note(count: int, what: str, examples: Iterable[str]) -> tuple[str, ...]:
+def _note(count: int, one: str, several: str, examples: Iterable[str]) -> tuple[str, ...]:
     shown = list(examples)[:_SHOWN]
-    return (f"{count} {what}{' (' + ', '.join(shown) + ')' if shown else ''}.",) if count else ()
+    return (f"{counted(count, one, several)}{' (' + ', '.join(shown) + ')' if shown else ''}.",) if count else ()
 
 
 def candidate_names(seed: str, identities: Sequence[str], background: Iterable[str], n: int) -> tuple[str, ...]:

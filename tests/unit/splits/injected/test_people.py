@@ -90,16 +90,31 @@ def test_what_cannot_be_used_is_left_out_and_counted(few: Path, monkeypatch: pyt
     assert set(after) == set(names)
     said = " ".join(found.notes)
     for words in (
-        "1 folders have no name of a person (___)",
-        "1 folders hold no photo (Nobody_Here)",
+        "1 folder has no name of a person (___)",
+        "1 folder holds no photo (Nobody_Here)",
         "5 photos cannot be opened",
         "2 files are not photos by their endings",
-        "1 photos are HEIC, which needs pillow-heif",
-        "1 photos are nearly the same as another one of the same person",
+        "1 photo is HEIC, which needs pillow-heif",
+        "1 photo is nearly the same as another one of the same person",
         "2 photos are nearly the same as one of somebody else",
-        "1 people have no photo left (Only Broken)",
+        "1 person has no photo that can be opened (Only Broken)",
     ):
         assert words in said, (words, said)
+
+
+def test_somebody_whose_photos_are_all_somebody_else_s_is_said_to_have_lost_them(few: Path) -> None:
+    a, b, c = sorted(few.iterdir())
+    for photo in b.iterdir():
+        photo.unlink()
+    for number in (1, 2):
+        shutil.copy(sorted(a.glob("*.jpg"))[number], b / f"{number}.jpg")
+    found = read_people(few, Silent())
+    assert [person.name for person in found.people] == [name_of(a.name), name_of(c.name)]
+    assert found.notes == (
+        "4 photos are nearly the same as one of somebody else.",
+        "1 person has no photo left, for what is nearly the same as somebody else's photo is left out for both "
+        f"({name_of(b.name)}).",
+    )
 
 
 def test_whatever_lies_in_the_way_is_named(few: Path) -> None:
@@ -119,10 +134,10 @@ def test_whatever_lies_in_the_way_is_named(few: Path) -> None:
     assert not any("Oskamere" in name for name in before)  # not "J rn Oskamere"
     said = " ".join(list_people(few).notes)
     for words in (
-        f"1 folders lie within people's folders and are not read ({a.name}/more)",
-        f"1 links lead nowhere, or are not regular files ({a.name}/gone.jpg)",
-        "1 photos lie in no person's folder (loose.jpg)",
-        "1 folders have names that are not UTF-8 (J\\udcf6rn_Oskamere)",
+        f"1 folder lies within a person's folder and is not read ({a.name}/more)",
+        f"1 link leads nowhere, or is not a regular file ({a.name}/gone.jpg)",
+        "1 photo lies in no person's folder (loose.jpg)",
+        "1 folder has a name that is not UTF-8 (J\\udcf6rn_Oskamere)",
     ):
         assert words in said, (words, said)
 
@@ -153,7 +168,7 @@ def test_folders_that_hold_nobody_are_refused(tmp_path: Path, state: str) -> Non
 def test_a_folder_without_any_good_photo_says_why(tmp_path: Path) -> None:
     (tmp_path / "Tamavik_Eskomere").mkdir()
     (tmp_path / "Tamavik_Eskomere" / "1.jpg").write_text("?")
-    with pytest.raises(DataError, match="1 photos cannot be opened"):
+    with pytest.raises(DataError, match="1 photo cannot be opened"):
         read_people(tmp_path, Silent())
 
 
