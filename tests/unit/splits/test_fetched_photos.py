@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.web import Web, jpeg, serving
+from tests.web import Web, jpeg, picture, serving
 
 from idbench.api import Silent
 from idbench.errors import DataError
@@ -19,6 +21,7 @@ from idbench.splits import Split
 from idbench.splits.assembling import Address, Assembly, Claim, ListedPerson, write_assembly
 from idbench.splits.card import card_prose
 from idbench.splits.cc3m.download import HostTurns
+from idbench.splits.cc3m.fetch import UNASKABLE
 from idbench.splits.cc3m.steps import Settings
 from idbench.splits.faces import has_face
 from idbench.splits.injected.people import list_people
@@ -46,9 +49,13 @@ def web() -> Iterator[Web]:
 
 
 def split_of(web: Web, folder: Path, paths: dict[str, list[str]]) -> Split:
-    """Two or more people with addresses and without photos."""
+    """Two or more people with addresses and without photos; what begins with `=` is an address as it stands."""
+
+    def address(path: str) -> Address:
+        return Address(path[1:] if path.startswith("=") else web.url(path))
+
     people = tuple(
-        ListedPerson(f"id{i}", name, "test", name, (), tuple(Address(web.url(path)) for path in own))
+        ListedPerson(f"id{i}", name, "test", name, (), tuple(map(address, own)))
         for i, (name, own) in enumerate(paths.items())
     )
     labels = tuple(Claim(person.id, "c", i == 0, int(i == 0), "a test", 1.0) for i, person in enumerate(people))
@@ -135,6 +142,57 @@ def test_each_host_is_asked_once_in_so_many_seconds() -> None:
     assert turns.turn("http://two.invalid/", now=100.0) == 100.0
     assert turns.turn("http://two.invalid/", now=100.01) == pytest.approx(100.05)
     assert turns.turn("http://three.invalid/", now=100.01) == 100.01
+
+
+def test_addresses_are_mended_as_browsers_do_and_only_the_web_is_asked(web: Web, tmp_path: Path) -> None:
+    local = tmp_path / "local.jpg"
+    local.write_bytes(picture("somebody", 0))
+    host = web.address.removeprefix("http://")
+    wanted = {
+        "good/1 ü": "fetched",
+        "good/%C3%A4 2": "fetched",
+        "good/3#part": "fetched",
+        f"=HTTP://{host}/good/4": "fetched",
+        f"= {web.address}/good/5\n": "fetched",
+        f"good/6?{'x' * 9000}": "fetched",
+        f"={local.as_uri()}": UNASKABLE,
+        f"=FILE://{local}": UNASKABLE,
+        "=ftp://127.0.0.1:1/x.jpg": UNASKABLE,
+        "=data:image/gif;base64,R0lGODlhAQABAAAAACw=": UNASKABLE,
+        f"=//{host}/good/7": UNASKABLE,
+        f"={host}/good/8": UNASKABLE,
+        f"=http://ann:secret@{host}/good/9": UNASKABLE,
+        "=http://[::1/x.jpg": UNASKABLE,
+        "=http://[half]/x.jpg": UNASKABLE,
+        "=http:///x.jpg": UNASKABLE,
+        "=http://127.0.0.1:port/x.jpg": UNASKABLE,
+        "=http://[::1]:1/x.jpg": "refused by the host",
+    }
+    paths = {"Ann Bee": list(wanted), "Cay Dee": ["good/20"]}
+    split, out = split_of(web, tmp_path / "split", paths), tmp_path / "photos"
+    rows = fetch_photos(split, out, QUICK, Silent())
+    addresses = [path[1:] if path.startswith("=") else web.url(path) for path in wanted]
+    assert {row.url: row.outcome for row in rows if row.identity == "id0"} == dict(
+        zip(addresses, wanted.values(), strict=True)
+    )
+    assert len(list(out.glob("Ann_Bee/*.jpg"))) == 6
+    assert fetch_photos(split, out, QUICK, Silent()) == rows
+
+
+@pytest.mark.parametrize("kind", ["file", "ftp", "data"])
+def test_what_fetches_knows_the_web_alone(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "local.jpg").write_bytes(picture("somebody", 0))
+    address = {
+        "file": (tmp_path / "local.jpg").as_uri(),
+        "ftp": "ftp://127.0.0.1:1/x.jpg",
+        "data": "data:image/gif;base64,R0lGODlhAQABAAAAACw=",
+    }[kind]
+    code = (
+        "import urllib.request\nfrom idbench.splits.cc3m.download import limit_answers\nlimit_answers(5, 0)\n"
+        f"urllib.request.urlopen(urllib.request.Request({address!r}), timeout=5)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert f"unknown url type: {kind}" in done.stderr
 
 
 def test_what_cannot_be_fetched_is_refused(web: Web, tmp_path: Path) -> None:

@@ -128,6 +128,22 @@ class _SecureWeb(urllib.request.HTTPSHandler):
         return self.do_open(_SecureConnection, req)
 
 
+def _opener() -> urllib.request.OpenerDirector:
+    """What fetches from the web alone: `build_opener` adds handlers for local files, FTP and `data:` addresses."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        urllib.request.UnknownHandler(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPRedirectHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        _Web(),
+        _SecureWeb(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
 def limit_answers(seconds: float, pause: float) -> None:
     """Have `urllib.request.urlopen`, with which img2dataset fetches, give up on slow answers and spare each host.
 
@@ -135,7 +151,7 @@ def limit_answers(seconds: float, pause: float) -> None:
         seconds: that one answer may take in all.
         pause: seconds from one request to a host to the next.
     """
-    opener = urllib.request.build_opener(_Web, _SecureWeb)
+    opener = _opener()
     turns = HostTurns(pause)
 
     def urlopen(request: urllib.request.Request, timeout: float | None = None) -> Any:

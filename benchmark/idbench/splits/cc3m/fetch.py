@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from idbench.api import Progress
 from idbench.errors import IdbenchError
@@ -20,6 +20,9 @@ from idbench.splits.cc3m.steps import Settings, StepReport
 from idbench.storage import make_dir, storage_errors, write_text
 
 _DIGITS = 5  # of a shard's number in its file name
+
+UNASKABLE: Final = "with an address that cannot be asked"
+"""The kind of failure of what is not an address on the web."""
 
 _HTTP = re.compile(r"HTTP Error (\d+)")
 _KINDS = (
@@ -36,7 +39,7 @@ _KINDS = (
     ("broken off by the server", ("reset by peer", "without response", "aborted", "broken pipe", "incompleteread",
                                   "eof occurred", "closed connection")),
     ("answered with what is not HTTP", ("badstatusline", "http/", "got more than", "chunk", "bad status", "header")),
-    ("with an address that cannot be asked", ("unknown url type", "no host given", "invalid", "nonnumeric port",
+    (UNASKABLE, ("unknown url type", "no host given", "invalid", "nonnumeric port",
                                               "can't contain", "ascii")),
 )  # fmt: skip
 """Kinds of failures and what img2dataset's, urllib's and OpenCV's words for them hold, in small letters."""

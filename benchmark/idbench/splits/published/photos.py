@@ -7,7 +7,7 @@ import io
 import shutil
 import tarfile
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from idbench.api import Progress
 from idbench.errors import DataError
-from idbench.splits.cc3m.fetch import fetch_pictures, kind_of, shard_file
+from idbench.splits.cc3m.fetch import UNASKABLE, fetch_pictures, kind_of, shard_file
+from idbench.splits.cc3m.pairs import web_address
 from idbench.splits.cc3m.steps import Settings
 from idbench.splits.photos import decode_photo
 from idbench.splits.split import Split
@@ -29,6 +30,7 @@ FETCHED: Final = "fetched"
 NO_FACE: Final = "no face on the picture"
 PLACEHOLDER: Final = "one picture for several people"
 AGAIN: Final = "the same picture as at another address of the person"
+NOBODY: Final = "of somebody who is not in the split"
 BLANK: Final = "one colour all over"
 _COLUMNS: Final = ("identity", "url", "outcome", "sha256", "phash")
 _LARGEST_TABLE: Final = 1 << 30  # bytes
@@ -97,7 +99,7 @@ def fetch_photos(
     """
     rows = _known(split, out)
     while wanted := [row for row in rows if not row.outcome]:
-        tried = _fetch(_hosts_in_turn(wanted), _names(split), make_dir(out), settings, progress, shows)
+        tried = _fetch(wanted, _names(split), make_dir(out), settings, progress, shows)
         rows = _without_placeholders([tried.get((row.identity, row.url), row) for row in rows], split, out)
         write_table(out / TABLE, rows)
         shutil.rmtree(out / _WORK, ignore_errors=True)
@@ -173,15 +175,24 @@ def _names(split: Split) -> dict[str, str]:
     return {one.id: one.name for one in split.identities}
 
 
-def _hosts_in_turn(rows: Sequence[Availability]) -> list[Availability]:
-    """The addresses in an order that spares each host: one of every host, then the next of every host."""
+def _asked_for(url: str) -> str | None:
+    """The address to ask for a split's own; None where it has a login or is not on the web: a split may name files."""
+    try:
+        address = web_address(url)
+    except ValueError:
+        return None
+    return None if address is None or urlsplit(address).username is not None else address
+
+
+def _hosts_in_turn(asked: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Identities and addresses in an order that spares each host: one of every host, then the next of every host."""
     seen: Counter[str] = Counter()
     turns = []
-    for row in rows:
-        host = urlsplit(row.url).netloc.lower() if "//" in row.url else row.url
-        turns.append((seen[host], row))
+    for identity, address in asked:
+        host = urlsplit(address).netloc.lower()
+        turns.append((seen[host], (identity, address)))
         seen[host] += 1
-    return [row for _, row in sorted(turns, key=lambda turn: turn[0])]
+    return [one for _, one in sorted(turns, key=lambda turn: turn[0])]
 
 
 def _fetch(
@@ -196,21 +207,29 @@ def _fetch(
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    found, meant = dict[tuple[str, str], Availability](), defaultdict[tuple[str, str], list[Availability]](list)
+    for row in wanted:
+        if row.identity not in names:
+            found[row.identity, row.url] = replace(row, outcome=NOBODY)
+        elif (address := _asked_for(row.url)) is None:
+            found[row.identity, row.url] = replace(row, outcome=UNASKABLE)
+        else:
+            meant[row.identity, address].append(row)
     work = make_dir(out / _WORK)
     pairs = work / "pairs.parquet"
     if not pairs.exists():  # else a killed call goes on with what it wanted
         partial = pairs.with_suffix(".partial")
         with storage_errors(pairs):
-            table = pa.table({"url": [r.url for r in wanted], "caption": [r.identity for r in wanted]})
-            pq.write_table(table, partial)
+            asked = _hosts_in_turn(meant)
+            columns = {"url": [address for _, address in asked], "caption": [identity for identity, _ in asked]}
+            pq.write_table(pa.table(columns), partial)
             partial.replace(pairs)
     count = pq.read_metadata(pairs).num_rows
     fetch_pictures(pairs, count, work / "fetched", settings, progress)
-    found = {}
-    for row, data in _results(work / "fetched"):
-        if row.identity in names:
-            stored = row if data is None else _store(row, data, names[row.identity], out, shows)
-            found[row.identity, row.url] = stored
+    for result, data in _results(work / "fetched"):
+        for row in meant[result.identity, result.url]:
+            tried = replace(row, outcome=result.outcome)
+            found[row.identity, row.url] = tried if data is None else _store(row, data, names[row.identity], out, shows)
     return found
 
 
