@@ -115,6 +115,39 @@ def test_who_may_not_or_names_nothing_is_told_so(server: Server, owner: Person, 
     assert "no run" in refused(owner.bench("submit", "nowhere", "--repo", "lab/none"))
 
 
+def test_a_dry_run_needs_no_account(server: Server, owner: Person, stranger: Person, honest: Run) -> None:
+    owner.python(CREATE, "lab/seen")
+    owner.python(CREATE, "lab/holds")
+    path, place = str(honest.path), record_place(honest)
+    for repo in ("lab/seen", "lab/none"):  # there and open to all; not there, or private
+        done = stranger.bench("submit", path, "--repo", repo, "--dry-run")
+        assert done.returncode == 0, done.stdout + done.stderr
+        shown = " ".join((done.stdout + done.stderr).split())
+        assert "fiction 1.0, code eeeeeeeeeeee" in shown
+        assert "plausibility" in shown
+        assert "not logged in" in shown
+        assert "Nothing was sent" in shown
+    told = stranger.told("submit", path, "--repo", "lab/none", "--dry-run")
+    assert (told["sent"], set(told["files"])) == (False, {f"{place}/run.json", f"{place}/scores.parquet"})
+    assert told["report"]["passed"] is True
+    assert "not logged in" in told["unknown"]
+    assert owner.told("submit", path, "--repo", "lab/seen", "--dry-run")["unknown"] == ""
+
+    # Without an account the state of an open repository still counts.
+    sent = owner.told("submit", path, "--repo", "lab/holds")
+    owner.python(MERGE, "lab/holds", sent["where"].rsplit("/", 1)[1])
+    late = refused(stranger.bench("submit", path, "--repo", "lab/holds", "--dry-run"))
+    assert "All of this is in the repository already" in late
+
+
+def test_a_dry_run_needs_no_network(server: Server, owner: Person, honest: Run) -> None:
+    asked = [call for call in server.calls() if "/_test/" not in call]
+    told = owner.told("submit", str(honest.path), "--repo", "lab/far", "--dry-run", HF_HUB_OFFLINE="1")
+    assert told["report"]["passed"] is True
+    assert "HF_HUB_OFFLINE" in told["unknown"]
+    assert [call for call in server.calls() if "/_test/" not in call] == asked
+
+
 def test_a_pull_request_of_a_stranger_is_looked_at_without_being_believed(
     server: Server, owner: Person, reader: Person, honest: Run
 ) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,14 +54,20 @@ def submit(
         raise IdbenchError("There is no destination.", hint="Give either --repo ORG/NAME or --checkout DIR.")
     options.check_results(results)
     found = [find_run(results, reference) for reference in dict.fromkeys(runs)]
-    with console.bars() as progress, _staged(found, repo, checkout, base) as staged:
+    stage = _previewed if dry_run else _staged
+    with console.bars() as progress, stage(found, repo, checkout, base) as staged:
         gathered = gather_records(staged.proposal)
         known = known_for(staged.proposal, gathered, split or [], labels or [], [], progress)
         report = run_checks(staged.proposal, gathered, known)
         if not json:
             _show(staged, found)
             show_report(report, json=False)
-        outcome: dict[str, Any] = {"title": staged.title, "files": sorted(staged.files), "report": report_json(report)}
+        outcome: dict[str, Any] = {
+            "title": staged.title,
+            "files": sorted(staged.files),
+            "report": report_json(report),
+            "unknown": staged.unknown,
+        }
         if not report.passed:
             if json:
                 console.write_json({**outcome, "sent": False})
@@ -79,20 +85,35 @@ def submit(
         _say(sent, checkout)
 
 
-@contextmanager
-def _staged(runs: Sequence[Run], repo: str | None, checkout: Path | None, base: str | None) -> Iterator[Staged]:
-    from idbench.hub import check_repo
+def _staged(
+    runs: Sequence[Run], repo: str | None, checkout: Path | None, base: str | None
+) -> AbstractContextManager[Staged]:
+    """Records where they are sent from."""
     from idbench.submission.sending import staged_for_checkout, staged_for_hub
 
     if checkout is not None:
-        with staged_for_checkout(runs, checkout, base) as staged:
-            yield staged
-        return
+        return staged_for_checkout(runs, checkout, base)
+    return staged_for_hub(runs, _hub_repo(repo, base))
+
+
+def _previewed(
+    runs: Sequence[Run], repo: str | None, checkout: Path | None, base: str | None
+) -> AbstractContextManager[Staged]:
+    """Records as they would be sent; neither an account nor the network is needed."""
+    from idbench.submission.sending import previewed_for_hub, staged_for_checkout
+
+    if checkout is not None:
+        return staged_for_checkout(runs, checkout, base)
+    return previewed_for_hub(runs, _hub_repo(repo, base))
+
+
+def _hub_repo(repo: str | None, base: str | None) -> str:
+    from idbench.hub import check_repo
+
     if base is not None:
         raise IdbenchError("--base belongs to --checkout.", hint="A pull request begins at the main branch.")
     assert repo is not None
-    with staged_for_hub(runs, check_repo(repo)) as staged:
-        yield staged
+    return check_repo(repo)
 
 
 def _send(staged: Staged, repo: str | None) -> Sent:
@@ -115,6 +136,8 @@ def _show(staged: Staged, runs: Sequence[Run]) -> None:
     ]
     console.table(staged.title, ("run", "method", "from", "split", "target", "seed"), rows, spare=("seed", "from"))
     console.say(f"{len(staged.files)} files of {staged.size:,} bytes: records, scores by opaque id, metrics; no names.")
+    if staged.unknown:
+        console.say(staged.unknown)
     if staged.already:
         console.say(f"The pull request holds {len(staged.already)} other records, which stay in it.")
 

@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -41,6 +41,7 @@ class Staged:
         gone: paths of records of the same runs that an earlier submission of the same title brought.
         number: of the pull request that is continued; None opens one, or there is none.
         already: names of records that the pull request or branch holds besides.
+        unknown: what could not be asked about the repository, in a sentence; empty unless nothing is sent.
     """
 
     proposal: Proposal
@@ -49,6 +50,7 @@ class Staged:
     gone: tuple[str, ...]
     number: int | None
     already: tuple[str, ...]
+    unknown: str = ""
 
     @property
     def size(self) -> int:
@@ -86,19 +88,60 @@ def staged_for_hub(runs: Sequence[Run], repo: str) -> Iterator[Staged]:
         RecordError: a record's scores are not its own.
     """
     account, title = check_account(), title_of(runs)
-    number = open_request(repo, title, account)
+    with workplace() as work:
+        number = open_request(repo, title, account)
+        yield _staged(runs, _copy(repo, number, work), title, number)
+
+
+@contextmanager
+def previewed_for_hub(runs: Sequence[Run], repo: str) -> Iterator[Staged]:
+    """Records as `staged_for_hub` would put them, as far as can be known: for looking, not for sending.
+
+    Without an account they are put into the main branch, as if no pull request were open; where the Hub cannot be asked
+    or shows no such repository, into an empty folder. `Staged.unknown` says so.
+
+    Raises:
+        RecordError: a record's scores are not its own.
+        DataError: all of it is in the repository already.
+    """
+    title = title_of(runs)
+    number: int | None = None
+    unknown = ""
+    with workplace() as work:
+        try:
+            number = open_request(repo, title, check_account())
+        except HubError as error:
+            unknown = f"Whether a pull request is open already is not known: {error.message}"
+        try:
+            proposal = _copy(repo, number, work)
+        except HubError as error:
+            reasons = " ".join(dict.fromkeys((*([unknown] if unknown else []), error.message)))
+            unknown = f"The records were checked as if the repository were empty. {reasons}"
+            proposal, number = _empty(work / "empty"), None
+        yield replace(_staged(runs, proposal, title, number), unknown=unknown)
+
+
+def _copy(repo: str, number: int | None, work: Path) -> Proposal:
+    """A copy of a repository's main branch or of a pull request, and of where it began."""
     main = history(repo, "main")
     mine = main if number is None else history(repo, f"refs/pr/{number}")
     begin = next((commit for commit in mine if commit in set(main)), None)
     if begin is None:
         raise HubError(f"Pull request {number} of {repo} has nothing in common with its main branch.", hint="Close it.")
-    with workplace() as work:
-        places = {commit: work / commit for commit in {begin, main[0]}}
-        for commit, place in places.items():
-            copy_of(HubRef(repo, commit), place)
-        root = work / _PROPOSED
-        copy_of(HubRef(repo, mine[0]), root)
-        yield _staged(runs, Proposal(root, places[begin], places[main[0]]), title, number)
+    places = {commit: work / commit for commit in {begin, main[0]}}
+    for commit, place in places.items():
+        copy_of(HubRef(repo, commit), place)
+    root = work / _PROPOSED
+    copy_of(HubRef(repo, mine[0]), root)
+    return Proposal(root, places[begin], places[main[0]])
+
+
+def _empty(work: Path) -> Proposal:
+    """A repository that holds nothing yet."""
+    root, before = work / _PROPOSED, work / "before"
+    root.mkdir(parents=True)
+    before.mkdir()
+    return Proposal(root, before, before)
 
 
 def send_to_hub(staged: Staged, repo: str) -> Sent:
