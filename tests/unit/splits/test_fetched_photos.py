@@ -179,6 +179,12 @@ def test_addresses_are_mended_as_browsers_do_and_only_the_web_is_asked(web: Web,
     assert fetch_photos(split, out, QUICK, Silent()) == rows
 
 
+def test_a_split_without_any_address_on_the_web_asks_nobody(web: Web, tmp_path: Path) -> None:
+    split = split_of(web, tmp_path / "split", {"Ann Bee": ["=file:///x.jpg"], "Cay Dee": ["=ftp://y/z.jpg"]})
+    rows = fetch_photos(split, tmp_path / "photos", QUICK, Silent())
+    assert {row.outcome for row in rows} == {UNASKABLE}
+
+
 @pytest.mark.parametrize("kind", ["file", "ftp", "data"])
 def test_what_fetches_knows_the_web_alone(tmp_path: Path, kind: str) -> None:
     (tmp_path / "local.jpg").write_bytes(picture("somebody", 0))
