@@ -208,6 +208,14 @@ def test_what_show_prints_is_for_people(bench: Bench) -> None:
     assert "0.1 FPR" not in record
 
 
+@pytest.mark.parametrize("target", ["avatars-a", "avatars-0", "lfw-injected-a", "open_clip:ViT-B-32/openai"])
+def test_a_target_is_shown_without_python_spelling(bench: Bench, target: str) -> None:
+    shown = bench("show", target).stdout
+    assert "weights: kind" in shown
+    for raw in ("{", "}", "[", "]", "'", "None", "True", "False"):
+        assert raw not in shown, raw
+
+
 def test_a_device_that_is_not_there_is_refused_before_anything_runs(bench: Bench, tmp_path: Path) -> None:
     if os.environ.get("CUDA_VISIBLE_DEVICES"):
         pytest.skip("there may be one here")

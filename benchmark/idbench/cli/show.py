@@ -15,7 +15,7 @@ from idbench.storage import is_there
 _RUN_ID = re.compile("[0-9a-f]{6,16}")
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from idbench.api import Guarantee
     from idbench.results import AdaptationRef, DefenseRef, Environment
@@ -55,7 +55,8 @@ def show(
     elif what in splits or _is_split_folder(what):
         _split(what, json)
     elif is_target:
-        _pairs(what, resolve_target(what).model_dump(mode="json", exclude_none=True), json)
+        dumped = resolve_target(what).model_dump(mode="json", exclude_none=True)
+        _pairs(what, dumped if json else _flat(dumped), json)
     else:
         options.check_results(results)
         try:
@@ -137,9 +138,15 @@ def _default(details: dict[str, Any]) -> str:
     """A default as it is typed: lists with commas, nothing in Python's own spelling."""
     if "default" not in details:
         return "-"
-    value = details["default"]
+    return _plain(details["default"])
+
+
+def _plain(value: object) -> str:
+    """A value as it is typed."""
     if isinstance(value, list | tuple):
-        return ", ".join(map(str, value)) or "none"
+        return ", ".join(map(_plain, value)) or "none"
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {_plain(each)}" for key, each in value.items()) or "none"
     if value is None or isinstance(value, bool):
         return "none" if value is None else str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
@@ -207,6 +214,15 @@ def _split(name: str, json: bool) -> None:
     _pairs(name, facts, json)
     if found.people:
         console.table("what the sources of labels say", ("identity", "corpus", *found.sources, "outcome"), found.table)
+
+
+def _flat(facts: Mapping[str, Any], of: str = "") -> dict[str, str]:
+    """Nested facts in rows of their own, e.g. `recipe: epochs`; lists with commas, nothing in Python's own spelling."""
+    rows: dict[str, str] = {}
+    for key, value in facts.items():
+        name = f"{of}: {key}" if of else key
+        rows |= _flat(value, name) if isinstance(value, dict) else {name: _plain(value)}
+    return rows
 
 
 def _pairs(title: str, facts: dict[str, Any], json: bool) -> None:
