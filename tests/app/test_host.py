@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -115,6 +117,34 @@ def test_results_that_come_are_shown(light: Bench, runs: dict[str, Run], tmp_pat
     finally:
         process.terminate()
         assert process.wait(30) == 143
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_ctrl_c_ends_the_host_without_an_error(bench: Bench, runs: dict[str, Run], tmp_path: Path, whole: bool) -> None:
+    """A terminal sends the signal to the server as well, which may end first."""
+    port = free_port()
+    process = subprocess.Popen(
+        [*bench.command, "leaderboard", "host", "results", "--port", str(port)],
+        cwd=bench.cwd,
+        env=bench.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        wait_until_healthy(port)
+        if whole:
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert "stopped" in out
+    assert "repeat" not in out + err
+    assert "error" not in err
+    assert process.returncode == 0
 
 
 def test_only_the_container_listens_to_others() -> None:

@@ -186,6 +186,8 @@ def run() -> int:
     if status == _INTERRUPTED:  # typer, too, turns an interrupt into this status
         console.note("interrupted: what was finished is kept; repeat the command to go on.")
         return _TERMINATED if signal.SIGTERM in came else _INTERRUPTED
+    if not status and signal.SIGTERM in came:  # a server, which ends in its own words
+        return _TERMINATED
     return status if isinstance(status, int) else 0
 
 

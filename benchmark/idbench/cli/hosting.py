@@ -57,9 +57,15 @@ def host(
                 if time.monotonic() - looked >= every:
                     shown = _renewed(source, shown, board)
                     looked = time.monotonic()
+        except KeyboardInterrupt:
+            console.say("stopped")
+            return
         finally:
             server.terminate()
             server.wait()
+        if server.returncode == 0:  # a terminal sends Ctrl-C to the server too, and it may end before we hear of it
+            console.say("stopped")
+            return
         raise IdbenchError(f"The server ended with status {server.returncode}.", hint="Its last lines say why.")
 
 
