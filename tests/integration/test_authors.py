@@ -141,7 +141,7 @@ def test_a_sweep_asks_the_calibration_people_alone(bench: Bench, tmp_path: Path)
 def test_an_option_given_twice_is_refused(bench: Bench) -> None:
     told = refused(bench("run", "-m", "random", "--target", "avatars-a", "--target", "avatars-b"))
     assert "--target is given 2 times" in told
-    assert "with commas" in told
+    assert "separated by commas" in told
     assert "--seed is given 2 times" in refused(bench("run", "-m", "random", "--seed", "1", "--seed", "2"))
     told = refused(bench("run", "-m", "idia", "-p", "draws=1", "-p", "draws=2"))
     assert "--sweep draws=1,2" in told
