@@ -30,6 +30,8 @@ from idbench.storage import aside_for, atomic_dir, is_there, restored, sha256_by
 
 RECORD: Final = "run.json"
 METRICS: Final = "metrics.json"
+_SEAL: Final = "content_sha256"
+"""Of all that the file of metrics says beside it."""
 DEEPEST_FOLDER: Final = 16
 """Levels below a folder of results that are searched; `bench run` makes three."""
 M = TypeVar("M", bound=BaseModel)
@@ -123,8 +125,23 @@ def write_run(root: Path, record: RunRecord, table: ScoreTable, log: str = "") -
 
 
 def write_summary(run: Run, summary: Summary) -> None:
-    """Write the derived metrics next to the record."""
-    write_text(run.path / METRICS, summary.model_dump_json(indent=2) + "\n")
+    """Write the derived metrics next to the record, sealed with their hash."""
+    values = json.loads(summary.model_dump_json())
+    write_text(run.path / METRICS, json.dumps(values | {_SEAL: _seal_of(values)}, indent=2) + "\n")
+
+
+def _seal_of(values: dict[str, Any]) -> str:
+    return sha256_bytes(json.dumps(values, sort_keys=True).encode())
+
+
+def _unsealed(data: Any) -> Any:
+    """Metrics without their seal, which must fit: an edit is not taken for a result. The oldest ones have none."""
+    if not isinstance(data, dict) or _SEAL not in data:
+        return data
+    values = {name: value for name, value in data.items() if name != _SEAL}
+    if data[_SEAL] != _seal_of(values):
+        raise ValueError("was changed after it was written")
+    return values
 
 
 def read_summary(run: Run) -> Summary:
@@ -132,9 +149,9 @@ def read_summary(run: Run) -> Summary:
 
     Raises:
         StorageError: they are not there or cannot be read.
-        RecordError: not a regular file, damaged, or by another version's formulas.
+        RecordError: not a regular file, damaged, edited, or by another version's formulas.
     """
-    return _read_model(run.path / METRICS, Summary)[0]
+    return _read_model(run.path / METRICS, Summary, _unsealed)[0]
 
 
 def read_run(path: Path) -> Run:

@@ -25,6 +25,7 @@ from idbench.results import (
     write_run,
     write_summary,
 )
+from idbench.results.store import read_summary
 from idbench.storage import sha256_file
 
 TABLE = ScoreTable(
@@ -224,6 +225,15 @@ def test_metrics_count_for_the_scores_that_they_were_derived_from(tmp_path: Path
         write_summary(run, summary_of(run, **changes))
         assert run.summary() is None, changes
     metrics = run.path / "metrics.json"
+    write_summary(run, summary_of(run))
+    changed = json.loads(metrics.read_text()) | {"p_chance": 0.001}
+    metrics.write_text(json.dumps(changed))
+    assert run.summary() is None
+    with pytest.raises(RecordError, match="was changed after it was written"):
+        read_summary(run)
+    unsealed = {name: value for name, value in changed.items() if name != "content_sha256"}
+    metrics.write_text(json.dumps(unsealed))  # as versions before 2026-11-26 wrote them
+    assert run.summary() == summary_of(run, p_chance=0.001)
     older = json.loads(summary_of(run).model_dump_json()) | {"summary_version": 1}
     for text in ("", "{", json.dumps(older), json.dumps({n: v for n, v in older.items() if n != "scores_sha256"})):
         metrics.write_text(text)
