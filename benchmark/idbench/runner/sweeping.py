@@ -89,7 +89,9 @@ def as_sweep(method: str, preset: str | None, given: Mapping[str, object]) -> di
     for name, value in given.items():
         parts: list[object] = [*value.split(",", MOST_SETTINGS)] if isinstance(value, str) else []
         if len(parts) > 1 and not _fits(method, preset, {name: value}):
-            if all(_fits(method, preset, {name: part}) for part in parts):
+            # Of more than a sweep may have, the first says what is meant; `settings_of` refuses them.
+            tried = parts if len(parts) <= MOST_SETTINGS else parts[:1]
+            if all(_fits(method, preset, {name: part}) for part in tried):
                 found[name] = parts
             else:
                 make_method(registered, preset, {name: value})  # says what is wrong
