@@ -268,9 +268,10 @@ def find_run(root: Path, reference: str) -> Run:
     if not reference.strip():
         raise RecordError("No run was named.", hint="Give the folder of a run, or the beginning of its id.")
     path = Path(reference)
+    there = is_there(path) or is_there(restored(path))
     # The folder of a package, say, that is called as its method is.
-    bare = path.name == reference and path.is_dir() and not any(is_there(path / name) for name in (RECORD, SCORES))
-    if not bare and (is_there(path) or is_there(restored(path))):
+    bare = path.name == reference and is_there(path) and not any(is_there(path / name) for name in (RECORD, SCORES))
+    if there and not (bare and path.is_dir()):
         return read_run(path)
     found = collect([root]) if root.exists() else Collected((), (), ())
     matches = [run for run in found.runs if run.record.run_id.startswith(reference)]
