@@ -27,6 +27,12 @@ exec(code)
 """
 
 
+def heed_interrupts() -> None:
+    """Let what is started from here be interrupted: a shell's background job ignores SIGINT, and would hand that on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def killed_at_rename(number: int, code: str, of: str = "") -> None:
     """Run code in a process that is killed when it is about to rename for the n-th time.
 

@@ -34,6 +34,9 @@ _SEARCH_APART, _DISK_APART = 200, 20  # looks for new processes and at the disk 
 _LOOK_AT_DISK: Final = 1.0
 _CGROUPS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
+_TASKS: Final = Path("/proc/self/task").is_dir()
+"""Whether the system counts threads as entries of a folder (Linux), which is faster than to ask for them."""
+
 EXCEEDED: Final = {121: "memory", 122: "processes", 123: "threads", 124: "disk"}
 """Exit statuses of a supervisor that ended what exceeded a limit, and which one it was."""
 
@@ -224,8 +227,8 @@ def _threads(family: Iterable[psutil.Process]) -> int:
     total = 0
     for process in family:
         with suppress(psutil.Error, OSError):
-            if os.path.isdir("/proc/self/task"):  # noqa: PTH112  looked at often
-                total += os.stat(f"/proc/{process.pid}/task").st_nlink - 2  # noqa: PTH116
+            if _TASKS:
+                total += Path(f"/proc/{process.pid}/task").stat().st_nlink - 2
             else:
                 total += process.num_threads()
     return total
@@ -264,7 +267,7 @@ def _written(places: Iterable[Path], since: float) -> int:
         for folder, _, names in os.walk(place):
             for name in names:
                 with suppress(OSError):
-                    about = os.lstat(os.path.join(folder, name))  # noqa: PTH118  there may be many
+                    about = Path(folder, name).lstat()
                     key = (about.st_dev, about.st_ino)
                     if about.st_ctime >= since - 1 and key not in seen:
                         seen.add(key)
@@ -280,7 +283,7 @@ def _hidden(family: Iterable[psutil.Process]) -> int:
         with suppress(OSError):
             for handle in os.scandir(f"/proc/{process.pid}/fd"):
                 with suppress(OSError):
-                    about = os.stat(handle.path)  # noqa: PTH116
+                    about = handle.stat()
                     key = (about.st_dev, about.st_ino)
                     if stat.S_ISREG(about.st_mode) and not about.st_nlink and key not in seen:
                         seen.add(key)

@@ -162,7 +162,7 @@ def _holds(place: Path, path: Path) -> bool:
     for folder, names, _ in os.walk(place):
         for name in names:
             with suppress(OSError):
-                if os.path.samestat(os.stat(os.path.join(folder, name)), wanted):  # noqa: PTH116, PTH118  many
+                if os.path.samestat(Path(folder, name).stat(), wanted):
                     return True
     return False
 

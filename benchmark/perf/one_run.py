@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,9 +48,8 @@ def parts(method: str, split: str, target: str, results: Path) -> None:
     print(f"{'start of Python':>40} {processor_seconds():6.2f} s")
 
     def imports() -> None:
-        import idbench.cli.run
-        import idbench.runner.execute
-        import idbench.runner.grid  # noqa: F401
+        for name in ("idbench.cli.run", "idbench.runner.execute", "idbench.runner.grid"):
+            import_module(name)
 
     cost("imports of the command", imports)
     from idbench.api import Silent

@@ -21,6 +21,7 @@ from idbench.metrics import AucCovariance, AucDifference, holm, rank_intervals
 from idbench.metrics.delong import difference_of
 from idbench.results.attestation import Level
 from idbench.storage import restored, sha256_file
+from idbench.wording import counted
 from idbench_leaderboard import measure
 from idbench_leaderboard.changes import FILE as CHANGES
 from idbench_leaderboard.changes import Changes
@@ -107,7 +108,7 @@ class Board:
         for split in {str(each["name"]) for each in self.manifest["splits"]}:
             gone = retracted_here(split)
             if shown := gone & self._shown(split) if gone else None:
-                people = "1 person" if len(shown) == 1 else f"{len(shown)} people"
+                people = counted(len(shown), "person", "people")
                 raise DataError(f"The board {self.path} holds {people} taken out of {split} since.", hint=REBUILD)
 
     def _shown(self, split: str) -> frozenset[str]:

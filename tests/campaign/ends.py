@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tests.campaign.damage import TINY
 from tests.campaign.trial import Ended, Report
-from tests.kills import until_signals_are_handled
+from tests.kills import heed_interrupts, until_signals_are_handled
 
 _COMMAND = (sys.executable, "-m", "idbench.cli.main", "run", "-m", "random", *TINY)
 
@@ -37,6 +37,7 @@ def try_kill(rng: random.Random, cwd: Path, report: Report) -> None:
     force = ["--force"] if rng.random() < 0.5 else []
     before = records(folder)
     moment = rng.random() ** 2 * 6
+    heed_interrupts()
     process = subprocess.Popen(
         [*_COMMAND, "--seed", seed, *force],
         cwd=folder,
@@ -44,7 +45,6 @@ def try_kill(rng: random.Random, cwd: Path, report: Report) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  no threads here
     )
     until_signals_are_handled(process)
     time.sleep(moment)

@@ -19,7 +19,7 @@ from idbench.splits import load_split
 from tests.campaign.damage import DRAWN, Whole
 from tests.campaign.ends import records
 from tests.campaign.trial import Ended, Report, bench
-from tests.kills import until_signals_are_handled
+from tests.kills import heed_interrupts, until_signals_are_handled
 
 _PATIENCE = 300.0
 _SECONDS = 4.0
@@ -100,6 +100,7 @@ class Scene:
 
     def started(self, name: str) -> subprocess.Popen[str]:
         """One of the commands, just started."""
+        heed_interrupts()
         return subprocess.Popen(
             [sys.executable, "-m", "idbench.cli.main", *self.commands[name]],
             cwd=self.folder,
@@ -108,7 +109,6 @@ class Scene:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # noqa: PLW1509  no threads
         )
 
     def begin_anew(self, name: str) -> None:

@@ -10,6 +10,7 @@ import typer
 
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError
+from idbench.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +56,7 @@ def compare(
         drawn = None if plot is None else _draw(pairings, plot)
     for side in {side.name: side for one in pairings for side in (one.a, one.b)}.values():
         if side.left_out:
-            runs = "1 run of a sweep is" if side.left_out == 1 else f"{side.left_out} runs of a sweep are"
+            runs = counted(side.left_out, "run of a sweep is", "runs of a sweep are")
             console.note(f"{side.name}: {runs} left out")
     if json:
         found = [_as_json(one) for one in pairings]

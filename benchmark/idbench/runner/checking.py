@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,16 +16,19 @@ from idbench.runner.execute import Options, execute
 from idbench.runner.grid import make_grid, refused, specs
 from idbench.runner.registry import (
     ADAPTATIONS,
+    ATTACKS,
     DEFENSES,
     Registered,
+    RegisteredAdaptation,
     RegisteredAttack,
+    RegisteredDefense,
     group_of,
     load_adaptation,
     load_attack,
     load_defense,
     make_method,
 )
-from idbench.runner.spec import PlannedDefense, Resolver, RunSpec, plan_adaptation, plan_defense
+from idbench.runner.spec import PlannedAdaptation, PlannedDefense, Resolver, RunSpec, plan_adaptation, plan_defense
 from idbench.splits import load_corpus, load_split
 from idbench.targets import Defended, TargetSpec, resolve_target
 from idbench.targets.defended import defended_place
@@ -68,18 +71,37 @@ def check_method(
     Raises:
         UnknownNameError, MethodError: no such method, preset or parameter, or a value that does not fit.
     """
-    others = {DEFENSES.group: _check_defense, ADAPTATIONS.group: _check_adaptation}
-    if check := others.get(group_of(name)):
-        yield from check(name, time_limit, progress, preset, params)
-        return
+    loaders: dict[str, Callable[[str], RegisteredAttack | RegisteredDefense | RegisteredAdaptation]] = {
+        ATTACKS.group: load_attack,
+        DEFENSES.group: load_defense,
+        ADAPTATIONS.group: load_adaptation,
+    }
+    group = group_of(name)
     try:
-        registered = load_attack(name)
+        registered = loaders[group](name)
     except IdbenchError as error:
         yield ContractCheck("import", "failed", str(error))
         return
-    yield from _of_the_plugin(registered)
-    make_method(registered, preset, params)  # a parameter that does not fit is the user's mistake, not the method's
-    asked = (preset, params)
+    yield ContractCheck("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
+    yield _documented(registered)
+    # A parameter that does not fit is the user's mistake, not the method's, and raises here.
+    if group == DEFENSES.group:
+        yield from _check_defense(plan_defense(name, preset, params), time_limit, progress)
+    elif group == ADAPTATIONS.group:
+        yield from _check_adaptation(plan_adaptation(name, preset, params), time_limit, progress)
+    elif isinstance(registered, RegisteredAttack):
+        make_method(registered, preset, params)
+        yield from _check_attack(registered, (preset, params), time_limit, progress)
+
+
+_Asked = tuple[str | None, Mapping[str, object] | None]
+
+
+def _check_attack(
+    registered: RegisteredAttack, asked: _Asked, time_limit: float, progress: Progress
+) -> Iterator[ContractCheck]:
+    """Check an attack by its scores: the same twice, and in another order of the cases."""
+    name = registered.card.name
     with workplace() as folder:
         # One order for the first two runs, another for the third.
         options = Options(folder, time_limit=time_limit, force=True, secret=0)
@@ -97,9 +119,6 @@ def check_method(
         yield _same("order of the cases", first[1], shuffled, _ROUNDING)
 
 
-_Asked = tuple[str | None, Mapping[str, object] | None]
-
-
 def _scores(name: str, asked: _Asked, options: Options, progress: Progress) -> tuple[Run, ScoreTable]:
     preset, params = asked
     split = load_split(SPLIT, progress)
@@ -108,17 +127,8 @@ def _scores(name: str, asked: _Asked, options: Options, progress: Progress) -> t
     return run, run.scores()
 
 
-def _check_defense(
-    name: str, time_limit: float, progress: Progress, preset: str | None, params: Mapping[str, object] | None
-) -> Iterator[ContractCheck]:
+def _check_defense(planned: PlannedDefense, time_limit: float, progress: Progress) -> Iterator[ContractCheck]:
     """Check a defense by what an attack finds behind it; the same attack finds the same twice."""
-    try:
-        registered = load_defense(name)
-    except IdbenchError as error:
-        yield ContractCheck("import", "failed", str(error))
-        return
-    yield from _of_the_plugin(registered)
-    planned = plan_defense(name, preset, params)  # raises what is the user's mistake, as for an attack
     attack = next((one for one in ("cosine", "idia") if not refused(load_attack(one).card.access, planned)), None)
     if attack is None:
         yield ContractCheck("run", "warning", "the defense answers neither labels nor similarities")
@@ -155,17 +165,8 @@ def _behind(attack: str, planned: PlannedDefense, options: Options, progress: Pr
     return run, run.scores()
 
 
-def _check_adaptation(
-    name: str, time_limit: float, progress: Progress, preset: str | None, params: Mapping[str, object] | None
-) -> Iterator[ContractCheck]:
+def _check_adaptation(planned: PlannedAdaptation, time_limit: float, progress: Progress) -> Iterator[ContractCheck]:
     """Check an adaptation by what an attack finds with it; the same attack finds the same twice."""
-    try:
-        registered = load_adaptation(name)
-    except IdbenchError as error:
-        yield ContractCheck("import", "failed", str(error))
-        return
-    yield from _of_the_plugin(registered)
-    planned = plan_adaptation(name, preset, params)
     grid = make_grid(load_split(SPLIT, progress), ["cosine", "idia"], TARGET, corpus=CORPUS, adaptations=[planned])
     spec = next(specs(grid), None)
     if spec is None:
@@ -215,11 +216,6 @@ def _changed(run: Run) -> ContractCheck:
         return ContractCheck("weights", "warning", "they are as they were: the defense changed nothing")
     harmed = [one.name for one in (defense.utility if defense else ()) if one.difference.high < 0]
     return ContractCheck("bystanders", "ok", f"worse for them: {', '.join(harmed) or 'nothing that is measured'}")
-
-
-def _of_the_plugin(registered: Registered[Any]) -> Iterator[ContractCheck]:
-    yield ContractCheck("import", "ok", f"{registered.plugin.value} from {registered.plugin.distribution}")
-    yield _documented(registered)
 
 
 def _documented(registered: Registered[Any]) -> ContractCheck:

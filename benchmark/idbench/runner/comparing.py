@@ -20,6 +20,7 @@ from idbench.runner.spec import plan_method
 from idbench.splits import Split
 from idbench.storage import is_there
 from idbench.targets import targets_meant
+from idbench.wording import counted
 
 _SHOWN = 3
 
@@ -124,9 +125,9 @@ def side_of(word: str, split: Split, targets: Sequence[str] | None, results: Pat
     ]
     if found:
         # A sweep writes no metrics. Where labels are withheld, nobody does, and all runs count.
-        counted = [run for run in found if is_there(run.path / METRICS)] or found
-        _refuse_mixed(word, counted)
-        return Side(word, _newest(counted), len(found) - len(counted))
+        judged = [run for run in found if is_there(run.path / METRICS)] or found
+        _refuse_mixed(word, judged)
+        return Side(word, _newest(judged), len(found) - len(judged))
     try:
         run = find_run(results, word)
     except RecordError as error:
@@ -162,7 +163,7 @@ def _refuse_mixed(word: str, runs: Iterable[Run]) -> None:
     first, second = groups[0][0].record, groups[1][0].record
     changed = sorted(name for name in first.parameters if first.parameters[name] != second.parameters.get(name))
     what = f"with different {', '.join(changed[:_SHOWN])}" if changed else "by different versions of its code"
-    ids = "; ".join(f"{own[0].record.run_id[:8]} ({len(own)} run{'s' * (len(own) > 1)})" for own in groups[:_SHOWN])
+    ids = "; ".join(f"{own[0].record.run_id[:8]} ({counted(len(own), 'run', 'runs')})" for own in groups[:_SHOWN])
     raise RecordError(
         f"{word} was run {what}: {ids}.",
         hint="Name single runs by their ids, or keep the runs of one setting in a results folder of their own.",
