@@ -65,7 +65,7 @@ def test_track_follows_from_access_and_knowledge(access: Access, knowledge: Know
     assert card(access=access, knowledge=knowledge).track is track
 
 
-@pytest.mark.parametrize("name", ["Tuni", "my_attack", "-x", "x-", "a--b", "", "ä", "1x"])
+@pytest.mark.parametrize("name", ["Tuni", "my_attack", "-x", "x-", "a--b", "", "ä", "1x", "x\n"])
 def test_names_of_methods_are_plain(name: str) -> None:
     with pytest.raises(ValidationError, match="is not a method name"):
         card(name=name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from idbench.api.words import Access, Knowledge, Track, track_of
 
-_NAME = re.compile(r"^[a-z][a-z0-9]*(-[a-z0-9]+)*$")
+METHOD_NAME: Final = r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
+"""Pattern of the names that methods bear, all of them."""
 
 
 class MethodParams(BaseModel):
@@ -58,7 +59,7 @@ class Card(BaseModel):
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
-        if not _NAME.match(name):
+        if not re.fullmatch(METHOD_NAME, name):  # `$` would let a line feed pass
             raise ValueError(
                 f"{name!r} is not a method name: use lower-case letters and digits, joined by single hyphens"
             )

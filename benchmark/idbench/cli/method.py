@@ -20,8 +20,6 @@ from idbench.errors import IdbenchError
 
 app = typer.Typer(help="Write and check methods.", no_args_is_help=True)
 
-_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
-
 
 @app.command()
 def new(
@@ -33,10 +31,11 @@ def new(
     ] = False,
 ) -> None:
     """Write a package with a working attack, defense or adaptation and a test, ready for `pip install -e`."""
+    from idbench.api.card import METHOD_NAME
     from idbench.outputs import check_folder, resolved
     from idbench.storage import atomic_dir
 
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(METHOD_NAME, name):
         raise IdbenchError(f"{name!r} is not a method name.", hint="Use lower-case letters, digits and single hyphens.")
     if defense and adaptation:
         raise IdbenchError("A method is a defense or an adaptation.", hint="Give one of --defense and --adaptation.")

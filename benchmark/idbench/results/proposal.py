@@ -19,6 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+from idbench.api.card import METHOD_NAME
 from idbench.errors import StorageError
 from idbench.results.scores import LARGEST, SCORES
 from idbench.results.store import METRICS, RECORD, Run
@@ -31,10 +32,9 @@ MOST_FILES: Final = 100_000
 LARGEST_FILE: Final = LARGEST
 """Bytes of one file of a submission."""
 
-_METHOD: Final = r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*"
 _LONGEST_NAME: Final = 64
 _PLACE: Final = re.compile(
-    rf"{RUNS}/{_METHOD}/[0-9a-f]{{16}}-[0-9a-f]{{8}}/(?:run\.json|scores\.parquet|metrics\.json)"
+    rf"{RUNS}/{METHOD_NAME}/[0-9a-f]{{16}}-[0-9a-f]{{8}}/(?:run\.json|scores\.parquet|metrics\.json)"
 )
 _BESIDE: Final = frozenset({"worker.log"})
 """What `bench run` leaves beside a record, and what no submission carries."""
@@ -132,7 +132,7 @@ class Proposal:
 
 def is_method_name(name: str) -> bool:
     """Whether a method can bear a name: lower-case letters, digits and hyphens, 64 at most, as paths and titles do."""
-    return len(name) <= _LONGEST_NAME and re.fullmatch(_METHOD, name) is not None
+    return len(name) <= _LONGEST_NAME and re.fullmatch(METHOD_NAME, name) is not None
 
 
 def record_place(run: Run) -> str:
