@@ -182,12 +182,15 @@ def test_a_telephones_heic_is_read(tmp_path: Path) -> None:
 
 def test_pictures_on_which_nobody_can_be_seen_are_not_used(tmp_path: Path) -> None:
     Image.new("RGB", (400, 300), "black").save(tmp_path / "pocket.png")
+    dark = np.random.default_rng(1).integers(0, 4, size=(300, 400, 3), dtype=np.uint8)
+    Image.fromarray(dark).save(tmp_path / "lens-cap.jpg")
     speckled = np.random.default_rng(0).integers(0, 255, size=(40, 9, 3), dtype=np.uint8)
     Image.fromarray(speckled).save(tmp_path / "icon.png")
     found = read_portfolio(tmp_path)
     assert found.files == ()
     assert found.unusable == (
         "icon.png: is 9 x 40 pixels, too small to show a face",
+        "lens-cap.jpg: is of one colour throughout",
         "pocket.png: is of one colour throughout",
     )
 

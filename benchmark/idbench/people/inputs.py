@@ -17,7 +17,7 @@ from idbench.errors import DataError
 from idbench.splits.duplicates import near_pairs, signature
 from idbench.splits.given import read_table
 from idbench.splits.injected.people import name_of, read_pixels
-from idbench.splits.photos import SUFFIXES
+from idbench.splits.photos import SUFFIXES, is_blank
 from idbench.storage import storage_errors
 from idbench.targets.tokenizing import Tokenizer
 
@@ -164,7 +164,7 @@ def _shows_nobody(picture: NDArray[np.uint8]) -> str:
     height, width = picture.shape[:2]
     if min(height, width) < SMALLEST:
         return f"is {width} x {height} pixels, too small to show a face"
-    if (picture == picture[0, 0]).all():
+    if is_blank(picture):
         return "is of one colour throughout"
     return ""
 

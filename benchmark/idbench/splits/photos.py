@@ -27,6 +27,7 @@ SUFFIXES = (
 )
 """Endings of files that may be photos."""
 
+_LEAST_CONTRAST = 2.0  # of 255, standard deviation of a channel: what a JPEG makes of one colour stays below
 _HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1")
 _POSTSCRIPT = (b"%!PS", b"\xc5\xd0\xd3\xc6")
 """For this Pillow starts another program, which no photo may do."""
@@ -100,6 +101,15 @@ def decode_photo(data: bytes, what: str) -> NDArray[np.uint8]:
         # What Pillow and its decoders raise for damaged files differs by format and version.
         reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
         raise DataError(f"Photo {what} is damaged: {reason}.", hint=hint) from error
+
+
+def is_blank(pixels: NDArray[np.uint8]) -> bool:
+    """Whether a picture shows nothing: a pixel that counts visitors, an empty frame, a photo taken in a pocket.
+
+    Args:
+        pixels: uint8 (h, w, 3), from `decode_photo`.
+    """
+    return bool(pixels.std(axis=(0, 1)).max() < _LEAST_CONTRAST)
 
 
 def upright(data: bytes) -> bytes:

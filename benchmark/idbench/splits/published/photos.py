@@ -21,7 +21,7 @@ from idbench.errors import DataError
 from idbench.splits.cc3m.fetch import UNASKABLE, fetch_pictures, kind_of, shard_file
 from idbench.splits.cc3m.pairs import web_address
 from idbench.splits.cc3m.steps import Settings
-from idbench.splits.photos import decode_photo
+from idbench.splits.photos import decode_photo, is_blank
 from idbench.splits.split import Split
 from idbench.storage import make_dir, read_bounded, sha256_bytes, storage_errors, write_bytes, write_text
 
@@ -35,7 +35,6 @@ BLANK: Final = "one colour all over"
 _COLUMNS: Final = ("identity", "url", "outcome", "sha256", "phash")
 _LARGEST_TABLE: Final = 1 << 30  # bytes
 _WORK: Final = ".idbench-fetch"
-_LEAST_CONTRAST: Final = 2.0  # of 255, standard deviation of a channel: what a JPEG makes of one colour stays below
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +71,6 @@ def _hash_of(pixels: NDArray[np.uint8]) -> str:
     gray = Image.fromarray(pixels).convert("L").resize((8, 8), Image.Resampling.BOX)
     cells = np.asarray(gray, dtype=np.float64)
     return np.packbits(cells > cells.mean()).tobytes().hex()
-
-
-def _is_blank(pixels: NDArray[np.uint8]) -> bool:
-    """Whether a picture shows nothing: a pixel that counts visitors, or an empty frame in place of a photo."""
-    return bool(pixels.std(axis=(0, 1)).max() < _LEAST_CONTRAST)
 
 
 def fetch_photos(
@@ -256,7 +250,7 @@ def _store(row: Availability, data: bytes, name: str, out: Path, shows: Callable
     try:
         pixels = decode_photo(data, row.url)
         phash = _hash_of(pixels)
-        if _is_blank(pixels):
+        if is_blank(pixels):
             return replace(row, outcome=BLANK, sha256=sha256_bytes(data), phash=phash)
         if shows is not None and not shows(data):
             return replace(row, outcome=NO_FACE, sha256=sha256_bytes(data), phash=phash)
