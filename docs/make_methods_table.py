@@ -244,7 +244,7 @@ TABLES: dict[str, tuple[str, Callable[[Board], str]]] = {
     "tuni-at-length": ("docs/studies.md", lambda _: of_study("tuni-at-length")),
     "by-epochs": ("docs/studies.md", lambda _: of_study("by-epochs")),
     "methods": ("README.md", in_readme),
-    "architectures": ("README.md", over_architectures),
+    "architectures": ("docs/results.md", over_architectures),
     "measured": ("docs/methods.md", on_the_page),
     "defenses of weights": ("docs/defenses.md", lambda _: of_cards("weights")),
     "defenses before the training": ("docs/defenses.md", lambda _: of_cards("training")),
