@@ -36,6 +36,14 @@ def test_a_pinned_split_loads_offline_from_the_cache(server: Server, stranger: P
     assert stranger.python(SHOW, published, HF_ENDPOINT="http://127.0.0.1:9") == online
 
 
+def test_commands_take_what_was_published_as_they_take_names(stranger: Person, published: str) -> None:
+    linted = stranger.bench("data", "lint", published)
+    assert linted.returncode == 0, linted.stderr
+    assert "no findings" in linted.stdout
+    shown = json.loads(stranger.bench("show", published, "--json").stdout)
+    assert (shown["name"], shown["test identities"] + shown["calibration identities"]) == ("avatars-tiny", 72)
+
+
 def test_a_tag_is_looked_up_and_never_guessed(stranger: Person, published: str) -> None:
     by_tag = stranger.python(SHOW, "hub:lab/tiny@v1")
     assert by_tag.split()[1] == published.rpartition("@")[2]

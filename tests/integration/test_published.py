@@ -96,6 +96,11 @@ def test_ten_people_and_a_table_are_a_split(own_cache: Bench, tmp_path: Path) ->
     audited = bench("data", "audit", "my-split", "--json")
     assert audited.returncode == 1, audited.stderr
     assert "cannot show whether an attack turns around" in json.loads(audited.stdout)["missing"]
+    asked = bench("data", "audit", "my-split", "-m", "cosine", "-m", "idia").stdout
+    assert "cosine, idia were not run" in " ".join(asked.split())
+    assert "bench run --split my-split -m cosine -m idia --target REF" in " ".join(asked.split())
+    assert "There is no attack called 'cosin'" in refused(bench("data", "audit", "my-split", "-m", "cosin"))
+    assert "cannot show whether" in " ".join(bench("data", "audit", "my-split", "--dry-run").stdout.split())
     ran = bench("run", "--method", "cosine", "--split", "my-split", "--target", "avatars-0", "--corpus", "my-split")
     assert ran.returncode == 0, ran.stderr
     assert "5 members, 5 non-members" in ran.stdout

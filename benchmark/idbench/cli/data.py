@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from idbench.api import Progress
-    from idbench.runner.audit import AuditRow, Trio
+    from idbench.runner.audit import AuditRow, AuditTargets, Trio
     from idbench.runner.grid import Grid
     from idbench.splits import SourcedRecipe, Sources, Split, SplitRecipe
     from idbench.splits.honesty import Honesty
@@ -36,7 +36,9 @@ def build(
     ] = None,
     faces: Annotated[Path | None, typer.Option(help="A folder with one folder per person, NAME/*.jpg.")] = None,
     download: Annotated[bool, typer.Option("--download", help="Fetch the faces from the network instead.")] = False,
-    pairs: Annotated[Path | None, typer.Option(help="The background: captions and URLs, TSV or parquet.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help="The background: captions and URLs, as TSV, CSV, JSON lines or parquet.")
+    ] = None,
     source: Annotated[
         Path | None,
         typer.Option(help="A folder with the authors' lists (published splits); default: fetch the pinned ones."),
@@ -251,12 +253,13 @@ def lint(
 
 def _folder_of(split: str, progress: Progress) -> Path:
     """The folder that a name or a path means; one that is damaged is still found, to be checked."""
+    from idbench.hub import is_hub_ref
     from idbench.splits import load_split, split_names
-    from idbench.storage import restored
+    from idbench.storage import expanded, restored
 
-    if split in split_names():
+    if split in split_names() or is_hub_ref(split):
         return load_split(split, progress).folder
-    folder = restored(Path(split))
+    folder = restored(expanded(Path(split)))
     if not folder.is_dir():
         raise IdbenchError(
             f"{split} is neither a folder nor a registered split.",
@@ -314,9 +317,12 @@ def audit(
     from idbench.runner.audit import audit as run_audit
     from idbench.runner.audit import find_trio, grid_of
     from idbench.runner.execute import Options
+    from idbench.runner.registry import load_attack
     from idbench.splits import load_split
     from idbench.splits.honesty import examine
 
+    for name in method or ():
+        load_attack(name)
     methods = method or _quick_attacks()
     with console.bars() as progress:
         loaded = load_split(split, progress)
@@ -327,6 +333,7 @@ def audit(
                 trio = found.trio
                 console.say(f"would run {', '.join(methods)} on {trio.a.name}, {trio.b.name} and {trio.control.name}")
                 console.say(_how_long(grid_of(loaded, trio, methods, seed), results))
+            _say_missing(split, found, method or [])
             return
         honesty = examine(loaded, progress)
         limits = Options(results, device, time_limit)
@@ -338,10 +345,21 @@ def audit(
         if found.trio is not None:
             _show_rows(loaded, found.trio, rows)
         _say_verdict(honesty)
-        if found.missing:
-            console.say(f"- {found.missing}")
+        _say_missing(split, found, method or [])
     if not honesty.usable or not all(row.honest for row in rows):
         raise typer.Exit(1)
+
+
+def _say_missing(split: str, found: AuditTargets, asked: list[str]) -> None:
+    """What an audit without the three targets does not show, and that the attacks asked for were not run."""
+    if not found.missing:
+        return
+    console.say(f"- {found.missing}")
+    if asked:
+        were = "was" if len(asked) == 1 else "were"
+        chosen = [word for name in asked for word in ("-m", name)]
+        run = text.typed("bench", "run", "--split", split, *chosen, "--target", "REF")
+        console.say(f"- {', '.join(asked)} {were} not run, for that takes two targets and a control; on one: {run}")
 
 
 def _how_long(grid: Grid, results: Path) -> str:

@@ -52,7 +52,7 @@ def show(
         _defense(load_defense(what), json)
     elif what in adaptations:
         _defense(load_adaptation(what), json)
-    elif what in splits or _is_split_folder(what):
+    elif what in splits or _is_split_folder(what) or _is_published_split(what):
         _split(what, json)
     elif is_target:
         dumped = resolve_target(what).model_dump(mode="json", exclude_none=True)
@@ -174,6 +174,21 @@ def _is_split_folder(what: str) -> bool:
     from idbench.splits.manifest import MANIFEST_FILE
 
     return bool(what.strip()) and is_there(Path(what) / MANIFEST_FILE)
+
+
+def _is_published_split(what: str) -> bool:
+    """Whether `hub:ORG/NAME@COMMIT` is a data set that is at hand, for a model may be meant as well."""
+    from idbench.errors import HubError
+    from idbench.hub import is_hub_ref
+    from idbench.splits import load_split
+
+    if not is_hub_ref(what) or "?" in what:
+        return False
+    try:
+        load_split(what)
+    except HubError:
+        return False
+    return True
 
 
 def _split(name: str, json: bool) -> None:

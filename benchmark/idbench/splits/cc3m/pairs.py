@@ -11,7 +11,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 
 from idbench.api import Progress
 from idbench.captions import DamagedShard
-from idbench.captions.tables import Chosen, Start, read_rows
+from idbench.captions.rows import Chosen, Start, read_rows
 from idbench.errors import DataError
 from idbench.splits.cc3m.steps import StepReport
 from idbench.storage import atomic_path, sha256_bytes, storage_errors
@@ -24,8 +24,8 @@ _USABLE = 0.5
 """A file with a smaller share of usable rows is taken for something else."""
 
 _FORM = (
-    "A list is TSV (also gzipped), each line a caption, a tab and a URL in UTF-8, with or without a header that names "
-    "the columns caption and url; or parquet with these columns."
+    "A list is TSV, each line a caption, a tab and a URL in UTF-8, with or without a header that names the columns "
+    "caption and url; or CSV with such a header, JSON lines with these keys, or parquet. It may be gzipped."
 )
 _SIMPLE = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:[/?](?:[A-Za-z0-9/?:@!$&'()*+,;=~._-]|%[0-9A-Fa-f]{2})*)?")
 _KEPT_IN_PATHS, _KEPT_IN_QUERIES = "/%:@!$&'()*+,;=~-._", "/%:@!$&'()*+,;=~-._?"
@@ -37,9 +37,10 @@ def read_pairs(path: Path, out: Path, progress: Progress) -> StepReport:
 
     The public file of Conceptual Captions has no header and two columns, caption and URL, parted by a tab. The other
     order, gzipped files, a header with the columns `caption` (or `title`, `text`) and `url` in any order and among
-    others, cells in quotes (which may hold line ends) and parquet files are understood too. Rows without a caption,
-    without a web address, in another encoding than UTF-8, with too few columns or very long, and repeated rows are
-    dropped and counted. Addresses are written as servers need them: percent signs for spaces and letters like "ü".
+    others, cells in quotes (which may hold line ends), CSV with a header, JSON lines and parquet files are understood
+    too. Rows without a caption, without a web address, in another encoding than UTF-8, with too few columns or very
+    long, and repeated rows are dropped and counted. Addresses are written as servers need them: percent signs for
+    spaces and letters like "ü".
 
     Args:
         path: the list.
@@ -143,7 +144,7 @@ def _named(names: tuple[str, ...]) -> tuple[int, int] | None:
 def _lacking(path: Path, names: tuple[str, ...]) -> DataError:
     wanted = (("caption", _CAPTION_COLUMNS), ("url", _URL_COLUMNS))
     lacking = " and ".join(what for what, known in wanted if not set(known) & set(names))
-    found = f"a header with {', '.join(names[:6])}" if len(names) > 1 else "one column"
+    found = ", ".join(names[:6]) if len(names) > 1 else "one column"
     return DataError(f"{path} lacks {lacking}: its first line has {found[:200]}.", hint=_FORM)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -66,8 +67,16 @@ def test_unusable_rows_are_dropped_and_counted_by_reason(tmp_path: Path) -> None
         (b"", "is empty"),
         (b"\n\n", "begins with an empty line"),
         (b"\nx\ty\n", "begins with an empty line and holds no addresses"),
+        (
+            b"a hat,http://example.org/1\nb,http://example.org/2\n",
+            "lacks caption and url: its first line has a hat, http",
+        ),
+        (b"title;picture\nx;y\n", "lacks url: its first line has title, picture"),
+        (b'{"caption": "x", "picture": "y"}\n', "lacks url: its first line has caption, picture"),
+        (b'[{"caption": "x",\n "url": "http://example.org/1"}]\n', "is one JSON document"),
+        (b'{\n  "caption": "x",\n  "url": "http://example.org/1"\n}\n', "is one JSON document"),
         (b"only captions\nand more\n", "lacks caption and url: its first line has one column"),
-        (b"title\tpicture\nx\ty\n", "lacks url: its first line has a header with title, picture"),
+        (b"title\tpicture\nx\ty\n", "lacks url: its first line has title, picture"),
         (b"\xff\xfe\x00\n", "not UTF-8"),
         (b"caption\turl\n", "Only 0 of the 0 rows"),
         (b"caption\turl\n" + b"x\tno address\n" * 3 + b"x\thttp://example.org/1\n", "Only 1 of the 4 rows"),
@@ -78,7 +87,7 @@ def test_what_is_no_list_of_pairs_is_refused_in_one_sentence(tmp_path: Path, con
     path.write_bytes(content)
     with pytest.raises(DataError, match=said) as caught:
         read(path)
-    assert "a caption, a tab and a URL" in caught.value.hint
+    assert "a caption, a tab and a URL" in (caught.value.hint or "")
     assert not path.with_suffix(".parquet").exists()
 
 
@@ -109,11 +118,55 @@ def test_parquet_lists(tmp_path: Path) -> None:
         GOOD, {"rows": 4, "kept": 2}, {"without a caption": 1, "not UTF-8": 1},
     )  # fmt: skip
     pq.write_table(pa.table({"caption": ["x"], "picture": ["y"]}), tmp_path / "no.pq")
-    with pytest.raises(DataError, match="lacks url: its first line has a header with caption, picture"):
+    with pytest.raises(DataError, match="lacks url: its first line has caption, picture"):
         read(tmp_path / "no.pq")
     (tmp_path / "cut.pq").write_bytes((tmp_path / "list.pq").read_bytes()[:-9])
     with pytest.raises(DataError, match=r"cut\.pq is damaged"):
         read(tmp_path / "cut.pq")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "url,caption\nhttp://example.org/1.jpg,a red hat\nhttps://example.org/2.jpg,a blue hat\n",
+        'id;Title;URL\r\n1;"a red\r\nhat";http://example.org/1.jpg\r\n2;a blue hat;"https://example.org/2.jpg"\r\n',
+        '{"url": "http://example.org/1.jpg", "TEXT": "a red hat", "x": [1]}\n'
+        '\n{"text": "a blue\\nhat", "url": "https://example.org/2.jpg"}\n',
+    ],
+)
+def test_lists_in_csv_and_json_lines_packed_or_not(tmp_path: Path, content: str) -> None:
+    for name, written in (("p.tsv", content.encode()), ("p.gz", gzip.compress(("\ufeff" + content).encode()))):
+        (tmp_path / name).write_bytes(written)
+        assert read(tmp_path / name)[0] == GOOD
+
+
+def test_rows_of_csv_that_cannot_be_parted_are_dropped_for_their_captions_may_be_cut(tmp_path: Path) -> None:
+    path = tmp_path / "p.csv"
+    rows = [f"{url},{text}" for text, url in GOOD]
+    bad = ["http://x/1,hat, red", "http://x/2", "", 'http://x/3,"never closed', 'http://x/4,"' + "x" * 200_000 + '"']
+    more = [f"http://example.org/h{i},hat {i}" for i in range(3)]
+    path.write_text("\n".join(["url,caption", *more, rows[0], *bad, rows[1], 'http://x/5,"a ""big"", green hat"', ""]))
+    kept, counts, dropped = read(path)
+    assert kept[3:] == [*GOOD, ('a "big", green hat', "http://x/5")]
+    assert counts == {"rows": 11, "kept": 6}
+    assert dropped == {
+        "with more or fewer columns than the first line": 2,
+        "without any text": 1,
+        "with a quote that is never closed": 1,
+        "with a cell longer than 128 KiB": 1,
+    }
+
+
+def test_lines_of_json_that_are_no_pairs_are_dropped_and_counted(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    rows = [json.dumps({"caption": text, "url": url}) for text, url in GOOD]
+    bad = [b"[1, 2]", b'{"caption": "cut', b'{"url": "http://x/1"}', b'{"caption": "\xff", "url": "http://x/2"}']
+    odd = b'{"caption": ["a", "\\ud800 hat"], "url": "http://x/3"}'
+    path.write_bytes(b"\n".join([b"", bad[0], rows[0].encode(), *bad[1:], rows[1].encode(), odd, odd[:-2] + b'4"}']))
+    kept, counts, dropped = read(path)
+    assert kept == [*GOOD, ("a \ufffd\ufffd\ufffd hat", "http://x/3"), ("a \ufffd\ufffd\ufffd hat", "http://x/34")]
+    assert counts == {"rows": 8, "kept": 4}
+    assert dropped == {"not a JSON object": 2, "without a caption": 1, "not UTF-8": 1}
 
 
 @pytest.mark.parametrize(
