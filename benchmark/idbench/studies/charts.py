@@ -305,8 +305,9 @@ def _figure(result: StudyResult, panels: Sequence[Chart], lines: Sequence[_Line]
         )
         for i in range(0, len(panels), columns)
     ]
-    width = 60 * columns
-    subtitle = textwrap.wrap(f"{result.note} {_INTERVALS}", width)
+    # The note is no wider than a row of panels, axes included; its letters take about 5.6 px each.
+    wide = min(columns, len(panels)) * (panels[0].width + 60)
+    subtitle = textwrap.wrap(f"{result.note} {_INTERVALS}", int(wide / 5.6))
     drawn: Chart = (
         alt.vconcat(_legend(lines), *rows, spacing=14)
         .resolve_scale(color="independent", strokeDash="independent", xOffset="independent")
