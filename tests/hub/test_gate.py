@@ -128,6 +128,10 @@ def test_the_gate_keeps_what_the_card_says(tiny: Path) -> None:
         ("language", ["english language"], "not the code of a language"),
         ("size_categories", ["1K<n<10K"], "the largest table has 216 rows"),
         ("annotations_creators", ["somebody"], "no annotations_creators 'somebody'"),
+        ("annotations_creators", [["found"]], "no annotations_creators \"['found']\""),
+        ("license", {"mit": True}, "no license"),
+        ("task_ids", "face-finding", "no task_ids 'face-finding'"),
+        ("source_datasets", ["our own data"], "not a source of data"),
     ],
 )
 def test_metadata_are_checked_here(tiny: Path, field: str, value: object, fault: str) -> None:
@@ -137,7 +141,10 @@ def test_metadata_are_checked_here(tiny: Path, field: str, value: object, fault:
     assert fault in found
 
 
-@pytest.mark.parametrize("name", ["avatars", "cc3m-idia", "cc3m-injected", "lfw-injected"])
+@pytest.mark.parametrize(
+    "name",
+    ["avatars", "cc3m-idia", "cc3m-injected", "german-celebrities", "laion-facescrub", "lfw-injected", "private"],
+)
 def test_our_own_cards_have_no_faults(tiny: Path, name: str) -> None:
     from idbench.splits.card import card_prose
 

@@ -75,6 +75,17 @@ def test_the_name_must_be_whole(stranger: Person) -> None:
         assert what in refused(stranger.bench("data", "audit", text, "--dry-run")), text
 
 
+def test_whatever_takes_a_split_takes_a_published_one(stranger: Person, published: str) -> None:
+    shown = stranger.told("show", published)
+    assert (shown["name"], shown["candidate names"]) == ("avatars-tiny", 100)
+    assert stranger.told("data", "lint", published)["findings"] == []
+    target = stranger.bench("show", f"{published}?file=epoch_1.pt&arch=RN50")
+    assert "epoch_1.pt" in target.stdout
+    missing = "hub:lab/nothing@" + "0" * 40
+    for command in ("lint", "audit"):
+        assert "or it is private and this account may not see it" in refused(stranger.bench("data", command, missing))
+
+
 @pytest.mark.parametrize("name", ["data/photos.parquet", "manifest.json"])
 def test_a_damaged_cache_is_fetched_again_or_refused(stranger: Person, published: str, name: str) -> None:
     whole = stranger.python(SHOW, published)

@@ -66,6 +66,8 @@ def test_both_generations_are_shown(own_cache: Bench, lists: Path) -> None:
     shown = own_cache("show", "german-celebrities")
     assert "1 of 2 in the first source changed sides, 1 stayed, 0 were dropped; 4 were added" in shown.stdout
     assert shown.stdout.count("changed sides") == 2  # the sentence, and a row of the table
+    assert "4 people are in the last source alone" in shown.stdout
+    assert shown.stdout.count("│ added") == 0  # hundreds of them would hide who is contested
     rows = json.loads(own_cache("show", "german-celebrities", "--json").stdout)["label_sources"]
     assert sorted(row["outcome"] for row in rows) == ["added"] * 4 + ["changed sides", "the same"]
 

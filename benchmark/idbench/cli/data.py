@@ -222,7 +222,7 @@ def fetch(
 
 @app.command()
 def lint(
-    split: Annotated[str, typer.Argument(help="A registered split, or the folder of one.")],
+    split: Annotated[str, typer.Argument(help="A registered split, its folder, or hub:ORG/NAME@COMMIT.")],
     corpus: Annotated[
         list[str] | None, typer.Option(help="A training set in which no photo of the split may be; may be repeated.")
     ] = None,
@@ -237,7 +237,7 @@ def lint(
         corpora = [load_corpus(name, progress) for name in corpus or ()]
         findings = check(folder, corpora=corpora, progress=progress)
         broken = any(f.severity == "error" for f in findings)
-        honesty = None if broken else _examine(folder, progress)
+        honesty = None if broken else _examine(split, progress)
     if json:
         console.write_json({"findings": [asdict(f) for f in findings], **_verdict_json(honesty)})
     else:
@@ -252,7 +252,7 @@ def lint(
 
 
 def _folder_of(split: str, progress: Progress) -> Path:
-    """The folder that a name or a path means; one that is damaged is still found, to be checked."""
+    """The folder that a name, a path or a commit on the Hub means; a damaged one is still found, to be checked."""
     from idbench.hub import is_hub_ref
     from idbench.splits import load_split, split_names
     from idbench.storage import expanded, restored
@@ -263,16 +263,17 @@ def _folder_of(split: str, progress: Progress) -> Path:
     if not folder.is_dir():
         raise IdbenchError(
             f"{split} is neither a folder nor a registered split.",
-            hint="Give a folder that `bench data build` wrote, or a name that `bench list splits` shows.",
+            hint="Give a folder that `bench data build` wrote, a name that `bench list splits` shows, or "
+            "hub:ORG/NAME@COMMIT.",
         )
     return folder
 
 
-def _examine(folder: Path, progress: Progress) -> Honesty:
+def _examine(split: str, progress: Progress) -> Honesty:
     from idbench.splits import load_split
     from idbench.splits.honesty import examine
 
-    return examine(load_split(folder, progress), progress)
+    return examine(load_split(split, progress), progress)
 
 
 def _verdict_json(honesty: Honesty | None) -> dict[str, object]:
@@ -302,7 +303,7 @@ def _show_covariates(honesty: Honesty) -> None:
 
 @app.command()
 def audit(
-    split: Annotated[str, typer.Argument(help="A registered split, or the folder of one.")] = "avatars",
+    split: Annotated[str, typer.Argument(help="A registered split, its folder, or hub:ORG/NAME@COMMIT.")] = "avatars",
     method: Annotated[
         list[str] | None, typer.Option("--method", "-m", help="Attacks; default: all that train no shadow models.")
     ] = None,

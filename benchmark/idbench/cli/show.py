@@ -11,6 +11,7 @@ import typer
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError, NoSuchRun, UnknownNameError
 from idbench.storage import is_there
+from idbench.wording import counted
 
 _RUN_ID = re.compile("[0-9a-f]{6,16}")
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from idbench.api import Guarantee
     from idbench.results import AdaptationRef, DefenseRef, Environment
     from idbench.runner.registry import Registered, RegisteredAdaptation, RegisteredAttack, RegisteredDefense
+    from idbench.splits.sources import Disagreements
 
 
 def show(
@@ -228,7 +230,15 @@ def _split(name: str, json: bool) -> None:
         facts["label sources"] = found.sentence
     _pairs(name, facts, json)
     if found.people:
-        console.table("what the sources of labels say", ("identity", "corpus", *found.sources, "outcome"), found.table)
+        _contested(found)
+
+
+def _contested(found: Disagreements) -> None:
+    """Of whom the sources of labels disagree; those whom only the last one lists are counted."""
+    rows = [row for row in found.table if row[-1] != "added"]
+    console.table("what the sources of labels say", ("identity", "corpus", *found.sources, "outcome"), rows)
+    if added := len(found.people) - len(rows):
+        console.say(f"{counted(added, 'person is', 'people are')} in the last source alone: --json lists them, too")
 
 
 def _flat(facts: Mapping[str, Any], of: str = "") -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -14,6 +15,10 @@ HUB_SPLIT = "full"
 """The Hub's word for a table's only division; parts are a column, because cases of both are scored together."""
 
 _LARGEST = 1 << 22  # bytes of a card
+
+_FIELD = re.compile(r"^(?=[\w-]+:)", re.MULTILINE)  # where a field of the YAML block begins
+_COMPLETED = ("size_categories:", "configs:", "dataset_info:")
+_GATE = ("viewer:", "extra_gated_")  # a card's own ones stand before what completes it
 
 _SIZES = (
     (1000, "n<1K"),
@@ -61,9 +66,7 @@ def complete_card(prose: str, manifest: Manifest, folder: Path) -> str:
         manifest: gives tables and rows.
         folder: holds the tables; their sizes on disk go into the card.
     """
-    parts = prose.split("---\n", 2)
-    if len(parts) != 3 or parts[0]:
-        raise DataError("A card must begin with a YAML block between two lines '---'.", hint="Repair the card.")
+    metadata, text = divided(prose)
     lines = [f"size_categories:\n- {size_category(manifest)}", "configs:"]
     full = {table: rows for table, rows in manifest.rows_here.items() if rows}  # `datasets` cannot open an empty table
     for table in full:
@@ -78,13 +81,32 @@ def complete_card(prose: str, manifest: Manifest, folder: Path) -> str:
             lines += [f"  - name: {column}", "    list: string" if kind == "list" else f"    dtype: {kind}"]
         lines += ["  splits:", f"  - name: {HUB_SPLIT}", f"    num_bytes: {n_bytes}", f"    num_examples: {rows}"]
         lines += [f"  download_size: {n_bytes}", f"  dataset_size: {n_bytes}"]
-    return "---\n" + parts[1] + "\n".join(lines) + "\n---\n" + parts[2]
+    return "---\n" + metadata + "\n".join(lines) + "\n---\n" + text
 
 
 def plain_prose(card: str) -> str:
-    """What `complete_card` was given to make this card."""
-    _, metadata, text = card.split("---\n", 2)
-    return "---\n" + metadata.split("size_categories:\n", 1)[0] + "---\n" + text
+    """What `complete_card` was given to make this card, with whatever somebody has added to its metadata since.
+
+    Raises:
+        DataError: the card does not begin with a YAML block.
+    """
+    metadata, text = divided(card)
+    fields = _FIELD.split(metadata)
+    first = next((i for i, field in enumerate(fields) if field.startswith(_COMPLETED)), len(fields))
+    added = [field for field in fields[first:] if not field.startswith((*_COMPLETED, *_GATE))]
+    return "---\n" + "".join(fields[:first] + added) + "---\n" + text
+
+
+def divided(card: str) -> tuple[str, str]:
+    """The YAML block of a card, and the text after it.
+
+    Raises:
+        DataError: the card does not begin with such a block.
+    """
+    parts = card.removeprefix("\ufeff").replace("\r\n", "\n").split("---\n", 2)
+    if len(parts) != 3 or parts[0]:
+        raise DataError("A card must begin with a YAML block between two lines '---'.", hint="Repair the card.")
+    return parts[1], parts[2]
 
 
 def size_category(manifest: Manifest) -> str:

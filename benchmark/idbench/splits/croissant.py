@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, Final
 
+from idbench.splits.card import read_card
+from idbench.splits.hub_card import card_metadata
 from idbench.splits.manifest import Manifest
 from idbench.splits.tables import COLUMNS, table_path
 from idbench.storage import sha256_file, write_text
@@ -66,7 +68,11 @@ _LICENSES: Final = {
 
 
 def write_croissant(folder: Path, manifest: Manifest) -> None:
-    """Write `croissant.json` for the tables that lie in a folder."""
+    """Write `croissant.json` for the tables and the card that lie in a folder.
+
+    Raises:
+        DataError: the card's metadata cannot be read.
+    """
     described = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -74,13 +80,21 @@ def write_croissant(folder: Path, manifest: Manifest) -> None:
         "name": manifest.name,
         "version": f"{manifest.version}.0.0",
         "description": f"{manifest.title}. {manifest.description}",
-        "license": _LICENSES.get(manifest.license, manifest.license),
+        "license": _license(folder, manifest),
         "citeAs": f"{manifest.title}: the split {manifest.name}, version {manifest.version}, of idbench",
         "isLiveDataset": False,
         "distribution": [_file(folder, table) for table, rows in manifest.rows_here.items() if rows],
         "recordSet": [_record_set(table) for table, rows in manifest.rows_here.items() if rows],
     }
     write_text(folder / CROISSANT_FILE, json.dumps(described, indent=1, ensure_ascii=False) + "\n")
+
+
+def _license(folder: Path, manifest: Manifest) -> str:
+    """An address where there is one: of the terms that the card names, where they are nobody's standard ones."""
+    if manifest.license != "other":
+        return _LICENSES.get(manifest.license, manifest.license)
+    card = card_metadata(read_card(folder))
+    return str(card.get("license_link") or card.get("license_name") or manifest.license)
 
 
 def _file(folder: Path, table: str) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from idbench.errors import DataError
-from idbench.splits.card import size_category
+from idbench.splits.card import divided, size_category
 from idbench.splits.manifest import Manifest
 
 PROMISE: Final = "I will not try to find out who anybody in this data set is, to contact them, or to let others do so"
@@ -98,13 +98,18 @@ TASKS: Final = frozenset(
 )
 """Task categories of the Hub that a split of people can have."""
 
+TASK_IDS: Final = frozenset(["multi-class-image-classification", "multi-label-image-classification"])
+"""Finer tasks of the Hub that a split of people can have."""
+
 _VOCABULARY: Final[Mapping[str, frozenset[str]]] = {
     "annotations_creators": frozenset(
         ["found", "crowdsourced", "expert-generated", "machine-generated", "no-annotation", "other"]
     ),
     "language_creators": frozenset(["found", "crowdsourced", "expert-generated", "machine-generated", "other"]),
     "multilinguality": frozenset(["monolingual", "multilingual", "translation", "other"]),
+    "task_ids": TASK_IDS,
 }
+_SOURCE = re.compile(r"original|extended(\|.+)?|[\w.-]+(/[\w.-]+)?", re.ASCII)
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]+)*")
 
 
@@ -118,13 +123,11 @@ def gated_card(card: str) -> str:
     """
     from huggingface_hub.utils import yaml_dump
 
-    parts = card.split("---\n", 2)
-    if len(parts) != 3 or parts[0]:
-        raise DataError("A card must begin with a YAML block between two lines '---'.", hint="Repair the card.")
+    metadata, text = divided(card)
     own = card_metadata(card)
     missing = {key: value for key, value in _GATE.items() if key not in own}
     written = yaml_dump(missing) if missing else ""
-    return f"---\n{parts[1]}{written}---\n{parts[2]}"
+    return f"---\n{metadata}{written}---\n{text}"
 
 
 def card_metadata(card: str) -> dict[str, Any]:
@@ -157,24 +160,29 @@ def card_faults(metadata: Mapping[str, Any], manifest: Manifest) -> Iterator[str
         metadata: the card's YAML.
         manifest: of the split that the card belongs to.
     """
-    license_id = metadata.get("license")
-    if license_id is not None and license_id not in LICENSES:
-        yield f"The Hub knows no license {license_id!r}."
+    for license_id in _listed(metadata, "license"):
+        if license_id not in LICENSES:
+            yield f"The Hub knows no license {license_id!r}."
     for task in _listed(metadata, "task_categories"):
         if task not in TASKS:
             yield f"The Hub knows no task category {task!r} for such data."
     for language in _listed(metadata, "language"):
-        if not (isinstance(language, str) and _LANGUAGE.fullmatch(language)):
+        if not _LANGUAGE.fullmatch(language):
             yield f"{language!r} is not the code of a language."
     for field, words in _VOCABULARY.items():
         for word in _listed(metadata, field):
             if word not in words:
                 yield f"The Hub knows no {field} {word!r}."
+    for source in _listed(metadata, "source_datasets"):
+        if not _SOURCE.fullmatch(source):
+            yield f"{source!r} is not a source of data for the Hub: write original, extended or a data set's name."
     sizes, wanted = _listed(metadata, "size_categories"), size_category(manifest)
     if sizes and sizes != [wanted]:
-        yield f"Size {', '.join(map(str, sizes))}, but the largest table has {max(manifest.rows_here.values()):,} rows."
+        yield f"Size {', '.join(sizes)}, but the largest table has {max(manifest.rows_here.values()):,} rows."
 
 
-def _listed(metadata: Mapping[str, Any], field: str) -> list[Any]:
+def _listed(metadata: Mapping[str, Any], field: str) -> list[str]:
+    """The words of a field, which may be one word or a list of them; what is no word is shown as it is written."""
     value = metadata.get(field) or []
-    return list(value) if isinstance(value, (list, tuple)) else [value]
+    values = value if isinstance(value, (list, tuple)) else [value]
+    return [each if isinstance(each, str) else repr(each) for each in values]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -265,36 +265,44 @@ def _check_card(split: _Opened) -> Iterator[LintFinding]:
     except IdbenchError as error:
         yield LintFinding("error", "README.md", error.message)
         return
-    named = ("license_name",) if data.get("license") == "other" else ()
+    named = ("license_name",) if split.manifest.license == "other" else ()
     for field in ("license", *named, "language", "task_categories", "size_categories", "pretty_name"):
         if not data.get(field):
             yield LintFinding("warning", "README.md", f"The card does not say its {field}.")
-    if data.get("license") not in (None, split.manifest.license):
+    if data.get("license") not in (None, split.manifest.license, [split.manifest.license]):
         yield LintFinding(
             "error", "README.md", f"License {data['license']!r}, but the manifest says {split.manifest.license!r}."
         )
     for fault in card_faults(data, split.manifest):
         yield LintFinding("error", "README.md", fault)
     counts = _card_counts(data.get("dataset_info"))
-    configs = {str(entry.get("config_name")) for entry in data.get("configs") or [] if isinstance(entry, dict)}
+    configs = {str(entry.get("config_name")) for entry in _mappings(data.get("configs"))}
     for table, rows in split.manifest.rows_here.items():
         if rows == 0:
             continue  # `datasets` cannot open it, so the card does not offer it
         if table not in configs:
             yield LintFinding("error", "README.md", f"The card has no config for the table {table!r}.")
-        if counts.get(table) != rows:
+        if table not in counts:
+            yield LintFinding("error", "README.md", f"The card does not say how many rows the table {table!r} has.")
+        elif counts[table] != rows:
             yield LintFinding(
-                "error", "README.md", f"The card promises {counts.get(table)} rows of {table!r}; there are {rows}."
+                "error", "README.md", f"The card promises {counts[table]} rows of {table!r}; there are {rows}."
             )
 
 
-def _card_counts(info: object) -> dict[str, int]:
-    counts = {}
-    for entry in info if isinstance(info, list) else []:
-        for division in entry.get("splits") or []:
-            if division.get("name") == HUB_SPLIT:
-                counts[str(entry.get("config_name"))] = int(division.get("num_examples", -1))
+def _card_counts(info: object) -> dict[str, object]:
+    """Rows by table, as `dataset_info` of a card says them; what is not written as the Hub reads it says nothing."""
+    counts: dict[str, object] = {}
+    for entry in _mappings(info):
+        for division in _mappings(entry.get("splits")):
+            if division.get("name") == HUB_SPLIT and "num_examples" in division:
+                counts[str(entry.get("config_name"))] = division["num_examples"]
     return counts
+
+
+def _mappings(value: object) -> list[Mapping[str, object]]:
+    """The entries of a YAML list that are mappings; the Hub takes one mapping for a list of one."""
+    return [entry for entry in (value if isinstance(value, list) else [value]) if isinstance(entry, dict)]
 
 
 def _check_photos(split: _Opened, corpora: Sequence[Corpus], progress: Progress) -> Iterator[LintFinding]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from idbench.errors import DataError
 from idbench.splits import load_split
-from idbench.splits.card import card_prose
+from idbench.splits.card import card_prose, complete_card, plain_prose
+from idbench.splits.hub_card import card_metadata
 from idbench.splits.manifest import read_manifest
 
 LOAD = """
@@ -85,9 +88,45 @@ def test_the_card_agrees_with_the_world() -> None:
     assert "1, 5, 10, 25, 50 or 75 training pictures" in prose
 
 
+CARDS = ("avatars", "lfw-injected", "cc3m-injected", "cc3m-idia", "laion-facescrub", "german-celebrities")
+
+
+@pytest.mark.parametrize("name", CARDS)
+def test_a_card_answers_what_a_stranger_asks(name: str) -> None:
+    """In the folder of a split, and on the Hub, where no other page of this repository lies beside it."""
+    prose = card_prose(name)
+    for heading in (
+        "What is in it",
+        "How the labels are known",
+        "How it was made",
+        "Who may use it",
+        "Being taken out",
+    ):
+        assert f"\n## {heading}" in prose, heading
+    assert "\n## Limits\n" in prose
+    links = re.findall(r"\]\(([^)]+)\)", prose)
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert "license: other" not in prose or "license_name: " in prose
+
+
+def test_what_somebody_adds_to_a_card_stays(tiny: Path) -> None:
+    manifest = read_manifest(tiny)
+    card = (tiny / "README.md").read_text()
+    _, metadata, text = card.split("---\n", 2)
+    edited = f"---\n{metadata}paperswithcode_id: avatars\n---\n{text}"
+    again = complete_card(plain_prose(edited), manifest, tiny)
+    assert card_metadata(again) == card_metadata(card) | {"paperswithcode_id": "avatars"}
+    by_hand = edited.replace("size_categories:\n- n<1K\n", "size_categories: [n<1K]\n").replace("\n", "\r\n")
+    assert complete_card(plain_prose(by_hand), manifest, tiny) == again
+
+
+def test_a_card_without_metadata_is_one_sentence() -> None:
+    for card in ("", "# A title\n", "---\nlicense: mit\n"):
+        with pytest.raises(DataError, match="must begin with a YAML block"):
+            plain_prose(card)
+
+
 @pytest.mark.parametrize("name", ["nothing", "../pyproject"])
 def test_a_missing_card_is_one_sentence(name: str) -> None:
-    from idbench.errors import DataError
-
     with pytest.raises(DataError, match="missing"):
         card_prose(name)

@@ -140,8 +140,12 @@ def test_no_manifest_no_more_findings(copy: Path) -> None:
         ("config_name: labels\n  data", "config_name: lables\n  data", "no config for the table 'labels'"),
         ("pretty_name: Avatars\n", "", "does not say its pretty_name"),
         ("---\n", "---\n\t: [\n", "metadata cannot be read"),
+        ("num_examples: 216", "num_examples: many", "promises many rows of 'labels'; there are 216"),
+        ("num_examples: 216", "number: 216", "does not say how many rows the table 'labels' has"),
+        ("dataset_info:\n", "dataset_info:\n- labels\nother:\n", "not say how many rows the table 'labels' has"),
+        ("license: cc0-1.0", "license: {cc0-1.0: true}", "the manifest says 'cc0-1.0'"),
     ],
-    ids=["license", "rows", "config", "field", "syntax"],
+    ids=["license", "rows", "config", "field", "syntax", "no number", "no rows", "no list", "no word"],
 )  # fmt: skip
 def test_a_wrong_card_is_found(old: str, new: str, message: str, copy: Path) -> None:
     card = copy / "README.md"
