@@ -24,6 +24,7 @@ from idbench.errors import IdbenchError
 from idbench.escaping import csv_cell, latex, markdown, terminal, terminal_json
 from idbench.progress import Reporter
 
+_ANY: Final = 1 << 20  # characters: no line of a table is wider
 _WHOLE: Final = frozenset({"name", "method", "run", "target", "split", "defense", "adaptation", "AUC"})
 """Columns whose cells people copy or compare: they are never broken over two lines."""
 _INTERVAL: Final = re.compile(r"\[[^]]*, [^]]*\]")
@@ -219,7 +220,7 @@ def _wide_enough(shown: Table) -> None:
     if not _is_unlimited():
         out.print(shown)
         return
-    width = Console(width=400).measure(shown).maximum
+    width = Console(width=_ANY).measure(shown).maximum
     Console(highlight=False, width=max(width, 80)).print(shown)
 
 

@@ -75,7 +75,7 @@ def roc_band(
         `RocBand`. It is conservative: it covers the curve more often than `level`, see docs/coverage.md.
 
     Raises:
-        MetricError: see `auc`.
+        MetricError: see `auc`; or `level` outside (0, 1), fewer than two points, or a negative seed.
 
     Source: Aldor-Noiman et al., The American Statistician 67 (2013), for the band of one distribution; Campbell,
     Statistics in Medicine 13 (1994), for joining two.
@@ -88,13 +88,13 @@ def roc_band(
         True
     """
     confidence = checked_fraction(level, "level")
-    count = checked_count(points, "points", at_least=2)
+    count, start = checked_count(points, "points", at_least=2), checked_count(seed, "seed", at_least=0)
     sample = checked_sample(scores, members)
     each = math.sqrt(confidence)
     # Thresholds just above each distinct score: P(score > t) is what the band of each class bounds.
     cuts = np.unique(np.concatenate([sample.members, sample.nonmembers]))[::-1]
-    fpr_low, fpr_high = _tail_band(sample.nonmembers, cuts, each, seed)
-    tpr_low, tpr_high = _tail_band(sample.members, cuts, each, seed + 1)
+    fpr_low, fpr_high = _tail_band(sample.nonmembers, cuts, each, start)
+    tpr_low, tpr_high = _tail_band(sample.members, cuts, each, start + 1)
     resolution = 1 / sample.nonmembers.size
     grid = np.geomspace(resolution / 2, 1.0, count)
     # Best sure point: among thresholds whose FPR surely is within f, the highest sure TPR.

@@ -57,7 +57,7 @@ class KnownLabels:
 
 @dataclass(frozen=True, slots=True)
 class BatchSettings:
-    """What is asked of the rows of a batch.
+    """What to compute for the rows of a batch.
 
     Attributes:
         fprs: false-positive rates in (0, 1).
@@ -128,15 +128,15 @@ class Averages:
 
 
 def joined(parts: Iterable[Averages]) -> Averages:
-    """The rows of several under each other."""
+    """Several averages as one, their rows one after another."""
     columns = zip(*(part._parts() for part in parts), strict=True)
     return Averages(*(np.concatenate(column) for column in columns))
 
 
 class RankedRows:
-    """Gathers, batch by batch, what `joint_auc` and `chance_p` look at of many rows: a quarter of the numbers or less.
+    """Collects, batch by batch, the part of many rows that `joint_auc` and `chance_p` need: a quarter or less.
 
-    They are put where they stay; joining the batches at the end would hold everything twice.
+    Each number is written to its final place; joining the batches at the end would hold everything twice.
     """
 
     def __init__(self, rows: int, known: KnownLabels) -> None:
@@ -189,7 +189,7 @@ class RowRanks:
         return bool((self.high - self.low > 1).any())
 
     def of(self, whom: BoolArray) -> "RowRanks":
-        """Of the same people in the same order, the places of some alone: (R, those)."""
+        """The same order, with the places (R, k) of the k people flagged alone."""
         return RowRanks(self.order, self.low[:, whom], self.high[:, whom])
 
     def counted(self, flags: BoolArray) -> tuple[Counts, Counts]:
@@ -229,7 +229,7 @@ def _by_person(values: Counts, order: NDArray[np.int64]) -> Counts:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What rows of scores are worth.
+    """How well rows of scores tell members from non-members.
 
     Attributes:
         averages: over the readings of each of E rows.

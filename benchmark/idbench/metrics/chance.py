@@ -28,11 +28,11 @@ class PermutationTest:
 
     Attributes:
         auc: the AUC observed.
-        p_two_sided: chance of an AUC at least as far from 0.5 in either direction. The "p against chance" of command
-            line and board.
-        p_greater: chance of an AUC at least as high: does the attack find members?
+        p_two_sided: probability, if labels are random, of an AUC at least as far from 0.5 in either direction: the
+            "p against chance" of command line and board.
+        p_greater: probability, if labels are random, of an AUC at least as high: does the attack find members?
         method: "exact", or "Monte Carlo" with the number of draws.
-        draws: permutations drawn; 0 for the exact test. The smallest p-value is then 1 / (draws + 1).
+        draws: permutations drawn; 0 for the exact test. With draws no p-value is below 1 / (draws + 1).
     """
 
     auc: float
@@ -45,7 +45,7 @@ class PermutationTest:
 def permutation_test(
     scores: npt.ArrayLike, members: npt.ArrayLike, *, draws: int = DRAWS, seed: int = 0
 ) -> PermutationTest:
-    """Is the AUC different from chance? Nothing is assumed but that under chance any labelling is equally likely.
+    """Is the AUC different from chance? The only assumption: under chance every labelling is equally likely.
 
     Args:
         scores: (n,) finite; higher means more likely a member. An abstention is given the lowest score by the caller.
@@ -57,7 +57,7 @@ def permutation_test(
         `PermutationTest`.
 
     Raises:
-        MetricError: see `auc`.
+        MetricError: see `auc`; or fewer than one draw, or a negative seed.
 
     Source: Streitberg and Roehmel, Statistical Software Newsletter 12 (1986), for the exact distribution with ties;
     Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9 (2010), for (b + 1) / (B + 1).
@@ -67,11 +67,11 @@ def permutation_test(
         >>> result.p_two_sided, result.p_greater, result.method
         (0.1, 0.05, 'exact')
     """
-    repeats = checked_count(draws, "draws")
+    repeats, start = checked_count(draws, "draws"), checked_count(seed, "seed", at_least=0)
     sample = checked_sample(scores, members)
     m = sample.members.size
     ranks = stats.rankdata(np.concatenate([np.sort(sample.members), np.sort(sample.nonmembers)]))
-    two_sided, greater = chance_ps(ranks[None], np.arange(ranks.size) < m, repeats, seed)
+    two_sided, greater = chance_ps(ranks[None], np.arange(ranks.size) < m, repeats, start)
     exact = ranks.size <= MAX_EXACT
     return PermutationTest(
         auc=area(sample),
@@ -99,7 +99,7 @@ def chance_ps(
 
     Returns:
         Two-sided p-values (E,), and those of "members rank higher", (E,). Up to 100 identities with whole or half
-        ranks all labellings are counted; else they are drawn, the labels as they are counting as one more draw.
+        ranks all labellings are counted; otherwise they are drawn, and the observed one counts as one more draw.
     """
     return chances_of(rank_sums(ranks, members), draws, seed)
 
@@ -120,14 +120,14 @@ class RankSums:
 
 
 def rank_sums(ranks: FloatArray, members: npt.NDArray[np.bool_]) -> RankSums:
-    """Of mid-ranks (E, n), or their means, and the labels (n,)."""
+    """The `RankSums` of mid-ranks (E, n), or of means of mid-ranks, for labels (n,)."""
     twice = 2 * ranks
     twice.sort(axis=1)
     return RankSums(twice, 2 * ranks[:, members].sum(axis=1), int(members.sum()))
 
 
 def chances_of(found: RankSums, draws: int = DRAWS, seed: int = 0) -> tuple[FloatArray, FloatArray]:
-    """See `chance_ps`."""
+    """The p-values of `chance_ps` from rank sums that were prepared beforehand."""
     twice, observed, m, n = found.twice, found.observed, found.m, found.twice.shape[1]
     counted: npt.NDArray[np.bool_] = np.zeros(len(twice), dtype=np.bool_)
     if n <= MAX_EXACT:

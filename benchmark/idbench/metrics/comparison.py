@@ -88,7 +88,7 @@ def compare(
         `Comparison`.
 
     Raises:
-        MetricError: see `delong_test`.
+        MetricError: see `delong_test`, `equivalence` and `bootstrap_test_tpr`.
 
     Source: see `delong_test`, `equivalence`, `bootstrap_test_tpr` and `holm`.
 

@@ -21,6 +21,7 @@ from idbench.metrics.values import (
     checked_fraction,
     checked_matrix,
     checked_members,
+    checked_number,
     checked_sample,
     checked_scores,
 )
@@ -398,7 +399,7 @@ def newcombe_interval(auc_value: float, n_members: int, n_nonmembers: int, level
         orders of the classes, at each candidate value.
 
     Raises:
-        MetricError: a value outside [0, 1], a size below 1 or `level` outside (0, 1).
+        MetricError: an AUC outside [0, 1], a size below 1 or `level` outside (0, 1).
 
     Source: Newcombe, Statistics in Medicine 25 (2006), part 2, method 5; variance of Hanley and McNeil,
     Radiology 143 (1982).
@@ -408,7 +409,7 @@ def newcombe_interval(auc_value: float, n_members: int, n_nonmembers: int, level
         >>> round(interval.low, 3), interval.high
         (0.756, 1.0)
     """
-    value = float(auc_value)
+    value = checked_number(auc_value, "auc_value")
     if not 0.0 <= value <= 1.0:
         raise MetricError(f"an AUC lies between 0 and 1; got {auc_value!r}.")
     m, n = checked_count(n_members, "n_members"), checked_count(n_nonmembers, "n_nonmembers")

@@ -7,7 +7,15 @@ import numpy as np
 import numpy.typing as npt
 
 from idbench.metrics.rates import Rate, clopper_pearson, rate
-from idbench.metrics.values import FloatArray, Interval, MetricError, checked_count, checked_fraction
+from idbench.metrics.values import (
+    FloatArray,
+    Interval,
+    MetricError,
+    as_numbers,
+    checked_count,
+    checked_fraction,
+    checked_number,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +23,9 @@ class Conformal:
     """Where one score stands among those of reference people.
 
     Attributes:
-        p: (1 + references that score at least as high) / (1 + n), never below `smallest`.
+        p: (1 + references that score at least as high) / (1 + n), in [`smallest`, 1].
         smallest: 1 / (1 + n): no smaller false-positive rate can be claimed with n reference people.
-        fpr: share of the reference people who would be named too, if everybody with at least this score were.
+        fpr: share of the reference people, in [0, 1], who would be named too if all with at least this score were.
     """
 
     p: float
@@ -33,8 +41,8 @@ class EvidenceRatio:
         value: ratio of the two shares; None where no reference person is in the band.
         interval: `high` is infinite where the reference people cannot bound it.
         band: lowest and highest score of the band; infinite at the ends.
-        members: share of the members in the band.
-        references: share of the reference people in the band.
+        members: share of the members in the band, in [0, 1].
+        references: share of the reference people in the band, in [0, 1].
     """
 
     value: float | None
@@ -45,13 +53,13 @@ class EvidenceRatio:
 
 
 def conformal(score: float, references: npt.ArrayLike) -> Conformal:
-    """The p-value of "this person is like the reference people", valid for every number of them and every method.
+    """The p-value of "this person is like the reference people", valid for any number of them and any method.
 
     If the person and the n reference people are exchangeable, P(p <= alpha) <= alpha for each alpha. Ties count
     against the person.
 
     Args:
-        score: of the person; higher = more likely a member.
+        score: of the person; finite, higher means more likely a member.
         references: (n,) scores of people who are certainly not members, n at least 1.
 
     Returns:
@@ -61,7 +69,7 @@ def conformal(score: float, references: npt.ArrayLike) -> Conformal:
         MetricError: no reference people, or a score that is not finite.
 
     Source: Vovk, Gammerman and Shafer, Algorithmic Learning in a Random World (2005), chapter 2; Bates et al., Annals
-        of Statistics 51 (2023), on testing for outliers.
+    of Statistics 51 (2023), on testing for outliers.
 
     Example:
         >>> found = conformal(0.9, [0.1, 0.4, 0.5, 0.95])
@@ -100,7 +108,7 @@ def joint_conformal(scores: npt.ArrayLike, references: npt.ArrayLike) -> FloatAr
         [0.4, 0.4]
     """
     own = _checked(scores, "scores")
-    others = np.asarray(references, dtype=np.float64)
+    others = as_numbers(references, "references")
     if others.ndim != 2 or others.shape[0] != own.size or not others.shape[1] or not np.isfinite(others).all():
         raise MetricError("references must hold one row of finite scores for each attack.")
     everybody = np.column_stack([own, others])
@@ -119,8 +127,8 @@ def evidence_ratio(
     """The likelihood ratio of a score, from the shares of members and of reference people in its band.
 
     The bands hold equally many of all scored people together, so that they do not depend on the person; a score that
-    more than a band of people share is a band of its own. The interval
-    joins two Clopper-Pearson intervals of level (1 + `level`) / 2 each (Bonferroni), so that it errs on the wide side.
+    more than a band of people share is a band of its own. The interval joins two Clopper-Pearson intervals of level
+    (1 + `level`) / 2 each (Bonferroni), so that it errs on the wide side.
 
     Args:
         score: of the person.
@@ -133,7 +141,7 @@ def evidence_ratio(
         `EvidenceRatio`; 1 means that the score says nothing.
 
     Raises:
-        MetricError: nobody on one side, a score that is not finite, or fewer than two bands.
+        MetricError: nobody on one side, a score that is not finite, fewer than two bands, or `level` outside (0, 1).
 
     Source: Aitken and Taroni, Statistics and the Evaluation of Evidence for Forensic Scientists (2004), on the ratio.
 
@@ -178,13 +186,14 @@ def _cuts(ordered: FloatArray, bands: int) -> FloatArray:
 
 
 def _checked(scores: npt.ArrayLike, name: str) -> FloatArray:
-    values = np.asarray(scores, dtype=np.float64)
+    values = as_numbers(scores, name)
     if values.ndim != 1 or not values.size or not np.isfinite(values).all():
         raise MetricError(f"{name} must be a flat list of at least one finite score.")
     return values
 
 
 def _finite(score: float) -> float:
-    if not math.isfinite(score):
+    value = checked_number(score, "score")
+    if not math.isfinite(value):
         raise MetricError(f"score must be finite; got {score}.")
-    return float(score)
+    return value

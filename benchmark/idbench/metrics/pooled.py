@@ -47,10 +47,10 @@ class Pooled:
     """Means over readings.
 
     Attributes:
-        auc: mean AUC with its interval, for new people and these very readings.
+        auc: mean AUC with its interval, which is for new people and these very readings.
         rates: mean TPR at each false-positive rate asked for; `NotEstimable` if one reading cannot resolve it.
         aucs: (R,) AUC of each reading.
-        readings: R.
+        readings: number of readings, R.
     """
 
     auc: AucEstimate
@@ -88,7 +88,8 @@ def pooled(
         `Pooled`.
 
     Raises:
-        MetricError: shapes that do not fit together, scores that are not finite, or fewer than two of a class.
+        MetricError: shapes that do not fit together, scores that are not finite, fewer than two of a class, or a rate
+            or `level` outside (0, 1).
 
     Source: DeLong et al., Biometrics 44 (1988), for means over identities; Obuchowski and Rockette, Communications in
     Statistics B 24 (1995), on several readings of the same cases. Coverage is measured in docs/coverage.md.
@@ -135,7 +136,8 @@ def pooled_difference(
         where the estimated variance is 0, are as in `delong_test`.
 
     Raises:
-        MetricError: shapes that do not fit together, scores that are not finite, or fewer than two of a class.
+        MetricError: shapes that do not fit together, scores that are not finite, fewer than two of a class, or a rate
+            or `level` outside (0, 1).
 
     Source: as of `delong_test`; see `pooled`.
 
@@ -172,7 +174,7 @@ def spread(values: Sequence[float], groups: Sequence[str] | None = None) -> floa
         The sample standard deviation (divisor k - 1) of the k group means; 0.0 for a single group.
 
     Raises:
-        MetricError: no value, a value that is not finite, or as many groups as there are not values.
+        MetricError: no value, a value that is not finite, or not one group for each value.
 
     Source: plain statistics.
 
@@ -259,7 +261,7 @@ def pooled_rate(hits: npt.ArrayLike, counted: npt.ArrayLike, *, level: float = 0
         `PooledRate` whose `fpr` is None.
 
     Raises:
-        MetricError: shapes that do not fit together, or a reading without anybody who counts.
+        MetricError: shapes that do not fit together, a reading in which nobody counts, or `level` outside (0, 1).
 
     Source: Clopper and Pearson, Biometrika 26 (1934); see `pooled`.
 

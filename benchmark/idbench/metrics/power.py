@@ -6,7 +6,7 @@ from collections.abc import Callable
 import numpy as np
 from scipy import optimize, special, stats
 
-from idbench.metrics.values import MetricError, checked_count, checked_fraction
+from idbench.metrics.values import MetricError, checked_count, checked_fraction, checked_number
 
 
 def auc_variance(auc_value: float, n_members: int, n_nonmembers: int) -> float:
@@ -21,7 +21,7 @@ def auc_variance(auc_value: float, n_members: int, n_nonmembers: int) -> float:
         Exact variance of the mid-rank AUC under that model; a good guide for others.
 
     Raises:
-        MetricError: values out of range.
+        MetricError: `auc_value` outside (0, 1), or a size below 1.
 
     Source: Hanley and McNeil, Radiology 143 (1982), equation 1, with the two probabilities in closed form by
     Owen's T function.
@@ -51,10 +51,10 @@ def minimum_detectable_auc(
         chance: the AUC tested against, in [0.5, 1); a blind attack's AUC taken as known, for instance.
 
     Returns:
-        An AUC in (chance, 1].  1.0 means that not even a perfect attack would be found that often.
+        An AUC in (chance, 1]; 1.0 means that not even a perfect attack would be found that often.
 
     Raises:
-        MetricError: values out of range.
+        MetricError: a size below 1, `chance` outside [0.5, 1), or `power` or `alpha` outside (0, 1).
 
     Source: Obuchowski, Statistical Methods in Medical Research 7 (1998), with `auc_variance` in place of its
     approximation; checked by simulation in docs/coverage.md.
@@ -65,6 +65,8 @@ def minimum_detectable_auc(
     """
     base, strength = checked_fraction(chance, "chance"), checked_fraction(power, "power")
     size = checked_fraction(alpha, "alpha")
+    if base < 0.5:
+        raise MetricError(f"chance must be at least 0.5; got {chance!r}.")
     reach = float(special.ndtri(1 - size / 2)) * math.sqrt(auc_variance(base, n_members, n_nonmembers))
     quantile = float(special.ndtri(strength))
 
@@ -97,7 +99,7 @@ def minimum_detectable_difference(
         A difference in (0, 1]; measured power there is 0.75 to 0.81 (docs/coverage.md).
 
     Raises:
-        MetricError: values out of range.
+        MetricError: a size below 1, `correlation` outside [0, 1), or another value outside (0, 1).
 
     Source: Hanley and McNeil, Radiology 148 (1983).
 
@@ -105,7 +107,7 @@ def minimum_detectable_difference(
         >>> round(minimum_detectable_difference(500, 500), 3)
         0.039
     """
-    if not 0.0 <= correlation < 1.0:
+    if not 0.0 <= checked_number(correlation, "correlation") < 1.0:
         raise MetricError(f"correlation must lie in [0, 1); got {correlation!r}.")
     strength, size = checked_fraction(power, "power"), checked_fraction(alpha, "alpha")
     factor = float(special.ndtri(1 - size / 2) + special.ndtri(strength))
@@ -130,7 +132,7 @@ def people_needed_for_auc(auc_value: float, *, power: float = 0.8, alpha: float 
         The smallest n with `minimum_detectable_auc(n, n) <= auc_value`.
 
     Raises:
-        MetricError: values out of range.
+        MetricError: `auc_value` outside (0.5, 1), or `power` or `alpha` outside (0, 1).
 
     Source: see `minimum_detectable_auc`.
 
@@ -154,8 +156,6 @@ def people_needed_for_tpr(tpr: float, fpr: float, *, power: float = 0.8, alpha: 
     The threshold is read off the non-members, so that its own false-positive rate varies from sample to sample: under
     chance the members above it follow a beta-binomial law, which the one-sided test is exact for.
 
-    Source: Gumbel and von Schelling, Annals of Mathematical Statistics 21 (1950): the distribution of exceedances.
-
     Args:
         tpr: true rate of members above the threshold with the false-positive rate `fpr`, in (fpr, 1); around it the
             ROC curve of normal scores of equal spread through that point is assumed.
@@ -167,7 +167,9 @@ def people_needed_for_tpr(tpr: float, fpr: float, *, power: float = 0.8, alpha: 
         The smallest multiple of ceil(1 / fpr), below which the rate cannot be resolved, that has the power.
 
     Raises:
-        MetricError: values out of range.
+        MetricError: a value outside (0, 1), or `tpr` not above `fpr`.
+
+    Source: Gumbel and von Schelling, Annals of Mathematical Statistics 21 (1950): the distribution of exceedances.
 
     Example:
         >>> people_needed_for_tpr(0.05, 0.01)

@@ -13,6 +13,7 @@ from idbench.metrics.values import (
     MetricError,
     checked_count,
     checked_fraction,
+    checked_number,
     checked_sample,
 )
 
@@ -36,15 +37,15 @@ class Rate:
 
 @dataclass(frozen=True, slots=True)
 class DecisionMetrics:
-    """What the decisions "member if score >= threshold" are worth.
+    """How good the decisions "member if score >= threshold" are. Each `Rate` has a value in [0, 1] and an interval.
 
     Attributes:
-        threshold: the threshold used.
-        tpr: members called members.
-        fpr: non-members called members.
-        tnr: non-members called non-members.
-        fnr: members called non-members.
-        accuracy: right decisions among all identities.
+        threshold: the threshold used, in the unit of the scores.
+        tpr: share of the members who are called members.
+        fpr: share of the non-members who are called members.
+        tnr: share of the non-members who are called non-members.
+        fnr: share of the members who are called non-members.
+        accuracy: share of all identities who are decided correctly.
         balanced_accuracy: (TPR + TNR) / 2, in [0, 1].
     """
 
@@ -58,7 +59,7 @@ class DecisionMetrics:
 
 
 def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
-    """Exact interval of a rate: never covers less than `level`, so it errs on the wide side.
+    """Exact interval of a rate: it covers at least as often as `level` says, so it errs on the wide side.
 
     Args:
         k: hits, 0..n.
@@ -69,7 +70,7 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
         `Interval` in [0, 1]; starts at 0 for k = 0 and ends at 1 for k = n.
 
     Raises:
-        MetricError: values that are not counts, or `level` outside (0, 1).
+        MetricError: `k` or `n` is not a count, `k` exceeds `n`, or `level` lies outside (0, 1).
 
     Source: Clopper and Pearson, Biometrika 26 (1934).
 
@@ -82,7 +83,7 @@ def clopper_pearson(k: int, n: int, level: float = 0.95) -> Interval:
 
 
 def wilson(k: int, n: int, level: float = 0.95) -> Interval:
-    """Score interval of a rate: narrower than Clopper-Pearson, right on average, below nominal for some rates.
+    """Score interval of a rate: narrower than Clopper-Pearson, nominal on average, below nominal for some rates.
 
     Args:
         k: hits, 0..n.
@@ -93,7 +94,7 @@ def wilson(k: int, n: int, level: float = 0.95) -> Interval:
         `Interval` in [0, 1].
 
     Raises:
-        MetricError: values that are not counts, or `level` outside (0, 1).
+        MetricError: `k` or `n` is not a count, `k` exceeds `n`, or `level` lies outside (0, 1).
 
     Source: Wilson, JASA 22 (1927); Brown, Cai and DasGupta, Statistical Science 16 (2001), on its coverage.
 
@@ -157,7 +158,7 @@ def decision_metrics(
         `DecisionMetrics`.
 
     Raises:
-        MetricError: see `auc`; or the threshold is NaN.
+        MetricError: see `auc`; or the threshold is NaN, or `level` lies outside (0, 1).
 
     Source: plain counts.
 
@@ -166,7 +167,7 @@ def decision_metrics(
         >>> result.tpr.value, result.fpr.value, result.accuracy.hits
         (0.5, 0.5, 2)
     """
-    cut = float(threshold)
+    cut = checked_number(threshold, "threshold")
     if math.isnan(cut):
         raise MetricError("threshold must be a number; got NaN.")
     sample = checked_sample(scores, members)
@@ -184,7 +185,7 @@ def decision_metrics(
 
 
 def precision_at_prior(tpr: float, fpr: float, prior: float) -> float | None:
-    """Chance that an identity called a member is one, where a share `prior` of all identities are members.
+    """Probability that an identity called a member is one, where a share `prior` of all identities are members.
 
     Args:
         tpr: true-positive rate, in [0, 1].
@@ -195,7 +196,7 @@ def precision_at_prior(tpr: float, fpr: float, prior: float) -> float | None:
         Precision in [0, 1]; None if nobody is called a member (both rates are 0): precision is then undefined.
 
     Raises:
-        MetricError: a rate outside [0, 1] or a prior outside (0, 1).
+        MetricError: a rate lies outside [0, 1], or the prior outside (0, 1).
 
     Source: Bayes' rule; Jayaraman et al., PoPETs 2021 (arXiv 2005.10881), on priors in membership inference.
 
@@ -205,7 +206,7 @@ def precision_at_prior(tpr: float, fpr: float, prior: float) -> float | None:
     """
     share = checked_fraction(prior, "prior")
     for name, value in (("tpr", tpr), ("fpr", fpr)):
-        if not 0.0 <= value <= 1.0:
+        if not 0.0 <= checked_number(value, name) <= 1.0:
             raise MetricError(f"{name} must lie between 0 and 1; got {value!r}.")
     called = tpr * share + fpr * (1 - share)
     return None if called == 0.0 else tpr * share / called

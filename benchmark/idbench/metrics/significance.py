@@ -16,10 +16,12 @@ from idbench.metrics.values import (
     NotEstimable,
     Sample,
     allowed_false_positives,
+    as_numbers,
     checked_flags,
     checked_fpr,
     checked_fraction,
     checked_members,
+    checked_number,
     checked_scores,
     not_estimable,
 )
@@ -31,8 +33,8 @@ class TprDifference:
 
     Attributes:
         fpr: the false-positive rate.
-        tpr_a: true-positive rate of a.
-        tpr_b: true-positive rate of b.
+        tpr_a: true-positive rate of a, in [0, 1].
+        tpr_b: true-positive rate of b, in [0, 1].
         difference: `tpr_a - tpr_b`, in [-1, 1].
         interval: bootstrap percentile interval of the difference.
         p: two-sided p-value of "no difference".
@@ -53,10 +55,10 @@ class McNemar:
     """Two methods' decisions on the same identities.
 
     Attributes:
-        only_a: identities that only a decided right.
-        only_b: identities that only b decided right.
+        only_a: number of identities that a alone decided correctly.
+        only_b: number of identities that b alone decided correctly.
         p: exact two-sided p-value; never too small, often too large.
-        p_mid: mid-p version, nearer to its nominal significance level.
+        p_mid: mid-p version, closer to its nominal significance level.
         accuracy_difference: accuracy of a minus accuracy of b, in [-1, 1].
     """
 
@@ -72,7 +74,7 @@ class PairedContrast:
     """Score on target A minus score on target B, against which of the two corpora holds the person.
 
     Attributes:
-        auc: chance that a person of A has a larger contrast than a person of B; 0.5 if the attack reads nothing.
+        auc: probability that a person of A has a larger contrast than a person of B; 0.5 if the attack reads nothing.
         interval: of that AUC.
         mean_difference: mean contrast of A's people minus that of B's, each target's scores first brought to mean 0
             and standard deviation 1, in standard deviations.
@@ -141,7 +143,8 @@ def bootstrap_test_tpr(
         `TprDifference`; or `NotEstimable` below the resolution of the non-members.
 
     Raises:
-        MetricError: see `auc`.
+        MetricError: see `auc`; or `fpr` outside (0, 1], `level` outside (0, 1), fewer than two draws, or a negative
+            seed.
 
     Source: Hall, Biometrika 75 (1988), and Davison and Hinkley, Bootstrap Methods and their Application (1997),
     chapter 4, for tests from bootstrap draws.
@@ -189,7 +192,7 @@ def checked_pair(scores_a: npt.ArrayLike, scores_b: npt.ArrayLike) -> FloatArray
 
 
 def mcnemar(decisions_a: npt.ArrayLike, decisions_b: npt.ArrayLike, members: npt.ArrayLike) -> McNemar:
-    """Do two methods decide equally often right?
+    """Do two methods decide correctly equally often?
 
     Args:
         decisions_a: (n,) true where a calls the identity a member.
@@ -257,7 +260,8 @@ def paired_contrast(
         `PairedContrast`.
 
     Raises:
-        MetricError: see `auc`; or fewer than two people in either corpus.
+        MetricError: see `auc`; or fewer than two people in either corpus, `level` outside (0, 1), fewer than one
+            draw, or a negative seed.
 
     Source: the crossover contrast, Hills and Armitage, British Journal of Clinical Pharmacology 8 (1979).
 
@@ -328,7 +332,7 @@ def equivalence(
         `Equivalence`. "Not equivalent" does not mean different: the data may be too few to tell.
 
     Raises:
-        MetricError: see `delong_test`.
+        MetricError: see `delong_test`; or `margin` outside (0, 1), or `alpha` outside (0, 0.5).
 
     Source: Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987).
 
@@ -340,7 +344,7 @@ def equivalence(
         True
     """
     width = checked_fraction(margin, "margin")
-    size = checked_fraction(2 * alpha, "2 * alpha") / 2
+    size = checked_fraction(2 * checked_number(alpha, "alpha"), "2 * alpha") / 2
     return equivalence_of(delong_test(scores_a, scores_b, members, level=1 - 2 * size), width, size)
 
 
@@ -356,7 +360,9 @@ def equivalence_of(found: AucDifference, margin: float, alpha: float) -> Equival
 
 
 def holm(pvalues: npt.ArrayLike) -> FloatArray:
-    """p-values adjusted so that the chance of even one false claim keeps to `alpha`, whatever their dependence.
+    """p-values adjusted for many tests, so that the probability of even one false claim stays within the level.
+
+    Claims are made where an adjusted p-value is at most the level. Holds however the tests depend on each other.
 
     Args:
         pvalues: (k,) each in [0, 1].
@@ -382,9 +388,9 @@ def holm(pvalues: npt.ArrayLike) -> FloatArray:
 
 
 def benjamini_hochberg(pvalues: npt.ArrayLike) -> FloatArray:
-    """p-values adjusted so that the expected share of false claims among all claims keeps to `alpha`.
+    """p-values adjusted for many tests, so that the expected share of false claims among all stays within the level.
 
-    Holds for independent or positively dependent tests.
+    Claims are made where an adjusted p-value is at most the level. Holds for independent or positively dependent tests.
 
     Args:
         pvalues: (k,) each in [0, 1].
@@ -410,7 +416,7 @@ def benjamini_hochberg(pvalues: npt.ArrayLike) -> FloatArray:
 
 
 def _checked(pvalues: npt.ArrayLike) -> FloatArray:
-    values = np.asarray(pvalues, dtype=np.float64)
+    values = as_numbers(pvalues, "p-values")
     if values.ndim != 1:
         raise MetricError(f"p-values must be a flat list; got shape {values.shape}.")
     if not ((values >= 0) & (values <= 1)).all():

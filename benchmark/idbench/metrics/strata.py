@@ -39,10 +39,10 @@ class Stratum:
     Attributes:
         label: the stratum, for instance the number of training pictures.
         n_members: members in it.
-        auc: AUC of these members against all non-members.
+        auc: AUC of these members against all non-members, in [0, 1].
         interval: of the AUC.
-        partial_auc: standardized area up to 10 % FPR.
-        rates: TPR at each false-positive rate asked for.
+        partial_auc: standardized area up to 10 % FPR, or why it cannot be estimated.
+        rates: TPR at each false-positive rate asked for, or why it cannot be estimated.
         best: best balanced accuracy and advantage.
     """
 
@@ -61,8 +61,9 @@ class Trend:
 
     Attributes:
         rho: Spearman's correlation of the members' scores with their stratum, in [-1, 1].
-        p_two_sided: chance of so strong a correlation, by permuting the strata among the members.
-        p_rising: chance of so large a correlation.
+        p_two_sided: probability, if strata are random, of a correlation at least as far from 0, by permuting the
+            strata among the members.
+        p_rising: probability, if strata are random, of a correlation at least as high.
         draws: permutations drawn.
     """
 
@@ -78,7 +79,7 @@ class MacroRate:
 
     Attributes:
         fpr: the false-positive rate.
-        value: mean TPR.
+        value: mean TPR, in [0, 1].
         interval: as of `pooled`, the strata being the readings.
     """
 
@@ -135,7 +136,8 @@ def by_stratum(
         `Strata`.
 
     Raises:
-        MetricError: see `auc`; or labels that do not fit.
+        MetricError: see `auc`; or fewer than two non-members, not one stratum for each identity, a number outside its
+            range, fewer than one draw, or a negative seed.
 
     Source: DeLong et al. 1988 for the variance of the mean AUC (the strata share their non-members); Spearman,
     American Journal of Psychology 15 (1904), with a permutation p-value, for the trend.
@@ -170,7 +172,10 @@ def by_stratum(
 
 def _checked_labels(strata: npt.ArrayLike, flags: BoolArray) -> tuple[list[float | str], IntArray]:
     """Sorted labels of the members and (n,) codes: place in the labels, or -1 for non-members."""
-    given = np.asarray(strata)
+    try:
+        given = np.asarray(strata)
+    except ValueError as error:
+        raise MetricError("strata must be a flat list of numbers or text.") from error
     if given.shape != flags.shape:
         raise MetricError(f"strata must give one label per identity; got shape {given.shape} for {flags.size}.")
     if given.dtype.kind in "iuf" and not np.isfinite(given[flags].astype(np.float64)).all():
@@ -254,7 +259,8 @@ def trend_test(scores: npt.ArrayLike, strata: npt.ArrayLike, *, draws: int = 200
         `Trend`; without any spread in either, rho is 0 and p is 1.
 
     Raises:
-        MetricError: scores or strata not finite or not flat, or of different lengths.
+        MetricError: scores or strata not finite or not flat, or of different lengths; fewer than one draw, or a
+            negative seed.
 
     Source: Spearman, American Journal of Psychology 15 (1904), with a permutation p-value.
 
@@ -265,14 +271,14 @@ def trend_test(scores: npt.ArrayLike, strata: npt.ArrayLike, *, draws: int = 200
     values, steps = checked_scores(scores), checked_scores(strata, "strata")
     if values.size != steps.size or values.size == 0:
         raise MetricError(f"every member needs one score and one stratum; got {values.size} and {steps.size}.")
-    repeats = checked_count(draws, "draws")
+    repeats, start = checked_count(draws, "draws"), checked_count(seed, "seed", at_least=0)
     ranked, steps = stats.rankdata(values), stats.rankdata(steps)
     ranked, steps = ranked - ranked.mean(), steps - steps.mean()
     size = float(np.sqrt((ranked @ ranked) * (steps @ steps)))
     if size == 0.0:
         return Trend(0.0, 1.0, 1.0, repeats)
     observed = float(ranked @ steps)
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(start)
     drawn = np.array([ranked @ generator.permutation(steps) for _ in range(repeats)])
     # Sums that are equal in exact arithmetic may differ in the last bits.
     slack = 1e-9 * size

@@ -2,7 +2,8 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from numbers import Real
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +11,8 @@ import numpy.typing as npt
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
+
+_SHORT: Final = 60  # characters of a wrong value that a message shows
 
 
 class MetricError(ValueError):
@@ -100,7 +103,10 @@ def checked_matrix(scores: npt.ArrayLike, name: str = "scores") -> FloatArray:
 
 def checked_flags(flags: npt.ArrayLike, name: str = "members") -> BoolArray:
     """True/false (or 1/0) flags as a bool array of the same shape."""
-    values = np.asarray(flags)
+    try:
+        values = np.asarray(flags)
+    except ValueError as error:
+        raise MetricError(f"{name} must be true or false, equally many in each row.") from error
     if values.dtype == np.bool_:
         return values
     if values.size == 0 or values.dtype.kind not in "iuf" or not np.isin(values, (0, 1)).all():
@@ -133,9 +139,16 @@ def checked_sample(scores: npt.ArrayLike, members: npt.ArrayLike, *, at_least: i
     return sample
 
 
+def checked_number(value: object, name: str) -> float:
+    """`value` as a float; raises `MetricError` unless it is one real number. NaN and infinity are numbers here."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise MetricError(f"{name} must be a number; got {_kind(value)}.")
+    return float(value)
+
+
 def checked_fraction(value: float, name: str) -> float:
     """`value` as a float strictly between 0 and 1."""
-    number = float(value)
+    number = checked_number(value, name)
     if not 0.0 < number < 1.0:
         raise MetricError(f"{name} must lie strictly between 0 and 1; got {value!r}.")
     return number
@@ -143,7 +156,7 @@ def checked_fraction(value: float, name: str) -> float:
 
 def checked_fpr(value: float) -> float:
     """A false-positive rate in (0, 1]."""
-    number = float(value)
+    number = checked_number(value, "fpr")
     if not 0.0 < number <= 1.0:
         raise MetricError(f"fpr must lie above 0 and at most at 1 (0.01 for 1 %); got {value!r}.")
     return number
@@ -151,7 +164,8 @@ def checked_fpr(value: float) -> float:
 
 def checked_count(value: int, name: str, *, at_least: int = 1) -> int:
     """`value` as an int of at least `at_least`."""
-    if isinstance(value, bool) or int(value) != value or value < at_least:
+    number = checked_number(value, name)
+    if not number.is_integer() or number < at_least:
         raise MetricError(f"{name} must be a whole number of at least {at_least}; got {value!r}.")
     return int(value)
 
@@ -177,7 +191,7 @@ def not_estimable(fpr: float, n_nonmembers: int) -> NotEstimable:
 
 
 def as_numbers(scores: npt.ArrayLike, name: str) -> FloatArray:
-    """Whatever holds numbers as a float array of the same shape."""
+    """An array-like of numbers as a float array of the same shape; raises `MetricError` for anything else."""
     try:
         raw: npt.NDArray[Any] = np.asarray(scores)
     except ValueError as error:
@@ -185,6 +199,12 @@ def as_numbers(scores: npt.ArrayLike, name: str) -> FloatArray:
     if raw.dtype.kind not in "iufb":
         raise MetricError(f"{name} must be numbers; got {raw.dtype} values.")
     return raw.astype(np.float64)
+
+
+def _kind(value: object) -> str:
+    """What a value is that should be a number, in a few words."""
+    shown = repr(value)
+    return shown if len(shown) <= _SHORT and "\n" not in shown else f"a value of type {type(value).__name__}"
 
 
 def _require_finite(values: FloatArray, name: str) -> None:

@@ -63,6 +63,19 @@ def test_tables_and_json_are_text(capsys: pytest.CaptureFixture[str]) -> None:
     assert json.loads(shown[shown.index("{") :]) == {HOSTILE: HOSTILE}
 
 
+def test_a_table_in_a_file_is_as_wide_as_its_cells(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    long = "0.440 [0.148, 0.784] " + "templates " * 120
+    console.table("a run", ("fact", "value"), [("parameters", long), ("AUC", "0.440 [0.148, 0.784]")])
+    rows = [line.split("│") for line in capsys.readouterr().out.splitlines() if line.startswith("│")]
+    assert [(row[1].strip(), row[2].strip()) for row in rows] == [
+        ("parameters", long.strip()),
+        ("AUC", "0.440 [0.148, 0.784]"),
+    ]
+
+
 def test_what_people_write_stays() -> None:
     for text in ("José Ñandú", "李 雷", "ß 🙂", "a\tb\nc", "می\u200cخواهم", "[brackets]"):
         assert terminal(text) == text

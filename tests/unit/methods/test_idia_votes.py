@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from idbench_methods.attacks.idia import votes
 from idbench_methods.attacks.idia.votes import right_prompts, strictly_most_frequent
 
 
@@ -40,7 +39,7 @@ def test_ties_are_lost_and_pluralities_won(ballots: list[int], won: bool) -> Non
     assert strictly_most_frequent(np.array(ballots), np.array(7)) == won
 
 
-def test_right_prompts_are_those_of_a_slow_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_right_prompts_are_those_of_a_slow_loop() -> None:
     rng = np.random.default_rng(5)
     labels = rng.integers(0, 4, (21, 60)).astype(np.int32)
     picks = np.stack([np.stack([rng.choice(60, 7, replace=False) for _ in range(6)]) for _ in range(11)])
@@ -50,5 +49,15 @@ def test_right_prompts_are_those_of_a_slow_loop(monkeypatch: pytest.MonkeyPatch)
         for case, name in zip(picks, truth.tolist(), strict=True)
     ]
     assert right_prompts(labels, picks, truth).tolist() == slow
-    monkeypatch.setattr(votes, "_BLOCK", 50)  # several blocks, the last one shorter
-    assert right_prompts(labels, picks, truth).tolist() == slow
+
+
+def test_many_draws_are_counted_like_few() -> None:
+    """So many that not all people are looked at together, and that the last ones are fewer than those before."""
+    rng = np.random.default_rng(6)
+    labels = rng.integers(0, 3, (2, 40)).astype(np.int32)
+    picks = np.stack([np.stack([rng.choice(40, 5, replace=False) for _ in range(4)]) for _ in range(5)])
+    truth = rng.integers(0, 3, 5)
+    few = right_prompts(labels, picks, truth)
+    assert len(np.unique(few)) > 1
+    repeated = right_prompts(labels, np.tile(picks, (1, 50_000, 1)), truth)
+    assert np.array_equal(repeated, np.tile(few, (1, 50_000)))
