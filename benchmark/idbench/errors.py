@@ -47,6 +47,10 @@ class HubError(IdbenchError):
     """The Hugging Face Hub cannot be reached or refuses something."""
 
 
+class NoSuchRepository(HubError):
+    """The Hub has no repository of this name, or shows none to this account."""
+
+
 class TargetError(IdbenchError):
     """A target cannot be found, loaded or verified."""
 

@@ -140,6 +140,13 @@ def test_a_dry_run_needs_no_account(server: Server, owner: Person, stranger: Per
     assert "All of this is in the repository already" in late
 
 
+def test_a_dry_run_names_a_mistyped_repository(server: Server, owner: Person, honest: Run) -> None:
+    """Who is logged in would be refused in earnest, and is refused beforehand."""
+    owner.python(CREATE, "lab/typed")
+    done = owner.bench("submit", str(honest.path), "--repo", "lab/tpyed", "--dry-run")
+    assert "There is no data set lab/tpyed" in refused(done)
+
+
 def test_a_dry_run_needs_no_network(server: Server, owner: Person, honest: Run) -> None:
     asked = [call for call in server.calls() if "/_test/" not in call]
     told = owner.told("submit", str(honest.path), "--repo", "lab/far", "--dry-run", HF_HUB_OFFLINE="1")

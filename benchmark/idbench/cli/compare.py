@@ -118,7 +118,7 @@ def _as_json(one: Pairing) -> dict[str, object]:
 
 def _show(one: Pairing, how: console.Format) -> None:
     from idbench.metrics import NotEstimable
-    from idbench.runner.evaluate import RATES
+    from idbench.results.summarizing import RATES
 
     found = one.found
     rows = [

@@ -15,7 +15,8 @@ from idbench import figures, metrics
 from idbench.errors import IdbenchError
 from idbench.outputs import check_file
 from idbench.results import Run
-from idbench.runner.evaluate import LabelledScores, with_labels
+from idbench.results.summarizing import LabelledScores
+from idbench.runner.evaluate import with_labels
 from idbench.runner.scoring import check_split, own_corpus
 from idbench.splits import load_split
 from idbench.storage import write_bytes

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from idbench.errors import HubError, IdbenchError
+from idbench.errors import HubError, IdbenchError, NoSuchRepository
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -150,7 +150,7 @@ def _refusal(error: Exception, repo: str) -> HubError:
             f"Access to {repo} must be asked for, and this account has none.",
             hint=f"Ask for it at {page(repo)}, then log in: {_LOG_IN}",
         ),
-        errors.RepositoryNotFoundError: HubError(
+        errors.RepositoryNotFoundError: NoSuchRepository(
             f"There is no data set {repo}, or it is private and this account may not see it.",
             hint=f"Check the name; for a private one: {_LOG_IN}",
         ),

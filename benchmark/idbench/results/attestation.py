@@ -220,7 +220,9 @@ def check_apart(folder: Path, results: Sequence[Path]) -> None:
 def _read(path: Path) -> Statement:
     raw = read_regular(path, LARGEST_JSON)
     try:
-        parse_json(raw)
+        data = parse_json(raw)
+        if isinstance(data, dict) and "version" not in data:  # what another version means by these words is not known
+            raise ValueError("does not say of which version it is")
         return _STATEMENT.validate_json(raw, strict=True)
     except ValidationError as error:
         first = error.errors()[0]

@@ -14,7 +14,6 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Final
 
-from idbench import metrics
 from idbench.errors import IdbenchError
 from idbench.escaping import line
 from idbench.results.admission import admit, objection
@@ -26,9 +25,10 @@ from idbench.results.labels import KnownTarget, SplitLabels
 from idbench.results.lookalike import close_to, distribution_of, looks_like
 from idbench.results.plausibility import MeasuredRecord, Measurer, alike, certain, surprising, without_control
 from idbench.results.proposal import RUNS, Proposal, beside_records, is_method_name, misplaced, record_place
-from idbench.results.record import SCHEMA_VERSION, MethodRef, RunRecord, Summary
+from idbench.results.record import SCHEMA_VERSION, BlindComparison, MethodRef, RunRecord
 from idbench.results.repetition import Candidate
 from idbench.results.store import METRICS, Collected, Rejected, collect, read_summary
+from idbench.results.summarizing import agree, compared, contradiction
 
 SplitKey = tuple[str, int]
 FIRST: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -385,7 +385,7 @@ class _Scores:
 
     def miscalculated(self) -> Iterator[Finding]:
         """Metrics beside a record that are not those of its scores."""
-        for candidate, _ in self._good:
+        for candidate, scored in self._good:
             if not (candidate.run.path / METRICS).exists():
                 continue
             try:
@@ -396,8 +396,28 @@ class _Scores:
             found = next((m for m in self._measured if m.candidate is candidate and m.corpus == summary.corpus), None)
             if found is None:
                 yield Finding(candidate.where, f"{METRICS} is about a corpus that the record is not scored against")
-            elif reason := _other_than(summary, found):
+            elif reason := contradiction(summary, self._measurer.metrics(found, scored, summary.blind)):
                 yield Finding(candidate.where, f"{METRICS} {reason}")
+            elif summary.blind is not None:
+                for severity, reason in self._of_the_blind(found, summary.blind):
+                    yield Finding(candidate.where, f"{METRICS} {reason}", severity)
+
+    def _of_the_blind(self, found: MeasuredRecord, stated: BlindComparison) -> Iterator[tuple[Severity, str]]:
+        """What is wrong with a stated comparison: it needs the scores of another record, which may not be here."""
+        shown = line(stated.attack)[:60]
+        if not agree(stated.difference, found.auc - stated.auc):
+            reason = f"says a difference of {stated.difference:.6g} from {shown}, and its own numbers have "
+            yield Severity.FAIL, f"{reason}{found.auc - stated.auc:.6g}"
+            return
+        everybody = [*self._measured, *self._accepted]
+        same = [each for each in everybody if each.record.attack.name == stated.attack and each.board == found.board]
+        made = [compared(stated.attack, self._measurer.labelled(found), self._measurer.labelled(each)) for each in same]
+        mine = [each for each in made if each is not None and agree(each.auc, stated.auc)]
+        if not mine:
+            reason = f"compares with {shown} at AUC {stated.auc:.6g}, and no record of that is here: it is not checked"
+            yield Severity.WARN, reason
+        elif not any(agree(each.p, stated.p) for each in mine):
+            yield Severity.FAIL, f"says p {stated.p:.6g} against {shown}, and the scores have {mine[0].p:.6g}"
 
     def duplicates(self) -> Iterator[Finding]:
         """Records that are there already, have the scores of another run, or contradict one of the same run."""
@@ -475,21 +495,3 @@ def _same_code(candidate: Candidate, other: Candidate) -> bool:
     """The same code gives the same scores where what differs, a seed say, does not matter to it."""
     mine, its = candidate.record.attack, other.record.attack
     return (mine.name, mine.code_sha256) == (its.name, its.code_sha256)
-
-
-def _other_than(summary: Summary, found: MeasuredRecord) -> str:
-    """The first metric that the scores contradict; empty if there is none."""
-    record = found.record
-    derived = (summary.run_id, summary.scores_sha256, summary.split_digest)
-    if derived != (record.run_id, record.scores_sha256, record.split.digest):
-        return "was derived from another record"
-    if (summary.n_members, summary.n_nonmembers) != (found.members, found.others):
-        return f"counts {summary.n_members} members of {summary.n_members + summary.n_nonmembers}"
-    if abs(summary.auc.value - found.auc) > 1e-9:
-        return f"says AUC {summary.auc.value:.4f}, and the scores have {found.auc:.4f}"
-    for stated in summary.tpr:
-        value = metrics.tpr_at_fpr(found.scores, found.inside, stated.fpr)
-        true = None if isinstance(value, metrics.NotEstimable) else value.value
-        if (stated.value is None) != (true is None) or abs((stated.value or 0.0) - (true or 0.0)) > 1e-9:
-            return f"says TPR {stated.value} at FPR {stated.fpr:g}, and the scores have {true}"
-    return ""

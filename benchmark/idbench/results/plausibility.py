@@ -8,17 +8,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 
 from idbench import metrics
 from idbench.results.aligning import Flags, Floats, Reader, Scored
-from idbench.results.labels import KnownTarget, SplitLabels, people_of
-from idbench.results.record import RunRecord
+from idbench.results.labels import CorpusLabels, CountedPeople, KnownTarget, SplitLabels, people_of
+from idbench.results.record import BlindComparison, RunRecord, Summary
 from idbench.results.repetition import Candidate
 from idbench.results.rows import corpora_of
 from idbench.results.store import Rejected
+from idbench.results.summarizing import LabelledScores, derived
 
 SplitKey = tuple[str, int]
 PERFECT: Final = 50
@@ -94,24 +95,53 @@ class Measurer:
         split = candidate.record.split
         return self._readers[split.name, split.version].read(candidate.run, candidate.where)
 
-    def members(self, record: RunRecord) -> dict[str, Flags]:
-        """Who of the test part is in each corpus that a record is scored against, (n,) each, in order of id."""
+    def labels(self, record: RunRecord, part: Literal["calibration", "test"] = "test") -> dict[str, CorpusLabels]:
+        """Who of a part is in each corpus that a record is scored against, in order of id."""
         labels = self._labels[record.split.name, record.split.version]
+        ids = self._people(record).test if part == "test" else self._people(record).calibration
         place = {identity: index for index, identity in enumerate(labels.identities)}
-        index = np.array([place[identity] for identity in people_of(labels).test], dtype=np.int64)
+        index = np.array([place[identity] for identity in ids], dtype=np.int64)
         return {
-            corpus: np.asarray(labels.corpora[corpus].member, dtype=np.bool_)[index]
+            corpus: CorpusLabels(
+                np.asarray(labels.corpora[corpus].member, dtype=np.bool_)[index],
+                np.asarray(labels.corpora[corpus].occurrences, dtype=np.int64)[index],
+            )
             for corpus in corpora_of(record)
             if corpus in labels.corpora
         }
+
+    def metrics(self, found: MeasuredRecord, scored: Scored, blind: BlindComparison | None) -> Summary:
+        """What metrics beside a record must say, but for the comparison with a blind attack, which is given.
+
+        Args:
+            found: the record on one corpus.
+            scored: its scores.
+            blind: the comparison.
+        """
+        record, calibration = found.record, None
+        if scored.calibration is not None:
+            own = self.labels(record, "calibration")[found.corpus]
+            calibration = LabelledScores(
+                self._people(record).calibration, scored.calibration, own.member, own.occurrences
+            )
+        control = found.control
+        return derived(record, self.labelled(found), calibration, found.corpus, blind, record.seed, control=control)
+
+    def labelled(self, found: MeasuredRecord) -> LabelledScores:
+        """The scores of the test part with the labels of the corpus that they were measured against."""
+        own = self.labels(found.record)[found.corpus]
+        return LabelledScores(self._people(found.record).test, found.scores, own.member, own.occurrences)
+
+    def _people(self, record: RunRecord) -> CountedPeople:
+        return people_of(self._labels[record.split.name, record.split.version])
 
     def measured(self, candidate: Candidate, scored: Scored) -> list[MeasuredRecord]:
         """What a record's scores are worth on each corpus that has members and others."""
         record = candidate.record
         return [
-            _measured(candidate, corpus, corpus in self._matched, scored.test, members)
-            for corpus, members in self.members(record).items()
-            if members.any() and not members.all()
+            _measured(candidate, corpus, corpus in self._matched, scored.test, labels.member)
+            for corpus, labels in self.labels(record).items()
+            if labels.member.any() and not labels.member.all()
         ]
 
 

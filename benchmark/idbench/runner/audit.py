@@ -9,7 +9,8 @@ from idbench import metrics
 from idbench.api import Progress
 from idbench.errors import DataError
 from idbench.results import Estimate, Run, Summary
-from idbench.runner.evaluate import estimate_of, summarize, with_labels
+from idbench.results.summarizing import estimate_of
+from idbench.runner.evaluate import summarize, with_labels
 from idbench.runner.execute import Options
 from idbench.runner.grid import Grid, Outcome, make_grid, run_grid
 from idbench.runner.selection import targets_of

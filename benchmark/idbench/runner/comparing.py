@@ -11,8 +11,9 @@ from idbench.errors import IdbenchError, RecordError, UnknownNameError
 from idbench.metrics.significance import equivalence_of
 from idbench.results import Run, find_run, find_runs
 from idbench.results.store import METRICS
+from idbench.results.summarizing import RATES, LabelledScores
 from idbench.runner.closure import depends_on_seed
-from idbench.runner.evaluate import RATES, LabelledScores, with_labels
+from idbench.runner.evaluate import with_labels
 from idbench.runner.registry import load_attack
 from idbench.runner.scoring import check_split, own_corpus
 from idbench.runner.selection import targets_of

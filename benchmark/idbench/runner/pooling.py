@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from idbench import metrics
 from idbench.results import Estimate, RateSummary
-from idbench.runner.evaluate import RATES, LabelledScores, estimate_of, unresolved, with_labels
+from idbench.results.summarizing import RATES, LabelledScores, estimate_of, unresolved
+from idbench.runner.evaluate import with_labels
 from idbench.runner.grid import Outcome
 from idbench.splits import Split
 

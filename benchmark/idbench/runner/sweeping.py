@@ -15,7 +15,8 @@ from idbench.api import Knowledge
 from idbench.errors import IdbenchError, MethodError
 from idbench.progress import Progress
 from idbench.results import Estimate
-from idbench.runner.evaluate import LabelledScores, estimate_of, with_labels
+from idbench.results.summarizing import LabelledScores, estimate_of
+from idbench.runner.evaluate import with_labels
 from idbench.runner.execute import Executed, Options
 from idbench.runner.grid import Grid, make_grid, run_unscored
 from idbench.runner.registry import load_attack, make_method

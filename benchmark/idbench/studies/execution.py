@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from idbench.api import Progress
 from idbench.api.studies import BudgetStudy, PhotoStudy
 from idbench.results import Run, ScoreTable, write_summary
-from idbench.runner.evaluate import LabelledScores, summarize, with_labels
+from idbench.results.summarizing import LabelledScores
+from idbench.runner.evaluate import summarize, with_labels
 from idbench.runner.execute import Options, execute
 from idbench.runner.grid import is_done
 from idbench.runner.registry import find_attack, load_attack

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from idbench.errors import DataError, HubError, IdbenchError, RecordError
+from idbench.errors import DataError, HubError, IdbenchError, NoSuchRepository, RecordError
 from idbench.escaping import line
 from idbench.hub import HubRef, check_account, copy_of, history, open_request, propose_files
 from idbench.results import Run
@@ -98,9 +98,10 @@ def previewed_for_hub(runs: Sequence[Run], repo: str) -> Iterator[Staged]:
     """Records as `staged_for_hub` would put them, as far as can be known: for looking, not for sending.
 
     Without an account they are put into the main branch, as if no pull request were open; where the Hub cannot be asked
-    or shows no such repository, into an empty folder. `Staged.unknown` says so.
+    or shows a stranger no such repository, into an empty folder. `Staged.unknown` says so.
 
     Raises:
+        NoSuchRepository: the Hub shows this account none, so that nothing could be sent.
         RecordError: a record's scores are not its own.
         DataError: all of it is in the repository already.
     """
@@ -110,6 +111,8 @@ def previewed_for_hub(runs: Sequence[Run], repo: str) -> Iterator[Staged]:
     with workplace() as work:
         try:
             number = open_request(repo, title, check_account())
+        except NoSuchRepository:
+            raise
         except HubError as error:
             unknown = f"Whether a pull request is open already is not known: {error.message}"
         try:

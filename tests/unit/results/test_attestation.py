@@ -130,6 +130,17 @@ def test_files_that_are_no_statement_are_reported_and_cost_no_other(kind: str, r
     assert len(ignored.reason) < 400
 
 
+def test_a_statement_of_no_version_is_not_believed(run: Run, tmp_path: Path) -> None:
+    """What another version means by the same words is not known."""
+    told = json.loads(attestation(run)[1].model_dump_json())
+    del told["version"]
+    (tmp_path / "said").mkdir()
+    (tmp_path / "said" / "bare.json").write_text(json.dumps(told))
+    found = read(tmp_path)
+    assert found.level(run) is Level.SELF_REPORTED
+    assert [each.reason for each in found.ignored] == ["it does not say of which version it is"]
+
+
 @pytest.mark.parametrize("make", IRREGULAR_FILES, ids=lambda make: make.__name__)
 @pytest.mark.timeout(20)
 def test_what_is_no_regular_file_is_reported(make: Any, run: Run, tmp_path: Path) -> None:

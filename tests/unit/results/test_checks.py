@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import os
 import re
 import shutil
@@ -20,14 +22,25 @@ from tests.app.fictional import METHODS, World, invalidation, with_id
 from tests.conftest import refused
 
 from idbench.errors import IdbenchError
-from idbench.results import Queries, Run, RunRecord, ScoreTable, collect, read_run, write_run
+from idbench.results import (
+    BlindComparison,
+    Queries,
+    Run,
+    RunRecord,
+    ScoreTable,
+    Summary,
+    collect,
+    read_run,
+    write_run,
+    write_summary,
+)
 from idbench.results.attestation import Statements
 from idbench.results.checks import References, Report, Severity, check, gather_records
 from idbench.results.labels import KnownTarget
 from idbench.results.lookalike import close_to, looks_like
 from idbench.results.proposal import RUNS, Proposal, record_place
 from idbench.results.record import PassedParameters, ShadowCosts
-from idbench.runner.evaluate import estimate_of
+from idbench.results.summarizing import LabelledScores, compared, contradiction, derived
 from idbench.storage import sha256_file
 from idbench.submission import open_proposal
 
@@ -394,43 +407,107 @@ def test_a_bomb_of_a_table_is_not_unpacked(before: Path, after: Path, tmp_path: 
     assert "2,000,000 rows" in found(report(after, before), "coverage")
 
 
-def test_metrics_beside_a_record_are_computed_again(before: Path, after: Path, tmp_path: Path) -> None:
-    from idbench import metrics
-    from idbench.results import Summary, write_summary
+def labelled(run: Run, part: str) -> LabelledScores:
+    """The scores of a part of the fictional world, with labels of its first corpus."""
+    labels = WORLD.labels()
+    rows = np.flatnonzero(labels.test == (part == "test"))
+    rows = rows[np.argsort([labels.identities[row] for row in rows])]
+    table = run.scores()
+    where = {name: place for place, name in enumerate(table.identities)}
+    order = [where[labels.identities[row]] for row in rows]
+    own = labels.corpora["fiction-a"]
+    ids = tuple(labels.identities[row] for row in rows)
+    return LabelledScores(ids, table.ranked()[order], own.member[rows], own.occurrences[rows])
 
+
+def honest_metrics(run: Run, blind: BlindComparison | None = None) -> Summary:
+    test, calibration = labelled(run, "test"), labelled(run, "calibration")
+    return derived(run.record, test, calibration, "fiction-a", blind, run.record.seed)
+
+
+def test_metrics_beside_a_record_are_computed_again(before: Path, after: Path, tmp_path: Path) -> None:
     place = submit(after, tmp_path / "work")
     run = read_run(place)
-    labels = WORLD.labels()
-    members = labels.corpora["fiction-a"].member[labels.test]
-    auc = metrics.auc_estimate(run.scores().scores[labels.test], members)
-    honest = Summary(
-        run_id=run.record.run_id,
-        scores_sha256=run.record.scores_sha256,
-        split_digest=run.record.split.digest,
-        corpus="fiction-a",
-        control=False,
-        n_members=60,
-        n_nonmembers=60,
-        auc=estimate_of(auc.value, auc.interval),
-        tpr=(),
-        p_chance=0.5,
-        blind=None,
-        bins=(),
-        trend_p=None,
-        macro_auc=None,
-        decision=None,
-    )
+    honest = honest_metrics(run)
+    assert honest.decision is not None
+    assert honest.bins
     write_summary(run, honest)
-    assert found(report(after, before), "metrics") == ""
-    better = honest.auc.model_copy(update={"value": min(1.0, honest.auc.value + 0.01)})
-    write_summary(run, honest.model_copy(update={"auc": better}))
-    assert "says AUC" in found(report(after, before), "metrics")
+    assert outcomes(report(after, before))["metrics"] == "pass"
     write_summary(run, honest.model_copy(update={"scores_sha256": "0" * 64}))
     assert "derived from another record" in found(report(after, before), "metrics")
     write_summary(run, honest.model_copy(update={"corpus": "fiction-b"}))
     assert "a corpus that the record is not scored against" in found(report(after, before), "metrics")
     (place / "metrics.json").write_text("{}")
     assert "not a valid record" in found(report(after, before), "metrics")
+
+
+def edited(value: Any) -> Any:
+    """Something else of the same type, as somebody would put it who wants to look a little better."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + (1 if isinstance(value, int) else 0.001)
+    return f"{value}." if isinstance(value, str) else 0.5
+
+
+def places_of(value: Any, *way: Any) -> list[tuple[Any, ...]]:
+    """The ways to every number, text and gap in nested values."""
+    if isinstance(value, (dict, list)) and value:
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        return [place for key, item in pairs for place in places_of(item, *way, key)]
+    return [way]
+
+
+def test_whatever_metrics_state_is_held_against_the_scores(tmp_path: Path) -> None:
+    """Values, intervals, p, thresholds, counts: each edited by itself is pointed out."""
+    run = read_run(submit(tmp_path / "sent", tmp_path / "work"))
+    true = honest_metrics(run)
+    honest = json.loads(true.model_dump_json())
+    kept = {("summary_version",), ("blind",), ("groups",), ("marks",)}
+    ways = [way for way in places_of(honest) if way not in kept]
+    assert len(ways) > 30
+    assert contradiction(true, true) == ""
+    for way in ways:
+        changed = copy.deepcopy(honest)
+        inside = changed
+        for key in way[:-1]:
+            inside = inside[key]
+        inside[way[-1]] = "none" if way[-1] == "reason" else edited(inside[way[-1]])
+        shown = way[-1] if isinstance(way[-1], str) else way[-2]
+        reason = contradiction(Summary.model_validate_json(json.dumps(changed)), true)
+        assert re.search(f"says .*{shown}|another record", reason), way
+    shorter = contradiction(true.model_copy(update={"bins": ()}), true)
+    assert shorter.startswith("says bins (how many) 0, and the scores have")
+
+
+@pytest.mark.parametrize("name", ["auc", "p_chance", "decision", "macro_auc"])
+def test_an_edited_number_is_pointed_out_by_the_checks(name: str, after: Path, before: Path, tmp_path: Path) -> None:
+    run = read_run(submit(after, tmp_path / "work"))
+    honest = json.loads(honest_metrics(run).model_dump_json())
+    *_, last = places_of(honest[name], name)
+    inside = honest
+    for key in last[:-1]:
+        inside = inside[key]
+    inside[last[-1]] = edited(inside[last[-1]])
+    write_summary(run, Summary.model_validate_json(json.dumps(honest)))
+    assert f"metrics.json says {name}" in found(report(after, before), "metrics")
+
+
+def test_a_comparison_with_a_blind_attack_is_held_against_its_record(before: Path, after: Path, tmp_path: Path) -> None:
+    run = read_run(submit(after, tmp_path / "work"))
+    other = next(run for run in collect([before]).runs if run.record.target.name == "fiction-a")
+    stated = compared("mild", labelled(run, "test"), labelled(other, "test"))
+    assert stated is not None
+    write_summary(run, honest_metrics(run, stated))
+    assert outcomes(report(after, before))["metrics"] == "pass"
+    write_summary(run, honest_metrics(run, stated.model_copy(update={"p": stated.p / 2})))
+    assert "says p" in found(report(after, before), "metrics")
+    write_summary(run, honest_metrics(run, stated.model_copy(update={"difference": stated.difference + 0.01})))
+    assert "says a difference of" in found(report(after, before), "metrics")
+    write_summary(run, honest_metrics(run, stated.model_copy(update={"attack": "absent"})))
+    made = report(after, before)
+    assert "compares with absent" in found(made, "metrics", Severity.WARN)
+    assert made.passed
 
 
 def test_nothing_is_sent_twice_or_copied(before: Path, after: Path, tmp_path: Path) -> None:

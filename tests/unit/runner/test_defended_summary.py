@@ -7,7 +7,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from idbench.results import DefenseRef, ScoreTable
-from idbench.runner.evaluate import LabelledScores, group_summaries, marks_estimate, with_labels
+from idbench.results.summarizing import LabelledScores, group_summaries, marks_estimate
+from idbench.runner.evaluate import with_labels
 from idbench.splits import Split, load_split
 
 

@@ -12,8 +12,9 @@ from tests.records import record
 from idbench import metrics
 from idbench.errors import RecordError
 from idbench.results import Run, ScoreTable, write_run
+from idbench.results.summarizing import LabelledScores
 from idbench.runner.audit import holds_chance, verdict
-from idbench.runner.evaluate import LabelledScores, summarize, with_labels
+from idbench.runner.evaluate import summarize, with_labels
 from idbench.splits import Split, load_split
 
 A, B = "avatars-tiny-a", "avatars-tiny-b"
