@@ -74,12 +74,15 @@ class _Handler(BaseHTTPRequestHandler):
         if kind in ("drip", "drip-head"):
             self._drip(kind)
             return
-        if kind == "loop":
+        moved = {"loop": self.path, "to-file": "file:///etc/hosts", "nowhere": ""}
+        if kind in moved:
             self.send_response(302)
-            self.send_header("Location", self.path)
+            if moved[kind]:
+                self.send_header("Location", moved[kind])
             self.end_headers()
             return
-        if kind == "silence":
+        if kind in ("garbage", "silence"):
+            self.wfile.write(f"\x00\x01 invalid {path}\n".encode() if kind == "garbage" else b"")
             self.close_connection = True
             return
         person = f"web {number.partition('?')[0]}"

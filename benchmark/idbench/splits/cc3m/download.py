@@ -95,6 +95,14 @@ class _Answer(http.client.HTTPResponse):
         # Closing the first file of a connection that is to be closed would close the socket under the second one.
         self._first, self.fp = self.fp, io.BufferedReader(_Reader(sock))
 
+    def begin(self) -> None:
+        try:
+            super().begin()
+        except http.client.RemoteDisconnected:
+            raise
+        except http.client.BadStatusLine as error:  # says nothing but the line, which is the server's
+            raise http.client.BadStatusLine("bad status line") from error
+
     def close(self) -> None:
         super().close()
         self._first.close()

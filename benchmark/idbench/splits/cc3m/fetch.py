@@ -25,6 +25,11 @@ UNASKABLE: Final = "with an address that cannot be asked"
 """The kind of failure of what is not an address on the web."""
 
 _HTTP = re.compile(r"HTTP Error (\d+)")
+_REDIRECTED = {
+    "would lead to an infinite loop": "redirected in circles",
+    "Redirection to url": "redirected to what is not on the web",
+}
+"""What urllib says beside the number where it does not follow a redirection."""
 _KINDS = (
     ("took longer than the deadline", (TOO_SLOW,)),
     ("too large for a picture", (TOO_LARGE,)),
@@ -182,7 +187,7 @@ def kind_of(reason: str) -> str:
     A reason of no known kind is its own kind, without what differs from address to address: numbers and quotations.
     """
     if found := _HTTP.search(reason):
-        return "redirected in circles" if found[1].startswith("3") else f"answered with HTTP {found[1]}"
+        return next((kind for words, kind in _REDIRECTED.items() if words in reason), f"answered with HTTP {found[1]}")
     small = reason.lower()
     for kind, words in _KINDS:
         if any(word in small for word in words):

@@ -27,7 +27,9 @@ _FORM = (
     "A list is TSV, each line a caption, a tab and a URL in UTF-8, with or without a header that names the columns "
     "caption and url; or CSV with such a header, JSON lines with these keys, or parquet. It may be gzipped."
 )
-_SIMPLE = re.compile(r"https?://[A-Za-z0-9.-]+(?::\d+)?(?:[/?](?:[A-Za-z0-9/?:@!$&'()*+,;=~._-]|%[0-9A-Fa-f]{2})*)?")
+_SIMPLE = re.compile(
+    r"https?://[A-Za-z0-9.-]+(?::\d{1,4})?(?:[/?](?:[A-Za-z0-9/?:@!$&'()*+,;=~._-]|%[0-9A-Fa-f]{2})*)?"
+)
 _KEPT_IN_PATHS, _KEPT_IN_QUERIES = "/%:@!$&'()*+,;=~-._", "/%:@!$&'()*+,;=~-._?"
 _LONE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 

@@ -245,7 +245,8 @@ def test_addresses_are_written_as_servers_need_them(written: str, needed: str | 
 
 
 @pytest.mark.parametrize(
-    "written", ["http://", "http:///x", "http://[::1/x", "http://a:b/x", "http://a b/x", "http://\u2100/x"]
+    "written",
+    ["http://", "http:///x", "http://[::1/x", "http://a:b/x", "http://a:99999/x", "http://a b/x", "http://\u2100/x"],
 )
 def test_what_only_begins_like_an_address(tmp_path: Path, written: str) -> None:
     with pytest.raises(ValueError, match=r"."):
