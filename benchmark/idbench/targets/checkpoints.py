@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import numpy as np
@@ -38,7 +38,7 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model", "module", "net")
 """Keys under which trainers keep the state dict next to their own state. Under any other key a state dict is found if
 it is the only one; of trained weights and their moving average, the trained ones are read."""
 
-_PREFIXES = ("module.", "model.", "net.", "network.", "clip.", "clip_model.")
+_PREFIXES = ("module.", "model.", "net.", "network.", "clip.", "clip_model.", "base_model.")
 """What names of tensors begin with after DistributedDataParallel, Lightning and others."""
 
 _INSERTED = re.compile(
@@ -46,6 +46,12 @@ _INSERTED = re.compile(
 )
 """What torch.compile, Fabric, FSDP, activation checkpointing and DistributedDataParallel around a single tower put
 into names, wherever they wrap a module."""
+
+_PLAIN = (bool, int, float, str, type(None))
+"""What trainers keep beside tensors and changes nothing in what the model computes, a number of steps for example."""
+
+_DEEPEST = 8
+"""Mappings within each other that are looked into."""
 
 _OPENAI = frozenset({"input_resolution", "context_length", "vocab_size"})
 """What OpenAI's code keeps with the weights; all of it follows from the architecture."""
@@ -123,9 +129,29 @@ def _read_any(path: Path) -> object:
         return _read_safetensors(path)
     if head.startswith(b"PK") and _is_torchscript(path):
         return _read_torchscript(path)
+    if head.startswith(b"PK"):
+        _check_archive(path)
     if head.startswith(b"PK") or _PICKLE.match(head):
         return _read_torch(path)
     raise _no_checkpoint(path, head)
+
+
+def _check_archive(path: Path) -> None:
+    """Reject zip archives that hold no pickle of torch, which is a zip archive itself.
+
+    Raises:
+        TargetError: with what it holds instead.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = [PurePosixPath(entry.filename).name for entry in archive.infolist() if not entry.is_dir()]
+    except (zipfile.BadZipFile, ValueError):
+        return  # damaged, as torch will say
+    if not names or "data.pkl" in names:
+        return
+    if all(name.endswith(".npy") for name in names):
+        raise TargetError(f"{path} holds arrays of NumPy.", hint="Save the state dict with torch, or as safetensors.")
+    raise TargetError(f"{path} is a zip archive with {names[0]} in it.", hint="Unpack it, and name the checkpoint.")
 
 
 _PICKLE: Final = re.compile(rb"\x80[\x02-\x05]")
@@ -156,7 +182,9 @@ def _no_checkpoint(path: Path, head: bytes) -> TargetError:
 
 def _state_dict(content: object, path: Path) -> tuple[dict[str, torch.Tensor], bool]:
     """The state dict in what was read, unwrapped, with its names as open_clip has them."""
-    state = _without_prefixes({str(name): value for name, value in _unwrapped(content, path).items()})
+    found = {str(name): value for name, value in _unwrapped(content, path).items()}
+    plain = [name for name in found if isinstance(found[name], _PLAIN) and name.rpartition(".")[2] not in _OPENAI]
+    state = _without_prefixes({name: value for name, value in found.items() if name not in plain})
     by_openai = state.keys() >= _OPENAI
     # A causal mask is computed, not trained; TorchScript saves it anyway, infinities included.
     kept = {name: value for name, value in state.items() if name not in _OPENAI and not name.endswith("attn_mask")}
@@ -185,13 +213,16 @@ def _unwrapped(content: object, path: Path) -> Mapping[Any, Any]:
     raise _no_state_dict(path)
 
 
-def _is_state(content: object) -> bool:
-    """Whether something is a state dict, wrapped or not."""
-    if not isinstance(content, Mapping):
+def _is_state(content: object, depth: int = 0) -> bool:
+    """Whether something is a state dict, wrapped or not. Optimizers keep tensors too, whose names have no dots."""
+    if not isinstance(content, Mapping) or depth > _DEEPEST or not all(isinstance(key, str) for key in content):
         return False
     if any(isinstance(content.get(key), Mapping) for key in _WRAPPERS):
         return True
-    return bool(content) and all(isinstance(value, torch.Tensor) for value in content.values())
+    values = [value for value in content.values() if not isinstance(value, _PLAIN)]
+    if values and all(isinstance(value, torch.Tensor) for value in values):
+        return depth == 0 or any("." in key for key in content)
+    return any(_is_state(value, depth + 1) for value in values)
 
 
 def _without_prefixes(state: dict[str, Any]) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from idbench.targets.images import Preprocessor
 from idbench.targets.load import LoadedTarget, load_target
 from idbench.targets.spec import Defended, TargetSpec
 from idbench.targets.tokenizing import Tokenizer
+from idbench.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +174,7 @@ def _problem(state: object, before: Mapping[str, tuple[torch.Size, torch.dtype]]
     if not isinstance(state, Mapping) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         return f"a {type(state).__name__} is not a mapping of names to tensors"
     if missing := [name for name in before if name not in state]:
-        return f"{len(missing)} tensors are missing (first {missing[0]})"
+        return f"{counted(len(missing), 'tensor is', 'tensors are')} missing (first {missing[0]})"
     if unknown := [name for name in state if name not in before]:
         return f"{len(unknown)} tensors are unknown (first {unknown[0]})"
     for name, (shape, dtype) in before.items():

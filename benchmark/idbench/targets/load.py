@@ -16,6 +16,7 @@ from idbench.targets.checkpoints import Checkpoint, read_checkpoint_file
 from idbench.targets.fetch import TargetFiles, fetch_target
 from idbench.targets.spec import Preprocessing, TargetSpec
 from idbench.targets.tokenizing import Tokenizer, build_tokenizer
+from idbench.wording import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +261,7 @@ def _difference(own: Mapping[str, torch.Tensor], state: Mapping[str, torch.Tenso
     shapes = [name for name in own if name in state and own[name].shape != state[name].shape]
     parts = []
     if missing:
-        parts.append(f"{len(missing)} tensors are missing (first {missing[0]})")
+        parts.append(f"{counted(len(missing), 'tensor is', 'tensors are')} missing (first {missing[0]})")
     if extra:
         parts.append(f"{len(extra)} are unknown (first {extra[0]})")
     if shapes:

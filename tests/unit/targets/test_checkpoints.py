@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from open_clip import CLIP
@@ -234,6 +235,34 @@ def test_the_transformers_librarys_names_are_recognized(tmp_path: Path) -> None:
     assert "open_clip_model.safetensors" in caught.value.hint
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        lambda state: {
+            "checkpoint": {"epoch": 3, "weights": prefixed("base_model.model.")(state)},
+            "adam": {"state": {0: {"exp_avg": torch.ones(2)}}, "by name": {"visual.proj": {"exp_avg": torch.ones(2)}}},
+        },
+        lambda state: prefixed("model.")(state) | {"step": 5, "lr": 1e-4, "note": "the last one", "best": None},
+        lambda state: {"run": {"params": state | {"step": 5}}},
+    ],
+)
+def test_state_dicts_deeper_within_and_with_plain_values_beside_the_tensors(
+    tmp_path: Path, small: LoadedTarget, wrapped: Callable[[State], Any]
+) -> None:
+    torch.save(wrapped(state_of(random_model(SMALL))), tmp_path / "x.pt")
+    assert_same(tmp_path / "x.pt", small)
+
+
+def test_archives_of_other_programs_are_named(tmp_path: Path) -> None:
+    torch.save(state_of(random_model(SMALL)), tmp_path / "x.pt")
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        archive.write(tmp_path / "x.pt", "run/x.pt")
+    np.savez(tmp_path / "x.npz", weight=np.ones(2))
+    for name, reason in (("x.zip", r"zip archive with x\.pt in it"), ("x.npz", "arrays of NumPy")):
+        with pytest.raises(TargetError, match=reason):
+            read_state_dict(tmp_path / name)
+
+
 def huge(state: State) -> State:
     return state | {"text_projection": torch.zeros(1).expand(10**6, 10**6)}
 
@@ -276,7 +305,7 @@ def quantized(state: State) -> State:
         ),
         (
             lambda state: {n if n[0] != "v" else f"module.{n}": t for n, t in state.items() if n != "visual.proj"},
-            r"does not fit the architecture: 1 tensors are missing \(first visual\.proj",
+            r"does not fit the architecture: 1 tensor is missing \(first visual\.proj",
         ),
         (lambda state: {"state_dict": state, "place": Path("x")}, r"more than weights \(pathlib\."),
     ],
