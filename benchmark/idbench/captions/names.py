@@ -25,7 +25,9 @@ _NAME = "name"
 _IDENTITIES = ("identity", "id")
 _DELIMITERS = (",", ";", "\t")
 _MISSING = frozenset(("nan", "null", "none", "n/a", "#n/a", "<na>", "undefined"))
-_NEVER_IN_NAMES = re.compile(r"[<>{}\[\]|\\=#%^*~@;:]|//")
+_NEVER_IN_NAMES = re.compile(r"[<>{}\[\]|\\=#%^*~@;:/]")
+_SUFFIXES = re.compile(r", ?(?:jr|sr|i{1,3}|iv|v|md|phd|esq)\.?$", re.IGNORECASE)
+_LIST_SIGNS = re.compile(r"\(?\d+[.):]\s|[-\u2013\u2022\u00b7+]\s")
 _FORM = "Write one name per line, or identity<TAB>name, or a CSV file with a column `name`."
 
 
@@ -101,7 +103,7 @@ def _read(path: Path) -> str:
     if len(content) > _LARGEST:
         raise DataError(f"{path} is larger than {_LARGEST >> 20} MiB, too large for a list of names.", hint=_FORM)
     try:
-        return content.decode("utf-8-sig")
+        return re.sub("\r\n?", "\n", content.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         wrong = content[: error.start].count(b"\n") + 1
         raise DataError(f"{path}, row {wrong}: this is not UTF-8.", hint="Save the list as UTF-8.") from error
@@ -159,7 +161,7 @@ def _csv_rows(path: Path, text: str, columns: _Columns) -> Iterator[tuple[int, s
 
 
 def _lines(path: Path, text: str) -> Iterator[tuple[int, str, str]]:
-    lines = [line.rstrip("\r") for line in text.split("\n")]
+    lines = text.split("\n")
     while lines and not lines[-1].strip():
         lines.pop()
     for number, line in enumerate(lines, start=1):
@@ -192,6 +194,11 @@ def _what_is_wrong(name: str) -> str:
         (name.casefold() in _MISSING, "it stands for a missing value"),
         (sign is not None, f"names hold no {sign[0]!r}" if sign else ""),
         (re.search(r",\S", name) or name.count(",") > 1, "it looks like a row of a table without a header"),
+        (_LIST_SIGNS.match(name), "it begins with the number or the sign of a list"),
+        (
+            "," in name and not _SUFFIXES.search(name),
+            "write the family name last, titles without a comma, and nothing that is no part of the name",
+        ),
         (len(name.split()) > _MOST_WORDS, f"it has more than {_MOST_WORDS} words"),
     )
     return next((reason for wrong, reason in reasons if wrong), "")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -95,7 +96,7 @@ def assemble(inputs: Inputs, out: Path, progress: Progress) -> tuple[Manifest, t
     known = _read_identities(inputs, photos)
     claims = _read_labels(inputs, known, notes)
     chosen = _choose(known, photos if inputs.photos is not None else None, claims, notes)
-    corpora = _corpora(inputs, chosen, claims)
+    corpora = _corpora(inputs, chosen, claims, notes)
     people = _people(inputs, chosen, photos, claims, corpora[0].name)
     candidates = _candidates(inputs, people)
     assembly = Assembly(
@@ -120,9 +121,11 @@ def read_table(path: Path) -> list[dict[str, str]]:
     if raw.startswith(_WORKBOOKS):
         raise DataError(f"{path} is a workbook of a spreadsheet program.", hint="Save its sheet as CSV in UTF-8.")
     try:
-        text = raw.decode("utf-8-sig")
+        text = re.sub("\r\n?", "\n", raw.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8.", hint="Save the table as UTF-8.") from error
+    if text.lstrip().startswith(("{", "[")):
+        raise DataError(f"{path} is JSON, not a table.", hint="Write it as CSV with a heading.")
     heading = text.partition("\n")[0]
     delimiter = max("\t;,", key=heading.count) if any(sign in heading for sign in "\t;,") else ","
     try:
@@ -139,6 +142,14 @@ def read_table(path: Path) -> list[dict[str, str]]:
         if len(row) != len(columns):
             raise DataError(f"{path}, row {number}: {len(row)} cells, but the heading has {len(columns)}.")
     return [dict(zip(columns, (cell.strip() for cell in row), strict=True)) for row in rows[1:]]
+
+
+def _rows_of_people(path: Path) -> list[dict[str, str]]:
+    """A table in which identities may be called `id`, as in a list of names for the search."""
+    rows = read_table(path)
+    if "identity" in rows[0] or "id" not in rows[0]:
+        return rows
+    return [{"identity" if column == "id" else column: cell for column, cell in row.items()} for row in rows]
 
 
 def _parquet(path: Path) -> list[dict[str, str]]:
@@ -158,7 +169,7 @@ def _read_identities(inputs: Inputs, photos: Mapping[str, tuple[Path, ...]]) -> 
     if inputs.identities is None:
         names = sorted(photos)
         return [_Known(_new_id(inputs.seed, name), name) for name in names]
-    rows = read_table(inputs.identities)
+    rows = _rows_of_people(inputs.identities)
     if "name" not in rows[0]:
         raise DataError(
             f"{inputs.identities} has no column name.", hint="It needs the column name; identity and part may follow."
@@ -180,8 +191,9 @@ def _read_identities(inputs: Inputs, photos: Mapping[str, tuple[Path, ...]]) -> 
 
 
 def _part(text: str, where: str) -> Part | None:
-    if text in ("", "test", "calibration"):
-        return "test" if text == "test" else "calibration" if text == "calibration" else None
+    known: dict[str, Part | None] = {"": None, "test": "test", "calibration": "calibration"}
+    if text.lower() in known:
+        return known[text.lower()]
     raise DataError(f"{where}: the part {text!r} is neither test nor calibration.", hint="Write one of them, or none.")
 
 
@@ -203,7 +215,8 @@ def _read_photos(photos: Path | None, progress: Progress, notes: _Notes) -> dict
     listed: dict[str, list[Path]] = defaultdict(list)
     missing = []
     for number, row in enumerate(read_table(photos), start=1):
-        who, path = row.get("identity") or name_of(row.get("name", "")), row.get("path", "")
+        who = row.get("identity") or name_of(row.get("name", "")) or row.get("id", "")
+        path = row.get("path", "")
         if not who or not path:
             raise DataError(
                 f"{photos}, row {number}: no person or no path.",
@@ -223,7 +236,7 @@ def _read_labels(inputs: Inputs, known: Sequence[_Known], notes: _Notes) -> dict
     by_name = {FOLDED(one.name): one.id for one in known}
     claims: dict[tuple[str, str], Claim] = {}
     strangers = []
-    for number, row in enumerate(read_table(inputs.labels), start=1):
+    for number, row in enumerate(_rows_of_people(inputs.labels), start=1):
         where = f"{inputs.labels}, row {number}"
         column = next((name for name in _MEMBER if name in row), None)
         if column is None or not ("name" in row or "identity" in row):
@@ -274,7 +287,7 @@ def _whole(text: str, where: str) -> int:
 
 def _share(text: str, where: str) -> float:
     try:
-        value = float(text) if text else 1.0
+        value = float(text.replace(",", ".")) if text else 1.0  # as spreadsheets write it in half of the world
     except ValueError:
         value = math.nan
     if not 0 <= value <= 1:
@@ -312,7 +325,7 @@ def _photos_by_id(known: Sequence[_Known], photos: Mapping[str, tuple[Path, ...]
 
 
 def _corpora(
-    inputs: Inputs, chosen: Sequence[_Known], claims: Mapping[tuple[str, str], Claim]
+    inputs: Inputs, chosen: Sequence[_Known], claims: Mapping[tuple[str, str], Claim], notes: _Notes
 ) -> tuple[CorpusInfo, ...]:
     """Corpora with members first; one that has nobody of the split is a control."""
     ids = {one.id for one in chosen}
@@ -321,9 +334,10 @@ def _corpora(
         if identity in ids:
             sides[corpus][claim.member] += 1
     if not any(side[True] and side[False] for side in sides.values()):
+        who = counted(len(chosen), "person", "people")
+        what = f"{inputs.labels} has no members, or no non-members, among the {who} who can be used."
         raise DataError(
-            f"{inputs.labels} has no members, or no non-members, among the "
-            f"{counted(len(chosen), 'person', 'people')} who can be used.",
+            " ".join([what, *notes.sentences]),
             hint="A split needs both: add people of the other kind, with photos.",
         )
     ordered = sorted(sides, key=lambda corpus: (not sides[corpus][True], corpus))

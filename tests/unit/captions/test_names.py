@@ -111,3 +111,28 @@ def test_only_regular_files_of_bounded_size_are_read(tmp_path: Path) -> None:
         file.truncate(1 << 40)
     with pytest.raises(DataError, match="larger than 64 MiB"):
         read_names(tmp_path / "huge")
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        ("Lee, Ann", "write the family name last"),
+        ("Ann Lee, actress", "nothing that is no part of the name"),
+        ("1. Ann Lee", "the number or the sign of a list"),
+        ("- Ann Lee", "the number or the sign of a list"),
+        ("faces/Ann_Lee", "names hold no '/'"),
+    ],
+)
+def test_what_would_be_searched_for_in_vain_is_no_name(tmp_path: Path, row: str, reason: str) -> None:
+    path = tmp_path / "names.txt"
+    path.write_text(f"Bea Moe\n{row}\n")
+    with pytest.raises(DataError, match=f"row 2: .* cannot be a name: .*{reason}"):
+        read_names(path)
+
+
+def test_lines_may_end_as_on_old_machines_and_names_may_have_suffixes(tmp_path: Path) -> None:
+    path = tmp_path / "names.txt"
+    path.write_bytes(b"Ann Lee\rBea Moe, Jr.\rCy Roe, III\r")
+    assert [one.name for one in read_names(path)] == ["Ann Lee", "Bea Moe, Jr.", "Cy Roe, III"]
+    path.write_bytes(b'name,id\r"Ann Lee",1\r\rBea Moe,2\r')
+    assert [one.name for one in read_names(path)] == ["Ann Lee", "Bea Moe"]

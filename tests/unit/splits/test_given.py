@@ -128,6 +128,27 @@ def test_photos_in_a_table_and_people_without_any(faces: Path, tmp_path: Path) -
     assert "1 person has no photo that can be used and is left out" in notes
 
 
+def test_tables_as_spreadsheets_and_the_search_write_them(faces: Path, tmp_path: Path) -> None:
+    who = names(faces)
+    people = tmp_path / "people.csv"  # old line ends, `ID` as in lists of names for the search, capitals in the part
+    people.write_bytes(("ID;Name;Part\r" + "".join(f"p{i};{n};Test\r" for i, n in enumerate(who))).encode())
+    labels = write(tmp_path / "labels.csv", "id;member;confidence", [f"p{i};{i % 2};0,75" for i in range(len(who))])
+    photos = write(tmp_path / "photos.csv", "id,path", [f"p{i},faces/{n}/00.jpg" for i, n in enumerate(who)])
+    split, _ = made(tmp_path, inputs(tmp_path, identities=people, labels=labels, photos=photos))
+    assert {one.id for one in split.identities} == {f"p{i}" for i in range(10)}
+    assert set(split.labels("theirs").confidence) == {0.75}
+
+
+def test_a_split_of_nobody_says_why_everybody_is_left_out(faces: Path, tmp_path: Path) -> None:
+    people = write(tmp_path / "people.csv", "name", [f"Nobody Nr{chr(97 + i)}" for i in range(6)])
+    labels = write(tmp_path / "labels.csv", "name,member", [f"Nobody Nr{chr(97 + i)},{i % 2}" for i in range(6)])
+    with pytest.raises(DataError, match="6 people have no photo that can be used"):
+        made(tmp_path, inputs(tmp_path, identities=people, labels=labels, photos=faces))
+    (tmp_path / "labels.jsonl").write_text('{"name": "Nobody", "member": 1}\n')
+    with pytest.raises(DataError, match="is JSON, not a table"):
+        read_table(tmp_path / "labels.jsonl")
+
+
 @pytest.mark.parametrize(
     ("heading", "rows", "message"),
     [

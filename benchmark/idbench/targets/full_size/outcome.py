@@ -39,6 +39,7 @@ _REFUSED: Mapping[str, str] = {
     "use_bnb_linear": "makes weights that open_clip itself cannot open",
     "torchscript": "saves code with the weights, which is rejected when the target is opened",
     "trace": "is for evaluation alone: nothing would be trained",
+    "remote_sync": "copies the training to another machine, and cannot go on with what idbench saves last",
     "copy_codebase": "runs another copy of the trainer, whose checkpoint would not be found",
 }
 _OURS = ("logs", "name", "model", "train_data", "train_num_samples", "dataset_type", "resume")

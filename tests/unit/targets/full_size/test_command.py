@@ -97,6 +97,7 @@ def test_extra_arguments_win_and_decide_the_warm_up() -> None:
         (Machines(1), ("--dataset-resampled",), "never be seen"),
         (Machines(1), ("--torchscript",), "code with the weights"),
         (Machines(1), ("--use-bnb-linear", "x"), "open_clip itself cannot open"),
+        (Machines(1), ("--remote-sync", "s3://somewhere"), "copies the training to another machine"),
         (Machines(1), ("--epochs", "0"), "--epochs must be at least 1"),
         (Machines(1), ("--accum-freq", "99999"), "no step would ever be taken"),
         (Machines(400), (), "280 shards for 400 training processes"),
