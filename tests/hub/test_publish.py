@@ -86,7 +86,7 @@ def test_a_published_version_never_changes(server: Server, owner: Person, tiny: 
     manifest = read_manifest(other).model_copy(update={"title": "Another title"})
     (other / MANIFEST_FILE).write_text(manifest_text(manifest))
     sentence = refused(owner.bench("data", "publish", str(other), "--repo", "lab/fixed"))
-    assert "has a v1 already, and it is another one" in sentence
+    assert "has a v1 already, with other content" in sentence
     assert server.repository("lab/fixed") == before
 
 

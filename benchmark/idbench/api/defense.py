@@ -172,5 +172,6 @@ class TargetFront:
 
     def _refuse(self, what: str) -> NoReturn:
         raise AccessViolation(
-            f"The target behind {self._name} answers no {what}.", hint="This attack cannot be carried out against it."
+            f"The target behind {self._name} does not answer {what}.",
+            hint="This attack cannot be carried out against it.",
         )

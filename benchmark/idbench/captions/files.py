@@ -95,7 +95,7 @@ def _below(place: str) -> CorpusFiles:
     path = expanded(Path(place))
     if path.is_file():
         if not _kind(path):
-            raise DataError(f"{path} is of no known kind.", hint=_KINDS)
+            raise DataError(f"{path} has an unknown format.", hint=_KINDS)
         return CorpusFiles((path,), ())
     matches = [str(path)] if path.is_dir() else glob.glob(str(path), recursive=True)  # noqa: PTH207  also absolute
     met = {file for match in matches for file in _files(Path(match))}

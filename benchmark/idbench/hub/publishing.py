@@ -219,7 +219,7 @@ def propose_files(
     arrived = remote_files(repo, commit)
     for path, file in files.items():
         if path not in arrived or not arrived[path].holds(file):
-            raise DataError(f"{path} arrived in {repo} changed.", hint="Repeat the command.")
+            raise DataError(f"{path} in {repo} differs from what was sent.", hint="Repeat the command.")
     return Proposed(HubRef(repo, commit), number, f"{page(repo)}/discussions/{number}", bool(sent or removed))
 
 
@@ -244,7 +244,7 @@ def _commit(publication: Publication, repo: str, head: Head) -> tuple[str, bool]
             return tagged, False
         other = (*there.changed, *there.added, *there.removed)
         raise HubError(
-            f"{repo} has a {publication.tag} already, and it is another one: {', '.join(other[:3])}.",
+            f"{repo} has a {publication.tag} already, with other content: {', '.join(other[:3])}.",
             hint="A published version never changes: raise the version.",
         )
     difference = compare(publication.folder, head.files)

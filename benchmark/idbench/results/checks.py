@@ -233,7 +233,7 @@ def _texts(record: RunRecord) -> Iterator[tuple[Severity, str]]:
         if shown.endswith("title") and len(text.splitlines()) > 1:
             yield Severity.FAIL, f"{shown} is not one line"
         if len(text) > (most := LONGEST_TITLE if shown.endswith("title") else LONGEST_TEXT):
-            yield Severity.FAIL, f"{shown} has {len(text):,} characters, and {most:,} are the most"
+            yield Severity.FAIL, f"{shown} has {len(text):,} characters; the limit is {most:,}"
         if _LOCAL.search(text):
             yield Severity.WARN, f"{shown} names a path on somebody's machine"
 

@@ -55,12 +55,12 @@ def _of_costs(record: RunRecord) -> str:
     shadows = record.shadows
     seconds = [*record.timings.model_dump().values(), *((shadows.seconds, shadows.waited) if shadows else ())]
     if (longest := max(seconds)) > LONGEST_SECONDS:
-        return f"it took {longest:g} seconds, and {LONGEST_SECONDS:g} are the most"
+        return f"it took {longest:g} seconds; the limit is {LONGEST_SECONDS:g}"
     counts = [*record.queries.model_dump().values(), *((shadows.steps, shadows.trained_steps) if shadows else ())]
     if (most := max(counts)) > MOST:
-        return f"it counts {most:g} queries or steps of one kind, and {MOST:g} are the most"
+        return f"it counts {most:g} queries or steps of one kind; the limit is {MOST:g}"
     if record.peak_memory_mb > MOST_MEMORY_MB:
-        return f"it took {record.peak_memory_mb:g} MiB of memory, and {MOST_MEMORY_MB:g} are the most"
+        return f"it took {record.peak_memory_mb:g} MiB of memory; the limit is {MOST_MEMORY_MB:g}"
     if not 1 <= record.environment.processors <= MOST_PROCESSORS:
         return f"it ran on {shortened(str(record.environment.processors))} processors"
     if shadows is not None and (shadows.trained > shadows.count or shadows.trained_steps > shadows.steps):
@@ -87,22 +87,22 @@ def _of_what_was_applied(kind: str, method: MethodRef, weights: str | None, cost
     if weights is not None and not _HASH.fullmatch(weights):
         return f"its {kind}'s weights_sha256 is not a SHA-256: {shortened(weights)!r}"
     if cost is not None and cost.seconds > LONGEST_SECONDS:
-        return f"its {kind} took {cost.seconds:g} seconds, and {LONGEST_SECONDS:g} are the most"
+        return f"its {kind} took {cost.seconds:g} seconds; the limit is {LONGEST_SECONDS:g}"
     if cost is not None and cost.steps > MOST:
-        return f"its {kind} took {cost.steps:g} steps, and {MOST:g} are the most"
+        return f"its {kind} took {cost.steps:g} steps; the limit is {MOST:g}"
     return ""
 
 
 def _of_guarantees(guarantees: tuple[Guarantee, ...]) -> str:
     if len(guarantees) > MOST_GUARANTEES:
-        return f"its defense states {len(guarantees)} guarantees, and {MOST_GUARANTEES} are the most"
+        return f"its defense states {len(guarantees)} guarantees; the limit is {MOST_GUARANTEES}"
     return ""
 
 
 def _of_utility(defense: DefenseRef) -> str:
     names = [measure.name for measure in defense.utility]
     if len(names) > MOST_MEASURES:
-        return f"it has {len(names)} measures of utility, and {MOST_MEASURES} are the most"
+        return f"it has {len(names)} measures of utility; the limit is {MOST_MEASURES}"
     if double := next((name for name in names if names.count(name) > 1), None):
         return f"its measure of utility {shortened(double)!r} is there twice"
     for measure in defense.utility:

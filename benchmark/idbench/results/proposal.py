@@ -190,5 +190,5 @@ def _entry(file: Path) -> ProposedFile:
     if not stat.S_ISREG(state.st_mode):
         return ProposedFile(state.st_size, "is not a regular file")
     if state.st_size > LARGEST_FILE:
-        return ProposedFile(state.st_size, f"has {state.st_size:,} bytes; {LARGEST_FILE:,} are the most")
+        return ProposedFile(state.st_size, f"has {state.st_size:,} bytes; the limit is {LARGEST_FILE:,}")
     return ProposedFile(state.st_size)

@@ -118,7 +118,7 @@ def _constant(name: str) -> float:
 def _check_texts(value: Any) -> None:
     if isinstance(value, str):
         if len(value) > LONGEST:
-            raise ValueError(f"holds a text of {len(value):,} characters; {LONGEST:,} are the most")
+            raise ValueError(f"holds a text of {len(value):,} characters; the limit is {LONGEST:,}")
         try:
             value.encode()
         except UnicodeEncodeError as error:

@@ -227,12 +227,12 @@ def _check_shape(opened: ScoreFile) -> None:
 
     described = opened.file.metadata
     if described.num_rows > MOST_ROWS or described.num_row_groups > MOST_ROWS:
-        raise ValueError(f"it has {described.num_rows:,} rows, and {MOST_ROWS:,} are the most")
+        raise ValueError(f"it has {described.num_rows:,} rows; the limit is {MOST_ROWS:,}")
     names = opened.schema.names
     if len(names) > MOST_COLUMNS or described.num_columns > MOST_COLUMNS:
-        raise ValueError(f"it has {len(names):,} columns, and {MOST_COLUMNS} are the most")
+        raise ValueError(f"it has {len(names):,} columns; the limit is {MOST_COLUMNS}")
     if described.num_rows * len(names) > MOST_CELLS:
-        raise ValueError(f"it has {described.num_rows * len(names):,} values, and {MOST_CELLS:,} are the most")
+        raise ValueError(f"it has {described.num_rows * len(names):,} values; the limit is {MOST_CELLS:,}")
     groups = (described.row_group(index) for index in range(described.num_row_groups))
     if sum(group.total_byte_size for group in groups) > LARGEST_DECODED:
         raise ValueError(f"its pages hold more than {LARGEST_DECODED:,} bytes")
@@ -349,7 +349,7 @@ def _table(table: pa.Table) -> ScoreTable:
 def _unreasonable(reasons: Sequence[str], abstained: NDArray[np.bool_]) -> str:
     """What is wrong with the reasons; empty if they can be shown."""
     if len(given := set(reasons) - {""}) > MOST_REASONS:
-        return f"it gives {len(given)} reasons, and {MOST_REASONS} are the most"
+        return f"it gives {len(given)} reasons; the limit is {MOST_REASONS}"
     if odd := sorted(reason for reason in given if not reason.isprintable() or reason != reason.strip()):
         return f"its reason {shortened(odd[0])!r} holds what cannot be printed"
     if any(reason and not none for reason, none in zip(reasons, abstained, strict=False)):

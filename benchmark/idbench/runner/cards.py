@@ -159,7 +159,7 @@ def _stand_in(group: str, plugin: Plugin, description: str) -> type[Method[Any]]
         self._knowledge = _flags(Knowledge, setting.knowledge)
 
     def work(*_: object) -> None:
-        raise MethodError(f"{plugin.name} runs in a worker alone.")
+        raise MethodError(f"{plugin.name} runs only in a worker.")
 
     base = KINDS[found.kind][0]
     members: dict[str, Any] = {

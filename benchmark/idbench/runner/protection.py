@@ -116,7 +116,7 @@ def _read_names(path: Path) -> list[str]:
         raise DataError(f"{path} has no column `name`.", hint="Its first line must be: name")
     names = [(row["name"] or "").strip() for row in rows]
     if not names:
-        raise DataError(f"{path} lists nobody, so there is nobody to protect.", hint="Write one name a line.")
+        raise DataError(f"{path} lists nobody, so there is nobody to protect.", hint="Write one name per line.")
     if "" in names:
         raise DataError(f"Line {names.index('') + 2} of {path} has no name.", hint="Remove the line or complete it.")
     return names

@@ -216,7 +216,7 @@ def _check_same(here: MethodSpec, planned: MethodSpec) -> None:
     for what in ("version", "plugin", "code_sha256", "parameters", "given_sha256"):
         if getattr(here, what, None) != getattr(planned, what, None):
             raise MethodError(
-                f"{planned.name} is another one here than the run was planned with: its {what} differs.",
+                f"{planned.name} here is not the one that the run was planned with: its {what} differs.",
                 hint="Install the same version on every machine, or plan the run again.",
             )
 

@@ -112,11 +112,11 @@ def _read_tables(folder: Path, manifest: Manifest, rows: dict[str, list[Row]]) -
 
 def _check_ids(split: _Opened) -> Iterator[LintFinding]:
     for table, column in (("identities", 0), ("photos", 0), ("names", 0), ("public_pairs", 0)):
-        yield from _repeated(table, [str(row[column]) for row in split.rows.get(table, [])], "appears more than once")
-    yield from _repeated(
-        "labels", [f"{row[1]} in {row[0]}" for row in split.rows.get("labels", [])], "has more than one label"
-    )
-    yield from _repeated("identities", [str(row[2]) for row in split.identities], "names more than one identity")
+        values = [str(row[column]) for row in split.rows.get(table, [])]
+        yield from _repeated(table, values, "Rows that appear more than once")
+    labelled = [f"{row[1]} in {row[0]}" for row in split.rows.get("labels", [])]
+    yield from _repeated("labels", labelled, "Identities with more than one label")
+    yield from _repeated("identities", [str(row[2]) for row in split.identities], "Names that several identities bear")
     for table, rows in split.rows.items():
         if any(value is None for row in rows for value in row):
             yield LintFinding("error", table, "The table has empty cells.")
@@ -212,7 +212,7 @@ def _check_optional(split: _Opened) -> Iterator[LintFinding]:
             yield LintFinding("error", table, f"Rows about unknown identities: {_some(unknown)}.")
     web = ("http://", "https://")
     if bad := sorted({str(row[0]) for row in split.rows.get("urls", []) if not str(row[1]).lower().startswith(web)}):
-        yield LintFinding("warning", "urls", f"Addresses that are not of the web, of identities {_some(bad)}.")
+        yield LintFinding("warning", "urls", f"Addresses that are not web addresses, of identities {_some(bad)}.")
 
 
 def _check_names(split: _Opened) -> Iterator[LintFinding]:
@@ -250,7 +250,7 @@ def _check_owners(split: _Opened) -> Iterator[LintFinding]:
         yield LintFinding("error", "photos", f"Photos that identities list and the table lacks: {_some(missing)}.")
     if foreign:
         yield LintFinding(
-            "error", "photos", f"Photos that belong to another identity than lists them: {_some(foreign)}."
+            "error", "photos", f"Photos that belong to another identity than the one that lists them: {_some(foreign)}."
         )
     if shared:
         yield LintFinding("error", "identities", f"Photos that several identities list: {_some(shared)}.")
@@ -407,7 +407,7 @@ def _check_hashes(split: _Opened, parts: dict[str, str]) -> Iterator[LintFinding
 def _repeated(table: str, values: Sequence[str], what: str) -> Iterator[LintFinding]:
     repeated = [value for value, count in Counter(values).items() if count > 1]
     if repeated:
-        yield LintFinding("error", table, f"Something {what}: {_some(repeated)}.")
+        yield LintFinding("error", table, f"{what}: {_some(repeated)}.")
 
 
 def _some(examples: Sequence[str]) -> str:

@@ -116,7 +116,7 @@ def write_subset(split: Split, people: Sequence[str], name: str, out: Path, prog
         StorageError: no space or no permission.
     """
     if split.manifest.withheld is not None:
-        raise DataError(f"Labels of {split.manifest.name} are withheld.", hint="Ask whoever holds them.")
+        raise DataError(f"Labels of {split.manifest.name} are withheld.", hint="Ask the holder of the labels.")
     kept = frozenset(people)
     tables = [table for table in split.manifest.rows if table not in _NOT_COPIED]
     written = {table: write_table(out, table, kept_rows(split, table, kept, progress)) for table in tables}

@@ -201,7 +201,7 @@ WRONG: dict[str, tuple[str, Callable[[RunRecord], RunRecord], str]] = {
     "a title as long as a book": (
         "text",
         lambda r: of_attack(r, title="x" * 301),
-        "301 characters, and 300 are the most",
+        "301 characters; the limit is 300",
     ),
     "a title of two lines": ("text", lambda r: of_attack(r, title="a\nb"), "attack.title is not one line"),
     "a target that looks like another": (

@@ -144,11 +144,11 @@ HOSTILE: dict[str, tuple[Callable[[], pa.Table], str]] = {
     "no columns": (lambda: pa.table({}), "no column 'identity'"),
     "many columns": (
         lambda: changed(**{f"detail_{i}": GOOD["score"] for i in range(MOST_COLUMNS)}),
-        "columns, and 1024",
+        "columns; the limit is 1024",
     ),
     "an id twice": (lambda: changed(identity=pa.array(["a", "a", "c"])), "an identity occurs twice"),
     "a long id": (lambda: changed(identity=pa.array(["x" * (LONGEST_ID + 1), "b", "c"])), "an id has more than"),
-    "a bomb of rows": (lambda: nobody(MOST_ROWS + 1), "rows, and 1,000,000 are the most"),
+    "a bomb of rows": (lambda: nobody(MOST_ROWS + 1), "rows; the limit is 1,000,000"),
     "a bomb of cells": (
         lambda: pa.table(
             {
@@ -156,7 +156,7 @@ HOSTILE: dict[str, tuple[Callable[[], pa.Table], str]] = {
                 **{f"detail_{i}": nobody(MOST_CELLS // 20)["score"] for i in range(20)},
             }
         ),
-        "values, and 8,000,000 are the most",
+        "values; the limit is 8,000,000",
     ),
     "a bomb of one long id": (lambda: long_id(500_000), "an id has more than"),
     "a reason for a score": (lambda: changed(reason=pa.array(["", "why not", ""])), "on somebody who has a score"),
@@ -177,7 +177,7 @@ HOSTILE: dict[str, tuple[Callable[[], pa.Table], str]] = {
                 "reason": pa.array([f"{i}" for i in range(100)]),
             }
         ),
-        "100 reasons, and 50 are the most",
+        "100 reasons; the limit is 50",
     ),
 }
 

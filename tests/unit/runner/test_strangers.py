@@ -221,7 +221,7 @@ def test_all_groups_are_listed_and_loaded_without_importing_anything() -> None:
     assert plan_defense("odd", "full").parameters == {"strength": 1.0}
     with pytest.raises(MethodError, match="strength of odd: Input should be less than or equal to 1"):
         plan_defense("odd", None, {"strength": 2})
-    with pytest.raises(MethodError, match="runs in a worker alone"):
+    with pytest.raises(MethodError, match="runs only in a worker"):
         kind().defend(None, [], None)  # type: ignore[arg-type]
 
 

@@ -12,7 +12,7 @@ from idbench.api import Silent
 from idbench.errors import DataError, IdbenchError, PluginError, UnknownNameError
 from idbench.splits import SplitRecipe, corpus_names, find_recipe, load_corpus, load_split, split_names
 from idbench.splits.auxiliary import people_of
-from idbench.splits.avatars.golden import CORPORA
+from idbench.splits.avatars import CORPORA
 from idbench.splits.corpora import Owners, read_corpus, write_corpus, write_pictures
 from idbench.splits.recipe import CorpusRecipe
 from idbench.storage import cache_dir

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from idbench.splits import Split, decode_photo, load_corpus, load_split
-from idbench.splits.avatars import golden
+from idbench.splits.avatars import CORPORA, SPLITS
 from idbench.splits.duplicates import signature
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "splits.json").read_text())
@@ -24,8 +24,8 @@ def avatars() -> Split:
 
 def test_shipped_digests_are_the_golden_ones() -> None:
     """Versions are immutable: whoever changes a digest must add a version instead."""
-    assert {name: entry["digest"] for name, entry in GOLDEN["splits"].items()} == golden.SPLITS
-    assert GOLDEN["corpora"] == golden.CORPORA
+    assert {name: entry["digest"] for name, entry in GOLDEN["splits"].items()} == SPLITS
+    assert GOLDEN["corpora"] == CORPORA
 
 
 @pytest.mark.parametrize("name", ["avatars", "avatars-tiny"])

@@ -50,11 +50,11 @@ def photo_row(data: bytes) -> Callable[[list[Row]], list[Row]]:
 GOOD = encode_png(np.full((32, 32, 3), 99, dtype=np.uint8))
 
 DAMAGE: dict[str, tuple[str, Callable[[list[Row]], Sequence[Row]], str]] = {
-    "identity twice": ("identities", lambda rows: [*rows, rows[0]], "identities: Something appears more than once"),
-    "photo twice": ("photos", lambda rows: [*rows, rows[7]], "error photos: Something appears more than once"),
-    "label twice": ("labels", lambda rows: [*rows, rows[7]], "error labels: Something has more than one label"),
-    "name twice": ("names", lambda rows: [*rows, rows[7]], "error names: Something appears more than once"),
-    "two of one name": ("identities", lambda rows: changed(1, c2=rows[0][2])(rows), "names more than one identity"),
+    "identity twice": ("identities", lambda rows: [*rows, rows[0]], "identities: Rows that appear more than once"),
+    "photo twice": ("photos", lambda rows: [*rows, rows[7]], "error photos: Rows that appear more than once"),
+    "label twice": ("labels", lambda rows: [*rows, rows[7]], "error labels: Identities with more than one label"),
+    "name twice": ("names", lambda rows: [*rows, rows[7]], "error names: Rows that appear more than once"),
+    "two of one name": ("identities", lambda rows: changed(1, c2=rows[0][2])(rows), "Names that several identities"),
     "no name": ("identities", changed(1, c2="  "), "Identities without a name"),
     "unknown part": ("identities", changed(1, c1="train"), "Unknown parts: train"),
     "part sizes": ("identities", lambda rows: rows[1:], "the manifest says"),

@@ -25,7 +25,7 @@ from idbench.splits.avatars.names import FIRST_NAMES, LAST_NAMES
 from idbench.splits.honesty import examine
 from idbench.splits.published import cc3m_idia, facescrub, laion, photos, upstream
 from idbench.splits.published.candidates import draw_candidates
-from idbench.splits.published.fixes import Fixes, Spelling, digest_of_name
+from idbench.splits.published.facescrub import Fixes, Spelling, digest_of_name
 from idbench.splits.published.injected_lists import FILES, read_lists
 from idbench.splits.recipe import SourcedRecipe, Sources
 from idbench.splits.sources import disagreements
@@ -157,13 +157,13 @@ def test_a_missing_column_is_named(sources: Sources, column: str) -> None:
 def test_bad_lists_are_refused_in_one_sentence(sources: Sources) -> None:
     lists = folder(sources)
     rewrite(lists, FILES[1], openclip_percentage_correct_preds=["a lot"] * 5)
-    with pytest.raises(DataError, match="something else than numbers"):
+    with pytest.raises(DataError, match="values that are not numbers"):
         read_lists(lists)
     rewrite(lists, FILES[1], openclip_percentage_correct_preds=[float("nan")] * 5)
-    with pytest.raises(DataError, match="something else than numbers"):
+    with pytest.raises(DataError, match="values that are not numbers"):
         read_lists(lists)
     rewrite(lists, FILES[1], openclip_percentage_correct_preds=[12.0] * 5)
-    with pytest.raises(DataError, match="something else than numbers"):
+    with pytest.raises(DataError, match="values that are not numbers"):
         read_lists(lists)
     (lists / FILES[1]).write_text("")
     with pytest.raises(DataError, match="not a list of people"):

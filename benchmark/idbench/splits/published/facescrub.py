@@ -1,19 +1,25 @@
-"""Photos of the listed people: a FaceScrub folder or any `NAME/*.jpg`, FaceScrub's own lists, lists of addresses."""
+"""Photos of the listed people: a FaceScrub folder or any `NAME/*.jpg`, FaceScrub's own lists, lists of addresses.
+
+Corrections of names are data in which no name can be read: spellings, and the first German list.
+"""
 
 from __future__ import annotations
 
 import csv
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
 
 from idbench.api import Progress
 from idbench.captions import FOLDED
 from idbench.errors import DataError
 from idbench.splits.assembling import Address
 from idbench.splits.injected.people import list_people, name_of, read_people
-from idbench.splits.published.fixes import digest_of_name, read_fixes
 from idbench.splits.published.photos import TABLE, read_table
 from idbench.splits.published.upstream import EUROPEANS, Upstream
 from idbench.storage import require_regular, storage_errors
@@ -167,3 +173,45 @@ def _facescrub_lists(upstream: Upstream) -> Iterable[tuple[str, tuple[Address, .
                     found[name_of(row["name"])].setdefault(address.url, address)
         for name, addresses in found.items():
             yield name, tuple(addresses.values())
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Spelling(_Closed):
+    """Another spelling of a name on a list; both as `digest_of_name`."""
+
+    spelling: str
+    name: str
+    source: str
+
+
+class Fixes(_Closed):
+    """The content of `fixes.json`."""
+
+    what: str
+    spellings: tuple[Spelling, ...]
+    first_generation: tuple[str, ...]
+    """Whom the first version of the paper listed as German non-members, as far as that follows from what is known."""
+
+    def spelling_of(self, written: str, listed: dict[str, str]) -> tuple[str, str] | None:
+        """The listed name that another spelling stands for, and who says so; None where it is not a known one.
+
+        Args:
+            written: a name as a folder or another list has it.
+            listed: names by `digest_of_name`.
+        """
+        digest = digest_of_name(written)
+        found = (one for one in self.spellings if one.spelling == digest and one.name in listed)
+        return next(((listed[one.name], one.source) for one in found), None)
+
+
+def read_fixes() -> Fixes:
+    """The corrections that come with idbench."""
+    return Fixes.model_validate_json(files("idbench.splits.published").joinpath("fixes.json").read_bytes())
+
+
+def digest_of_name(name: str) -> str:
+    """SHA-256 of a name's folded spelling."""
+    return hashlib.sha256(FOLDED(name).encode()).hexdigest()

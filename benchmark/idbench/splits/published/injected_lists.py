@@ -117,6 +117,6 @@ def _read(path: Path) -> pd.DataFrame:
     for column in _NUMBERS:
         numbers = pd.to_numeric(frame[column], errors="coerce")
         if numbers.isna().any() or (column in RATES and not numbers.between(0, 1).all()):
-            raise DataError(f"{path} has something else than numbers in its column {column}.", hint=_HINT)
+            raise DataError(f"{path} holds values that are not numbers in its column {column}.", hint=_HINT)
         frame[column] = numbers
     return frame

@@ -26,8 +26,14 @@ from idbench.splits.injected.people import name_of
 from idbench.splits.injected.writing import SplitDescription
 from idbench.splits.manifest import CorpusInfo
 from idbench.splits.published.candidates import PROMPTS, draw_candidates
-from idbench.splits.published.facescrub import Material, find_material, names_in, people_in
-from idbench.splits.published.fixes import digest_of_name, read_fixes
+from idbench.splits.published.facescrub import (
+    Material,
+    digest_of_name,
+    find_material,
+    names_in,
+    people_in,
+    read_fixes,
+)
 from idbench.splits.published.upstream import COUNTS, EUROPEANS, FIRST_GENERATION, LISTS, Upstream, open_upstream
 from idbench.splits.recipe import Sources
 from idbench.storage import storage_errors
@@ -119,7 +125,7 @@ def build_german(sources: Sources, split: Path, corpora: Path, progress: Progres
     europeans = {FOLDED(name) for name in names_in(upstream.need(EUROPEANS))}
     counted = [one for one in read_counts(upstream.need(COUNTS)) if FOLDED(one.name) in europeans]
     if not counted:
-        raise DataError(f"Nobody of {COUNTS} is in {EUROPEANS}.", hint="Give both as the authors published them.")
+        raise DataError(f"Nobody in {COUNTS} is in {EUROPEANS}.", hint="Give both as the authors published them.")
     return _build(GERMAN, counted, upstream, sources, split, progress)
 
 
