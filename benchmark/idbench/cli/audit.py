@@ -134,15 +134,32 @@ def _asked(names: list[str], photos: list[Path], people: Path | None) -> list[Au
 
 
 def _announce(asked: list[Audited], wish: Wish, json: bool) -> None:
-    from idbench.people.auditing import attacks_for
+    from idbench.cli.durations import Durations, in_all
+    from idbench.people.auditing import foresee
 
-    attacks, left_out = attacks_for(wish)
+    found = foresee(asked, wish)
+    durations = Durations(options.RESULTS)
+    expected = [durations.of(name, found.target) for name in found.attacks] * found.groups
     if json:
-        console.write_json({"people": [one.name for one in asked], "attacks": attacks, "left_out": left_out})
+        console.write_json(
+            {
+                "people": [one.name for one in asked],
+                "attacks": found.attacks,
+                "left_out": found.left_out,
+                "reference": found.reference,
+                "seconds": sum(one.total or 0.0 for one in expected),
+                "seconds_unknown": sum(one.total is None for one in expected),
+            }
+        )
         return
     people = "person" if len(asked) == 1 else "people"
-    console.say(f"{len(asked)} {people}, {len(attacks)} attack{'s' * (len(attacks) != 1)}: {', '.join(attacks)}")
-    _say_left_out(left_out)
+    attacks = f"{len(found.attacks)} attack{'s' * (len(found.attacks) != 1)}"
+    console.say(f"{len(asked)} {people}, {attacks}: {', '.join(found.attacks)}")
+    _say_left_out(found.left_out)
+    console.say(f"Compared with {found.reference}.")
+    console.say(in_all(expected) or "How long it takes is not known.")
+    if not durations.know(found.target):
+        console.say("Measured on the small models that come with idbench: a larger one may take many times as long.")
 
 
 def _say_left_out(left_out: Mapping[str, str]) -> None:

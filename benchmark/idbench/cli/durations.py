@@ -58,11 +58,19 @@ class Durations:
         self._rows = [*_from_records(results), *_from_reference()]
 
     def expected(self, spec: RunSpec) -> Expected:
-        """The median of what was measured for the attack on this target, else on any; the nearest source counts."""
-        own = [row for row in self._rows if row.method == spec.attack.name]
+        """What was measured for the attack of a run, on its target if possible."""
+        return self.of(spec.attack.name, spec.target.name)
+
+    def know(self, target: str) -> bool:
+        """Whether anything was measured on a target."""
+        return any(row.target == target for row in self._rows)
+
+    def of(self, attack: str, target: str) -> Expected:
+        """The median of what was measured for an attack on a target, else on any; the nearest source counts."""
+        own = [row for row in self._rows if row.method == attack]
         for source in (_RECORDS, _BOARD):
             near = [row for row in own if row.source == source]
-            found = [row for row in near if row.target == spec.target.name] or near
+            found = [row for row in near if row.target == target] or near
             if found:
                 return Expected(median(r.seconds for r in found), median(r.training for r in found), source)
         return Expected(None)

@@ -229,16 +229,37 @@ def audit_people(people: Sequence[Audited], wish: Wish, progress: Progress) -> P
     )
 
 
-def attacks_for(wish: Wish) -> tuple[list[str], dict[str, str]]:
-    """The attacks that would be carried out on people with photos, and those left out with the reason.
+@dataclass(frozen=True, slots=True)
+class Prospect:
+    """What an audit would do.
+
+    Args:
+        target: name of the target.
+        attacks: that would be carried out.
+        left_out: attacks that would not, with the reason.
+        reference: who the reference people are.
+        groups: how many times each attack runs: once for all people of whom equally many photos are compared.
+    """
+
+    target: str
+    attacks: tuple[str, ...]
+    left_out: Mapping[str, str]
+    reference: str
+    groups: int
+
+
+def foresee(people: Sequence[Audited], wish: Wish) -> Prospect:
+    """What an audit of these people would do; the target is asked nothing.
 
     Raises:
-        IdbenchError: the target, an attack or the reference people cannot be used.
+        IdbenchError: the target, an attack, photos or the reference people cannot be used.
     """
     target = pin_target(target_meant(wish.target))
-    pool, _, _ = _pool(wish, target, Silent())
+    pool, reference, _ = _pool(wish, target, Silent())
     methods, left_out = _methods(wish, target, pool)
-    return [method.name for method in methods], left_out
+    portfolios = {_id(i): (one.name, read_portfolio(one.photos)) for i, one in enumerate(people)}
+    groups = {design({who: one}, pool, 1, 1).photos for who, one in portfolios.items()}
+    return Prospect(target.name, tuple(method.name for method in methods), left_out, reference, len(groups))
 
 
 def _id(number: int) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.app.fictional import World
 from tests.conftest import Bench, refused
+from tests.web import picture
 
 from idbench.results import find_runs
 
@@ -81,3 +82,21 @@ def test_an_audit_says_beforehand_how_long_it_takes(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert re.search(r"about \S+ (min|h) in all; as measured in the reference board", done.stdout), done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_audit_of_people_says_beforehand_what_it_does_and_how_long_it_takes(tmp_path: Path) -> None:
+    for name, count in (("Ada", 1), ("Bo", 2), ("Cy", 2)):
+        for number in range(count):
+            (tmp_path / name).mkdir(exist_ok=True)
+            (tmp_path / name / f"{number}.jpg").write_bytes(picture(name, number))
+    people = [word for name in ("Ada", "Bo", "Cy") for word in ("--name", f"{name} Quill", "--photos", name)]
+    asked = ("audit", "person", *people, "--target", "avatars-a", "-m", "cosine", "-m", "idia", "--dry-run")
+    done = Bench(tmp_path)(*asked)
+    assert done.returncode == 0, done.stderr
+    assert "3 people, 2 attacks: cosine, idia" in done.stdout
+    assert "people of avatars who are not in avatars-a" in " ".join(done.stdout.split())
+    assert re.search(r"about \S+ s in all; as measured in the reference board", done.stdout), done.stdout
+    several = json.loads(Bench(tmp_path)(*asked, "--json").stdout)
+    alone = json.loads(Bench(tmp_path)(*asked[:2], *people[:4], *asked[-7:], "--json").stdout)
+    assert several["seconds"] == pytest.approx(2 * alone["seconds"])  # once with one photo, once with two
+    assert {path.name for path in tmp_path.iterdir()} == {"Ada", "Bo", "Cy"}
