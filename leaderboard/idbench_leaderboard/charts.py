@@ -91,12 +91,13 @@ def whiskers(rows: pd.DataFrame, statistic: str) -> Chart:
 
 
 def cost(rows: pd.DataFrame, x: str, title: str) -> Chart:
-    """AUC with its interval against a cost, on a log axis that has room for zero; each point bears its name."""
+    """AUC with its interval against a cost, on a log axis that has room for zero; lines lead to the names."""
     data = rows[["label", "track", "auc", "auc_low", "auc_high", x]].dropna().reset_index(drop=True)
     ticks = _powers(float(data[x].max()) if len(data) else 1.0)
     low, high = _cost_domain(data)
-    data = data.assign(**_names_of_points(data, x, ticks[-1], (high - low) / _COST_HEIGHT))
-    scale = alt.Scale(type="symlog", constant=1, domain=[0, ticks[-1]], nice=False)
+    height = max(_COST_HEIGHT, _NAME_HEIGHT * len(data))
+    data = data.assign(name_at=_heights_of_names(data["auc"], low, high, (high - low) / height))
+    scale = alt.Scale(type="symlog", constant=1, domain=[0, ticks[-1]], nice=False, range=[*_BESIDE_NAMES])
     axis = alt.Axis(values=ticks, labelExpr=_SHORT, labelOverlap=True, grid=False)
     xx = alt.X(f"{x}:Q", title=title, scale=scale, axis=axis)
     tooltip = [
@@ -107,49 +108,63 @@ def cost(rows: pd.DataFrame, x: str, title: str) -> Chart:
     base = alt.Chart(data).encode(x=xx, tooltip=tooltip)
     channels = _track_channels(rows)
     yy = alt.Scale(domain=[low, high], nice=False, zero=False)
-    y, ends, at = (alt.Y(f"{name}:Q", title="AUC", scale=yy) for name in ("auc", "auc_low", "name_at"))
-    named = [
-        alt.Chart(data[data["name_left"] == left])
-        .mark_text(align="right" if left else "left", dx=-9 if left else 9, fontSize=11, limit=130)
-        .encode(x=xx, y=at, text="label:N", tooltip=tooltip)
-        for left in (True, False)
-    ]
+    y, ends = (alt.Y(f"{name}:Q", title="AUC", scale=yy) for name in ("auc", "auc_low"))
     return alt.layer(
-        alt.Chart(pd.DataFrame({"y": [0.5]})).mark_rule(strokeDash=[4, 4], color=GREY).encode(y=alt.Y("y:Q", scale=yy)),
+        alt.Chart(pd.DataFrame({"y": [0.5]}))
+        .mark_rule(strokeDash=[4, 4], color=GREY)
+        .encode(y=alt.Y("y:Q", scale=yy), x=alt.value(0), x2=alt.value(_BESIDE_NAMES[1])),
+        *_names_beside(base, y, alt.Y("name_at:Q", title="AUC", scale=yy), "label"),
         base.mark_rule().encode(y=ends, y2="auc_high:Q", color=channels["color"]),
         base.mark_point(filled=True, size=90, opacity=1).encode(y=y, **channels),
-        *named,
-    ).properties(height=_COST_HEIGHT, width="container", autosize=_FIT)
+    ).properties(height=height, width="container", autosize=_FIT)
 
 
 _COST_HEIGHT: Final = 340
-_NAME_HEIGHT: Final = 13  # pixels from one name to the next
+_NAME_HEIGHT: Final = 14  # pixels from one name to the next
+_NAME_WIDTH: Final = 118  # pixels that the names beside the points take, on a phone too
+_BESIDE_NAMES: Final = (0, alt.ExprRef(f"width - {_NAME_WIDTH}"))
 
 
 def _cost_domain(data: pd.DataFrame) -> tuple[float, float]:
-    """Room for every interval and for guessing, and a little more for the names."""
+    """Room for every interval and for guessing."""
     low, high = (float(data["auc_low"].min()), float(data["auc_high"].max())) if len(data) else (0.5, 1.0)
     return min(low, 0.5) - 0.04, max(high, 0.5) + 0.04
 
 
-def _names_of_points(data: pd.DataFrame, x: str, end: float, unit: float) -> dict[str, Any]:
-    """On which side of its point each name stands, and how high, so that no two names of a side cover each other.
+def _names_beside(base: alt.Chart, y: alt.Y, at: alt.Y, name: str) -> list[alt.Chart]:
+    """Names in a column right of all points, and a thin line from each point to its name: points may be close.
 
     Args:
-        data: the points.
-        x: column of their cost.
-        end: of the axis.
+        base: with the data and the x channel, whose scale ends at `_BESIDE_NAMES`.
+        y: of the points.
+        at: of the names.
+        name: column of the names.
+    """
+    edge = alt.ExprRef(f"width - {_NAME_WIDTH - 8}")
+    return [
+        base.mark_rule(color=GREY, opacity=0.5).encode(y=y, y2=alt.Y2(at.shorthand), x2=alt.value(edge)),
+        base.mark_text(align="left", dx=2, fontSize=11, limit=_NAME_WIDTH - 10).encode(
+            x=alt.value(edge), y=at, text=f"{name}:N"
+        ),
+    ]
+
+
+def _heights_of_names(auc: pd.Series[float], low: float, high: float, unit: float) -> NDArray[np.float64]:
+    """How high each name stands: near its point, none over another, all inside the chart.
+
+    Args:
+        auc: of the points.
+        low: the least AUC of the axis.
+        high: the largest.
         unit: AUC per pixel.
     """
-    place = np.log1p(data[x].to_numpy(np.float64)) / np.log1p(end)
-    left = place > 0.5
-    at = data["auc"].to_numpy(np.float64).copy()
-    for side in (left, ~left):
-        chosen = np.flatnonzero(side)
-        chosen = chosen[np.argsort(at[chosen])]
-        if chosen.size:
-            at[chosen] = _apart(at[chosen], _NAME_HEIGHT * unit)
-    return {"name_left": left, "name_at": at}
+    at: NDArray[np.float64] = np.array(auc, np.float64)
+    gap = _NAME_HEIGHT * unit
+    order = np.argsort(at, kind="stable")
+    if order.size:
+        steps = gap * (np.arange(order.size) + 0.5)
+        at[order] = np.clip(_apart(at[order], gap), low + steps, high - steps[::-1])
+    return at
 
 
 def _apart(values: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
@@ -168,8 +183,8 @@ def _start(group: list[float], gap: float) -> float:
 
 
 def _powers(top: float) -> list[float]:
-    powers = [10.0**k for k in range(max(1, int(np.ceil(np.log10(max(top, 10))))) + 1)]
-    return [0.0, *powers]
+    last = int(np.ceil(np.log10(max(top, 10))))
+    return [0.0, *(10.0**k for k in range(1 if last > 2 else 0, last + 1))]  # 1 would stand on the 0 on a phone
 
 
 def roc_frame(curves: dict[str, measure.Curve], n_members: int) -> pd.DataFrame:
@@ -391,23 +406,25 @@ def scatter(frame: pd.DataFrame, a: str, b: str) -> Chart:
 
 def privacy(frame: pd.DataFrame) -> Chart:
     """Privacy against utility of defenses, from `defenses.privacy_frame`; best is at the bottom right."""
-    x = alt.X(
-        "recognition:Q",
-        title="Recognition after the defense, share correct",
-        scale=alt.Scale(zero=False, nice=False, padding=70),
-        axis=alt.Axis(format=".2f"),
+    low, high = (float(frame["low"].min()), float(frame["high"].max())) if len(frame) else (0.5, 1.0)
+    low, high = low - 0.03, high + 0.03
+    height = max(_COST_HEIGHT, _NAME_HEIGHT * len(frame))
+    data = frame.assign(name_at=_heights_of_names(frame["auc"], low, high, (high - low) / height))
+    kept = alt.Scale(zero=False, nice=False, padding=16, range=[*_BESIDE_NAMES])
+    title = "Recognition after the defense"
+    axis = alt.Axis(format=".2f", tickCount=4, grid=False)
+    base = alt.Chart(data).encode(x=alt.X("recognition:Q", title=title, scale=kept, axis=axis))
+    scale = alt.Scale(domain=[low, high], nice=False, zero=False)
+    y, ends, at = (
+        alt.Y(f"{name}:Q", title="AUC of the strongest attack", scale=scale) for name in ("auc", "low", "name_at")
     )
-    scale = alt.Scale(zero=False)
-    base = alt.Chart(frame).encode(x=x)
-    title = "AUC of the strongest attack"
-    y = alt.Y("auc:Q", title=title, scale=scale)
     tooltip = [
         alt.Tooltip("defense:N", title="Defense"),
         alt.Tooltip("auc:Q", title="AUC", format=".3f"),
         alt.Tooltip("recognition:Q", title="Recognition", format=".2f"),
     ]
     return alt.layer(
-        base.mark_rule(color=GREY).encode(y=alt.Y("low:Q", title=title, scale=scale), y2="high:Q"),
+        *_names_beside(base, y, at, "defense"),
+        base.mark_rule(color=GREY).encode(y=ends, y2="high:Q"),
         base.mark_point(filled=True, size=70, color=BLUE, opacity=1).encode(y=y, tooltip=tooltip),
-        base.mark_text(align="left", dx=7, dy=-6).encode(y=y, text="defense:N"),
-    ).properties(height=340, width="container", autosize=_FIT)
+    ).properties(height=height, width="container", autosize=_FIT)

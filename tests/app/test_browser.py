@@ -360,6 +360,36 @@ def test_the_tables_of_the_reference_board_fit_beside_the_filters(browser: Brows
         browser.until(lambda: browser.driver.execute_script(script) <= 0, "a table that need not be scrolled sideways")
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_names_beside_close_points_cover_nothing_on_a_phone(browser: Browser, tmp_path: Path, scheme: str) -> None:
+    script = """
+        const chart = [...document.querySelectorAll('[data-testid=stVegaLiteChart]')]
+            .find((e) => (e.getAttribute('aria-label') || '').includes('on a log axis. Cheap'));
+        if (!chart) return null;
+        const box = (e) => { const b = e.getBoundingClientRect(); return [b.left, b.right, b.top, b.bottom]; };
+        const names = [...chart.querySelectorAll('.mark-text.role-mark text')];
+        const points = [...chart.querySelectorAll('.mark-symbol.role-mark path')];
+        const frame = box(chart.querySelector('svg'));
+        return [names.map(box), points.map(box), frame];
+    """
+    with served(REFERENCE, tmp_path) as address:
+        browser.size(390, 844)
+        browser.scheme(scheme)
+        browser.open(f"{address}/?target=avatars-a")
+        browser.until(lambda: len((browser.driver.execute_script(script) or [[]])[0]) > 20, "a chart of many methods")
+        _settle(browser)
+        names, points, frame = browser.driver.execute_script(script)
+    assert len(names) == len(points)
+    assert not any(_overlap(one, other) for i, one in enumerate(names) for other in [*names[:i], *points])
+    assert all(frame[0] <= name[0] and name[1] <= frame[1] + 1 for name in names)
+
+
+def _overlap(one: list[float], other: list[float]) -> bool:
+    """Whether two boxes (left, right, top, bottom) share more than an edge, in pixels; letters do not fill theirs."""
+    wide, high = min(one[1], other[1]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[2], other[2])
+    return wide > 1 and high > 2
+
+
 def test_a_keyboard_reaches_every_page(browser: Browser, server: str) -> None:
     browser.open(server)
     browser.until(lambda: browser.all("[data-testid=stMain] h1"), "a title")
