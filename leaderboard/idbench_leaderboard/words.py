@@ -151,7 +151,7 @@ def rank(row: Mapping[str, Any] | pd.Series[Any]) -> str:
     return f"{int(row['rank'])}" if low == high else f"{int(row['rank'])} ({low}–{high})"
 
 
-NO_CARD: Final = "none: these records predate method cards; the page shows what they hold"
+NO_CARD: Final = "none, because these records predate method cards; the page shows what they hold"
 
 
 def repeated(row: Mapping[str, Any] | pd.Series[Any]) -> str:
@@ -177,15 +177,9 @@ def opening(rows: pd.DataFrame, selection: Selection) -> Prose:
     if len(rows):
         members, others = int(rows["n_members"].iloc[0]), int(rows["n_nonmembers"].iloc[0])
         sizes = f"{members:,} members and {others:,} non-members"
-    defended: Prose = (", with the defense ", Strong(selection.defense)) if selection.defense else ()
-    pooled = int(rows["pooled"].max()) if len(rows) else 0
-    attacked: Prose = (
-        (Strong(f"{pooled} models"), " (mean over the models)") if pooled else ("the model ", Strong(selection.target))
-    )
     text: list[str | Strong] = [
         "Each row is one attack on ",
-        *attacked,
-        *defended,
+        *_attacked(rows, selection),
         f". It scored {sizes} of the split ",
         Strong(selection.split),
         f", version {selection.version}, without their labels; members are the people whose pictures "
@@ -193,11 +187,32 @@ def opening(rows: pd.DataFrame, selection: Selection) -> Prose:
         Strong(selection.corpus),
         ".",
     ]
-    if pooled:
+    if len(rows) and rows["pooled"].any():
         text.append(" Intervals are over people, with these models fixed.")
     if len(rows) and rows["control"].all():
         text.append(" This model is a control, trained on none of these people: every attack should be at chance here.")
     return text
+
+
+def place(rows: pd.DataFrame, selection: Selection) -> Prose:
+    """What the numbers of a page other than the board are about."""
+    return (
+        "Attacks on ",
+        *_attacked(rows, selection),
+        "; split ",
+        Strong(selection.split),
+        f", version {selection.version}; members are the people in the corpus ",
+        Strong(selection.corpus),
+        ". In brackets, 95 % confidence intervals over people.",
+    )
+
+
+def _attacked(rows: pd.DataFrame, selection: Selection) -> Prose:
+    pooled = int(rows["pooled"].max()) if len(rows) else 0
+    models: Prose = (
+        (Strong(f"{pooled} models"), " (mean over the models)") if pooled else ("the model ", Strong(selection.target))
+    )
+    return (*models, ", with the defense ", Strong(selection.defense)) if selection.defense else models
 
 
 def not_pooled(labels: Sequence[str], targets: int) -> Prose:

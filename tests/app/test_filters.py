@@ -1,25 +1,33 @@
-"""The filters in a real browser: whatever is switched after whatever, sidebar, address and page name the same board."""
+"""The filters of every page in a real browser: whatever is switched after whatever, sidebar, address and page agree."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from itertools import pairwise, permutations
 from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
+import pandas as pd
 import pytest
+from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
 from tests.app.chromium import Browser, served
 from tests.app.fictional import DEFENSE, World, said_of
 
 from idbench.api import Silent
 from idbench.results import SplitRef, collect
+from idbench_leaderboard import words
 from idbench_leaderboard.board import ALL, NONE, Board, Selection
 from idbench_leaderboard.building import build
 from idbench_leaderboard.words import CHECKED
 
 CHOICES = ("Split", "Version", "Target", "Corpus", "Track", "Defense", "Checked")
 SWITCHES = {"Every parameter setting": "settings"}
+PLACES = CHOICES[:4]
+"""The filters that every page follows on which filters apply."""
 
 
 @pytest.fixture(scope="module")
@@ -84,27 +92,122 @@ def selection_of(shown: dict[str, str]) -> Selection:
     )
 
 
-def agrees(browser: Browser, board: Board) -> bool:
-    """Whether the page shows the board that the sidebar and the address name."""
+def agrees(browser: Browser, board: Board, page: str = "board") -> bool:
+    """Whether a page shows the board that the sidebar and the address name."""
     shown = chosen(browser)
-    if not {*CHOICES, *SWITCHES} <= set(shown):
+    if not {*CHOICES, *SWITCHES} <= set(shown) or browser.all("[data-testid=stStatusWidget]"):
         return False
     selection = selection_of(shown)
-    if browser.all("[data-testid=stStatusWidget]") or not selection_exists(board, selection):
+    if not selection_exists(board, selection):
         return False
-    text, query = browser.text(), parse_qs(urlparse(browser.driver.current_url).query)
+    query = parse_qs(urlparse(browser.driver.current_url).query)
     if place_of(query, board) != (selection.split, selection.version, selection.target, selection.corpus):
         return False
-    rows = board.rows(selection)
+    return PAGES[page][1](browser, board, selection)
+
+
+def board_agrees(browser: Browser, board: Board, selection: Selection) -> bool:
+    rows, text = board.rows(selection), browser.text()
     if rows.empty:
         return "No record passes these filters" in text
-    model = f"the model {selection.target}" if not rows["pooled"].any() else f"{int(rows['pooled'].max())} models"
-    said = f"{model}{' (mean over the models)' if rows['pooled'].any() else ''}"
-    said += f", with the defense {selection.defense}" if selection.defense else ""
-    opening = f"Each row is one attack on {said}. It scored"
+    said = f"Each row is one attack on {attacked(rows, selection)}. It scored"
     place = f"of the split {selection.split}, version {selection.version}, without"
     corpus = f"are in the corpus {selection.corpus}."
-    return all(part in text for part in (opening, place, corpus)) and methods_shown(browser) == set(rows["label"])
+    return all(part in text for part in (said, place, corpus)) and methods_shown(browser) == set(rows["label"])
+
+
+def method_agrees(browser: Browser, board: Board, selection: Selection) -> bool:
+    rows, text = board.rows(selection), browser.text()
+    if rows.empty:
+        return "No record passes these filters" in text
+    label = str(browser.find("[data-testid=stMain] [data-testid=stSelectbox] input").get_attribute("value"))
+    row = rows[rows["label"] == label]
+    if row.empty or parse_qs(urlparse(browser.driver.current_url).query)["method"] != [label]:
+        return False
+    (first,) = (found for _, found in row.iterrows())
+    auc = words.span(first["auc"], first["auc_low"], first["auc_high"])
+    return place(rows, selection) in text and str(first["method_title"]) in text and auc in text
+
+
+def compare_agrees(browser: Browser, board: Board, selection: Selection) -> bool:
+    rows, text = board.rows(selection), browser.text()
+    if len(rows) < 2:
+        return "It takes two methods to compare." in text
+    picked = [label for label in rows["label"] if label in chips(browser)]
+    if set(picked) != set(chips(browser)) or place(rows, selection) not in text:
+        return False
+    if len(picked) < 2:
+        return "Choose at least two methods." in text
+    charts = [str(chart.get_attribute("aria-label")) for chart in browser.all("[data-testid=stVegaLiteChart]")]
+    return any(f"bands of {', '.join(picked)}." in chart for chart in charts)
+
+
+def target_agrees(browser: Browser, board: Board, selection: Selection) -> bool:
+    rows, text = board.rows(selection), " ".join(browser.text().split())
+    pooled = len(board.members_of(selection))
+    card = f"{pooled} models trained on {selection.corpus} " if pooled else f" Name {selection.target} Version "
+    if card not in text:
+        return False
+    return "No record passes these filters" in text if rows.empty else place(rows, selection) in text
+
+
+def defenses_agree(browser: Browser, board: Board, selection: Selection) -> bool:
+    text, own = browser.text(), board.defense_table(selection)
+    of_split = [
+        each
+        for each in board.defense_tables()
+        if (each.split, each.split_version) == (selection.split, selection.version)
+    ]
+    wanted = [own] if own else of_split
+    heads = [head.text for head in browser.all("[data-testid=stMain] h2")]
+    if not wanted:
+        return "No defended target has been attacked yet." in text
+    return heads == [f"{each.split} v{each.split_version}, target {each.target}" for each in wanted]
+
+
+def split_agrees(browser: Browser, board: Board, selection: Selection) -> bool:
+    text = " ".join(browser.text().split())
+    name = f"Name and version {selection.split} v{selection.version} "
+    return name in text and f"Members of the corpus {selection.corpus} in the test part" in text
+
+
+def stays(browser: Browser, board: Board, selection: Selection) -> bool:
+    return "ilters do not apply here." in browser.text()
+
+
+PAGES: dict[str, tuple[tuple[str, ...], Callable[[Browser, Board, Selection], bool]]] = {
+    "board": ((*CHOICES, *SWITCHES), board_agrees),
+    "method": ((*CHOICES, *SWITCHES, "Method"), method_agrees),
+    "compare": ((*CHOICES, *SWITCHES, "Methods"), compare_agrees),
+    "target": ((*CHOICES, *SWITCHES), target_agrees),
+    "defenses": (PLACES, defenses_agree),
+    "split": (PLACES, split_agrees),
+    "changes": (PLACES, stays),
+    "glossary": (PLACES, stays),
+}
+"""Of each page, the filters that are switched after one another, and whether it shows the board of the sidebar."""
+
+
+def attacked(rows: pd.DataFrame, selection: Selection) -> str:
+    """What a page calls the models of a selection."""
+    said = f"{int(rows['pooled'].max())} models (mean over the models)"
+    said = said if rows["pooled"].any() else f"the model {selection.target}"
+    return f"{said}, with the defense {selection.defense}" if selection.defense else said
+
+
+def place(rows: pd.DataFrame, selection: Selection) -> str:
+    """How a page other than the board says what its numbers are about."""
+    where = f"split {selection.split}, version {selection.version}; members are the people in the corpus"
+    return f"Attacks on {attacked(rows, selection)}; {where} {selection.corpus}."
+
+
+def chips(browser: Browser) -> list[str]:
+    """The methods chosen on the page Compare."""
+    script = """
+        const tags = document.querySelectorAll('[data-testid=stMain] .react-aria-ComboBox [data-tag]');
+        return [...tags].map((tag) => tag.getAttribute('aria-label'));
+    """
+    return list(browser.driver.execute_script(script))
 
 
 def place_of(query: dict[str, list[str]], board: Board) -> tuple[str, int, str, str]:
@@ -137,14 +240,41 @@ def switch(browser: Browser, name: str) -> None:
     if name in SWITCHES:
         boxes = browser.all("[data-testid=stSidebar] [data-testid=stCheckbox] label")
         browser.click(next(box for box in boxes if name in box.text))
-        return
-    boxes = browser.all("[data-testid=stSidebar] [data-testid=stSelectbox]")
-    box = next(box for box in boxes if box.text.startswith(name))
-    before = chosen(browser)[name]
-    browser.click(box.find_element(By.TAG_NAME, "input"))
-    options = browser.until(lambda: browser.all("[role=option]"), f"options of {name}")
+    elif name == "Methods":
+        _switch_methods(browser)
+    else:
+        where = "[data-testid=stSidebar]" if name in CHOICES else "[data-testid=stMain]"
+        boxes = browser.all(f"{where} [data-testid=stSelectbox]")
+        for box in boxes:
+            if box.text.startswith(name):
+                _switch_choice(browser, box)
+                break
+
+
+def _switch_choice(browser: Browser, box: WebElement) -> None:
+    field = box.find_element(By.TAG_NAME, "input")
+    before = field.get_attribute("value")
+    browser.click(field)
+    options = browser.until(lambda: browser.all("[role=option]"), "options")
     names = [option.text for option in options]
-    options[(names.index(before) + 1) % len(names)].click()
+    options[(names.index(str(before)) + 1) % len(names)].click()
+    browser.until(lambda: not browser.all("[role=option]"), "a closed list")
+
+
+def _switch_methods(browser: Browser) -> None:
+    """The first of the methods goes, and the last that can be chosen comes."""
+    if not browser.all("[data-testid=stMain] .react-aria-ComboBox"):
+        return
+    before = chips(browser)
+    if len(before) > 1:
+        browser.click(browser.all("[data-testid=stMain] .react-aria-ComboBox [data-tag] button")[0])
+        browser.until(lambda: len(chips(browser)) < len(before), "one method fewer")
+        browser.until(lambda: not browser.all("[data-testid=stStatusWidget]"), "a page at rest")
+    left = len(chips(browser))
+    browser.click(browser.all("[data-testid=stMain] .react-aria-ComboBox button")[-1])
+    browser.until(lambda: browser.all("[role=option]"), "options")[-1].click()
+    browser.until(lambda: len(chips(browser)) > left, "one method more")
+    ActionChains(browser.driver).send_keys(Keys.ESCAPE).perform()
     browser.until(lambda: not browser.all("[role=option]"), "a closed list")
 
 
@@ -161,15 +291,49 @@ def tour(names: tuple[str, ...]) -> list[str]:
     return walk
 
 
-def test_no_filter_shows_another_board_than_the_page(browser: Browser, server: str, wide: Path) -> None:
-    board = Board(wide)
+def check_share_link(browser: Browser, board: Board, page: str) -> None:
+    """Whoever opens the address in a fresh window finds the same sidebar and the same words."""
+    own, sidebar, said = browser.driver.current_window_handle, chosen(browser), main_text(browser)
+    address = browser.driver.current_url
+    browser.driver.switch_to.new_window("tab")
     browser.size(1280, 1400)
-    browser.open(server)
-    browser.until(lambda: agrees(browser, board), "the first board")
+    browser.driver.get(address)
+    browser.until(lambda: agrees(browser, board, page) and chosen(browser) == sidebar, f"the filters of {address}")
+    found = main_text(browser)
+    browser.driver.close()
+    browser.driver.switch_to.window(own)
+    assert found == said
+
+
+def main_text(browser: Browser) -> list[str]:
+    """What a page says once it has come to rest, line by line, and what is chosen in it."""
+    script = """
+        const main = document.querySelector('[data-testid=stMain]');
+        return [main.innerText, ...[...main.querySelectorAll('input')].map((e) => e.value)];
+    """
+    seen = list[list[str]]()
+
+    def rests() -> bool:
+        seen.append(list(browser.driver.execute_script(script)))
+        time.sleep(0.3)
+        return len(seen) > 3 and seen[-1] == seen[-2] == seen[-3]
+
+    browser.until(rests, "a page at rest")
+    return [line for text in seen[-1] for line in text.splitlines()]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_no_filter_shows_another_board_than_the_page(browser: Browser, server: str, wide: Path, page: str) -> None:
+    board, walk = Board(wide), tour(PAGES[page][0])
+    browser.size(1280, 1400)
+    browser.open(server if page == "board" else f"{server}/{page}")
+    browser.until(lambda: agrees(browser, board, page), "the first board")
     seen = set()
-    for name in tour((*CHOICES, *SWITCHES)):
+    for step, name in enumerate(walk):
         switch(browser, name)
-        browser.until(lambda: agrees(browser, board), f"page and sidebar that agree after a change of {name}")
+        browser.until(lambda: agrees(browser, board, page), f"page and sidebar that agree after a change of {name}")
         seen.add(tuple(chosen(browser).values()))
-    assert len(seen) > 15
+        if name not in walk[step + 1 :]:
+            check_share_link(browser, board, page)
+    assert len(seen) > (15 if len(walk) > 20 else 5)
     assert browser.errors() == []

@@ -291,7 +291,8 @@ def nothing(what: str, fill: str, command: str) -> None:
 
 def show_command(command: str) -> None:
     """A command to copy; control characters in the names that it quotes are shown."""
-    st.code(terminal(command), language=None)  # the colours of a highlighted shell are too pale to read
+    # Without a language: the colours of a highlighted shell are too pale to read.
+    st.code(terminal(command), language=None, wrap_lines=True)
 
 
 def show_facts(facts: Mapping[str, str]) -> None:

@@ -25,20 +25,9 @@ def page(board: Board, selection: Selection | None) -> None:
             "It takes two methods to compare.", "Run another one on this target:", _another(board, selection)
         )
         return
+    common.say(words.place(rows, selection))
     options = rows["label"].tolist()
-    common.say_what_is_missing("Methods", st.query_params.get_all("methods"), options, "methods")
-    known = [label for label in st.session_state.get("methods", []) if label in options]
-    if "methods" in st.session_state and known != st.session_state["methods"]:
-        st.session_state["methods"] = known
-    chosen = st.multiselect(
-        "Methods",
-        options,
-        default=options[:2],
-        key="methods",
-        bind="query-params",
-        max_selections=_MOST,
-        help="Two to eight rows of the board.",
-    )
+    chosen = _methods(options)
     if len(chosen) < 2:
         st.info("Choose at least two methods.")
         return
@@ -48,6 +37,26 @@ def page(board: Board, selection: Selection | None) -> None:
     _curves(board, picked)
     _pictures(board, picked)
     _people(board, selection, picked)
+
+
+def _methods(options: list[str]) -> list[str]:
+    """The methods chosen, in the address bar too; where filters leave fewer than two of them, the first two rows.
+
+    The address is written here and not bound: a bound one leaves out whatever was the first choice at some time.
+    """
+    asked = [label for label in st.query_params.get_all("methods") if label]
+    common.say_what_is_missing("Methods", asked, options, "methods")
+    if "methods" in st.session_state or "methods" in st.query_params:
+        wanted = list(st.session_state.get("methods", asked))[:_MOST]
+        known = [label for label in wanted if label in options]
+        st.session_state["methods"] = known if known == wanted or len(known) > 1 else options[:2]
+    else:
+        st.session_state["methods"] = options[:2]
+    st.multiselect("Methods", options, key="methods", max_selections=_MOST, help="Two to eight rows of the board.")
+    chosen = list(st.session_state["methods"])
+    if st.query_params.get_all("methods") != (chosen or [""]):
+        st.query_params["methods"] = chosen or [""]
+    return chosen
 
 
 def _another(board: Board, selection: Selection) -> str:

@@ -25,6 +25,7 @@ def page(board: Board, selection: Selection | None) -> None:
     if rows.empty:
         st.info("No record passes these filters.")
         return
+    common.say(words.place(rows, selection))
     label = common.choose(st.container(), "Method", rows["label"].tolist(), "method", "Any row of the board.")
     row = rows[rows["label"] == label].iloc[0]
     info = board.method_info(row)
@@ -47,7 +48,7 @@ def _card(row: pd.Series[Any], info: MethodInfo | None) -> None:
         link = f" · {markdown_link(info.url, info.url)}" if info.url else ""
         st.markdown(f"**Paper:** {markdown(info.paper)}{link}")
     if info is None:
-        st.caption(f"Card of the method: {words.NO_CARD}.")
+        st.caption(f"Method card: {words.NO_CARD}.")
     st.markdown(f"**Track:** {markdown(words.TRACKS.get(row['track'], row['track']))}")
 
 
@@ -140,6 +141,9 @@ def _histogram(board: Board, row: pd.Series[Any]) -> None:
 def _cost(board: Board, selection: Selection, row: pd.Series[Any]) -> None:
     st.subheader("Cost against quality", anchor="cost")
     frame = tables.settings(board, selection, str(row["method"]))
+    if len(frame) < 2:
+        st.info("Only one parameter setting was run, so there is no choice between cost and quality to show.")
+        return
     text = f"AUC against queries for {len(frame)} parameter settings of {row['method']}."
     common.show_chart(
         charts.cost(frame, "queries", "Queries to the model"), "AUC against queries", text, frame, "settings"

@@ -81,16 +81,10 @@ def _audit(board: Board, selection: Selection, card: SplitCard | None) -> None:
                 "Against chance": [words.p_value(p) for p in blind["p_chance"]],
             }
         )
-        common.show_table(shown, "Blind attacks on this split")
+        common.show_table(shown, "Blind attacks on this split", height="content")
     if card and card.checks:
-        checks = pd.DataFrame(
-            {
-                "Check": [check.name for check in card.checks],
-                "Verdict": ["passed" if check.passed else "failed" for check in card.checks],
-                "Found": [check.detail for check in card.checks],
-            }
-        )
-        common.show_table(checks, "Checks of the split's files")
+        verdicts = {True: "passed", False: "failed"}
+        common.show_facts({each.name: f"{verdicts[each.passed]}: {each.detail}" for each in card.checks})
     else:
         common.nothing(
             "The split's files were not checked when this board was built.",

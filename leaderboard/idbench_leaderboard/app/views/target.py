@@ -26,6 +26,7 @@ def page(board: Board, selection: Selection | None) -> None:
     if rows.empty:
         st.info("No record passes these filters.")
         return
+    common.say(words.place(rows, selection))
     _control(board, selection, rows)
     _defenses(board, selection, rows)
     _others(board, selection)
