@@ -234,11 +234,10 @@ def _batch(training: FullSizeTraining) -> tuple[int, int]:
     wanted = max(1, min(GLOBAL_BATCH, training.data.pairs) // training.machines.processes)
     if training.machines.memory is None or any(_gives(training.extra, name) for name in ("batch-size", "accum-freq")):
         return wanted, 1
-    from idbench.targets.full_size.sizing import pairs_that_fit
+    from idbench.targets.full_size.sizing import turns_that_fit
 
-    fit = pairs_that_fit(outcome_of(training.architecture, parse(training.extra)).config, training.machines.memory)
-    times = ceil(wanted / fit)
-    return wanted // times, times
+    config = outcome_of(training.architecture, parse(training.extra)).config
+    return turns_that_fit(config, training.machines.memory, wanted)
 
 
 def _gives(extra: Sequence[str], name: str) -> bool:

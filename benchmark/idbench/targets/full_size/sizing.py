@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 import torch
@@ -19,8 +21,44 @@ _PER_WEIGHT = 16
 """Bytes: the weight, its gradient and AdamW's two moments."""
 
 
-def pairs_that_fit(config: Mapping[str, Any], memory: int) -> int:
-    """Pairs of picture and caption that a training step of a model can hold.
+_COPIES = 4
+"""How often the outputs of all pairs of a step are held where it is computed in turns: kept from the first pass,
+together, as what the loss makes of them, and as its gradient (4.0 measured for the logits of CoCa's captions)."""
+
+
+def turns_that_fit(config: Mapping[str, Any], memory: int, pairs: int) -> tuple[int, int]:
+    """Pairs that a training process can compute at once, and in how many turns it takes a step.
+
+    The step keeps its size, unless the outputs of its pairs alone are too much: CoCa gives a number for each word of
+    its vocabulary and each place in a caption, 14 MiB a pair. Then the step is as large as fits at once.
+
+    Args:
+        config: open_clip model configuration.
+        memory: bytes that the process may take.
+        pairs: of a step.
+
+    Raises:
+        TargetError: open_clip rejects the configuration, or not even two pairs fit.
+    """
+    need = _needs(config, memory)
+    kept = _COPIES * need.outputs
+    if kept * pairs <= need.left // 2:
+        times = ceil(pairs / max(1, (need.left - kept * pairs) // need.each))
+        return max(1, pairs // times), times
+    return max(1, min(pairs, need.left // (need.each + kept))), 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """Bytes: left for pairs beside the weights; of each pair for its gradient, and of what the model makes of it."""
+
+    left: int
+    each: int
+    outputs: int
+
+
+def _needs(config: Mapping[str, Any], memory: int) -> _Needs:
+    """What pairs of picture and caption take in a training step of a model.
 
     What the forward pass of two and of four pairs saves for the backward pass is counted on torch's `meta` device,
     where tensors have sizes but no numbers: a second for any model, no memory. Numbers are single precision; mixed
@@ -35,7 +73,7 @@ def pairs_that_fit(config: Mapping[str, Any], memory: int) -> int:
     """
     model = model_without_numbers(config)
     weights = (*model.parameters(), *model.buffers())
-    few, more = (_saved(model, config, pairs, weights) for pairs in (2, 4))
+    (few, _), (more, outputs) = (_saved(model, config, pairs, weights) for pairs in (2, 4))
     each = max(1, (more - few) // 2)
     left = int(memory * _SHARE) - _PER_WEIGHT * sum(weight.numel() for weight in model.parameters())
     if left < 2 * each:
@@ -44,7 +82,7 @@ def pairs_that_fit(config: Mapping[str, Any], memory: int) -> int:
             f"Training this model takes about {need} GiB at least; each process has {memory / 2**30:.1f} here.",
             hint="Choose a smaller architecture or a larger machine, or give --batch-size after `--` to try anyway.",
         )
-    return left // each
+    return _Needs(left, each, outputs // 4)
 
 
 def model_without_numbers(config: Mapping[str, Any]) -> torch.nn.Module:
@@ -58,10 +96,17 @@ def model_without_numbers(config: Mapping[str, Any]) -> torch.nn.Module:
         return build_model(config, "the training").train()
 
 
-def _saved(model: torch.nn.Module, config: Mapping[str, Any], pairs: int, weights: tuple[torch.Tensor, ...]) -> int:
+def _saved(
+    model: torch.nn.Module, config: Mapping[str, Any], pairs: int, weights: tuple[torch.Tensor, ...]
+) -> tuple[int, int]:
+    """Bytes that pairs' gradients need, and those of what the model makes of the pairs."""
     size = config["vision_cfg"].get("image_size", 224)
     height, width = (size, size) if isinstance(size, int) else size
     length = int(config["text_cfg"].get("context_length", 77))
     images = torch.empty(pairs, 3, height, width, device="meta")
     texts = torch.zeros(pairs, length, dtype=torch.int64, device="meta")
-    return gradient_bytes(lambda: model(images, texts), weights)
+    found: list[Any] = []
+    saved = gradient_bytes(lambda: found.append(model(images, texts)), weights)
+    (outputs,) = found
+    tensors = outputs.values() if isinstance(outputs, Mapping) else outputs
+    return saved, sum(one.nbytes for one in tensors if isinstance(one, torch.Tensor) and one.ndim > 1)

@@ -133,6 +133,15 @@ def test_the_batch_fits_the_machine_and_the_steps_keep_their_size() -> None:
     assert parse(trainer_arguments(training(Machines(8, memory=80 * gib)))).accum_freq == 1
 
 
+def test_a_step_whose_outputs_alone_do_not_fit_is_smaller() -> None:
+    """CoCa's logits for all 1024 pairs would take 56 GiB, in turns or not."""
+    said = parse(trainer_arguments(training(Machines(0, memory=24 << 30), "coca_ViT-B-32")))
+    assert said.accum_freq == 1
+    assert 20 < said.batch_size < 75
+    large = parse(trainer_arguments(training(Machines(0, memory=512 << 30), "coca_ViT-B-32")))
+    assert 1000 < large.batch_size * large.accum_freq <= 1024
+
+
 def test_a_batch_that_a_person_gives_is_left_alone() -> None:
     own = ("--batch-size", "500")
     said = parse(trainer_arguments(training(Machines(0, memory=8 << 30), "RN50", *own)))
