@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -27,7 +28,7 @@ Method: TypeAlias = "str | type[Attack[Any]]"
 """An attack, by its registered name or its class."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Result:
     """A finished run, with its metrics where the labels are known.
 
@@ -92,6 +93,11 @@ class Result:
             row |= {name: rate.value, f"{name}_low": rate.low, f"{name}_high": rate.high}
         return row | {"p": summary.p_chance, "seconds": record.timings.total}
 
+    def __repr__(self) -> str:
+        record, summary = self.run.record, self.summary
+        found = "" if summary is None else f", AUC {_span(summary)}"
+        return f"{record.attack.name} on {record.target.name}, seed {record.seed}{found}, run {record.run_id[:8]}"
+
     def _repr_html_(self) -> str:
         return _html([self])
 
@@ -107,11 +113,14 @@ class Results(tuple[Result, ...]):
 
         return pd.DataFrame([one._row() for one in self])
 
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self)) or "no results"
+
     def _repr_html_(self) -> str:
         return _html(self)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Compared:
     """Two methods on the same people.
 
@@ -147,14 +156,14 @@ class Compared:
             ]
         )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.sentence
 
     def _repr_html_(self) -> str:
         return f"<p>{escape(self.sentence)}</p>{_table(self.to_frame())}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Audit:
     """The audit of a split: one row for each attack; an honest one is at chance where it must be."""
 
@@ -185,11 +194,14 @@ class Audit:
             ]
         )
 
+    def __repr__(self) -> str:
+        return self.to_frame().to_string(index=False)
+
     def _repr_html_(self) -> str:
         return _table(self.to_frame())
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class People:
     """The audit of people; shows itself as the report."""
 
@@ -209,6 +221,11 @@ class People:
 
         file = Path(path)
         (write_pdf if file.suffix.lower() == ".pdf" else write_html)(self.audit, file)
+
+    def __repr__(self) -> str:
+        from idbench.people import words
+
+        return "\n".join(f"{one.name}: {words.verdict(one, self.audit)}" for one in self.audit.people)
 
     def _repr_html_(self) -> str:
         from idbench.people.page import html
@@ -302,7 +319,7 @@ def run(
     with _reporter(progress) as reporter:
         defenses = [None if defense is None else plan_defense(defense, None, defense_params)]
         grid = make_grid(
-            load_split(split, reporter), [name], target, [seed], corpus, preset, params, defenses, reporter
+            load_split(split, reporter), [name], target, [_seed(seed)], corpus, preset, params, defenses, reporter
         )
         if len(grid.targets) != 1:
             raise ValueError(f"target={target!r} means {len(grid.targets)} targets; `run` takes one, make_grid several")
@@ -388,7 +405,9 @@ def audit(
 
     names = [name_of(one) for one in methods]
     with _reporter(progress) as reporter:
-        rows = audit_split(load_split(split, reporter), names, _options(results, device, time_limit), reporter, seed)
+        rows = audit_split(
+            load_split(split, reporter), names, _options(results, device, time_limit), reporter, _seed(seed)
+        )
     return Audit(tuple(rows))
 
 
@@ -479,6 +498,18 @@ def _options(results: str | Path, device: str, time_limit: float | None) -> Opti
     return Options(Path(results), device, time_limit)
 
 
+def _seed(seed: int) -> int:
+    """The seed, if it is one."""
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or index(seed) < 0:
+        raise MethodError(f"seed={seed!r} is not a whole number from 0 on.", hint="Leave it out for 0.")
+    return index(seed)
+
+
+def _span(summary: Summary) -> str:
+    """The AUC with its interval."""
+    return f"{summary.auc.value:.3f} [{summary.auc.low:.3f}, {summary.auc.high:.3f}]"
+
+
 def _html(results: Iterable[Result]) -> str:
     """A table of results with intervals, as a notebook shows it."""
     import pandas as pd
@@ -492,7 +523,7 @@ def _html(results: Iterable[Result]) -> str:
         if summary is None:
             row["AUC [95 %]"] = "no metrics"
         else:
-            row["AUC [95 %]"] = f"{summary.auc.value:.3f} [{summary.auc.low:.3f}, {summary.auc.high:.3f}]"
+            row["AUC [95 %]"] = _span(summary)
             for rate in summary.tpr[:2]:
                 found = "not estimable" if rate.value is None else f"{rate.value:.1%}"
                 if rate.low is not None and rate.high is not None:

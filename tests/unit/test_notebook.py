@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import pytest
@@ -62,6 +63,22 @@ def test_results_are_compared_and_listed(cosine: Result, results: Path) -> None:
     assert listed._repr_html_().count("<tr") == len(listed) + 1
     with pytest.raises(IdbenchError, match="does not exist"):
         idbench.load_results(results / "nowhere")
+
+
+def test_what_a_prompt_prints_is_short(cosine: Result, results: Path) -> None:
+    auc = f"AUC {cosine.to_frame()['auc'].item():.3f} ["
+    assert repr(cosine).startswith(f"cosine on avatars-a, seed 0, {auc}")
+    idbench.run("random", **TINY, results=results)
+    found = idbench.compare("cosine", "random", **TINY, results=results)
+    assert repr(found) == str(found) == found.sentence
+    listed = idbench.load_results(results)
+    assert repr(listed).splitlines() == [repr(one) for one in listed]
+
+
+@pytest.mark.parametrize("seed", ["x", -1, 1.5, True, None])
+def test_what_is_not_a_seed_gets_a_sentence(seed: Any, results: Path) -> None:
+    with pytest.raises(IdbenchError, match="is not a whole number"):
+        idbench.run("cosine", **TINY, seed=seed, results=results)
 
 
 def test_methods_are_a_table() -> None:
