@@ -18,7 +18,7 @@ from idbench.targets.fetch import packaged_file
 from idbench.targets.images import encode_images
 from idbench.targets.load import LoadedTarget, load_target
 from idbench.targets.public_models import described, model_config
-from idbench.targets.spec import Packaged, TargetSpec
+from idbench.targets.spec import LocalFile, Packaged, TargetSpec
 from idbench.targets.texts import TextEncoder
 
 GOLDEN_TOLERANCE = 1e-4
@@ -35,7 +35,7 @@ class Verified:
     Args:
         name: of the target.
         sha256: of its weights.
-        pinned: whether the spec named that hash beforehand.
+        pinned: whether that hash was published; a file of the user's own is only hashed.
         preprocessing: how photos become its inputs, in a few words.
         quick_gelu: whether it computes QuickGELU.
         largest_difference: to the golden embeddings, relative; None: it has none.
@@ -71,7 +71,7 @@ def verify_target(spec: TargetSpec, device: str = "cpu") -> Verified:
     return Verified(
         name=spec.name,
         sha256=target.sha256,
-        pinned=spec.sha256 is not None,
+        pinned=spec.sha256 is not None and not isinstance(spec.weights, LocalFile),
         preprocessing=described(target.preprocessing),
         quick_gelu=bool(model_config(target.spec).get("quick_gelu", False)),
         largest_difference=difference,

@@ -44,6 +44,11 @@ def test_shipped_targets_verify(name: str) -> None:
     assert verified.largest_difference <= GOLDEN_TOLERANCE
 
 
+def test_a_file_of_the_users_own_is_not_said_to_be_published() -> None:
+    verified = verify_target(resolve_target(f"file:{packaged_file('avatars-a.safetensors')}?like=avatars-a"))
+    assert (verified.pinned, len(verified.sha256)) == (False, 64)
+
+
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_files_are_small_and_of_one_recipe(name: str) -> None:
     spec = resolve_target(name)
