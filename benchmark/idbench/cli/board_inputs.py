@@ -25,7 +25,7 @@ _SUBSETS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class KnownSplits:
     """What a board is built from besides the records: one of each per version of a split."""
 
     labels: tuple[SplitLabels, ...]
@@ -38,7 +38,7 @@ def gather(
     files: Iterable[Path],
     public: Container[str],
     progress: Progress,
-) -> Told:
+) -> KnownSplits:
     """Labels and cards of the splits that the records refer to.
 
     For one version of a split, a given folder takes precedence over a label file, and a label file over a registered
@@ -66,7 +66,7 @@ def gather(
     for split in _registered(sorted({name for name, _ in missing}), progress):
         described.setdefault((split.manifest.name, split.manifest.version), _labels_and_card(split, public, progress))
     labels, cards = zip(*described.values(), strict=True) if described else ((), ())
-    return Told(labels, cards)
+    return KnownSplits(labels, cards)
 
 
 def check_public(public: Iterable[str], runs: Sequence[Run]) -> None:
