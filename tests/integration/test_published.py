@@ -115,6 +115,10 @@ def test_ten_people_and_a_table_are_a_split(own_cache: Bench, tmp_path: Path) ->
     assert "no run of 'cosine'" in compared
     run = json.loads(next((tmp_path / "results").glob("*/avatars-0/cosine-*/run.json")).read_text())
     assert "the same version with other photos" in refused(bench("score", run["run_id"], "--split", "again/my-split"))
+    kept = (tmp_path / "my-split" / "manifest.json").read_bytes()
+    repeated = refused(bench("data", "new", "my-split", "--faces", "faces", "--labels", "labels.csv"))
+    assert "my-split holds a split already, whose records and retractions belong to its people's ids" in repeated
+    assert (tmp_path / "my-split" / "manifest.json").read_bytes() == kept
     (tmp_path / "my-split" / "mine.txt").write_text("beside it")
     assert "mine.txt" in refused(bench("data", "new", "my-split", "--faces", "faces", "--labels", "labels.csv"))
     assert "There is a split 'avatars' already" in refused(

@@ -12,6 +12,7 @@ import typer
 from idbench.cli import console
 from idbench.cli.text import typed
 from idbench.errors import IdbenchError
+from idbench.storage import is_there
 from idbench.wording import counted
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _seed(secret_seed: Path | None) -> str:
 
 
 def _write(inputs: Inputs, out: Path) -> None:
-    from idbench.outputs import made_folder
+    from idbench.outputs import check_folder, made_folder
     from idbench.splits import load_split, split_names
     from idbench.splits.given import assemble as write
 
@@ -116,7 +117,9 @@ def _write(inputs: Inputs, out: Path) -> None:
         )
     if inputs.name in split_names():
         raise IdbenchError(f"There is a split {inputs.name!r} already.", hint="Choose another name.")
-    given = filter(None, (inputs.labels, inputs.identities, inputs.photos, inputs.candidates))
+    given = [path for path in (inputs.labels, inputs.identities, inputs.photos, inputs.candidates) if path is not None]
+    check_folder(out, "split", given)
+    _check_unused(out)
     with console.bars() as progress:
         with made_folder(out, "split", given) as folder:
             _, notes = write(inputs, folder, progress)
@@ -136,3 +139,16 @@ def _say_what_is_there(split: Split, out: Path) -> None:
         typed("bench", "data", "audit", out),
         typed("bench", "run", "--split", out, "--target", "REF", "--corpus", split.corpora[0]),
     )
+
+
+def _check_unused(out: Path) -> None:
+    """Refuse a folder that holds a split: its people would get other ids, which no record or retraction knows."""
+    from idbench.outputs import resolved
+    from idbench.splits.manifest import MANIFEST_FILE
+
+    if is_there(resolved(out) / MANIFEST_FILE):
+        raise IdbenchError(
+            f"{out} holds a split already, whose records and retractions belong to its people's ids; "
+            "a new one would have other ids.",
+            hint="Write to another folder with --out, or remove that one first.",
+        )
