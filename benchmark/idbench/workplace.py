@@ -12,7 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from idbench.storage import explain, storage_errors
+from idbench.storage import explain
 
 _PREFIX = "idbench-"
 _LOCK, _MARKER, _FILES = "owner.lock", "idbench-workplace.txt", "files"
@@ -35,16 +35,23 @@ def workplace() -> Iterator[Path]:
         raise explain(error, Path(tempfile.gettempdir())) from error
     lock = FileLock(outer / _LOCK)
     try:
-        with storage_errors(outer):
-            # The marker comes last: a folder without it is never touched by others.
-            lock.acquire()
-            (outer / _MARKER).write_text(_WORDS, encoding="utf-8")
-            inner = outer / _FILES
-            inner.mkdir()
-            yield inner
+        # The marker comes last: a folder without it is never touched by others.
+        lock.acquire()
+        (outer / _MARKER).write_text(_WORDS, encoding="utf-8")
+        inner = outer / _FILES
+        inner.mkdir()
+        yield inner
+    except OSError as error:
+        raise explain(error, _place_of(error, outer)) from error
     finally:
         lock.release()
         _remove(outer)
+
+
+def _place_of(error: OSError, outer: Path) -> Path:
+    """What an error is about: a file elsewhere that the block read or wrote, or else the temporary folder."""
+    named = Path(os.fsdecode(error.filename)) if isinstance(error.filename, (str, bytes)) else outer
+    return outer if named.is_relative_to(outer) else named
 
 
 def sweep(folder: Path) -> None:

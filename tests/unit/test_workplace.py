@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -113,3 +115,13 @@ def test_a_folder_that_cannot_be_made_gives_one_sentence(tmp_path: Path, monkeyp
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
     with pytest.raises(StorageError, match="does not exist"), workplace():
         pass
+
+
+def test_an_error_inside_names_the_file_that_it_is_about(tmp_path: Path) -> None:
+    """Not the temporary folder, which is in order."""
+    with pytest.raises(StorageError, match="No permission to use /data/closed"), workplace():
+        raise PermissionError(errno.EACCES, "Permission denied", "/data/closed")
+    with pytest.raises(StorageError, match=re.escape(str(tmp_path))), workplace() as folder:
+        raise OSError(errno.ENOSPC, "No space left on device", str(folder / "pixels"))
+    with pytest.raises(StorageError, match=re.escape(str(tmp_path))), workplace():
+        raise OSError(errno.EIO, "Input/output error")
