@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from idbench_leaderboard import app
@@ -35,4 +36,19 @@ def command(board: Path, port: int, address: str = "127.0.0.1", *, browser: bool
         f"--{name}={str(value).lower() if isinstance(value, bool) else value}" for name, value in settings.items()
     ]
     script = Path(app.__file__).with_name("main.py")
-    return [sys.executable, "-m", "streamlit", "run", str(script), *options, "--", str(board)]
+    return [sys.executable, "-m", __name__, "run", str(script), *options, "--", str(board)]
+
+
+def main() -> None:
+    """Import what the pages draw with, then be `streamlit`: else the first reader would wait for the imports."""
+    try:
+        for name in ("board", "charts", "downloads", "pages", "tables", "words"):
+            import_module(f"idbench_leaderboard.{name}")
+        from streamlit.web.cli import main as streamlit
+    except KeyboardInterrupt:
+        return  # a terminal sends Ctrl-C to the server too; Streamlit sees to it later
+    streamlit(prog_name="streamlit")
+
+
+if __name__ == "__main__":
+    main()

@@ -223,3 +223,13 @@ def test_nothing_is_imported_that_is_not_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[]", "[]"]
+
+
+def test_the_server_imports_what_pages_draw_with_before_anybody_looks() -> None:
+    code = (
+        "import sys, streamlit.web.cli as web; "
+        "web.main = lambda prog_name: print('altair' in sys.modules, 'idbench_leaderboard.tables' in sys.modules); "
+        "from idbench_leaderboard import server; server.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["True", "True"]
