@@ -18,7 +18,7 @@ import pandas as pd
 from idbench.api import AnswerCard, AskingCard, Card, CorpusCard, Knowledge, names_of
 from idbench.cli import text
 from idbench.results.record import UtilityMeasure
-from idbench.results.worst_case import WorstCase, recognized
+from idbench.results.worst_case import UNDEFENDED, WorstCase, recognized
 from idbench.runner.registry import ADAPTATIONS, DEFENSES
 from idbench.studies.defenses import read_defenses
 from idbench.studies.table import Point, read_result
@@ -207,7 +207,8 @@ def of_defenses() -> str:
     worst = sorted(result.worst, key=lambda row: (row.protected.value, row.defense))
     aucs = ("AUC of the protected", "of the others", "highest tenth", "marks", "among non-members")
     head = ("defense", "strongest of", *aucs, "photo to caption", "naming of faces", "recognition", "seconds, steps")
-    attacks = list(dict.fromkeys(row.attack for row in result.attacked))
+    # An attack that met no defense says nothing here: methods.md has it.
+    attacks = list(dict.fromkeys(row.attack for row in result.attacked if row.defense != UNDEFENDED))
     found = {(row.defense, row.attack): row.protected.value for row in result.attacked}
     each = [[f"`{row.defense}`", *(_two(found.get((row.defense, attack))) for attack in attacks)] for row in worst]
     first, second = table(head, [_worst(row) for row in worst]), table(("AUC of the protected", *attacks), each)

@@ -7,8 +7,8 @@ from typing import Any, Final, TypeAlias
 import altair as alt
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from idbench.chart_names import NAME_HEIGHT, heights_of_names, names_beside, range_beside
 from idbench.figures import BLUE, GREEN, GREY, MEMBER, NONMEMBER, ORANGE, PURPLE
 from idbench_leaderboard import measure
 from idbench_leaderboard.words import STATISTICS, TRACKS
@@ -95,9 +95,9 @@ def cost(rows: pd.DataFrame, x: str, title: str) -> Chart:
     data = rows[["label", "track", "auc", "auc_low", "auc_high", x]].dropna().reset_index(drop=True)
     ticks = _powers(float(data[x].max()) if len(data) else 1.0)
     low, high = _cost_domain(data)
-    height = max(_COST_HEIGHT, _NAME_HEIGHT * len(data))
-    data = data.assign(name_at=_heights_of_names(data["auc"], low, high, (high - low) / height))
-    scale = alt.Scale(type="symlog", constant=1, domain=[0, ticks[-1]], nice=False, range=[*_BESIDE_NAMES])
+    height = max(_COST_HEIGHT, NAME_HEIGHT * len(data))
+    data = data.assign(name_at=heights_of_names(data["auc"], low, high, (high - low) / height))
+    scale = alt.Scale(type="symlog", constant=1, domain=[0, ticks[-1]], nice=False, range=range_beside())
     axis = alt.Axis(values=ticks, labelExpr=_SHORT, labelOverlap=True, grid=False)
     xx = alt.X(f"{x}:Q", title=title, scale=scale, axis=axis)
     tooltip = [
@@ -112,74 +112,20 @@ def cost(rows: pd.DataFrame, x: str, title: str) -> Chart:
     return alt.layer(
         alt.Chart(pd.DataFrame({"y": [0.5]}))
         .mark_rule(strokeDash=[4, 4], color=GREY)
-        .encode(y=alt.Y("y:Q", scale=yy), x=alt.value(0), x2=alt.value(_BESIDE_NAMES[1])),
-        *_names_beside(base, y, alt.Y("name_at:Q", title="AUC", scale=yy), "label"),
+        .encode(y=alt.Y("y:Q", scale=yy), x=alt.value(0), x2=alt.value(range_beside()[1])),
+        *names_beside(base, y, alt.Y("name_at:Q", title="AUC", scale=yy), "label"),
         base.mark_rule().encode(y=ends, y2="auc_high:Q", color=channels["color"]),
         base.mark_point(filled=True, size=90, opacity=1).encode(y=y, **channels),
     ).properties(height=height, width="container", autosize=_FIT)
 
 
 _COST_HEIGHT: Final = 340
-_NAME_HEIGHT: Final = 14  # pixels from one name to the next
-_NAME_WIDTH: Final = 118  # pixels that the names beside the points take, on a phone too
-_BESIDE_NAMES: Final = (0, alt.ExprRef(f"width - {_NAME_WIDTH}"))
 
 
 def _cost_domain(data: pd.DataFrame) -> tuple[float, float]:
     """Room for every interval and for guessing."""
     low, high = (float(data["auc_low"].min()), float(data["auc_high"].max())) if len(data) else (0.5, 1.0)
     return min(low, 0.5) - 0.04, max(high, 0.5) + 0.04
-
-
-def _names_beside(base: alt.Chart, y: alt.Y, at: alt.Y, name: str) -> list[alt.Chart]:
-    """Names in a column right of all points, and a thin line from each point to its name: points may be close.
-
-    Args:
-        base: with the data and the x channel, whose scale ends at `_BESIDE_NAMES`.
-        y: of the points.
-        at: of the names.
-        name: column of the names.
-    """
-    edge = alt.ExprRef(f"width - {_NAME_WIDTH - 8}")
-    return [
-        base.mark_rule(color=GREY, opacity=0.5).encode(y=y, y2=alt.Y2(at.shorthand), x2=alt.value(edge)),
-        base.mark_text(align="left", dx=2, fontSize=11, limit=_NAME_WIDTH - 10).encode(
-            x=alt.value(edge), y=at, text=f"{name}:N"
-        ),
-    ]
-
-
-def _heights_of_names(auc: pd.Series[float], low: float, high: float, unit: float) -> NDArray[np.float64]:
-    """How high each name stands: near its point, none over another, all inside the chart.
-
-    Args:
-        auc: of the points.
-        low: the least AUC of the axis.
-        high: the largest.
-        unit: AUC per pixel.
-    """
-    at: NDArray[np.float64] = np.array(auc, np.float64)
-    gap = _NAME_HEIGHT * unit
-    order = np.argsort(at, kind="stable")
-    if order.size:
-        steps = gap * (np.arange(order.size) + 0.5)
-        at[order] = np.clip(_apart(at[order], gap), low + steps, high - steps[::-1])
-    return at
-
-
-def _apart(values: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
-    """Rising values moved as little as this takes to be at least `gap` apart: clusters spread around their middle."""
-    groups: list[list[float]] = []
-    for value in values.tolist():
-        groups.append([value])
-        while len(groups) > 1 and _start(groups[-1], gap) - _start(groups[-2], gap) < gap * len(groups[-2]):
-            last = groups.pop()
-            groups[-1] += last
-    return np.concatenate([_start(group, gap) + gap * np.arange(len(group)) for group in groups])
-
-
-def _start(group: list[float], gap: float) -> float:
-    return float(np.mean(group)) - gap * (len(group) - 1) / 2
 
 
 def _powers(top: float) -> list[float]:
@@ -408,9 +354,9 @@ def privacy(frame: pd.DataFrame) -> Chart:
     """Privacy against utility of defenses, from `defenses.privacy_frame`; best is at the bottom right."""
     low, high = (float(frame["low"].min()), float(frame["high"].max())) if len(frame) else (0.5, 1.0)
     low, high = low - 0.03, high + 0.03
-    height = max(_COST_HEIGHT, _NAME_HEIGHT * len(frame))
-    data = frame.assign(name_at=_heights_of_names(frame["auc"], low, high, (high - low) / height))
-    kept = alt.Scale(zero=False, nice=False, padding=16, range=[*_BESIDE_NAMES])
+    height = max(_COST_HEIGHT, NAME_HEIGHT * len(frame))
+    data = frame.assign(name_at=heights_of_names(frame["auc"], low, high, (high - low) / height))
+    kept = alt.Scale(zero=False, nice=False, padding=16, range=range_beside())
     title = "Recognition after the defense"
     axis = alt.Axis(format=".2f", tickCount=4, grid=False)
     base = alt.Chart(data).encode(x=alt.X("recognition:Q", title=title, scale=kept, axis=axis))
@@ -424,7 +370,7 @@ def privacy(frame: pd.DataFrame) -> Chart:
         alt.Tooltip("recognition:Q", title="Recognition", format=".2f"),
     ]
     return alt.layer(
-        *_names_beside(base, y, at, "defense"),
+        *names_beside(base, y, at, "defense"),
         base.mark_rule(color=GREY).encode(y=ends, y2="high:Q"),
         base.mark_point(filled=True, size=70, color=BLUE, opacity=1).encode(y=y, tooltip=tooltip),
     ).properties(height=height, width="container", autosize=_FIT)

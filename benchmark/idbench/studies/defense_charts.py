@@ -9,15 +9,16 @@ import altair as alt
 import pandas as pd
 
 from idbench import figures
+from idbench.chart_names import NAME_HEIGHT, heights_of_names, names_beside, range_beside
 from idbench.figures import BLUE, GREY
-from idbench.results.worst_case import recognized
+from idbench.results.worst_case import UNDEFENDED, recognized
 from idbench.studies.charts import FigureFiles
 from idbench.studies.defenses import DefenseResult
 
 Chart: TypeAlias = Any  # altair's charts have no common type that it documents
 
 _CELL = 34
-_LABEL = 70  # pixels for a name beside the outermost point
+_WIDE = 680
 
 
 def draw(result: DefenseResult) -> FigureFiles:
@@ -44,22 +45,28 @@ def draw(result: DefenseResult) -> FigureFiles:
     return FigureFiles(figures.draw(spec, "svg").decode(), figures.draw(spec, "png"))
 
 
-_NOTE = "AUC among the protected; 0.5: guessing. Empty: not run, or it cannot be carried out behind the defense."
+_NOTE = (
+    "AUC among the protected; 0.5: guessing, and 0.3 is as far from it as 0.7. "
+    "Empty: not run, or it cannot be carried out behind the defense."
+)
 
 
 def _heat(result: DefenseResult) -> Chart:
     order = [row.defense for row in sorted(result.worst, key=lambda row: -row.protected.value)]
     attacks = list(dict.fromkeys(row.attack for row in result.attacked))
     frame = pd.DataFrame(
-        [{"defense": row.defense, "attack": row.attack, "auc": row.protected.value} for row in result.attacked]
+        [{"defense": row.defense, "attack": row.attack, "auc": row.protected.value} for row in result.attacked],
+        columns=["defense", "attack", "auc"],
     )
+    frame["either"] = frame["auc"].where(frame["auc"] >= 0.5, 1 - frame["auc"])
     base = alt.Chart(frame).encode(
         x=alt.X("attack:N", sort=attacks, title=None, axis=alt.Axis(labelAngle=-50, labelLimit=220, orient="top")),
         y=alt.Y("defense:N", sort=order, title=None),
     )
+    # Scores that are turned around tell as much: 0.3 has the colour of 0.7.
     scale = alt.Scale(domain=[0.5, 1.0], scheme="oranges", clamp=True)
-    cells = base.mark_rect().encode(color=alt.Color("auc:Q", scale=scale, title="AUC"))
-    dark = alt.condition("datum.auc > 0.85", alt.value("white"), alt.value("black"))
+    cells = base.mark_rect().encode(color=alt.Color("either:Q", scale=scale, title=["AUC,", "either way"]))
+    dark = alt.condition("datum.either > 0.85", alt.value("white"), alt.value("black"))
     numbers = base.mark_text(fontSize=10).encode(text=alt.Text("auc:Q", format=".2f"), color=dark)
     size = {"width": _CELL * len(attacks), "height": 19 * len(order)}
     return alt.layer(cells, numbers).properties(title=_title("Every attack on every defense"), **size)
@@ -75,26 +82,29 @@ def _scatter(result: DefenseResult) -> Chart:
         ],
         columns=["defense", "kept", "auc", "low", "high"],
     )
+    undefended = [row.protected.value for row in result.worst if row.defense == UNDEFENDED]
+    if rows and undefended:
+        value = undefended[0]
+        own = {"defense": "no defense", "kept": rows[0][1][0], "auc": value, "low": value, "high": value}
+        frame = pd.concat([frame, pd.DataFrame([own])], ignore_index=True)
+    low, high = (float(frame["low"].min()), float(frame["high"].max())) if len(frame) else (0.5, 1.0)
+    low, high = low - 0.03, high + 0.03
+    height = max(340, NAME_HEIGHT * len(frame))
+    frame["name_at"] = heights_of_names(frame["auc"], low, high, (high - low) / height)
     right = "Recognition of what captions name beside people, share correct"
     strongest = "AUC of the strongest attack on the protected"
-    x = alt.X("kept:Q", title=right, scale=alt.Scale(zero=False, nice=False, padding=_LABEL))
-    y, low = (alt.Y(f"{name}:Q", title=strongest, scale=alt.Scale(zero=False)) for name in ("auc", "low"))
+    x = alt.X("kept:Q", title=right, scale=alt.Scale(zero=False, nice=False, padding=16, range=range_beside(_WIDE)))
+    scale = alt.Scale(domain=[low, high], nice=False, zero=False)
+    y, ends, at = (alt.Y(f"{name}:Q", title=strongest, scale=scale) for name in ("auc", "low", "name_at"))
     base = alt.Chart(frame).encode(x=x)
+    black = alt.condition("datum.defense == 'no defense'", alt.value("black"), alt.value(BLUE))
     layers = [
-        base.mark_rule(color=GREY).encode(y=low, y2="high:Q"),
-        base.mark_point(filled=True, size=50, color=BLUE, opacity=1).encode(y=y),
-        base.mark_text(align="left", dx=6, dy=-5, fontSize=10).encode(y=y, text="defense:N"),
+        *names_beside(base, y, at, "defense", _WIDE),
+        base.mark_rule(color=GREY).encode(y=ends, y2="high:Q"),
+        base.mark_point(filled=True, size=50, opacity=1).encode(y=y, color=black),
     ]
-    undefended = [row.protected.value for row in result.worst if row.defense == "none"]
-    if rows and undefended:
-        point = pd.DataFrame([{"kept": rows[0][1][0], "auc": undefended[0], "defense": "no defense"}])
-        own = alt.Chart(point).encode(x=x, y=y)
-        layers += [
-            own.mark_point(shape="cross", size=70, color="black"),
-            own.mark_text(dx=34, dy=9).encode(text="defense:N"),
-        ]
     title = _title("Privacy against utility: bottom right is best")
-    return alt.layer(*layers).properties(width=560, height=340, title=title)
+    return alt.layer(*layers).properties(width=_WIDE, height=height, title=title)
 
 
 def _curves(result: DefenseResult) -> list[Chart]:
