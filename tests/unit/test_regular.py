@@ -9,7 +9,8 @@ import pytest
 from tests.irregular import fifo, folder, link_to_device
 
 from idbench.captions.files import ReadOptions
-from idbench.captions.tables import read_parquet, read_rows
+from idbench.captions.rows import read_rows
+from idbench.captions.tables import read_parquet
 from idbench.captions.text import read_csv, read_json_lines, read_tsv
 from idbench.captions.webdataset import read_webdataset
 from idbench.errors import IdbenchError

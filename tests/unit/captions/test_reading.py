@@ -519,7 +519,7 @@ def test_folders_patterns_and_what_lies_beside(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("places", "says"),
-    [(["nowhere"], "does not exist"), (["empty"], "holds no captions"), (["a.xls"], "no known kind"),
+    [(["nowhere"], "does not exist"), (["empty"], "holds no captions"), (["a.xls"], "an unknown format"),
      (["a.tsv", "./a.tsv"], "given twice")],
 )  # fmt: skip
 def test_wrong_places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, places: list[str], says: str) -> None:

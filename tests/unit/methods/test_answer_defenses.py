@@ -208,5 +208,5 @@ def test_answers_that_cannot_be_used_are_refused() -> None:
         lambda: gate.similarity_gradients(torch.zeros(1, 3, 8, 8), TEXTS[:1]),
         gate.weights,
     ):
-        with pytest.raises(AccessViolation, match="behind broken answers no"):
+        with pytest.raises(AccessViolation, match="behind broken does not answer"):
             refused()

@@ -163,7 +163,7 @@ def test_a_run_of_a_defense_that_is_another_one_here_is_refused() -> None:
     assert spec.defense is not None
     for what, value in (("code_sha256", "0" * 64), ("given_sha256", "0" * 64), ("version", "9")):
         other = spec.model_copy(update={"defense": spec.defense.model_copy(update={what: value})})
-        with pytest.raises(MethodError, match=f"sample-noise is another one here .* its {what} differs"):
+        with pytest.raises(MethodError, match=f"sample-noise here is not the one .* its {what} differs"):
             Resolver(Silent()).resolve(other)
 
 
@@ -202,7 +202,7 @@ def test_a_defense_is_given_what_it_declares_and_no_more(tmp_path: Path) -> None
         ("sample-raises-weights", "failed during the defense: RuntimeError: no such layer"),
         ("sample-dies-weights", "ended without a result"),
         ("sample-none-weights", "a NoneType is not a mapping"),
-        ("sample-short-weights", "tensors are missing"),
+        ("sample-short-weights", "1 tensor is missing"),
     ],
 )
 def test_a_defense_that_fails_costs_one_sentence_and_nothing_else(defense: str, says: str, tmp_path: Path) -> None:
