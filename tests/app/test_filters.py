@@ -243,21 +243,30 @@ def switch(browser: Browser, name: str) -> None:
     elif name == "Methods":
         _switch_methods(browser)
     else:
-        where = "[data-testid=stSidebar]" if name in CHOICES else "[data-testid=stMain]"
+        _switch_choice(browser, name)
+
+
+def _switch_choice(browser: Browser, name: str) -> None:
+    where = "[data-testid=stSidebar]" if name in CHOICES else "[data-testid=stMain]"
+
+    def field() -> WebElement | None:
         boxes = browser.all(f"{where} [data-testid=stSelectbox]")
-        for box in boxes:
-            if box.text.startswith(name):
-                _switch_choice(browser, box)
-                break
+        return next((box.find_element(By.TAG_NAME, "input") for box in boxes if box.text.startswith(name)), None)
 
+    def options() -> list[WebElement]:
+        # A page that is drawn again at this moment takes the click and opens no list; a reader clicks again.
+        if not browser.all("[role=option]") and (found := field()):
+            browser.click(found)
+            time.sleep(0.5)
+        return browser.all("[role=option]")
 
-def _switch_choice(browser: Browser, box: WebElement) -> None:
-    field = box.find_element(By.TAG_NAME, "input")
-    before = field.get_attribute("value")
-    browser.click(field)
-    options = browser.until(lambda: browser.all("[role=option]"), "options")
-    names = [option.text for option in options]
-    options[(names.index(str(before)) + 1) % len(names)].click()
+    now = field()
+    if now is None:
+        return
+    before = str(now.get_attribute("value"))
+    shown = browser.until(options, "options")
+    names = [option.text for option in shown]
+    shown[(names.index(before) + 1) % len(names)].click()
     browser.until(lambda: not browser.all("[role=option]"), "a closed list")
 
 
