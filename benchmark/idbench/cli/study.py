@@ -35,6 +35,7 @@ def study(
     results: options.Results = options.RESULTS,
     device: options.Device = "auto",
     time_limit: options.TimeLimit = options.TIME_LIMIT,
+    jobs: options.Jobs = 1,
     force: options.Overwrite = False,
     so_far: Annotated[
         bool, typer.Option("--so-far", help="Table and figure of what is finished; runs nothing.")
@@ -58,7 +59,7 @@ def study(
     with console.bars() as progress:
         loaded = load_split(split, progress)
         counted = tuple(range(wanted.seeds if seeds is None else seeds))
-        setting = Setting(loaded, choose_audited(loaded, targets), counted, results, device, time_limit)
+        setting = Setting(loaded, choose_audited(loaded, targets), counted, results, device, time_limit, jobs)
         folder = out or Path("studies") / f"{name}-{loaded.manifest.name}"
         for kind in ("csv", "json", "svg", "png"):
             check_file(

@@ -23,6 +23,7 @@ from idbench.locking import locked
 from idbench.results import AdaptationRef, DefenseCost, DefenseRef, UtilityMeasure
 from idbench.runner.bundle import Folders, write_bundle
 from idbench.runner.folders import folders_of, writable
+from idbench.runner.forkserver import ForkServer
 from idbench.runner.messages import WEIGHTS
 from idbench.runner.process import LOG, keep_log, run_worker
 from idbench.runner.protection import cases_of
@@ -163,7 +164,13 @@ def check_kind(defense: Defense[Any]) -> None:
 
 
 def defend(
-    base: TargetSpec, applying: Applying, device: str, time_limit: float | None, progress: Progress, log: Path
+    base: TargetSpec,
+    applying: Applying,
+    device: str,
+    time_limit: float | None,
+    progress: Progress,
+    log: Path,
+    forks: ForkServer | None = None,
 ) -> TargetSpec:
     """The target after a defense of weights, computed unless it lies in the cache.
 
@@ -176,6 +183,7 @@ def defend(
         time_limit: seconds for the defense; None for no limit.
         progress: receives progress reports.
         log: where the log of a failed defense is kept.
+        forks: where the worker comes from; None: it starts by itself and imports everything anew.
 
     Returns:
         the target with the SHA-256 of its weights.
@@ -197,12 +205,18 @@ def defend(
     with storage_errors(path), locked(path.with_name(f".{path.name}.lock"), progress, spec.name):
         note = read_defense_note(weights)
         if note is None or note.sha256 != sha256_file(path):
-            note = _compute(weights, applying, device, time_limit, progress, log)
+            note = _compute(weights, applying, device, time_limit, progress, log, forks)
         return spec.model_copy(update={"sha256": note.sha256})
 
 
 def _compute(
-    weights: Defended, applying: Applying, device: str, time_limit: float | None, progress: Progress, log: Path
+    weights: Defended,
+    applying: Applying,
+    device: str,
+    time_limit: float | None,
+    progress: Progress,
+    log: Path,
+    forks: ForkServer | None,
 ) -> DefenseNote:
     with workplace() as place:
         folder, written = place / "bundle", place / LOG
@@ -210,7 +224,7 @@ def _compute(
         applying.write_request(folder, device, weights.base, progress)
         places = writable(applying.folders)
         try:
-            result = run_worker(folder, written, applying.name, progress, time_limit, places)
+            result = run_worker(folder, written, applying.name, progress, time_limit, places, forks)
         except IdbenchError as error:
             raise keep_log(error, written, log) from error
         keep_weights(folder / WEIGHTS, weights)

@@ -155,7 +155,7 @@ def _attacked(resolved: ResolvedRun, options: Options, progress: Progress) -> Ta
     applying = resolved.applying
     if applying is not None and applying.changes_weights:
         log = _failed(options, applying.name, spec.run_id)
-        target = defend(target, applying, options.device, options.time_limit, progress, log)
+        target = defend(target, applying, options.device, options.time_limit, progress, log, options.forks)
     return target
 
 
@@ -167,7 +167,7 @@ def _adapted(
     if target is None or adapting is None or not adapting.changes_weights:
         return target
     log = _failed(options, adapting.name, resolved.spec.run_id)
-    return defend(target, adapting, options.device, options.time_limit, progress, log)
+    return defend(target, adapting, options.device, options.time_limit, progress, log, options.forks)
 
 
 def _utility(
@@ -178,7 +178,7 @@ def _utility(
     if applying is None or target is None:
         return ()
     log = _failed(options, f"{applying.name}-utility", spec.run_id)
-    return measure(applying, spec.target, target, options.device, options.time_limit, progress, log)
+    return measure(applying, spec.target, target, options.device, options.time_limit, progress, log, options.forks)
 
 
 def _write(

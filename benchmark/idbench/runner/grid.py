@@ -300,7 +300,7 @@ def run_specs(
             failed.append(result)
         else:
             yield result
-    _raise_first(failed, len(wanted))
+    raise_first(failed, len(wanted))
 
 
 def judged(done: Executed, split: Split, blind: Sequence[Run]) -> Outcome:
@@ -326,7 +326,7 @@ def _carried_out(
     waiting = [_Target(grid, split, place, _blind() if with_blind else ()) for place in range(len(grid.targets))]
     tasks = [task for target in waiting for task in target.tasks(options.force)]
     failed: list[Failed] = []
-    numbered = _Numbered(progress, tasks)
+    numbered = Numbered(progress, tasks)
     for result in chosen.run(numbered.taken(), options, numbered):
         numbered.finished(result)
         for target in waiting:
@@ -337,7 +337,7 @@ def _carried_out(
             for each in target.failed_blind:
                 progress.update(1, 1, f"{each.spec.attack.name} could not run: {each.error.message}")
             yield from target.finished()
-    _raise_first(failed, grid.size)
+    raise_first(failed, grid.size)
 
 
 def _blind() -> tuple[MethodSpec, ...]:
@@ -422,7 +422,7 @@ class _Target:
                 yield self._done[run], blind
 
 
-class _Numbered(Reporter):
+class Numbered(Reporter):
     """Says before every report of a run which of how many it is, and how long the rest will take.
 
     Args:
@@ -468,7 +468,7 @@ def _what(failed: Failed) -> str:
     return str(failed.spec).removesuffix(f", seed {failed.spec.seed}")
 
 
-def _raise_first(failed: Sequence[Failed], total: int) -> None:
+def raise_first(failed: Sequence[Failed], total: int) -> None:
     """Raise what went wrong, the first of several with their number."""
     if not failed:
         return

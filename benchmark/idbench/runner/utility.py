@@ -23,6 +23,7 @@ from idbench.runner.bundle import DEFENSE
 from idbench.runner.defend import Applying
 from idbench.runner.defense_work import answered_of, has_answers, put_before
 from idbench.runner.folders import writable
+from idbench.runner.forkserver import ForkServer
 from idbench.runner.messages import Stage, WorkerResult
 from idbench.runner.pixels import digest_of
 from idbench.runner.process import LOG, keep_log, run_worker
@@ -66,6 +67,7 @@ def measure(
     time_limit: float | None,
     progress: Progress,
     log: Path,
+    forks: ForkServer | None = None,
 ) -> tuple[UtilityMeasure, ...]:
     """Utility before and after a defense; read from the cache where the same was measured before.
 
@@ -77,6 +79,7 @@ def measure(
         time_limit: seconds; None for no limit.
         progress: receives progress reports.
         log: where the log of a failed worker is kept.
+        forks: where workers come from; None: each starts by itself and imports everything anew.
 
     Returns:
         the measures; none where the split has no held-out pictures.
@@ -99,7 +102,7 @@ def measure(
     found = _kept(kept)
     if found is None:
         before, after_ = (
-            _ask(applying, target, front, held, device, time_limit, progress, log)
+            _ask(applying, target, front, held, device, time_limit, progress, log, forks)
             for target, front in _sides(applying, base, after)
         )
         protected = [applying.split.identities[i].name for i in applying.people]
@@ -129,6 +132,7 @@ def _ask(
     time_limit: float | None,
     progress: Progress,
     log: Path,
+    forks: ForkServer | None,
 ) -> Answers:
     with workplace() as place:
         folder, written = place / "bundle", place / LOG
@@ -143,7 +147,8 @@ def _ask(
             (folder / DEFENSE).mkdir()
             applying.write_request(folder / DEFENSE, device, None, progress)
         try:
-            run_worker(folder, written, "the measurement of utility", progress, time_limit, writable(applying.folders))
+            what, places = "the measurement of utility", writable(applying.folders)
+            run_worker(folder, written, what, progress, time_limit, places, forks)
             return _read(folder / ANSWERS)
         except IdbenchError as error:
             raise keep_log(error, written, log) from error

@@ -129,7 +129,7 @@ def run_study(
         raise DataError(
             f"Nothing of {study.name} is finished on {split.manifest.name}.", hint="Leave --so-far out to run it."
         )
-    finished = list(run_jobs(chosen, setting, progress))
+    finished = run_jobs(chosen, setting, progress)
     points = _measure(study, split, finished, progress)
     if not points:
         raise DataError(
@@ -160,8 +160,7 @@ def _train_and_run(study: EpochStudy, setting: Setting, split: Split, progress: 
     for number in study.epochs:
         part = study.model_copy(update={"epochs": (number,)})
         train_missing(part, setting, progress)
-        for _ in run_jobs(epoch_jobs(part, setting, split), setting, progress):
-            pass  # the record is kept
+        run_jobs(epoch_jobs(part, setting, split), setting, progress)
 
 
 def finished_conditions(jobs: Sequence[Job], setting: Setting) -> list[Job]:

@@ -15,12 +15,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from idbench.api import CorpusDefense, Progress
 from idbench.api.studies import DefenseStudy
-from idbench.errors import DataError, IdbenchError, StorageError
+from idbench.errors import DataError
 from idbench.escaping import csv_cell
 from idbench.results import Estimate, Run
 from idbench.results.worst_case import UNDEFENDED, Attacked, Attempt, WorstCase, attacked, worst_cases
 from idbench.runner.evaluate import with_labels
-from idbench.runner.execute import Options, execute
+from idbench.runner.executor import Failed
 from idbench.runner.grid import why_not
 from idbench.runner.protection import protected_people
 from idbench.runner.registry import load_attack
@@ -28,7 +28,6 @@ from idbench.runner.spec import (
     DefenseSpec,
     PlannedAdaptation,
     PlannedDefense,
-    Resolver,
     RunSpec,
     plan_adaptation,
     plan_defense,
@@ -37,7 +36,7 @@ from idbench.runner.spec import (
 )
 from idbench.splits import Split
 from idbench.storage import read_bounded, write_text
-from idbench.studies.execution import Job, job_done
+from idbench.studies.execution import Job, carry_out, job_done
 from idbench.studies.setting import Setting
 
 _LARGEST: Final = 1 << 26
@@ -155,31 +154,23 @@ def run_defenses(
     jobs = [job for job in planned if job_done(job, setting)] if so_far else planned
     if not jobs:
         raise DataError(f"No run of {study.name} is finished.", hint=f"Run it: bench study {study.name}")
-    finished: list[_Finished] = []
-    failed: list[tuple[str, IdbenchError]] = []
-    for job in progress.track(jobs, f"{study.name}: attacks"):
-        try:
-            finished.append(_carried_out(job, setting, progress))
-        except StorageError:
-            raise
-        except IdbenchError as error:
-            failed.append((str(job.spec), error))
-    if not finished:
-        raise failed[0][1]
-    result = _result(study, setting, split, finished, [f"{what}: {error.message}" for what, error in failed])
+    done = {job.spec.run_id: result for job, result in carry_out(jobs, setting, progress)}
+    results = [done[job.spec.run_id] for job in jobs]
+    failed = [result for result in results if isinstance(result, Failed)]
+    if len(failed) == len(jobs):
+        raise failed[0].error
+    finished = [
+        _Finished(result.run, result.run.record.attack_label, result.spec.seed)
+        for result in results
+        if not isinstance(result, Failed)
+    ]
+    result = _result(study, setting, split, finished, [f"{one.spec}: {one.error.message}" for one in failed])
     missing = (
         ""
         if len(jobs) == len(planned)
         else f" {len(jobs)} of the study's {len(planned)} runs: the others were not run."
     )
     return result.model_copy(update={"note": result.note + missing})
-
-
-def _carried_out(job: Job, setting: Setting, progress: Progress) -> _Finished:
-    options = Options(setting.results, setting.device, setting.time_limit)
-    resolver = Resolver(progress, {job.spec.split.source: job.split})
-    done = execute(resolver.resolve(job.spec), options, progress)
-    return _Finished(done.run, done.run.record.attack_label, job.spec.seed)
 
 
 def _result(

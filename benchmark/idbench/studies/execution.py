@@ -12,9 +12,11 @@ from idbench.api import Progress
 from idbench.api.studies import BudgetStudy, PhotoStudy
 from idbench.results import Run, ScoreTable, write_summary
 from idbench.results.summarizing import LabelledScores
+from idbench.runner.crew import Crew
 from idbench.runner.evaluate import summarize, with_labels
-from idbench.runner.execute import Options, execute
-from idbench.runner.grid import is_done
+from idbench.runner.execute import Executed, Options
+from idbench.runner.executor import Executor, Failed, LocalExecutor, Task
+from idbench.runner.grid import Numbered, is_done, raise_first
 from idbench.runner.registry import find_attack, load_attack
 from idbench.runner.spec import Resolver, RunSpec, plan_method, split_spec
 from idbench.splits import Split
@@ -114,23 +116,43 @@ def job_done(job: Job, setting: Setting) -> bool:
     return is_done(job.spec, setting.results)
 
 
-def run_jobs(wanted: list[Job], setting: Setting, progress: Progress) -> Iterator[LabelledRun]:
+def carry_out(wanted: Sequence[Job], setting: Setting, progress: Progress) -> Iterator[tuple[Job, Executed | Failed]]:
+    """Run what has no record yet, read the others; each as soon as it is finished, in whatever order.
+
+    Raises:
+        StorageError: the results folder cannot be written; nothing more is tried.
+    """
+    jobs = {job.spec.run_id: job for job in wanted}
+    resolver = Resolver(progress, {job.spec.split.source: job.split for job in wanted})
+    executor: Executor = LocalExecutor(resolver) if setting.jobs == 1 else Crew(setting.jobs)
+    numbered = Numbered(progress, [Task(job.spec) for job in wanted])
+    options = Options(setting.results, setting.device, setting.time_limit)
+    for result in executor.run(numbered.taken(), options, numbered):
+        numbered.finished(result)
+        yield jobs[result.spec.run_id], result
+
+
+def run_jobs(wanted: Sequence[Job], setting: Setting, progress: Progress) -> list[LabelledRun]:
     """Run what has no record yet, read the others; in the order of the jobs.
 
     Raises:
-        IdbenchError: a run failed; those before it are kept.
+        IdbenchError: a run failed, the first of them; all others are kept.
     """
-    options = Options(setting.results, setting.device, setting.time_limit)
-    for job in wanted:
-        spec, split = job.spec, job.split
-        resolver = Resolver(progress, {spec.split.source: split})
-        done = execute(resolver.resolve(spec), options, progress)
-        if not done.reused or done.run.summary() is None:
+    finished: dict[str, LabelledRun] = {}
+    failed: list[Failed] = []
+    for job, result in carry_out(wanted, setting, progress):
+        if isinstance(result, Failed):
+            failed.append(result)
+            continue
+        if not result.reused or result.run.summary() is None:
             control = job.audited.series == CONTROL
-            write_summary(done.run, summarize(done.run, split, spec.corpus, seed=spec.seed, control=control))
-        table = done.run.scores()
-        labelled = with_labels(table, split, spec.corpus, "test")
-        yield LabelledRun(job.audited, done.run, labelled, _aligned(table, labelled))
+            summary = summarize(result.run, job.split, job.spec.corpus, seed=job.spec.seed, control=control)
+            write_summary(result.run, summary)
+        table = result.run.scores()
+        labelled = with_labels(table, job.split, job.spec.corpus, "test")
+        finished[job.spec.run_id] = LabelledRun(job.audited, result.run, labelled, _aligned(table, labelled))
+    raise_first(failed, len(wanted))
+    return [finished[job.spec.run_id] for job in wanted]
 
 
 def _aligned(table: ScoreTable, labelled: LabelledScores) -> dict[str, NDArray[np.float64]]:

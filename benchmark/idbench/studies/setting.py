@@ -39,6 +39,7 @@ class Setting:
         results: folder of the records.
         device: `auto`, `cpu`, `cuda:0`, ...
         time_limit: seconds for one run; None for no limit.
+        jobs: runs side by side on this machine, at least 1.
     """
 
     split: Split
@@ -47,6 +48,7 @@ class Setting:
     results: Path
     device: str = "auto"
     time_limit: float | None = None
+    jobs: int = 1
 
 
 def choose_audited(split: Split, words: str | None) -> tuple[AuditedTarget, AuditedTarget, AuditedTarget]:

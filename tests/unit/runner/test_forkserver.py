@@ -16,7 +16,11 @@ from idbench.processes import Process
 from idbench.runner.execute import Executed, Options, execute
 from idbench.runner.executor import Failed, LocalExecutor, Task
 from idbench.runner.forkserver import ForkServer
-from idbench.runner.spec import Resolver
+from idbench.runner.grid import make_grid, specs
+from idbench.runner.spec import Resolver, plan_defense
+from idbench.splits import load_split
+from idbench.targets import Defended
+from idbench.targets.defended import defended_place
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 
@@ -60,6 +64,27 @@ def test_forked_workers_leave_the_scores_of_workers_that_import_by_themselves(tm
     for done, task in zip(forked, wanted, strict=True):
         alone = execute(Resolver(Silent()).resolve(task.spec), Options(tmp_path / "alone"), Silent())
         assert scores(done) == scores(alone)
+
+
+@pytest.mark.usefixtures("plugins")
+def test_defenses_and_what_they_cost_are_measured_in_forked_workers_too(tmp_path: Path) -> None:
+    defended = [plan_defense("null-space", None, {})]
+    (spec,) = specs(
+        make_grid(load_split("avatars-tiny"), ["cosine"], "avatars-a", [11], "avatars-tiny-a", defenses=defended)
+    )
+    resolved = Resolver(Silent()).resolve(spec)
+    assert resolved.applying is not None
+    weights = resolved.applying.target(spec.target).weights
+    assert isinstance(weights, Defended)
+    with Watched() as forks:
+        forked = execute(resolved, Options(tmp_path / "forked", forks=forks), Silent()).run
+    assert forks.started == [True] * 4, "the defense, the attack, and the utility before and after"
+    defended_place(weights).unlink()
+    alone = execute(resolved, Options(tmp_path / "alone"), Silent()).run
+    assert forked.record.defense is not None
+    assert alone.record.defense is not None
+    assert forked.record.defense.weights_sha256 == alone.record.defense.weights_sha256
+    assert forked.record.defense.utility == alone.record.defense.utility != ()
 
 
 def test_a_lost_fork_server_costs_no_run(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,9 @@ def test_a_study_is_run_resumed_and_written(setting: Setting, tmp_path: Path) ->
     part, _ = run_defense_study(wider, setting, tmp_path / "out", Silent(), so_far=True)
     assert part.worst == result.worst
     assert part.note.endswith("4 of the study's 8 runs: the others were not run.")
+
+    side_by_side = replace(setting, results=tmp_path / "side by side", jobs=2)
+    assert run_defense_study(STUDY, side_by_side, out, Silent())[0] == result
 
     before = {run.record.run_id: run.record.created for run in find_runs(setting.results)}
     again, _ = run_defense_study(STUDY, setting, out, Silent())
