@@ -221,7 +221,7 @@ def _worst(row: WorstCase) -> list[str]:
     kept = recognized(row.utility)
     return [
         f"`{row.defense}`",
-        f"{row.attempts}: {row.strongest}",
+        f"{row.attempts}: {row.how}",
         text.estimate(row.protected),
         text.estimate(row.others),
         f"{row.tenth.value:.2f}",

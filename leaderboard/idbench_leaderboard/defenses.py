@@ -37,8 +37,10 @@ OPENING: Final = (
     "unchanged, and adapted by an attacker who knows the defense."
 )
 READING: Final = (
-    "Highest tenth: how the tenth of protected members with the highest scores ranks among protected non-members; "
-    f"guessing gives {GUESSED_TENTH}. Over drop-people: the AUC minus that of the same attack on a target trained "
+    "Turned around: behind this defense members stand out by low scores, with an interval below 0.5, so that an "
+    "attacker reads them the other way. Highest tenth: how the tenth of protected members with the highest scores "
+    f"ranks among protected non-members; guessing gives {GUESSED_TENTH}. Over drop-people: the AUC minus that of the "
+    "same attack on a target trained "
     "without the protected people. Marks: how well scores reveal who was protected, in either direction; 0.5 is "
     "guessing. Among non-members: the same where there was no membership to hide, so that only the defense itself can "
     "show. Recognition: share of questions about walls, clothes, light and the like that the target answers "
@@ -204,7 +206,7 @@ def shown(table: DefenseTable) -> pd.DataFrame:
             {
                 "Defense": row.defense,
                 "AUC of the protected": _estimate(row.protected),
-                "Strongest attack": row.strongest,
+                "Strongest attack": row.how,
                 "Over drop-people": "–" if row.beyond_reference is None else _signed(row.beyond_reference),
                 "Recognition": _recognition(row.utility),
                 "Cost": "–" if row.cost is None else f"{row.cost.seconds:.0f} s, {row.cost.steps} steps",

@@ -180,7 +180,7 @@ def _print_defenses(result: DefenseResult) -> None:
         (
             *(
                 row.defense,
-                f"{row.strongest}, of {row.attempts}",
+                f"{row.how}, of {row.attempts}",
                 text.estimate(row.protected),
                 text.estimate(row.others),
             ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -74,6 +74,9 @@ class WorstCase:
         defense: its name.
         attempts: attacks that were tried, adapted ones among them.
         strongest: the attack that finds most among the protected; the largest of several estimates is a little high.
+        turned: whether its scores are read the other way around. A defense may lower those whom it hides below
+            strangers, and an attacker who applies it to people of their own sees that: an AUC whose interval lies below
+            0.5 counts as what it is when turned.
         protected: its AUC among the protected.
         others: its AUC among the others.
         tenth: mean share of protected non-members who rank below a protected member, over the tenth of these members
@@ -101,6 +104,12 @@ class WorstCase:
     cost: DefenseCost | None = None
     guarantees: tuple[Guarantee, ...] = ()
     utility: tuple[UtilityMeasure, ...] = ()
+    turned: bool = False
+
+    @property
+    def how(self) -> str:
+        """The strongest attack as a person reads it, e.g. `cosine + relearn (steps 5)` or `cosine, turned around`."""
+        return f"{self.strongest}, turned around" if self.turned else self.strongest
 
 
 def recognized(utility: Sequence[UtilityMeasure]) -> tuple[float, float] | None:
@@ -150,21 +159,31 @@ def worst_cases(attempts: Sequence[Attempt]) -> list[WorstCase]:
 
 
 def _worst_case(defense: str, own: Sequence[Attacked], attempts: Sequence[Attempt]) -> WorstCase:
-    strongest = max(own, key=lambda each: each.protected.value)
+    strongest = max(own, key=lambda each: _turned(each.protected).value if _is_turned(each) else each.protected.value)
     marking = max(own, key=lambda each: each.marks.value)
-    runs = [one for one in attempts if (one.defense, one.attack) == (defense, strongest.attack)]
+    turned = _is_turned(strongest)
+    same = [one for one in attempts if one.attack == strongest.attack]
+    if turned:
+        same = [replace(one, scores=-one.scores) for one in same]
+    runs = [one for one in same if one.defense == defense]
     return WorstCase(
         defense=defense,
         attempts=len(own),
         strongest=strongest.attack,
-        protected=strongest.protected,
-        others=strongest.others,
+        protected=_turned(strongest.protected) if turned else strongest.protected,
+        others=_turned(strongest.others) if turned else strongest.others,
         tenth=highest_tenth(runs),
-        beyond_reference=None if defense == REFERENCE else _beyond_reference(runs, attempts),
+        beyond_reference=None if defense == REFERENCE else _beyond_reference(runs, same),
         marked_by=marking.attack,
         marks=marking.marks,
         trace=max((each.trace for each in own if each.trace is not None), key=lambda one: one.value, default=None),
+        turned=turned,
     )
+
+
+def _is_turned(found: Attacked) -> bool:
+    """Whether an attack evidently ranks protected members below protected non-members."""
+    return found.protected.high < 0.5
 
 
 def highest_tenth(runs: Sequence[Attempt]) -> Estimate:
@@ -201,9 +220,8 @@ def _tenth(members: NDArray[np.float64], others: NDArray[np.float64]) -> float:
 
 
 def _beyond_reference(runs: Sequence[Attempt], attempts: Sequence[Attempt]) -> Estimate | None:
-    """Paired by person, on the first seed that both were run with."""
-    attack = runs[0].attack
-    reference = {one.seed: one for one in attempts if (one.defense, one.attack) == (REFERENCE, attack)}
+    """Paired by person, on the first seed that both were run with; `attempts` are those of the same attack."""
+    reference = {one.seed: one for one in attempts if one.defense == REFERENCE}
     pair = next(((run, reference[run.seed]) for run in runs if run.seed in reference), None)
     if pair is None:
         return None
@@ -227,8 +245,11 @@ def _mean_auc(
 
 def _either_way(auc: Estimate) -> Estimate:
     """An AUC for an attacker who may turn the scores around."""
-    if auc.value >= 0.5:
-        return auc
+    return auc if auc.value >= 0.5 else _turned(auc)
+
+
+def _turned(auc: Estimate) -> Estimate:
+    """The AUC of the same scores, read the other way around."""
     return auc.model_copy(update={"value": 1 - auc.value, "low": 1 - auc.high, "high": 1 - auc.low})
 
 

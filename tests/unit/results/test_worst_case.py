@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -49,6 +51,32 @@ def test_the_strongest_attack_on_the_protected_counts() -> None:
     assert hidden.beyond_reference.value == pytest.approx(hidden.protected.value - reference)
     assert hidden.beyond_reference.low > 0
     assert rows[REFERENCE].beyond_reference is None
+
+
+def test_scores_that_a_defense_turns_around_count_as_an_attacker_reads_them() -> None:
+    tried = [
+        attempt("blur", "cosine", -1.0, 1.0),
+        attempt("blur", "idia", 0.3, 1.0),
+        attempt(REFERENCE, "cosine", 0.0, 1.0),
+    ]
+    row = next(row for row in worst_cases(tried) if row.defense == "blur")
+    assert (row.strongest, row.turned, row.how) == ("cosine", True, "cosine, turned around")
+    own = tried[0]
+    assert row.protected.value == pytest.approx(1 - metrics.auc(own.scores[PROTECTED], MEMBERS[PROTECTED]))
+    assert 0.5 < row.protected.low < row.protected.value < row.protected.high
+    assert row.others.value == pytest.approx(1 - metrics.auc(own.scores[~PROTECTED], MEMBERS[~PROTECTED]))
+    assert row.tenth.value == highest_tenth([replace(own, scores=-own.scores)]).value > GUESSED_TENTH
+    reference = 1 - metrics.auc(tried[2].scores[PROTECTED], MEMBERS[PROTECTED])
+    assert row.beyond_reference is not None
+    assert row.beyond_reference.value == pytest.approx(row.protected.value - reference)
+    assert attacked(tried)[0].protected.value == pytest.approx(1 - row.protected.value), "tables of attacks keep it"
+
+
+def test_an_attack_a_little_below_chance_is_not_turned_around() -> None:
+    below = [attempt("d", "random", 0.0, 0.0, seed) for seed in range(20)]
+    rows = [worst_cases([one])[0] for one in below]
+    assert sum(row.turned for row in rows) <= 3  # 1 in 40 by chance
+    assert min(row.protected.value for row in rows) < 0.5
 
 
 def test_a_defense_that_marks_people_is_found_whichever_way_the_scores_turn() -> None:
