@@ -72,7 +72,7 @@ def test_what_cannot_be_defended_is_refused_in_one_sentence(bench: Bench, tmp_pa
     out = ("--out", "safe")
     listed = ("--protect", str(names))
     for arguments, says in (
-        (("--protect", str(nobody), *out), "lists nobody"),
+        (("--protect", str(nobody), *out), "holds no names"),
         (("--protect", str(ghost), *out), "nobody in avatars-tiny bears that name"),
         (("--protect", "missing.csv", *out), "does not exist"),
         ((*listed, "--out", "taken"), "holds what is not a defended checkpoint"),

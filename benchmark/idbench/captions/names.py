@@ -131,7 +131,7 @@ def _columns(path: Path, text: str) -> _Columns | None:
         if _NAME in cells:
             identity = next((cells.index(column) for column in _IDENTITIES if column in cells), None)
             return _Columns(delimiter, cells.index(_NAME), identity, len(cells))
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() == ".csv" and header.strip():
         raise DataError(
             f"{path} has no column `name`: its first row is {header.strip()[:80]!r}.",
             hint="Name the column of the names `name`, and the one of ids, if there is one, `identity`.",

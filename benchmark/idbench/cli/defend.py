@@ -14,7 +14,9 @@ from idbench.wording import counted
 def defend(
     target: Annotated[str, typer.Argument(help="A target, or a reference such as file:PATH?like=NAME.")],
     defense: Annotated[str, typer.Option(help="A defense of weights; `bench list defenses` shows what there is.")],
-    protect: Annotated[Path, typer.Option(metavar="FILE", help="CSV with a column `name`: the people to protect.")],
+    protect: Annotated[
+        Path, typer.Option(metavar="FILE", help="The people to protect: a name per line, or CSV with `name`.")
+    ],
     out: Annotated[Path, typer.Option(metavar="DIR", help="The folder to write.")],
     split: options.Split = "avatars",
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Seed of the defense.")] = 0,

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from idbench.api import Knowledge, Progress
+from idbench.captions.names import read_names
 from idbench.errors import DataError
 from idbench.runner.bundle import CasePlan
 from idbench.splits import Split
 from idbench.splits.auxiliary import load_auxiliary
 from idbench.splits.injected.dealing import SALTED
-from idbench.storage import read_bounded, sha256_bytes
-
-_LIST_BYTES: Final = 1 << 24
+from idbench.storage import sha256_bytes
 
 
 def draw_half(strata: Sequence[Hashable], seed: int) -> NDArray[np.bool_]:
@@ -82,13 +78,13 @@ def listed_people(split: Split, path: Path) -> tuple[int, ...]:
 
     Args:
         split: knows them, with their photos.
-        path: CSV with a column `name`; further columns are not read.
+        path: a list as `idbench.captions.names.read_names` reads it: a name per line, or CSV with a column `name`.
 
     Raises:
         StorageError: the file cannot be read.
-        DataError: it is not such a file, lists nobody, somebody twice, or a name that nobody of the split bears.
+        DataError: it is not such a list, lists nobody, somebody twice, or a name that nobody of the split bears.
     """
-    names = _read_names(path)
+    names = [spelling for person in read_names(path) for spelling in person.spellings]
     bearers: dict[str, list[int]] = {}
     for i, identity in enumerate(split.identities):
         bearers.setdefault(identity.name, []).append(i)
@@ -104,22 +100,6 @@ def listed_people(split: Split, path: Path) -> tuple[int, ...]:
             "split become one with bench data new.",
         )
     return in_order(split, [place for name in names for place in bearers[name]])
-
-
-def _read_names(path: Path) -> list[str]:
-    try:
-        text = read_bounded(path, _LIST_BYTES).decode("utf-8-sig")
-        rows = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is not a CSV file in UTF-8: {error}.", hint="Write a column `name`.") from error
-    if rows and "name" not in rows[0]:
-        raise DataError(f"{path} has no column `name`.", hint="Its first line must be: name")
-    names = [(row["name"] or "").strip() for row in rows]
-    if not names:
-        raise DataError(f"{path} lists nobody, so there is nobody to protect.", hint="Write one name per line.")
-    if "" in names:
-        raise DataError(f"Line {names.index('') + 2} of {path} has no name.", hint="Remove the line or complete it.")
-    return names
 
 
 def cases_of(people: Sequence[int]) -> CasePlan:

@@ -102,19 +102,24 @@ def test_a_list_names_people_of_the_split_in_whatever_order(split: Split, tmp_pa
     assert sorted(found) == [0, 1, 2]
     path.write_text("name\n" + "".join(f"{name}\n" for name in names[::-1]))
     assert listed_people(split, path) == found
+    plain = tmp_path / "names.txt"
+    plain.write_text("".join(f"{name}\n" for name in names))
+    assert listed_people(split, plain) == found
 
 
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "lists nobody"),
-        (b"name\n", "lists nobody"),
+        (b"", "holds no names"),
+        (b"name\n", "holds no names"),
         (b"who\nBo\n", "no column `name`"),
         (b"name\nNobody Atall\n", "nobody in avatars-tiny bears that name"),
-        (b"name\n{0}\n{0}\n", "lists '{0}' more than once"),
-        (b"name\n \n", "Line 2 of .* has no name"),
-        (b"name\n\xff\xfe\n", "not a CSV file"),
-        (b'name\n"Bo\n', "not a CSV file"),
+        (b"name\n{0}\n{0}\n", "row 3 repeats row 2: '{0}'"),
+        (b"id,name\n1,{0}\n2,{0}\n", "lists '{0}' more than once"),
+        (b"name\n \n", "holds no names"),
+        (b"id,name\n1,\n", "row 2 holds no name"),
+        (b"name\n\xff\xfe\n", "row 2: this is not UTF-8"),
+        (b'name\n"Bo\n', "is not CSV"),
     ],
 )
 def test_lists_that_cannot_be_used_are_refused(split: Split, tmp_path: Path, content: bytes, says: str) -> None:
