@@ -18,8 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from idbench.api import Silent
+from idbench.splits import Split
+from idbench.splits.assembling import Address, Assembly, Claim, ListedPerson, write_assembly
 from idbench.splits.avatars.names import FIRST_NAMES, LAST_NAMES
 from idbench.splits.avatars.render import render
+from idbench.splits.card import card_prose
+from idbench.splits.injected.writing import SplitDescription
+from idbench.splits.manifest import CorpusInfo
 
 _FRAME = io.BytesIO()
 Image.new("RGB", (90, 90), (238, 238, 240)).save(_FRAME, "JPEG", quality=60)
@@ -123,6 +129,28 @@ def serving() -> Iterator[Web]:
         server.shutdown()
         server.server_close()
         thread.join()
+
+
+def split_of(web: Web, folder: Path, paths: dict[str, list[str]]) -> Split:
+    """Two or more people with addresses and without photos; what begins with `=` is an address as it stands."""
+
+    def address(path: str) -> Address:
+        return Address(path[1:] if path.startswith("=") else web.url(path))
+
+    people = tuple(
+        ListedPerson(f"id{i}", name, "test", name, (), tuple(map(address, own)))
+        for i, (name, own) in enumerate(paths.items())
+    )
+    labels = tuple(Claim(person.id, "c", i == 0, int(i == 0), "a test", 1.0) for i, person in enumerate(people))
+    assembly = Assembly(people, labels, tuple(paths), ("{name}",))
+    about = SplitDescription(
+        name="webbed", version=1, title="t", license="other", description="d", source="s",
+        corpora=(CorpusInfo(name="c", title="c", control=False),), parts=assembly.parts,
+        photo_format=assembly.photo_format, prose=card_prose("private"),
+    )  # fmt: skip
+    folder.mkdir()
+    write_assembly(folder, about, assembly, Silent())
+    return Split(folder)
 
 
 def write_faces(folder: Path, people: int, photos: int) -> Path:

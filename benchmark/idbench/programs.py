@@ -1,11 +1,14 @@
-"""Runs other programs and waits for them: output in a file, the whole process group ended when we leave early."""
+"""Runs other programs and waits for them: output in a file; they and all that they started end when we do."""
 
 from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +18,8 @@ from idbench.storage import explain, make_dir, storage_errors
 
 _POLL = 0.5  # seconds between looks at a running program
 _GRACE = 20.0  # seconds that a program has to leave by itself
+_PATIENCE = 5.0  # seconds to wait for what a killed `bench` left to be gone
+_KEEPER = "idbench.runner.keeper"
 _TAIL = 64 << 10
 _EXCEPTION = re.compile(r"[\w.]*(Error|Exception|Exit)\b.*: ")
 _DISK_FULL = ("no space left on device", "errno 28", "disk quota exceeded")
@@ -40,34 +45,33 @@ def run_program(
     Args:
         command: program and arguments.
         log: its output is appended here.
-        lock: a file; one program at a time runs with it, also when the `bench` that started it was killed.
+        lock: a file; one program at a time runs with it.
         watch: called about twice a second while it runs.
         environment: added to this process's own, after `OFFLINE`.
 
     Raises:
         IdbenchError: another program holds the lock, or this one cannot be started.
     """
+    if shutil.which(command[0]) is None:
+        raise IdbenchError(f"{command[0]} cannot be started: it was not found.", hint="Install it.")
     make_dir(log.parent)
     with _locked(lock) as descriptor, storage_errors(log), log.open("ab") as output:
-        try:
-            process = subprocess.Popen(  # noqa: S603  the caller's own command
-                list(command),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env=dict(os.environ, **OFFLINE, **(environment or {})),
-                start_new_session=True,
-                pass_fds=[descriptor],
-            )
-        except FileNotFoundError as error:
-            raise IdbenchError(f"{command[0]} cannot be started: it was not found.", hint="Install it.") from error
+        keeper = subprocess.Popen(  # noqa: S603  our own interpreter and module, for the caller's own command
+            [sys.executable, "-P", "-m", _KEEPER, *command],
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            env=dict(os.environ, **OFFLINE, **(environment or {})),
+            start_new_session=True,
+            pass_fds=[descriptor],
+        )
         try:
             while True:
                 with suppress(subprocess.TimeoutExpired):
-                    return process.wait(_POLL)
+                    return keeper.wait(_POLL)
                 watch()
         finally:
-            _end(process)
+            _end(keeper)
 
 
 def last_error(log: Path, start: int) -> str:
@@ -129,27 +133,34 @@ def _locked(path: Path) -> Iterator[int]:
     make_dir(path.parent)
     with storage_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    deadline = time.monotonic() + _PATIENCE
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise IdbenchError(
-                f"Another process is still working in {path.parent}.",
-                hint="Wait for it, or end it (it survives the `bench` that started it).",
-            ) from error
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise IdbenchError(
+                        f"Another process is still working in {path.parent}.", hint="Wait for it, or end it."
+                    ) from error
+                time.sleep(_POLL / 10)
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process group that is still running: politely, then not."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        if process.poll() is None:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, number)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(_GRACE)
+def _end(keeper: subprocess.Popen[bytes]) -> None:
+    """End a program that is still running: politely, then not."""
+    if keeper.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(keeper.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            keeper.wait(_GRACE)
+    assert keeper.stdin is not None
+    keeper.stdin.close()
+    with suppress(subprocess.TimeoutExpired):
+        keeper.wait(_GRACE)
 
 
 def processors() -> int:

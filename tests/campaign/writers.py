@@ -10,9 +10,12 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
+
+import psutil
 
 from idbench.plugins import find
 from idbench.splits import load_split
@@ -20,6 +23,8 @@ from tests.campaign.damage import DRAWN, Whole
 from tests.campaign.ends import records
 from tests.campaign.trial import Ended, Report, bench
 from tests.kills import heed_interrupts, until_signals_are_handled
+from tests.web import serving as serving_pictures
+from tests.web import split_of
 
 _PATIENCE = 300.0
 _SECONDS = 4.0
@@ -88,7 +93,7 @@ class Scene:
             "attest": ("said",), "invalidate": ("taken",), "build": ("board",), "export": ("site",),
             "labels": ("labels.json",), "build split": ("built",), "defend": ("safe", "cache/defended"),
             "study": ("study", "studied"), "plan": ("planned.json",), "publish": (), "load": ("hf",),
-            "challenge": ("public", "private"), "train": ("trained.safetensors",),
+            "challenge": ("public", "private"), "train": ("trained.safetensors",), "fetch": ("photos",),
         }  # fmt: skip
         environment = {"TMPDIR": str(folder / "tmp"), "BENCH_CACHE": str(folder / "cache"), "OMP_NUM_THREADS": "1"}
         if "cheat-target" in find("idbench.targets"):
@@ -96,6 +101,7 @@ class Scene:
             commands["challenge"] = ("challenge", "make", *challenge)
             commands["train"] = ("target", "train", "cheat-target", "--out", "trained.safetensors", "--force")
         commands |= _on_a_hub(folder, environment, ends)
+        commands |= _on_the_web(folder, environment, ends)
         return cls(folder, commands, outputs, environment)
 
     def started(self, name: str) -> subprocess.Popen[str]:
@@ -119,6 +125,15 @@ class Scene:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+    def running(self) -> list[int]:
+        """Processes that still work here."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.pid != os.getpid() and Path(process.cwd()).is_relative_to(self.folder):
+                    found.append(process.pid)
+        return found
 
     def litter(self) -> list[str]:
         """Temporary names that should not be there when nothing runs."""
@@ -150,6 +165,16 @@ def _on_a_hub(folder: Path, environment: dict[str, str], ends: ExitStack) -> dic
     return {"publish": publish, "load": ("data", "verify", json.loads(done.stdout)["ref"], "--against", "split")}
 
 
+def _on_the_web(folder: Path, environment: dict[str, str], ends: ExitStack) -> dict[str, tuple[str, ...]]:
+    """Fetching photos from a server of our own."""
+    if find_spec("img2dataset") is None:
+        return {}
+    web = ends.enter_context(serving_pictures())
+    split_of(web, folder / "webbed", {"Ann Bee": [f"good/{i}" for i in range(9)], "Cay Dee": ["good/9", "gone/1"]})
+    environment |= {"no_proxy": "127.0.0.1", "BENCH_SHARD_PAIRS": "2", "BENCH_FETCH_PROCESSES": "1"}
+    return {"fetch": ("data", "fetch", "webbed", "--out", "photos")}
+
+
 def try_writer(rng: random.Random, scene: Scene, report: Report, name: str | None = None) -> None:
     """Kill one of the commands at a random moment, then repeat it to its end."""
     name = name or rng.choice(sorted(scene.commands))
@@ -176,6 +201,8 @@ def try_writer(rng: random.Random, scene: Scene, report: Report, name: str | Non
     why = "the repeated command failed" if again.returncode else _wrong(before, scene, ended)
     litter = scene.litter()
     why = why or (f"litter stays: {litter[:5]}" if litter else "")
+    running = scene.running()
+    why = why or (f"processes still run: {running[:5]}" if running else "")
     report.tried("writers", f"{what}, repeated", ended, why)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -59,9 +58,13 @@ def test_an_interrupt_ends_the_program_and_its_children(tmp_path: Path) -> None:
     assert not psutil.pid_exists(grandchild) or psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
 
 
-def test_a_program_whose_bench_was_killed_keeps_its_folder(tmp_path: Path) -> None:
+def test_a_program_ends_with_a_bench_that_is_killed_and_so_does_all_that_it_started(tmp_path: Path) -> None:
+    """Also what left its group and session, as the trainer's workers do; the next one starts at once."""
     ready = tmp_path / "ready"
-    inner = f"import pathlib, os, time; pathlib.Path({str(ready)!r}).write_text(str(os.getpid())); time.sleep(600)"
+    nested = "import subprocess, sys, os, pathlib, time"
+    start = "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'], start_new_session=True)"
+    tell = f"pathlib.Path({str(ready)!r}).write_text(f'{{os.getpid()}} {{child.pid}}'); time.sleep(600)"
+    inner = "\n".join((nested, start, tell))
     outer = (
         "import sys; from pathlib import Path; from idbench.programs import run_program; "
         f"run_program([sys.executable, '-c', {inner!r}], Path({str(tmp_path / 'log')!r}), "
@@ -73,15 +76,22 @@ def test_a_program_whose_bench_was_killed_keeps_its_folder(tmp_path: Path) -> No
         time.sleep(0.05)
     bench.kill()
     bench.wait()
-    orphan = int(ready.read_text())
-    try:
+    assert run(tmp_path, "print('now')") == 0
+    assert [pid for pid in map(int, ready.read_text().split()) if psutil.pid_exists(pid)] == []
+
+
+def test_one_program_at_a_time_works_in_a_folder(tmp_path: Path) -> None:
+    def watch() -> None:
         with pytest.raises(IdbenchError, match="still working"):
             run(tmp_path, "print('too early')")
-    finally:
-        os.kill(orphan, 9)
-    while psutil.pid_exists(orphan) and psutil.Process(orphan).status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.05)
-    assert run(tmp_path, "print('now')") == 0
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_program(python("import time; time.sleep(600)"), tmp_path / "log", tmp_path / "lock", watch)
+
+
+def test_a_program_that_a_signal_ended_says_which(tmp_path: Path) -> None:
+    assert run(tmp_path, "import os; os.kill(os.getpid(), 11)") == -11
 
 
 def test_a_failure_names_the_exception_not_the_noise_after_it(tmp_path: Path) -> None:

@@ -67,15 +67,20 @@ class Worker(Protocol):
 
 def supervise(worker: Worker, usage: Usage) -> int:
     """Wait for a worker that was just started, and end what it left; returns its status or ends by the same signal."""
-    threading.Thread(target=_watch, args=(worker,), daemon=True).start()
+    watch_input(worker)
     exceeded: list[int] = []
     threading.Thread(target=_bound, args=(worker, usage, exceeded), daemon=True).start()
     status = worker.wait()
-    _end_descendants()
+    end_descendants()
     if exceeded:
         return exceeded[0]
     if status in EXCEEDED:
         return 1  # a worker's own status says nothing of limits
+    return end_as(status)
+
+
+def end_as(status: int) -> int:
+    """A status of `subprocess`; where it is a signal, this process ends by it."""
     if status < 0:
         with suppress(OSError):
             signal.signal(-status, signal.SIG_DFL)
@@ -87,6 +92,11 @@ def adopt_orphans() -> None:
     """Become the parent of what descendants leave (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def watch_input(worker: Worker) -> None:
+    """End a worker when standard input ends, from a thread of its own."""
+    threading.Thread(target=_watch, args=(worker,), daemon=True).start()
 
 
 def _watch(worker: Worker) -> None:
@@ -106,7 +116,7 @@ def _bound(worker: Worker, usage: Usage, exceeded: list[int]) -> None:
             exceeded.append(status)
             _end_group(worker.pid)
             worker.kill()
-            _end_descendants()
+            end_descendants()
 
 
 def _end_group(process: int) -> None:
@@ -117,7 +127,8 @@ def _end_group(process: int) -> None:
             os.killpg(group, signal.SIGKILL)
 
 
-def _end_descendants() -> None:
+def end_descendants() -> None:
+    """End all that this process and those below it have started, again and again until nothing is left."""
     import psutil
 
     deadline = time.monotonic() + _PATIENCE

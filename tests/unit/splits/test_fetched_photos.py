@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -10,23 +12,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from tests.web import Web, jpeg, picture, serving
+from tests.web import Web, jpeg, picture, serving, split_of
 
 from idbench.api import Silent
 from idbench.errors import DataError
-from idbench.splits import Split
-from idbench.splits.assembling import Address, Assembly, Claim, ListedPerson, write_assembly
-from idbench.splits.card import card_prose
 from idbench.splits.cc3m.download import HostTurns
 from idbench.splits.cc3m.fetch import UNASKABLE
 from idbench.splits.cc3m.steps import Settings
 from idbench.splits.faces import has_face
 from idbench.splits.injected.people import list_people
-from idbench.splits.injected.writing import SplitDescription
-from idbench.splits.manifest import CorpusInfo
 from idbench.splits.published.photos import (
     AGAIN,
     BLANK,
@@ -46,28 +44,6 @@ QUICK = Settings(fetch_processes=1, fetch_threads=4, fetch_timeout=5, fetch_retr
 def web() -> Iterator[Web]:
     with serving() as served:
         yield served
-
-
-def split_of(web: Web, folder: Path, paths: dict[str, list[str]]) -> Split:
-    """Two or more people with addresses and without photos; what begins with `=` is an address as it stands."""
-
-    def address(path: str) -> Address:
-        return Address(path[1:] if path.startswith("=") else web.url(path))
-
-    people = tuple(
-        ListedPerson(f"id{i}", name, "test", name, (), tuple(map(address, own)))
-        for i, (name, own) in enumerate(paths.items())
-    )
-    labels = tuple(Claim(person.id, "c", i == 0, int(i == 0), "a test", 1.0) for i, person in enumerate(people))
-    assembly = Assembly(people, labels, tuple(paths), ("{name}",))
-    about = SplitDescription(
-        name="webbed", version=1, title="t", license="other", description="d", source="s",
-        corpora=(CorpusInfo(name="c", title="c", control=False),), parts=assembly.parts,
-        photo_format=assembly.photo_format, prose=card_prose("private"),
-    )  # fmt: skip
-    folder.mkdir()
-    write_assembly(folder, about, assembly, Silent())
-    return Split(folder)
 
 
 def test_photos_arrive_and_failures_are_tried_again_when_asked(web: Web, tmp_path: Path) -> None:
@@ -129,6 +105,53 @@ def test_what_a_killed_call_left_is_finished_and_then_the_rest(web: Web, tmp_pat
     assert outcomes(fetch_photos(split, out / "photos", QUICK, Silent())) == {"fetched": 3}
     assert not left.exists()
     assert web.asked == {f"good/{n}": 1 for n in (1, 2, 3, 9)}
+
+
+def test_what_a_call_left_that_was_killed_at_its_very_end_is_cleared_away(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After its table was written: nothing that lies there may stand for an answer that a later call asks for."""
+    split, out = split_of(web, tmp_path / "split", {"Ann Bee": ["good/1"], "Cay Dee": ["gone/2"]}), tmp_path / "photos"
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", lambda *_, **__: None)
+        rows = fetch_photos(split, out, QUICK, Silent())
+    left = out / ".idbench-fetch"
+    assert left.exists()
+    kept = shutil.copytree(left, tmp_path / "kept")
+    assert fetch_photos(split, out, QUICK, Silent()) == rows
+    assert not left.exists()
+    shutil.copytree(kept, left)
+    forget_failures(split, out)
+    assert fetch_photos(split, out, QUICK, Silent()) == rows
+    assert web.asked == {"good/1": 1, "gone/2": 2}
+
+
+def test_a_killed_fetch_ends_with_all_that_it_started_and_goes_on_when_it_is_repeated(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = {"Ann Bee": ["good/1", "good/2", "drip/3"], "Cay Dee": ["good/4"]}
+    split, out = split_of(web, tmp_path / "split", paths), tmp_path / "photos"
+    settings = {"PROCESSES": "1", "THREADS": "1", "RETRIES": "0", "DEADLINE": "600", "HOST_REQUESTS": "1000"}
+    for name, value in {**settings, "no_proxy": "127.0.0.1"}.items():
+        monkeypatch.setenv(name if name == "no_proxy" else f"BENCH_FETCH_{name}", value)
+    monkeypatch.setenv("BENCH_SHARD_PAIRS", "2")
+    command = [sys.executable, "-m", "idbench.cli.main", "data", "fetch", str(split.folder), "--out", str(out)]
+    killed = subprocess.Popen(command)
+    while "drip/3" not in web.asked:  # in the second shard, which never ends
+        assert killed.poll() is None
+        time.sleep(0.05)
+    killed.kill()
+    killed.wait()
+    monkeypatch.setenv("BENCH_FETCH_DEADLINE", "1")
+    done = subprocess.run([*command, "--json"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["outcomes"] == {"fetched": 3, "took longer than the deadline": 1}
+    again = {path for path, times in web.asked.items() if times > 1}
+    assert "drip/3" in again
+    assert len(again) <= 2, "the shard that was complete is not asked for again"
+    assert [
+        one.pid for one in psutil.process_iter(["cmdline"]) if str(out) in " ".join(one.info["cmdline"] or ())
+    ] == []
 
 
 def test_each_host_is_asked_once_in_so_many_seconds() -> None:

@@ -92,6 +92,7 @@ def fetch_photos(
         StorageError: no space or no permission.
     """
     rows = _known(split, out)
+    _clear_finished(rows, out)
     while wanted := [row for row in rows if not row.outcome]:
         tried = _fetch(wanted, _names(split), make_dir(out), settings, progress, shows)
         rows = _without_placeholders([tried.get((row.identity, row.url), row) for row in rows], split, out)
@@ -108,10 +109,17 @@ def forget_failures(split: Split, out: Path) -> int:
         StorageError: no space or no permission.
     """
     rows = _known(split, out)
+    _clear_finished(rows, out)
     failed = [row for row in rows if row.outcome not in ("", FETCHED)]
     if failed:
         write_table(out / TABLE, [replace(row, outcome="") if row in failed else row for row in rows])
     return len(failed)
+
+
+def _clear_finished(rows: Sequence[Availability], out: Path) -> None:
+    """Remove what a call left that was killed after it had written its table: nothing in it is still wanted."""
+    if all(row.outcome for row in rows):
+        shutil.rmtree(out / _WORK, ignore_errors=True)
 
 
 def write_table(path: Path, rows: Sequence[Availability]) -> None:
