@@ -260,8 +260,11 @@ def _names(gathered: Gathered, known: References) -> Iterator[Finding]:
             for severity, reason in (*_of_a_name(method, taken), *_of_a_distribution(method, taken, known)):
                 yield Finding(candidate.where, reason, severity)
             taken.setdefault(method.name, method.distribution)
-        if reason := _other_card(candidate.record, [each.record for each in (*gathered.accepted, *gathered.proposed)]):
+        others = [each.record for each in (*gathered.accepted, *gathered.proposed)]
+        if reason := _other_card(candidate.record, others):
             yield Finding(candidate.where, reason)
+        if reason := _other_code(candidate.record, others):
+            yield Finding(candidate.where, reason, Severity.WARN)
         target = candidate.record.target.name
         if other := looks_like(target, [each.name for each in known.targets]):
             reason = f"its target's name {line(target)[:60]} looks like {line(other)}, which is another target"
@@ -280,6 +283,18 @@ def _other_card(record: RunRecord, others: Sequence[RunRecord]) -> str:
             continue
         if (its.version, its.title, its.access) != (mine.version, mine.title, mine.access):
             return "its version, title or access is not that of another record of the same code"
+    return ""
+
+
+def _other_code(record: RunRecord, others: Sequence[RunRecord]) -> str:
+    """Whether its code differs from that of records of the same name, version and release; empty if it does not."""
+    mine = record.attack
+    for its in (other.attack for other in others):
+        if its.code_sha256 == mine.code_sha256:
+            continue
+        if (its.name, its.version, its.distribution) == (mine.name, mine.version, mine.distribution):
+            shown = f"{line(mine.name)[:60]} from {line(mine.distribution)[:60]}"
+            return f"its code is not that of other records of {shown}: make sure that its authors sent it"
     return ""
 
 

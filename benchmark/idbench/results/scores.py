@@ -39,7 +39,7 @@ MOST_CELLS: Final = 8_000_000
 LARGEST_DECODED: Final = 256 << 20
 """Bytes of all pages before they are expanded into rows, as the file itself says."""
 LONGEST_ID: Final = 200
-"""Bytes of an identity's id, and of a reason."""
+"""Bytes of an identity's id, and of a reason; characters of a detail's name."""
 _ROWS_AT_ONCE: Final = 8192
 GREATEST: Final = 1e100
 """Largest magnitude of a score; beyond it, differences and sums of scores overflow."""
@@ -252,6 +252,8 @@ def _wanted(name: str) -> tuple[str, ...]:
     if name in _TYPES:
         return _TYPES[name]
     if name.startswith(DETAIL):
+        if not 0 < len(name.removeprefix(DETAIL)) <= LONGEST_ID or not name.isprintable():
+            raise ValueError(f"its column {shortened(name)!r} is not a short name of printable characters")
         return ("double",)
     raise ValueError(f"it has a column {shortened(name)!r}, which scores do not have")
 
