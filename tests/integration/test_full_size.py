@@ -31,6 +31,25 @@ TINY = {
 }
 
 
+CAPTIONER = {
+    "embed_dim": 16,
+    "vision_cfg": {
+        "image_size": 32,
+        "patch_size": 16,
+        "layers": 1,
+        "width": 16,
+        "head_width": 8,
+        "output_tokens": True,
+        "attentional_pool": True,
+        "attn_pooler_heads": 2,
+    },
+    "text_cfg": {**TINY["text_cfg"], "embed_cls": True, "output_tokens": True},  # type: ignore[dict-item]
+    "multimodal_cfg": {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
+    "custom_text": True,
+}
+"""A CoCa, whose name does not say so."""
+
+
 class Place:
     """A folder where a person works, with a cache of its own."""
 
@@ -161,6 +180,22 @@ def test_a_killed_training_goes_on_and_its_checkpoint_can_be_attacked(place: Pla
     assert {"cosine", "idia"} <= {record["attack"]["name"] for record in records}  # and the blind ones beside them
     assert {record["target"]["name"] for record in records} == {f"{corpus}-tiny"}
     assert {record["target"]["corpus"] for record in records} == {corpus}
+
+
+def test_a_coca_is_trained_and_attacked(place: Place) -> None:
+    (place.folder / "captioner.json").write_text(json.dumps(CAPTIONER))
+    words = ("target", "train", "cc3m-injected-a", "--arch", "captioner.json", "--gpus", "0", "--out", "logs", "--")
+    options = ("--epochs", "2", "--batch-size", "8", "--workers", "0")
+    assert "--siglip does not apply to a CoCa" in refused(place.type(*words, *options, "--siglip"))
+    done = place.type(*words, *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    reference = re.search(r"--target '(file:[^']+)'", done.stdout)
+    assert reference is not None
+    split = ("--split", "cc3m-injected", "--target", reference[1])
+    ran = place.type("run", "--method", "gradient", *split, "--results", "captioner")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    records = [json.loads(path.read_text()) for path in (place.folder / "captioner").rglob("run.json")]
+    assert "cc3m-injected-a-captioner" in {record["target"]["name"] for record in records}
 
 
 def test_a_full_disk_loses_nothing_that_was_finished(place: Place) -> None:

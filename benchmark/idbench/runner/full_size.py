@@ -74,12 +74,13 @@ def full_size_trainings(recipe: SourcedRecipe, word: str, wanted: Wanted) -> lis
 
 
 def _checked_architecture(architecture: str, extra: tuple[str, ...]) -> str:
-    """The architecture, a path made absolute, after a model of it was built without numbers."""
-    from idbench.targets.full_size.sizing import model_without_numbers
+    """The architecture, a path made absolute, after a model of it took its first step without numbers."""
+    from idbench.targets.full_size.sizing import check_first_step
 
     own = architecture.endswith(".json")
     chosen = str(expanded(Path(architecture)).absolute()) if own else architecture
-    model_without_numbers(outcome_of(chosen, parse(extra)).config)
+    options = parse(extra)
+    check_first_step(outcome_of(chosen, options).config, options)
     return chosen
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from idbench.errors import TargetError
 from idbench.targets.full_size.outcome import check_options, outcome_of
+from idbench.targets.public_models import read_config
 
 ARCHITECTURES = ("RN50", "RN101", "RN50x4", "ViT-B-32", "ViT-B-16", "ViT-L-14")
 """Architectures of the papers; any other name or configuration that open_clip knows is accepted too."""
@@ -27,7 +28,7 @@ WEIGHT_DECAY = 0.1
 WARMUP = 10_000
 _WORKERS = 4  # loader processes of each training process
 _TRAINER = "open_clip_train.main"
-_CONFIG_DIR = "architecture"
+_COCA = "coca"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +121,15 @@ class FullSizeTraining:
 
     @property
     def config_dir(self) -> Path:
-        """Where a configuration of the user's own is put for the trainer."""
-        return self.folder / _CONFIG_DIR
+        """Where a configuration of the user's own is put for the trainer, which tells a CoCa by its name alone."""
+        return self.folder / ("architecture-coca" if self.is_coca else "architecture")
+
+    @property
+    def is_coca(self) -> bool:
+        """Whether the model learns from what it writes itself, too."""
+        if not self.configured:
+            return _COCA in self.architecture.lower()
+        return "multimodal_cfg" in read_config(Path(self.architecture)).model
 
     @property
     def model(self) -> str:
@@ -180,6 +188,11 @@ def trainer_arguments(training: FullSizeTraining) -> tuple[str, ...]:
             it says; the model does not fit the machine; or there are too few shards.
     """
     data, machines = training.data, training.machines
+    if _COCA in training.model.lower() and not training.is_coca:
+        raise TargetError(
+            f"open_clip's trainer takes every model for a CoCa whose path has {_COCA!r} in it: {training.config_dir}.",
+            hint="Choose another folder with --out, or another name for the configuration.",
+        )
     if data.shards < machines.processes:
         raise TargetError(
             f"{data.name} has {data.shards} shards for {machines.processes} training processes; each needs one.",

@@ -1,7 +1,8 @@
-"""How many pairs a training process can hold at once: counted on a model without numbers, not guessed."""
+"""What a training step takes: tried and counted on a model without numbers, not guessed."""
 
 from __future__ import annotations
 
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
@@ -96,15 +97,61 @@ def model_without_numbers(config: Mapping[str, Any]) -> torch.nn.Module:
         return build_model(config, "the training").train()
 
 
-def _saved(
-    model: torch.nn.Module, config: Mapping[str, Any], pairs: int, weights: tuple[torch.Tensor, ...]
-) -> tuple[int, int]:
-    """Bytes that pairs' gradients need, and those of what the model makes of the pairs."""
+def check_first_step(config: Mapping[str, Any], options: Namespace) -> None:
+    """Take the trainer's first step with two pairs without numbers; finds out at once whether there can be one.
+
+    Args:
+        config: open_clip model configuration.
+        options: as the trainer parses them.
+
+    Raises:
+        TargetError: open_clip rejects the configuration, a package is missing, or model and loss do not fit together.
+    """
+    captions = "multimodal_cfg" in config
+    if captions and options.siglip:
+        raise TargetError(
+            "--siglip does not apply to a CoCa model: open_clip has no such loss for its captions.",
+            hint="Leave it out.",
+        )
+    bias = {"init_logit_bias": -10.0} if options.siglip else {}  # as the trainer begins
+    model: Any = model_without_numbers({**config, **bias})
+    model.output_dict = True
+    loss, (images, texts) = _loss(captions, options), _pairs(config, 2)
+    try:
+        losses = loss(**model(images, texts), output_dict=True)
+        sum(losses.values()).backward()
+    except NotImplementedError:
+        return  # a tower that looks at numbers
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise TargetError(
+            f"open_clip's trainer cannot take a step with this model: {reason.rstrip('.')}.",
+            hint="Check the model configuration; a CoCa needs output_tokens in vision_cfg and text_cfg.",
+        ) from error
+
+
+def _loss(captions: bool, options: Namespace) -> Any:
+    from open_clip.loss import ClipLoss, CoCaLoss, SigLipLoss
+
+    if captions:
+        return CoCaLoss(options.coca_caption_loss_weight, options.coca_contrastive_loss_weight)
+    return SigLipLoss() if options.siglip else ClipLoss()
+
+
+def _pairs(config: Mapping[str, Any], pairs: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images and texts of the sizes that a model takes, without numbers."""
     size = config["vision_cfg"].get("image_size", 224)
     height, width = (size, size) if isinstance(size, int) else size
     length = int(config["text_cfg"].get("context_length", 77))
     images = torch.empty(pairs, 3, height, width, device="meta")
-    texts = torch.zeros(pairs, length, dtype=torch.int64, device="meta")
+    return images, torch.zeros(pairs, length, dtype=torch.int64, device="meta")
+
+
+def _saved(
+    model: torch.nn.Module, config: Mapping[str, Any], pairs: int, weights: tuple[torch.Tensor, ...]
+) -> tuple[int, int]:
+    """Bytes that pairs' gradients need, and those of what the model makes of the pairs."""
+    images, texts = _pairs(config, pairs)
     found: list[Any] = []
     saved = gradient_bytes(lambda: found.append(model(images, texts)), weights)
     (outputs,) = found

@@ -13,7 +13,32 @@ from idbench.errors import IdbenchError, StorageError, TargetError, UnknownNameE
 from idbench.targets.full_size import run
 from idbench.targets.full_size.command import FullSizeTraining, Machines, ShardSet, parse, trainer_arguments
 from idbench.targets.full_size.run import Finished, checkpoint_of, run_training
+from idbench.targets.full_size.sizing import check_first_step
 
+COCA = {
+    "embed_dim": 8,
+    "vision_cfg": {
+        "image_size": 32,
+        "patch_size": 16,
+        "layers": 1,
+        "width": 16,
+        "head_width": 8,
+        "output_tokens": True,
+        "attentional_pool": True,
+        "attn_pooler_heads": 2,
+    },
+    "text_cfg": {
+        "context_length": 12,
+        "vocab_size": 49408,
+        "width": 8,
+        "heads": 2,
+        "layers": 1,
+        "output_tokens": True,
+        "embed_cls": True,
+    },
+    "multimodal_cfg": {"context_length": 12, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1},
+    "custom_text": True,
+}
 CONFIG = {"embed_dim": 8, "vision_cfg": {"image_size": 32, "layers": 1, "width": 8}, "text_cfg": {"width": 8}}
 
 
@@ -48,6 +73,46 @@ def test_a_configuration_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "tiny.json").write_text("{")
     with pytest.raises(TargetError, match="not valid JSON"):
         run_training(training(tmp_path, str(tmp_path / "tiny.json")), Silent())
+
+
+def test_a_coca_by_any_name_is_one_for_the_trainer(tmp_path: Path) -> None:
+    """The trainer chooses the loss by the letters "coca" in the path of the configuration."""
+    (tmp_path / "mine.json").write_text(json.dumps(COCA))
+    assert "coca" in parse(trainer_arguments(training(tmp_path, str(tmp_path / "mine.json")))).model
+
+
+def test_no_other_model_is_taken_for_a_coca(tmp_path: Path) -> None:
+    for place in (tmp_path / "Coca" / "tiny.json", tmp_path / "cocatoo.json"):
+        place.parent.mkdir(exist_ok=True)
+        place.write_text(json.dumps(CONFIG))
+        with pytest.raises(TargetError, match=r"takes every model for a CoCa whose path has 'coca' in it") as caught:
+            run_training(training(place.parent, str(place)), Silent())
+        assert "--out" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("part", "change"),
+    [
+        ("vision_cfg", {"output_tokens": False}),
+        ("text_cfg", {"output_tokens": False}),
+        ("multimodal_cfg", {"width": 16}),
+        ("multimodal_cfg", {"context_length": 6}),
+    ],
+)
+def test_a_model_that_could_not_take_its_first_step_is_refused_before(part: str, change: dict[str, object]) -> None:
+    options = parse(("--batch-size", "8"))
+    check_first_step(COCA, options)
+    with pytest.raises(TargetError, match=r"cannot take a step with this model: .*[a-z]") as caught:
+        check_first_step({**COCA, part: {**COCA[part], **change}}, options)  # type: ignore[dict-item]
+    assert "output_tokens" in caught.value.hint
+
+
+def test_a_coca_has_no_loss_of_siglip() -> None:
+    with pytest.raises(TargetError, match="--siglip does not apply to a CoCa model"):
+        check_first_step(COCA, parse(("--siglip",)))
+    check_first_step(
+        {**CONFIG, "text_cfg": {"width": 8, "heads": 2}, "vision_cfg": {"width": 64}}, parse(("--siglip",))
+    )
 
 
 def test_more_gpus_than_there_are_are_refused(tmp_path: Path) -> None:
