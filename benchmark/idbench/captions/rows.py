@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from idbench.captions.batches import ROWS, as_bytes, damaged, first_line, unpacked
 from idbench.captions.tables import is_parquet
@@ -25,6 +27,10 @@ _HEADINGS = 10
 """Lines that may stand before the first object of JSON lines."""
 _SEPARATORS = (b",", b";")
 _BOM = b"\xef\xbb\xbf"
+_ADDRESS = re.compile(rb'[ "]*https?:/', re.IGNORECASE)
+"""How a row begins that has no caption, or follows a quote that somebody forgot to close; no part of a caption does."""
+_QUOTED = re.compile(rb'"(?:[^"]|"")*"')
+T = TypeVar("T", str, bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,21 +184,30 @@ def _csv_rows(lines: _Lines, choose: Callable[[Start], Chosen], dropped: Counter
     names = tuple(cell.strip().lower() for cell in _csv_cells(first, separator, Counter()))
     chosen = choose(Start(names, ()))
     lines.next()
+    for row in _whole_captions(_csv_lines(lines, separator, len(names), dropped), chosen, len(names), dropped):
+        yield tuple(row[place] for place in chosen.columns)
+
+
+def _csv_lines(lines: _Lines, separator: bytes, width: int, dropped: Counter[str]) -> Iterator[Sequence[str] | None]:
+    """The cells of each row that has as many as the header; None for a line that may be a piece of one."""
     for line in iter(lines.next, b""):
         if not line.strip():
             dropped["without any text"] += 1
             continue
         whole: bytes | None = line
         if _csv_open(line, separator):
-            whole = lines.closed(line, lambda text: _csv_fits(text, separator, len(names)))
+            place = len(_csv_cells(line, separator, Counter())) - 1
+            whole = lines.closed(line, partial(_csv_ends, separator=separator, width=width, place=place))
         if whole is None:
             dropped["with a quote that is never closed"] += 1
             continue
         row = _csv_cells(whole, separator, dropped)
-        if row and len(row) != len(names):
+        if row and len(row) != width:
             dropped["with more or fewer columns than the first line"] += 1
+            if len(row) < width and not _ADDRESS.match(line):
+                yield None
         elif row:
-            yield tuple(row[place] for place in chosen.columns)
+            yield row
 
 
 def _csv_cells(line: bytes, separator: bytes, dropped: Counter[str]) -> list[str]:
@@ -217,12 +232,27 @@ def _csv_open(line: bytes, separator: bytes) -> bool:
     return False
 
 
-def _csv_fits(text: bytes, separator: bytes, width: int) -> bool:
-    """Whether lines together are one row: quotes that somebody forgot to close must not swallow rows."""
+def _csv_ends(text: bytes, separator: bytes, width: int, place: int) -> bool | None:
+    """Whether lines together are one row; None where the quoted cell goes on.
+
+    Quotes that somebody forgot to close must not swallow rows, which show by the address in each.
+
+    Args:
+        text: the lines.
+        separator: what parts cells.
+        width: cells of a row.
+        place: of the quoted cell.
+    """
     try:
-        return len(_strictly(text, separator)) == width
-    except csv.Error:
+        cells, goes_on = _strictly(text, separator), False
+    except csv.Error as error:
+        if "unexpected end of data" not in str(error):
+            return False
+        cells, goes_on = next(csv.reader([text.decode("latin-1")], delimiter=separator.decode())), True
+    parts = cells[place].encode("latin-1").replace(separator, b"\n").splitlines()
+    if any(map(_ADDRESS.match, parts)):
         return False
+    return None if goes_on else len(cells) == width
 
 
 def _strictly(text: bytes, separator: bytes) -> list[str]:
@@ -235,23 +265,66 @@ def _tsv_rows(lines: _Lines, choose: Callable[[Start], Chosen], dropped: Counter
     chosen = choose(Start((), cells))
     for _ in range(chosen.skip):
         lines.next()
-    width, fragment, begun = max(chosen.columns) + 1, False, False
+    width = max(chosen.columns) + 1
     columns = max(width, Counter(map(len, cells)).most_common(1)[0][0]) if cells else width
+    for row in _whole_captions(_tsv_lines(lines, width, columns, dropped), chosen, columns, dropped):
+        if (texts := _decoded([row[place] for place in chosen.columns], dropped)) is not None:
+            yield texts
+
+
+def _tsv_lines(lines: _Lines, width: int, columns: int, dropped: Counter[str]) -> Iterator[Sequence[bytes] | None]:
+    """The cells of each row that has enough of them; None for a line that may be a piece of one."""
     while line := lines.next():
-        if len(row := _cells(line)) < width:
-            row = _cells(lines.joined(line, width, columns))
-        if len(row) < width:
-            dropped["with too few columns" if line.strip() else "without any text"] += 1
-            fragment = begun and bool(line.strip())
-        elif fragment and chosen.columns[0] == 0 and row[0].strip():
-            # A line's end within a caption that is not quoted: what names the person may stand on the line before.
-            dropped["whose caption may begin on the line before"] += 1
-            fragment = False
+        row = _cells(line)
+        if _is_open(row[-1]):
+            ends = partial(_tsv_ends, place=len(row) - 1, fewest=width, most=columns)
+            row = _cells(lines.closed(line, ends) or line)
+        if len(row) >= width:
+            yield row
+        elif not line.strip():
+            dropped["without any text"] += 1
         else:
-            fragment = False
-            if (texts := _decoded([row[place] for place in chosen.columns], dropped)) is not None:
-                yield texts
-        begun = True
+            dropped["with too few columns"] += 1
+            if not _ADDRESS.match(line):
+                yield None
+
+
+def _tsv_ends(text: bytes, place: int, fewest: int, most: int) -> bool | None:
+    """Whether lines together are one row with a quoted cell at a place; None where the cell goes on."""
+    cells = _cells(text)
+    if len(cells) == place + 1 and _is_open(cells[place]):
+        return False if any(map(_ADDRESS.match, cells[place].splitlines())) else None
+    return fewest <= len(cells) <= most and bool(_QUOTED.fullmatch(cells[place]))
+
+
+def _whole_captions(
+    rows: Iterator[Sequence[T] | None], chosen: Chosen, columns: int, dropped: Counter[str]
+) -> Iterator[Sequence[T]]:
+    """Rows whose captions are whole as far as anybody can tell; the others are counted.
+
+    A line's end within a caption that nothing quotes leaves a line with too few columns: before the row where captions
+    come first, after it where they come last. What names the person may stand there.
+
+    Args:
+        rows: cells of each row; None for such a line.
+        chosen: the caption is the first of the wanted cells.
+        columns: cells of a row.
+        dropped: gets the number of rows passed over, by reason.
+    """
+    caption, held = chosen.columns[0], None
+    begun = piece = False
+    for row in rows:
+        if held is not None and row is None and caption == columns - 1:
+            dropped["whose caption may continue on the next line"] += 1
+        elif held is not None:
+            yield held
+        held = row
+        if row is not None and piece and caption == 0 and row[0].strip():
+            dropped["whose caption may begin on the line before"] += 1
+            held = None
+        begun, piece = True, begun and row is None
+    if held is not None:
+        yield held
 
 
 def _decoded(cells: Sequence[bytes], dropped: Counter[str]) -> tuple[str, ...] | None:
@@ -291,31 +364,26 @@ class _Lines:
             self._waiting.append(line)
         return list(self._waiting)[:count]
 
-    def joined(self, line: bytes, fewest: int, most: int) -> bytes:
-        """A line with those after it that belong to it, where a quoted cell reaches over its end; else the line alone.
+    def closed(self, line: bytes, ends: Callable[[bytes], bool | None]) -> bytes | None:
+        """A line and those after it that belong to it, which are taken; None if they make no row.
 
-        Only if that gives the row its columns: quotes that somebody forgot to close must not swallow rows.
+        Args:
+            line: begins a quoted cell that reaches over its end.
+            ends: whether lines together are a row, or None as long as more must be looked at.
         """
-        if not any(_is_open(cell) for cell in _cells(line)):
-            return line
-
-        def is_whole(text: bytes) -> bool:
-            cells = _cells(text)
-            return fewest <= len(cells) <= most and not any(map(_is_open, cells))
-
-        return self.closed(line, is_whole) or line
-
-    def closed(self, line: bytes, is_whole: Callable[[bytes], bool]) -> bytes | None:
-        """The line, and as many after it as make it whole, which are taken; None if none make it whole."""
-        if is_whole(line):
-            return line
         whole = line
-        for count, more in enumerate(self.look_ahead(_QUOTED_LINES), start=1):
-            whole = whole.rstrip(b"\r\n") + b" " + more
-            if is_whole(whole):
+        for count in range(1, _QUOTED_LINES + 1):
+            ahead = self.look_ahead(count)
+            if len(ahead) < count:
+                return None
+            whole = whole.rstrip(b"\r\n") + b"\n" + ahead[-1]
+            ended = ends(whole)
+            if ended:
                 for _ in range(count):
                     self._waiting.popleft()
-                return whole
+                return whole.rstrip(b"\r\n").replace(b"\n", b" ")
+            if ended is not None:
+                return None
         return None
 
     def _read(self) -> bytes:

@@ -18,7 +18,7 @@ from idbench.storage import atomic_path, sha256_bytes, storage_errors
 
 _CAPTION_COLUMNS = ("caption", "title", "text", "alt_text")
 _URL_COLUMNS = ("url", "image_url")
-_SCHEMES = ("http", "https")
+_BEGIN = re.compile(r"(https?):[/\\]{1,2}", re.IGNORECASE)
 _BATCH = 50_000
 _USABLE = 0.5
 """A file with a smaller share of usable rows is taken for something else."""
@@ -76,9 +76,9 @@ def read_pairs(path: Path, out: Path, progress: Progress) -> StepReport:
 def web_address(text: str) -> str | None:
     """An address as servers need it: ASCII, small letters where case does not matter; None if it is not one.
 
-    What browsers forgive is mended (WHATWG URL Standard): blanks around it, line ends within, capital schemes, letters
-    beyond ASCII in host and path, blanks, backslashes and lone percent signs. Only http and https are web addresses,
-    which is also what keeps a list from reading local files.
+    What browsers forgive is mended (WHATWG URL Standard): blanks around it, line ends within, capital schemes, one
+    slash for two, letters beyond ASCII in host and path, blanks, backslashes and lone percent signs. Only http and
+    https are web addresses, which is also what keeps a list from reading local files.
 
     Raises:
         ValueError: it begins like a web address and cannot be one, because of its host or port for example.
@@ -86,10 +86,10 @@ def web_address(text: str) -> str | None:
     if _SIMPLE.fullmatch(text):
         return text
     text = re.sub(r"[\t\r\n]", "", text.strip())
-    scheme, colon, rest = text.replace("\\", "/").partition("://")
-    if not colon or scheme.lower() not in _SCHEMES:
+    begin = _BEGIN.match(text)
+    if begin is None:
         return None
-    parts = urlsplit(f"{scheme.lower()}://{rest}")
+    parts = urlsplit(f"{begin[1].lower()}://{text[begin.end() :]}".replace("\\", "/"))
     if not parts.hostname:
         raise ValueError("there is no host")
     host = parts.hostname if parts.hostname.isascii() else parts.hostname.encode("idna").decode()
@@ -151,7 +151,7 @@ def _lacking(path: Path, names: tuple[str, ...]) -> DataError:
 
 
 def _looks_like_address(cell: str) -> bool:
-    return cell.strip('"').lower().startswith(tuple(f"{scheme}://" for scheme in _SCHEMES))
+    return _BEGIN.match(cell.strip('"')) is not None
 
 
 def _rows(path: Path, dropped: Counter[str]) -> Iterator[tuple[str, str, float]]:

@@ -211,6 +211,54 @@ def test_what_stands_before_a_line_end_that_is_not_quoted_may_be_a_name(tmp_path
     assert read(path)[2] == {"with too few columns": 1, "whose caption may begin on the line before": 1}
 
 
+def test_what_stands_after_a_line_end_that_is_not_quoted_may_be_a_name(tmp_path: Path) -> None:
+    """Where the caption comes last, the rest of it is a line of its own, in TSV as in CSV."""
+    for separator, header in (("\t", ""), (",", "url,caption\n")):
+        path = tmp_path / "p"
+        first, last = (f"{url}{separator}{text}" for text, url in GOOD)
+        path.write_text(
+            f"{header}http://x/1{separator}a hat\nof Ann Lee\n{first}\n{last}\nhttp://x/2{separator}a cat\n"
+        )
+        rows, _, dropped = read(path)
+        assert rows == [*GOOD, ("a cat", "http://x/2")]
+        assert dropped.pop("whose caption may continue on the next line") == 1
+        assert sum(dropped.values()) == 1
+
+
+@pytest.mark.parametrize("separator", ["\t", ",", ";"])
+@pytest.mark.parametrize("first", ["url", "caption"])
+@pytest.mark.parametrize(
+    "stray", ['"a hat', '"a hat, 12" wide', '"a ""hat', 'a 12" hat', '"a" hat', 'a hat "'], ids=range(6)
+)
+def test_one_stray_quote_neither_swallows_nor_joins_rows(
+    tmp_path: Path, separator: str, first: str, stray: str
+) -> None:
+    """However the rows after it are quoted, they are read as if it were not there."""
+    plain = [f"hat {i} of Ann" for i in range(60)]
+    plain[40] = 'a nail of 12"'
+    header = [("url", "caption")] if first == "url" else [("caption", "url")]
+    for some, written in ((1, plain), (2, [text if i % 3 or i == 40 else f'"{text}"' for i, text in enumerate(plain)])):
+        rows = [(f"http://x/{i}", text) for i, text in enumerate(written)]
+        rows.insert(20, ("http://y/0", stray))
+        cells = header + [row if first == "url" else row[::-1] for row in rows]
+        path = tmp_path / f"{some}"
+        path.write_text("".join(f"{separator.join(row)}\n" for row in cells))
+        kept = [row for row in read(path)[0] if row[1] != "http://y/0"]
+        assert kept == [(text, f"http://x/{i}") for i, text in enumerate(plain)]
+
+
+@pytest.mark.parametrize("separator", ["\t", ","])
+@pytest.mark.parametrize("first", ["url", "caption"])
+def test_a_quoted_caption_over_lines_is_one_caption_in_either_order(tmp_path: Path, separator: str, first: str) -> None:
+    text = '"a hat\nof Ann, seen at\n\nthe ""gala"" of http://z"'
+    header = [("url", "caption")] if first == "url" else [("caption", "url")]
+    cells = header + [row if first == "url" else row[::-1] for row in [("http://x/1", text), ("http://x/2", "a cat")]]
+    (tmp_path / "p").write_text("".join(f"{separator.join(row)}\n" for row in cells))
+    rows, _, dropped = read(tmp_path / "p")
+    assert rows == [('a hat of Ann, seen at the "gala" of http://z', "http://x/1"), ("a cat", "http://x/2")]
+    assert not dropped
+
+
 def test_the_other_order_and_lines_before_the_header(tmp_path: Path) -> None:
     path = tmp_path / "p.tsv"
     path.write_text("".join(f"{url}\t{text}\n" for text, url in GOOD))
@@ -232,6 +280,8 @@ def test_the_other_order_and_lines_before_the_header(tmp_path: Path) -> None:
         ("http://example.org/a\n.jpg", "http://example.org/a.jpg"),
         ("http://example.org/<a>|{b}.jpg", "http://example.org/%3Ca%3E%7C%7Bb%7D.jpg"),
         ("http://[::1]:80/x y", "http://[::1]:80/x%20y"),
+        ("http:/example.org/a.jpg", "http://example.org/a.jpg"),
+        ("HTTPS:\\example.org/a b", "https://example.org/a%20b"),
         ("file:///etc/hosts", None),
         ("ftp://example.org/x", None),
         ("example.org/x.jpg", None),
