@@ -18,7 +18,14 @@ from idbench.errors import DataError
 from idbench.splits.assembling import UNKNOWN, Assembly, Claim, ListedPerson, parts_of, write_assembly
 from idbench.splits.card import card_prose
 from idbench.splits.injected.chance import hex_id
-from idbench.splits.injected.people import candidate_names, name_of, read_people
+from idbench.splits.injected.people import (
+    PeopleFolder,
+    PhotographedPerson,
+    candidate_names,
+    name_of,
+    read_people,
+    usable_photos,
+)
 from idbench.splits.injected.writing import SplitDescription
 from idbench.splits.manifest import CorpusInfo, Manifest, Part
 from idbench.splits.published.candidates import POOL, PROMPTS
@@ -228,7 +235,14 @@ def _read_photos(photos: Path | None, progress: Progress, notes: _Notes) -> dict
         else:
             missing.append(path)
     notes.count(missing, "photo is not there", "photos are not there")
-    return {who: tuple(files) for who, files in listed.items()}
+    usable = usable_photos(PeopleFolder(tuple(PhotographedPerson(*one) for one in _once(listed))), progress)
+    notes.sentences += usable.notes
+    return {person.name: person.photos for person in usable.people}
+
+
+def _once(listed: Mapping[str, Sequence[Path]]) -> list[tuple[str, tuple[Path, ...]]]:
+    """The files of each person, each once."""
+    return [(who, tuple(dict.fromkeys(files))) for who, files in listed.items()]
 
 
 def _read_labels(inputs: Inputs, known: Sequence[_Known], notes: _Notes) -> dict[tuple[str, str], Claim]:

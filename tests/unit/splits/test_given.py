@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from tests.web import write_faces
 
 from idbench.api import Silent
@@ -126,6 +128,21 @@ def test_photos_in_a_table_and_people_without_any(faces: Path, tmp_path: Path) -
     assert len(split.identities) == 9
     assert "1 photo is not there: faces/nowhere.jpg" in notes
     assert "1 person has no photo that can be used and is left out" in notes
+
+
+def test_photos_of_a_table_are_judged_like_those_of_a_folder(faces: Path, tmp_path: Path) -> None:
+    first, *_ = who = names(faces)
+    (faces / first / "cut.jpg").write_bytes((faces / first / "00.jpg").read_bytes()[:300])
+    Image.new("RGB", (64, 64), (9, 9, 9)).save(faces / first / "pocket.png")
+    shutil.copy(faces / first / "00.jpg", faces / first / "again.jpg")
+    rows = [f"{n},faces/{n}/{file.name}" for n in who for file in sorted((faces / n).iterdir())]
+    photos = write(tmp_path / "photos.csv", "name,path", [*rows, rows[0]])
+    people = write(tmp_path / "people.csv", "name", who)
+    labels = write(tmp_path / "labels.csv", "name,member", [f"{n},{i % 2}" for i, n in enumerate(who)])
+    split, notes = made(tmp_path, inputs(tmp_path, identities=people, labels=labels, photos=photos))
+    assert {len(one.photos) for one in split.identities} == {3}
+    for words in ("1 photo cannot be opened", "1 photo is of one colour throughout", "1 photo is nearly the same"):
+        assert words in notes
 
 
 def test_tables_as_spreadsheets_and_the_search_write_them(faces: Path, tmp_path: Path) -> None:

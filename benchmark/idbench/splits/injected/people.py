@@ -6,7 +6,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from idbench.errors import DataError
 from idbench.splits.duplicates import near_pairs, signature
 from idbench.splits.injected.chance import shuffled
 from idbench.splits.manifest import PHOTO_LIMIT
-from idbench.splits.photos import SUFFIXES, decode_photo
+from idbench.splits.photos import SUFFIXES, decode_photo, is_blank
 from idbench.storage import require_regular, storage_errors
 from idbench.wording import counted
 
@@ -54,9 +54,7 @@ class PeopleFolder:
 def read_people(folder: Path, progress: Progress) -> PeopleFolder:
     """Everybody in a folder with all photos that can be used: opened once, each picture once.
 
-    A photo that cannot be opened, is larger than `PHOTO_LIMIT` or is nearly the same as an earlier one of the same
-    person is left out (an attack photo must not be a training picture in disguise); one that shows two people is left
-    out for both; somebody without a photo is left out. `notes` counts all that.
+    Somebody without a photo that `usable_photos` keeps is left out.
 
     Args:
         folder: one folder per person, named `First_Last` or `First Last`, with photos in any format that Pillow reads.
@@ -65,17 +63,41 @@ def read_people(folder: Path, progress: Progress) -> PeopleFolder:
     Raises:
         DataError: no such folder, no people in it, no photo that can be opened, or two people of one name.
     """
-    listed = list_people(folder)
+    found = usable_photos(list_people(folder), progress)
+    if not found.people:
+        raise DataError(f"No photo in {folder} can be used: {' '.join(found.notes)}", hint="Check the files.")
+    return found
+
+
+def usable_photos(listed: PeopleFolder, progress: Progress) -> PeopleFolder:
+    """People with those of their photos that can be used; who has none is left out, and `notes` counts all that.
+
+    A photo that cannot be opened, is larger than `PHOTO_LIMIT`, shows one colour throughout, or is nearly the same as
+    an earlier one of the same person is left out (an attack photo must not be a training picture in disguise); one
+    that shows two people is left out for both.
+
+    Args:
+        listed: people with all their files.
+        progress: shows how far the reading is.
+    """
     files = [photo for person in listed.people for photo in person.photos]
     owners = [i for i, person in enumerate(listed.people) for _ in person.photos]
-    prints, broken = _read_prints(files, progress)
-    good = [i for i, one in enumerate(prints) if one is not None]
-    again, shared = _repeats(np.array([prints[i] for i in good]), [owners[i] for i in good]) if good else (set(), set())
-    out = {files[good[i]] for i in again | shared} | {file for file, _ in broken}
+    read = _read_prints(files, progress)
+    good = [i for i, one in enumerate(read.prints) if one is not None]
+    again, shared = (
+        _repeats(np.array([read.prints[i] for i in good]), [owners[i] for i in good]) if good else (set(), set())
+    )
+    out = {files[good[i]] for i in again | shared} | {file for file, _ in read.broken} | set(read.blank)
     kept = [replace(person, photos=tuple(p for p in person.photos if p not in out)) for person in listed.people]
     notes = (
         *listed.notes,
-        *_broken(broken),
+        *_broken(read.broken),
+        *_note(
+            len(read.blank),
+            "photo is of one colour throughout",
+            "photos are of one colour throughout",
+            map(_shown, read.blank),
+        ),
         *_note(
             len(again),
             "photo is nearly the same as another one of the same person",
@@ -90,10 +112,7 @@ def read_people(folder: Path, progress: Progress) -> PeopleFolder:
         ),
         *_emptied(listed.people, kept, {files[good[i]] for i in shared}),
     )
-    people = tuple(person for person in kept if person.photos)
-    if not people:
-        raise DataError(f"No photo in {folder} can be used: {' '.join(notes)}", hint="Check the files.")
-    return PeopleFolder(people, notes)
+    return PeopleFolder(tuple(person for person in kept if person.photos), notes)
 
 
 def list_people(folder: Path) -> PeopleFolder:
@@ -205,9 +224,7 @@ def _emptied(
     closed = [before.name for before, _ in pairs if not shared.intersection(before.photos)]
     why = "no photo left, for what is nearly the same as somebody else's photo is left out for both"
     return (
-        *_note(
-            len(closed), "person has no photo that can be opened", "people have no photo that can be opened", closed
-        ),
+        *_note(len(closed), "person has no photo that can be used", "people have no photo that can be used", closed),
         *_note(len(taken), f"person has {why}", f"people have {why}", taken),
     )
 
@@ -223,19 +240,36 @@ def _check_names(people: Sequence[PhotographedPerson]) -> None:
             )
 
 
-def _read_prints(
-    files: Sequence[Path], progress: Progress
-) -> tuple[list[NDArray[np.float32] | None], list[tuple[Path, str]]]:
-    """Signatures of all files (None where a file cannot be opened), and the files that cannot, with the reason."""
-    prints: list[NDArray[np.float32] | None] = []
-    broken = []
+@dataclass(slots=True)
+class _Read:
+    """What was found on files.
+
+    Args:
+        prints: the signature of each; None where it cannot be used.
+        broken: files that cannot be opened, with the reason.
+        blank: files that show one colour.
+    """
+
+    prints: list[NDArray[np.float32] | None] = field(default_factory=list)
+    broken: list[tuple[Path, str]] = field(default_factory=list)
+    blank: list[Path] = field(default_factory=list)
+
+
+def _read_prints(files: Sequence[Path], progress: Progress) -> _Read:
+    read = _Read()
     for file in progress.track(files, "Reading photos", len(files)):
         try:
-            prints.append(signature(read_pixels(file)))
+            pixels = read_pixels(file)
         except DataError as error:
-            prints.append(None)
-            broken.append((file, error.message))
-    return prints, broken
+            read.prints.append(None)
+            read.broken.append((file, error.message))
+            continue
+        if is_blank(pixels):
+            read.prints.append(None)
+            read.blank.append(file)
+        else:
+            read.prints.append(signature(pixels))
+    return read
 
 
 def read_pixels(file: Path) -> NDArray[np.uint8]:

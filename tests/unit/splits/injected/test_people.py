@@ -75,6 +75,7 @@ def test_what_cannot_be_used_is_left_out_and_counted(few: Path, monkeypatch: pyt
     (b / "film.mp4").write_bytes(b"not looked at")
     (a / "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
     monkeypatch.setattr(photos, "reads_heic", lambda: False)
+    Image.new("RGB", (64, 64), (90, 90, 90)).save(a / "pocket.jpg")
     shutil.copy(kept[0], a / "zz_again.jpg")
     shutil.copy(sorted(b.glob("*.jpg"))[0], c / "zz_of_b.jpg")
     (few / "Nobody_Here").mkdir()
@@ -86,7 +87,7 @@ def test_what_cannot_be_used_is_left_out_and_counted(few: Path, monkeypatch: pyt
     found = read_people(few, Silent())
     after = {person.name: len(person.photos) for person in found.people}
     names = [name_of(place.name) for place in (a, b, c)]
-    assert [before[n] - after[n] for n in names] == [6, 1, 1]
+    assert [before[n] - after[n] for n in names] == [7, 1, 1]
     assert set(after) == set(names)
     said = " ".join(found.notes)
     for words in (
@@ -94,10 +95,11 @@ def test_what_cannot_be_used_is_left_out_and_counted(few: Path, monkeypatch: pyt
         "1 folder holds no photo (Nobody_Here)",
         "5 photos cannot be opened",
         "2 files are not photos by their endings",
+        f"1 photo is of one colour throughout ({a.name}/pocket.jpg)",
         "1 photo is HEIC, which needs pillow-heif",
         "1 photo is nearly the same as another one of the same person",
         "2 photos are nearly the same as one of somebody else",
-        "1 person has no photo that can be opened (Only Broken)",
+        "1 person has no photo that can be used (Only Broken)",
     ):
         assert words in said, (words, said)
 
