@@ -9,16 +9,13 @@ import platform
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from idbench.api import Progress
 from idbench.errors import DataError
@@ -39,38 +36,11 @@ from idbench_leaderboard.defenses import FILE as DEFENSES
 from idbench_leaderboard.defenses import defense_tables
 from idbench_leaderboard.inputs import About, CardChoice, CardParameter, MethodInfo, Preset
 from idbench_leaderboard.labelling import labelled
-from idbench_leaderboard.manifest import ABOUT, BOARD_VERSION, MANIFEST, SAMPLES
+from idbench_leaderboard.manifest import ABOUT, BOARD_VERSION, MANIFEST, RANKS, SAMPLES
 from idbench_leaderboard.pools import plan
 from idbench_leaderboard.rating import MeasuredRows, PooledRows, Work, measure_board
-from idbench_leaderboard.rows import (
-    BinRow,
-    CurveRow,
-    EntryRow,
-    HistogramRow,
-    JointRow,
-    PersonRow,
-    PoolRow,
-    RankRow,
-    RateRow,
-    RunRow,
-)
-
-_KINDS: Final[Mapping[str, type[Any]]] = {
-    "entries": EntryRow,
-    "rates": RateRow,
-    "bins": BinRow,
-    "curves": CurveRow,
-    "histograms": HistogramRow,
-    "joint": JointRow,
-    "ranks": RankRow,
-    "runs": RunRow,
-    "pools": PoolRow,
-    "people": PersonRow,
-}
-
-
-LISTED: Final = 1 << 18
-"""Whole numbers of several rows that are written together."""
+from idbench_leaderboard.rows import PersonRow
+from idbench_leaderboard.table_files import KINDS, RankFile, frame_of, write_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,23 +87,22 @@ def build(
         DataError: no record counts, and there is an older board to lose.
     """
     by_split = {(each.name, each.version): each for each in labels}
-    with no_search_for_cycles():
+    with no_search_for_cycles(), made_folder(out, "board", force=force) as folder:
         candidates = [Candidate(run, name) for run, name in zip(found.runs, found.names, strict=True)]
         admitted = admit(candidates, by_split, targets, statements)
-        work = _work(admitted.kept, by_split)
-    measured = _measure_all(work, progress, threads or os.cpu_count() or 1)
-    defended, unusable = defense_tables(admitted.kept, by_split)
-    misread = _distinct([*(part.rejected for part in measured), unusable])
-    rejected = [*found.rejected, *admitted.rejected, *misread]
-    cards = replace(about or About(), methods=cards_of(admitted.kept))
-    tables = _tables(measured, labels, cards)
-    changes = _changes(out, tables, _inputs_hash(found, admitted, labels))
-    if not len(tables["entries"]) and (out / MANIFEST).exists() and not force:
-        raise DataError(
-            f"No record counts, so the board in {out} is left as it is.",
-            hint="Look at what was rejected with another --out, or write an empty board with --force.",
-        )
-    with made_folder(out, "board", force=force) as folder:
+        with RankFile(folder / RANKS) as ranks:
+            measured = _measure_all(_work(admitted.kept, by_split), progress, threads or os.cpu_count() or 1, ranks)
+        defended, unusable = defense_tables(admitted.kept, by_split)
+        misread = _distinct([*(part.rejected for part in measured), unusable])
+        rejected = [*found.rejected, *admitted.rejected, *misread]
+        cards = replace(about or About(), methods=cards_of(admitted.kept))
+        tables = _tables(measured, labels, cards)
+        changes = _changes(out, tables, _inputs_hash(found, admitted, labels))
+        if not len(tables["entries"]) and (out / MANIFEST).exists() and not force:
+            raise DataError(
+                f"No record counts, so the board in {out} is left as it is.",
+                hint="Look at what was rejected with another --out, or write an empty board with --force.",
+            )
         _write(folder, tables, cards)
         if defended.tables:
             (folder / DEFENSES).write_text(defended.model_dump_json(indent=1) + "\n", encoding="utf-8")
@@ -197,8 +166,8 @@ def _take(labels: CorpusLabels, places: Sequence[int]) -> CorpusLabels:
     return CorpusLabels(np.asarray(labels.member, dtype=np.bool_)[index], np.asarray(labels.occurrences)[index])
 
 
-def _measure_all(work: Sequence[Work], progress: Progress, threads: int) -> list[MeasuredRows]:
-    """Every board, those of single targets first; what is only needed for pooling is let go at once."""
+def _measure_all(work: Sequence[Work], progress: Progress, threads: int, ranks: RankFile) -> list[MeasuredRows]:
+    """Every board, those of single targets first; ranks, and what is only needed for pooling, are let go at once."""
     planned = plan(work)
     pools = {pool.board: pool for pool in planned.pools}
     total, done = sum(len(each.entries) for each in work), 0
@@ -206,6 +175,8 @@ def _measure_all(work: Sequence[Work], progress: Progress, threads: int) -> list
     with ThreadPoolExecutor(threads) as pool:
         for each, result in zip(planned.work, pool.map(measure_board, planned.work), strict=True):
             _contribute(result, pools)
+            ranks.add(result.ranks)
+            result.ranks.clear()
             measured.append(result)
             done += len(each.entries)
             progress.update(done, total, "measuring")
@@ -220,8 +191,8 @@ def _contribute(result: MeasuredRows, pools: Mapping[BoardKey, PooledRows]) -> N
 
 def _tables(measured: Sequence[MeasuredRows], labels: Sequence[SplitLabels], about: About) -> dict[str, pd.DataFrame]:
     tables = {
-        name: _frame([row for part in measured for row in getattr(part, name)], kind)
-        for name, kind in _KINDS.items()
+        name: frame_of([row for part in measured for row in getattr(part, name)], kind)
+        for name, kind in KINDS.items()
         if name != "people"
     }
     tables["people"] = _people(sorted(labels, key=lambda s: (s.name, s.version)))
@@ -232,7 +203,7 @@ def _tables(measured: Sequence[MeasuredRows], labels: Sequence[SplitLabels], abo
 def _people(labels: Sequence[SplitLabels]) -> pd.DataFrame:
     """`PersonRow` of everybody under test in the splits whose labels anybody may see."""
     parts = [part for each in labels if each.public for part in _people_of_each_corpus(each)]
-    return pd.concat(parts, ignore_index=True) if parts else _frame([], PersonRow)
+    return pd.concat(parts, ignore_index=True) if parts else frame_of([], PersonRow)
 
 
 def _people_of_each_corpus(labels: SplitLabels) -> Iterator[pd.DataFrame]:
@@ -254,14 +225,9 @@ def _people_of_each_corpus(labels: SplitLabels) -> Iterator[pd.DataFrame]:
         )
 
 
-def _frame(rows: Sequence[Any], kind: type[Any]) -> pd.DataFrame:
-    names = [each.name for each in fields(kind)]
-    return pd.DataFrame({name: [getattr(row, name) for row in rows] for name in names}, columns=names)
-
-
 def _write(folder: Path, tables: Mapping[str, pd.DataFrame], about: About) -> None:
     for name, frame in tables.items():
-        _write_table(folder / f"{name}.parquet", name, frame)
+        write_table(folder / f"{name}.parquet", name, frame)
     content = asdict(about)
     samples = [
         {"split": card["name"], "split_version": card["version"], **sample}
@@ -269,56 +235,8 @@ def _write(folder: Path, tables: Mapping[str, pd.DataFrame], about: About) -> No
         for sample in card.pop("samples")
     ]
     columns = ["split", "split_version", "data", "caption"]
-    _write_table(folder / SAMPLES, "samples", pd.DataFrame(samples, columns=columns))
+    write_table(folder / SAMPLES, "samples", pd.DataFrame(samples, columns=columns))
     (folder / ABOUT).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _write_table(path: Path, name: str, frame: pd.DataFrame) -> None:
-    schema = _schema(name)
-    # Rows of one board lie together, so that a page reads the row groups that it needs.
-    groups = 256 if name == "ranks" else 100_000
-    words = [column.name for column in schema if column.type == pa.string()]
-    # Piece by piece: the ranks of everybody in every run are not held a second time.
-    with pq.ParquetWriter(path, schema, compression="zstd", use_dictionary=words) as writer:
-        for begin in range(0, max(1, len(frame)), groups):
-            part = frame.iloc[begin : begin + groups]
-            arrays = [_column(part[column.name].tolist(), column.type) for column in schema]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema), row_group_size=groups)
-
-
-def _column(values: list[Any], kind: pa.DataType) -> pa.ChunkedArray:
-    """A column; lists of whole numbers, which are long, some rows at a time: as one array they would be there twice."""
-    if not values or not pa.types.is_list(kind) or not pa.types.is_integer(kind.value_type):
-        return pa.chunked_array([pa.array(values, kind, from_pandas=True)])
-    at_once = max(1, LISTED // max(1, len(values[0])))
-    return pa.chunked_array(
-        [_lists(values[begin : begin + at_once]) for begin in range(0, len(values), at_once)], type=kind
-    )
-
-
-def _lists(rows: list[NDArray[np.int32]]) -> pa.ListArray:
-    """Without the copy that appending to an array makes; of a single row, without any."""
-    ends = np.cumsum([0, *(each.size for each in rows)], dtype=np.int32)
-    return pa.ListArray.from_arrays(pa.array(ends), pa.array(rows[0] if len(rows) == 1 else np.concatenate(rows)))
-
-
-_TYPES: Final = {
-    "str": pa.string(),
-    "int": pa.int64(),
-    "float": pa.float64(),
-    "bool": pa.bool_(),
-    "float | None": pa.float64(),
-    "NDArray[np.float64]": pa.list_(pa.float64()),
-    "NDArray[np.int32]": pa.list_(pa.int32()),
-}
-
-
-def _schema(name: str) -> pa.Schema:
-    if name == "samples":
-        return pa.schema(
-            [("split", pa.string()), ("split_version", pa.int64()), ("data", pa.binary()), ("caption", pa.string())]
-        )
-    return pa.schema([(each.name, _TYPES[str(each.type)]) for each in fields(_KINDS[name])])
 
 
 def _manifest(

@@ -108,15 +108,12 @@ def changes_of(manifest: Mapping[str, Any], before: pd.DataFrame, after: pd.Data
 
 
 def _rows(entries: pd.DataFrame) -> dict[tuple[str, int, str, str, str, str], ShownRow]:
+    names = ("split", "split_version", "target_label", "corpus", "defense", "label")
+    shown = ("auc", "auc_low", "auc_high", "n_seeds", "verification")
+    places, values = (zip(*(entries[name].tolist() for name in columns), strict=True) for columns in (names, shown))
     return {
-        (row["split"], int(row["split_version"]), row["target_label"], row["corpus"], row["defense"], row["label"]): (
-            ShownRow(
-                auc=words.span(row["auc"], row["auc_low"], row["auc_high"]),
-                seeds=int(row["n_seeds"]),
-                checked=row["verification"],
-            )
-        )
-        for _, row in entries.iterrows()
+        place: ShownRow(auc=words.span(auc, low, high), seeds=seeds, checked=checked)
+        for place, (auc, low, high, seeds, checked) in zip(places, values, strict=True)
     }
 
 

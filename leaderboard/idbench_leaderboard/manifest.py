@@ -14,6 +14,7 @@ REFERENCE: Final = Path(__file__).parent / "reference"
 BOARD_VERSION: Final = 3
 MANIFEST: Final = "manifest.json"
 ABOUT: Final = "about.json"
+RANKS: Final = "ranks.parquet"
 SAMPLES: Final = "samples.parquet"
 TABLES: Final = ("entries", "rates", "bins", "curves", "histograms", "joint", "ranks", "runs", "pools", "people")
 _LARGEST: Final = 64 << 20

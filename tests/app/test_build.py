@@ -23,6 +23,7 @@ from idbench.results.labels import SplitLabels
 from idbench_leaderboard import words
 from idbench_leaderboard.board import Board, Selection, complete
 from idbench_leaderboard.building import Built, build
+from idbench_leaderboard.manifest import TABLES
 
 SELECTION = Selection("fiction", 1, "fiction-a", "fiction-a")
 
@@ -38,20 +39,25 @@ def reasons(built: Built) -> list[str]:
     return [each.reason for each in built.rejected]
 
 
-def test_ranks_written_row_by_row_are_those_written_together(
+def test_tables_written_in_pieces_are_those_written_at_once(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for seed in range(3):
-        world.write(tmp_path / "results", "keen", seed=seed)
+        for method in ("keen", "random"):
+            world.write(tmp_path / "results", method, seed=seed)
     board, _ = make(world, tmp_path)
-    together = pq.read_table(board.path / "ranks.parquet")
-    monkeypatch.setattr("idbench_leaderboard.building.LISTED", 1)
+    together = {name: pq.read_table(board.path / f"{name}.parquet") for name in TABLES}
+    monkeypatch.setattr("idbench_leaderboard.table_files.RANKS_READ_TOGETHER", 2 * 2 * world.people)
+    monkeypatch.setattr("idbench_leaderboard.table_files.LISTS_READ_TOGETHER", 1)
     board, _ = make(world, tmp_path)
-    assert pq.read_table(board.path / "ranks.parquet").equals(together)
+    pieces = {name: pq.ParquetFile(board.path / f"{name}.parquet").num_row_groups for name in ("ranks", "curves")}
+    assert pieces == {"ranks": 3, "curves": 2}
+    for name in TABLES:
+        assert pq.read_table(board.path / f"{name}.parquet").equals(together[name])
     first = next(run for run in collect([tmp_path / "results"]).runs if run.record.seed == 0)
     scores = first.scores().scores[world.labels().test]
     below = (scores[:, None] > scores).sum(axis=1)
-    assert together["ranks"].to_pylist()[0] == below.tolist()
+    assert together["ranks"]["ranks"].to_pylist()[0] == below.tolist()
 
 
 def test_numbers_are_those_of_the_metrics(world: World, tmp_path: Path) -> None:
@@ -513,7 +519,7 @@ def test_a_failed_build_leaves_the_old_board(world: World, tmp_path: Path, monke
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("idbench_leaderboard.building.pq.ParquetWriter", full)
+    monkeypatch.setattr("idbench_leaderboard.table_files.pq.ParquetWriter", full)
     with pytest.raises(StorageError, match="No space left"):
         make(world, tmp_path)
     assert {path.name: path.read_bytes() for path in board.path.iterdir()} == before

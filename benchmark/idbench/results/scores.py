@@ -160,7 +160,7 @@ class ScoreFile:
         chunk = found.row_group(0).column(place)
         begin = chunk.dictionary_page_offset if chunk.has_dictionary_page else chunk.data_page_offset
         piece = self.data[begin : begin + chunk.total_compressed_size]
-        return found.created_by, found.num_rows, self.file.schema.column(place), chunk, piece
+        return found.created_by, found.num_rows, self.schema.field(place), chunk, piece
 
 
 def read_columns(

@@ -8,7 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -194,7 +194,26 @@ def collect(roots: Iterable[Path]) -> Collected:
         return _collected(list(roots))
 
 
+_SHARED: Final = ("split", "target", "attack", "defense", "adaptation", "environment", "queries")
+
+
+class SharedParts:
+    """Keeps what equal parts of records say once: ten thousand of them name a few hundred targets and methods."""
+
+    def __init__(self) -> None:
+        """Nothing known yet."""
+        self._known: dict[tuple[str, str], BaseModel] = {}
+
+    def of(self, run: Run) -> Run:
+        """The run with the parts that another had before it."""
+        parts = {name: part for name in _SHARED if (part := getattr(run.record, name)) is not None}
+        # Compared as text: 1, 1.0 and True are equal, and are not the same parameter.
+        shared = {name: self._known.setdefault((name, part.model_dump_json()), part) for name, part in parts.items()}
+        return replace(run, record=run.record.model_copy(update=shared))
+
+
 def _collected(given: list[Path]) -> Collected:
+    shared = SharedParts()
     runs: list[Run] = []
     names: list[str] = []
     rejected: list[Rejected] = []
@@ -207,7 +226,7 @@ def _collected(given: list[Path]) -> Collected:
             try:
                 if problem:
                     raise RecordError(problem)
-                runs.append(read_run(folder))
+                runs.append(shared.of(read_run(folder)))
                 names.append(name)
             except IdbenchError as error:
                 rejected.append(Rejected(name, "", error.message.replace(str(folder), name)))

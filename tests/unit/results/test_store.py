@@ -25,6 +25,7 @@ from idbench.results import (
     write_run,
     write_summary,
 )
+from idbench.results.record import CardCopy
 from idbench.results.store import read_summary
 from idbench.storage import sha256_file
 
@@ -35,6 +36,22 @@ TABLE = ScoreTable(
     photos_used=np.array([1, 2, 0]),
     decisions=np.array([True, False, False]),
     details={"S": np.array([0.2, 0.1, 0.3])},
+)
+
+
+CARD = CardCopy(
+    name="m",
+    version="1",
+    title="M",
+    summary="",
+    paper=None,
+    url=None,
+    access=(),
+    knowledge=(),
+    optional_knowledge=(),
+    choices=(),
+    presets={},
+    parameters=(),
 )
 
 
@@ -64,6 +81,24 @@ def test_round_trip(tmp_path: Path) -> None:
     assert table.details["S"].tolist() == [0.1, 0.2, 0.3]
     assert (run.path / "worker.log").read_text() == "log"
     assert run.summary() is None
+
+
+def test_equal_parts_of_records_are_held_once_and_only_those(tmp_path: Path) -> None:
+    """1, 1.0 and True are equal in Python, but a card that says one of them does not say another."""
+    for seed in range(2):
+        write_run(tmp_path / str(seed), record().model_copy(update={"seed": seed}), TABLE)
+    for place, steps in enumerate((1, 1.0, True)):
+        attack = record().attack.model_copy(update={"card": CARD.model_copy(update={"presets": {"q": {"n": steps}}})})
+        write_run(tmp_path / f"card {place}", record().model_copy(update={"attack": attack}), TABLE)
+    alike = [run.record for run in collect([tmp_path / "0", tmp_path / "1"]).runs]
+    assert [one.seed for one in alike] == [0, 1]
+    for name in ("split", "target", "attack", "environment", "queries"):
+        assert getattr(alike[0], name) is getattr(alike[1], name)
+    for run in (found := collect([tmp_path])).runs:
+        assert run == read_run(run.path)
+        assert run.record.model_dump_json() == read_run(run.path).record.model_dump_json()
+    kept = [run.record.attack.card.presets["q"]["n"] for run in found.runs if run.record.attack.card]
+    assert sorted(map(repr, kept)) == ["1", "1.0", "True"]
 
 
 def test_an_accelerator_goes_by_its_own_name() -> None:
