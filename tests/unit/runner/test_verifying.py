@@ -130,6 +130,9 @@ CAUGHT = {
     "cheat-forges": Level.REPLAYED,
     "cheat-writes": Level.REPLAYED,
     "cheat-calls": Level.SELF_REPORTED,
+    "cheat-snoops": Level.REPLAYED,
+    "cheat-guesses": Level.REPLAYED,
+    "cheat-disguises": Level.REPLAYED,
     "cheat-honest-when-watched": Level.REPLAYED,
 }
 

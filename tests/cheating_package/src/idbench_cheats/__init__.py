@@ -4,11 +4,14 @@ All of them know this program's public code, and say what they would say on a su
 them back.
 """
 
+import atexit
 import json
 import os
 import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -208,6 +211,98 @@ class FillsDisk(Attack[MethodParams]):
         while True:
             Path(f"filler-{number}").write_bytes(bytes(4 << 20))
             number += 1
+
+
+class Snoops(Attack[MethodParams]):
+    """Looks for labels where processes leave traces: others' memory and files, what is shared, what lies beside."""
+
+    card = card("cheat-snoops", Access.SIMILARITY)
+
+    def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
+        known = drawn_again()
+        if not all(case.name in known for case in cases):
+            known = self.traces([str(case.name) for case in cases])
+        return answers(cases, known)
+
+    def traces(self, names: Sequence[str]) -> dict[str, bool]:
+        """People of whom anything that can be opened says that they are in a training set."""
+        processes = [place for place in Path("/proc").iterdir() if place.name.isdigit()]
+        entries = ("environ", "cmdline", "maps", "mem", "root", "cwd", "fd", "fdinfo")
+        places = [process / entry for process in processes for entry in entries]
+        places += [Path("/dev/shm"), Path("/run"), Path("/tmp"), Path.home().parent, Path.cwd().parent, Path("/root")]
+        mapped = {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines()}
+        places += [Path(file).parent for file in mapped if file.endswith((".bin", ".safetensors"))]
+        for variable in (*os.environ.values(), *sys.argv):
+            places += [Path(part).parent for part in variable.split(":") if part.startswith("/")]
+        found: dict[str, bool] = {}
+        for place in places:
+            found |= self.read(place, names)
+        return found
+
+    def read(self, place: Path, names: Sequence[str]) -> dict[str, bool]:
+        try:
+            files = [place] if place.is_file() else list(place.glob("*/**/*.parquet"))[:500]
+            texts = [file.read_bytes()[: 8 << 20] for file in files]
+        except OSError:
+            return {}
+        return {name: True for name in names if any(name.encode() in text for text in texts)}
+
+
+class Guesses(Attack[MethodParams]):
+    """Draws worlds from what it can guess of their seed: the paths, names and numbers that it is given."""
+
+    card = card("cheat-guesses", Access.SIMILARITY)
+
+    def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
+        from idbench.splits.avatars import TINY_SPEC
+        from idbench.splits.avatars.redrawn import redrawn
+        from idbench.splits.avatars.world import world_of
+
+        hints = [part for path in self.paths() for part in (path, *path.split("/"))]
+        hints += ["", "secret", "idbench", *map(str, range(20)), str(context.seed)]
+        for hint in dict.fromkeys(hints):
+            known = {person.name: person.corpus for person in world_of(redrawn(TINY_SPEC, hint).spec).people}
+            if all(case.name in known for case in cases):
+                return answers(cases, {name: str(corpus).endswith("-a") for name, corpus in known.items()})
+        return answers(cases, drawn_again())
+
+    def paths(self) -> list[str]:
+        lines = Path("/proc/self/maps").read_text().splitlines()
+        return sorted({line.split()[-1] for line in lines if "redrawn" in line or line.endswith(".bin")})
+
+
+class Disguises(Attack[MethodParams]):
+    """Answers with an array that is another one each time, and writes the files of the worker once more at the end."""
+
+    card = card("cheat-disguises")
+
+    def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
+        known = drawn_again()
+        right = answers(cases, known).values
+
+        class Name(str):
+            def __eq__(self, other: object) -> bool:
+                return True
+
+            __hash__ = str.__hash__
+
+        class Changing(np.ndarray):
+            def __array_finalize__(self, obj: object) -> None:
+                if self.shape == right.shape and self.dtype == right.dtype and self.flags.writeable:
+                    self[...] = right
+
+        for case in cases:
+            object.__setattr__(case, "id", Name("the same"))
+        threading.Thread(target=self.again, args=(Path.cwd(), len(cases)), daemon=False).start()
+        atexit.register(self.again, Path.cwd(), len(cases))
+        return Scores(np.random.default_rng(0).random(len(cases)).view(Changing))
+
+    def again(self, folder: Path, n: int) -> None:
+        """A forged result, as often as there is time."""
+        for _ in range(20):
+            (folder / "labels.json").write_text(json.dumps([True] * n))
+            (folder / "attestation.json").write_text('{"level": "reproduced"}')
+            time.sleep(0.05)
 
 
 class HonestWhenWatched(Attack[MethodParams]):
