@@ -24,7 +24,13 @@ _CONTROLS: Final = re.compile(
 _PUNCTUATION: Final = re.compile(f"([{re.escape(string.punctuation)}])")
 # Renderers turn these into links, icons or other signs, though each of their characters is escaped.
 _REWRITTEN: Final = re.compile(r":(?=\S)|(?<=\w)(?=@)|www(?=\.)|[-<>~=](?=[->=])", re.IGNORECASE)
-_FORMULAS: Final = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")  # the last four: full width
+# What spreadsheets calculate: behind blanks, invisible signs and quotes at the start of a cell, and behind what ends a
+# cell where numbers have a decimal comma. The last signs are those of full width.
+_UNSEEN: Final = r'[\s"\xad\u200b-\u200f\u2060\ufeff]'
+_FORMULA: Final = re.compile(rf"{_UNSEEN}*[=@+\-\uff1d\uff20\uff0b\uff0d]|[\t\r\n]")
+_LATER_FORMULA: Final = re.compile(
+    rf"(?<=[;\t\r\n])(?={_UNSEEN}{{0,20}}(?:[=@\uff1d\uff20]|[+\-\uff0b\uff0d](?![.\d]+(?:[;,\s]|$))))"
+)
 _LATEX: Final = str.maketrans(
     {
         "\\": r"\textbackslash{}",
@@ -131,14 +137,12 @@ def web_address(address: str | None) -> str | None:
 
 def csv_cell(text: str) -> str:
     """Text for a cell of a spreadsheet: what would be a formula begins with an apostrophe; numbers stay numbers."""
-    if not text.lstrip().startswith(
-        ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-    ) and not text.startswith(("\t", "\r", "\n")):
-        return text
     try:
         float(text)
     except ValueError:
-        return f"'{text}"
+        start = _FORMULA.match(text)
+        head = f"'{start.group()}" if start else ""
+        return head + _LATER_FORMULA.sub("'", text[start.end() if start else 0 :])
     return text
 
 

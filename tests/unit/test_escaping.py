@@ -113,12 +113,31 @@ def test_addresses_hold_nothing_that_ends_them() -> None:
     assert escaping.web_address("https://arxiv.org/abs/2209.07341") == "https://arxiv.org/abs/2209.07341"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1 x", "-x", "@sum", "\t=1", " =1", "\r=1", "\uff1d1"])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1 x", "-x", "@sum", "\t=1", " =1", "\r=1", "\uff1d1", "\u200b=1", "\ufeff@x", '"=1', "\u2060+x"]
+)
 def test_formulas_are_text_in_a_spreadsheet(text: str) -> None:
     row = io.StringIO()
     csv.writer(row).writerow([escaping.csv_cell(text)])
     (cell,) = next(csv.reader(io.StringIO(row.getvalue(), newline="")))
     assert cell == f"'{text}"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a;=1+1", "a;'=1+1"),
+        ("a; @x", "a;' @x"),
+        ("a\t=1", "a\t'=1"),
+        ("a\n=1;=2", "a\n'=1;'=2"),
+        ("=1;=2", "'=1;'=2"),
+        ("photos 5; -0.5", "photos 5; -0.5"),
+        ("a ;- b", "a ;'- b"),
+    ],
+)
+def test_formulas_behind_what_some_spreadsheets_take_for_a_separator_are_text(text: str, shown: str) -> None:
+    """Where numbers have a decimal comma, a cell ends at a semicolon."""
+    assert escaping.csv_cell(text) == shown
 
 
 @pytest.mark.parametrize("text", ["-0.5", "+1e-3", "1", "a-b", "0.5 [0.4, 0.6]", ""])
