@@ -300,9 +300,17 @@ class Board:
         rows = self.entries.iloc[self._places.get(place, [])]
         return rows[_kept(rows, selection)]
 
+    def on_single_targets(self, selection: Selection) -> pd.DataFrame:
+        """Rows of `entries` on each target that is one model, after a selection's other filters; controls come last."""
+        rows = self._of(selection.split, selection.version)
+        turns = {label: turn for turn, label in enumerate(self.singles(selection.split, selection.version))}
+        rows = rows[rows["target_label"].isin(turns) & _kept(rows, selection)]
+        ordered = rows.assign(turn=rows["target_label"].map(turns)).sort_values(["turn", "corpus"], kind="stable")
+        return ordered.drop(columns="turn")
+
     @cached_property
     def _places(self) -> Mapping[tuple[str, int, str, str], list[int]]:
-        """Where the rows of each split, version, target and corpus are: a page asks for those of every target."""
+        """Where the rows of each split, version, target and corpus are."""
         columns = (self.entries[name] for name in ("split", "split_version", "target_label", "corpus"))
         found: dict[tuple[str, int, str, str], list[int]] = defaultdict(list)
         for place, (split, version, target, corpus) in enumerate(zip(*columns, strict=True)):

@@ -257,6 +257,10 @@ def histogram(frame: pd.DataFrame) -> Chart:
     return drawn
 
 
+_NUMBERED: Final = 64
+"""Columns of a heat map with room for a number in each on a page of full width."""
+
+
 def heat(frame: pd.DataFrame, column: str) -> Chart:
     """AUC of attacks (rows) against defenses or targets (columns); `attack`, the column, `auc`, `low`, `high`."""
     names = list(dict.fromkeys(frame[column]))
@@ -279,17 +283,22 @@ def heat(frame: pd.DataFrame, column: str) -> Chart:
         scale=alt.Scale(domain=[0.5, 1.0], scheme="viridis", clamp=True),
         legend=alt.Legend(orient="bottom", gradientLength=200),
     )
-    # On a phone the cells may be narrower than a number: then only colour shows; the table below has the numbers.
+    cells = base.mark_rect().encode(color=colour)
+    height = max(120, 34 * frame["attack"].nunique())
+    if len(names) > _NUMBERED:
+        drawn: Chart = cells.properties(height=height, width="container", autosize=_FIT)
+        return drawn
+    # On a phone, too, the cells may be narrower than a number: only colour shows, and the table below has the numbers.
     size = alt.ExprRef("clamp(bandwidth('x') / 2.6, 7, 12)")
     shown = alt.ExprRef("bandwidth('x') < 19 ? 0 : 1")
     return alt.layer(
-        base.mark_rect().encode(color=colour),
+        cells,
         base.mark_text(fontWeight="bold", fontSize=size, opacity=shown).encode(
             text=alt.Text("auc:Q", format=".2f"),
             # Where black begins to stand out more from viridis than white: both have at least 4.5 to 1 there.
             color=alt.condition("datum.auc > 0.71", alt.value("black"), alt.value("white")),
         ),
-    ).properties(height=max(120, 34 * frame["attack"].nunique()), width="container", autosize=_FIT)
+    ).properties(height=height, width="container", autosize=_FIT)
 
 
 def controls(frame: pd.DataFrame) -> Chart:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 from idbench_leaderboard import app
+from idbench_leaderboard.app import views
 
 
 def command(board: Path, port: int, address: str = "127.0.0.1", *, browser: bool = False) -> list[str]:
@@ -42,9 +44,11 @@ def command(board: Path, port: int, address: str = "127.0.0.1", *, browser: bool
 def main() -> None:
     """Import what the pages draw with, then be `streamlit`: else the first reader would wait for the imports."""
     try:
-        for name in ("board", "charts", "downloads", "pages", "tables", "words"):
-            import_module(f"idbench_leaderboard.{name}")
         from streamlit.web.cli import main as streamlit
+
+        pages = (found.name for found in iter_modules(views.__path__, f"{views.__name__}."))
+        for name in (*pages, "idbench.splits.retractions", "pyarrow.dataset"):
+            import_module(name)
     except KeyboardInterrupt:
         return  # a terminal sends Ctrl-C to the server too; Streamlit sees to it later
     streamlit(prog_name="streamlit")

@@ -324,15 +324,13 @@ def defenses(board_: Board, selection: Selection) -> pd.DataFrame:
 
 def across_targets(board_: Board, selection: Selection) -> pd.DataFrame:
     """AUC of each method on every target of the split, as text."""
-    columns = {}
-    for target in board_.singles(selection.split, selection.version):
-        for corpus in board_.corpora(selection.split, selection.version, target):
-            rows = board_.select(replace(selection, target=target, corpus=corpus))
-            if rows.empty:
-                continue
-            name = f"{target} (labels of {corpus})" if rows["control"].any() else target
-            cells = [words.span(*e) for e in zip(rows["auc"], rows["auc_low"], rows["auc_high"], strict=True)]
-            columns[name] = pd.Series(cells, index=rows["label"])
+    rows = board_.on_single_targets(selection)
+    names = _with_corpus(rows, " (labels of ", ")")
+    cells = pd.Series(_spans(rows, "auc", "auc_low", "auc_high"), index=rows.index)
+    columns = {
+        name: pd.Series(part.to_numpy(), index=rows.loc[part.index, "label"])
+        for name, part in cells.groupby(names, sort=False)
+    }
     return pd.DataFrame(columns).fillna("–").rename_axis("Method").reset_index()
 
 
@@ -341,17 +339,11 @@ def by_target(board_: Board, selection: Selection) -> pd.DataFrame:
 
     A control has one column for each corpus that it stands in for. Attacks stand in the order of their mean AUC.
     """
-    parts = []
-    for target in board_.singles(selection.split, selection.version):
-        for corpus in board_.corpora(selection.split, selection.version, target):
-            rows = board_.select(replace(selection, target=target, corpus=corpus))
-            name = f"{target} for {corpus}" if rows["control"].any() else target
-            parts.append(rows.assign(name=name))
-    rows = pd.concat(parts)
+    rows = board_.on_single_targets(selection)
     frame = pd.DataFrame(
         {
             "attack": rows["label"],
-            "target": rows["name"],
+            "target": _with_corpus(rows, " for ", ""),
             "auc": rows["auc"],
             "low": rows["auc_low"],
             "high": rows["auc_high"],
@@ -359,6 +351,11 @@ def by_target(board_: Board, selection: Selection) -> pd.DataFrame:
         }
     )
     return frame.sort_values("mean", ascending=False, kind="stable", ignore_index=True).drop(columns="mean")
+
+
+def _with_corpus(rows: pd.DataFrame, before: str, after: str) -> pd.Series[str]:
+    """The target of each row; a control with the corpus whose labels it was scored with."""
+    return rows["target_label"].where(~rows["control"], rows["target_label"] + before + rows["corpus"] + after)
 
 
 def blind(board_: Board, selection: Selection) -> pd.DataFrame:

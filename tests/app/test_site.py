@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pandas as pd
+import pytest
 from tests.app.fictional import DEFENSE, World, build_board
 
 from idbench.api import Silent
@@ -60,6 +61,15 @@ def test_every_link_leads_somewhere(world: World, tmp_path: Path) -> None:
         named = links(page)
         assert page.name in ("glossary.html", "splits.html", "defenses.html", "changes.html") or len(named) > 5
         assert not [name for name in named if not (site / name).exists()]
+
+
+@pytest.mark.parametrize(("targets", "numbered"), [(64, True), (65, False)])
+def test_cells_that_are_too_narrow_for_a_number_get_none(targets: int, numbered: bool) -> None:
+    names = [f"target {place}" for place in range(targets)]
+    frame = pd.DataFrame({"attack": "keen", "target": names, "auc": 0.8, "low": 0.7, "high": 0.9})
+    drawn = charts.heat(frame, "target").to_dict()
+    marks = [layer["mark"]["type"] for layer in drawn.get("layer", [drawn])]
+    assert marks == (["rect", "text"] if numbered else ["rect"])
 
 
 def test_names_of_targets_are_drawn_whole(filled: Path) -> None:

@@ -227,9 +227,8 @@ def show_chart(chart: Any, title: str, alt_text: str, numbers: pd.DataFrame, nam
         with st.container(horizontal=True):
             _download("CSV", lambda: downloads.csv(numbers), f"{name}.csv", "text/csv")
             _download("JSON", lambda: downloads.as_json(numbers), f"{name}.json", "application/json")
-            spec = specification(chart, title)
-            _download("SVG", lambda: figures.draw(spec, "svg"), f"{name}.svg", "image/svg+xml")
-            _download("PNG", lambda: figures.draw(spec, "png"), f"{name}.png", "image/png")
+            _download("SVG", lambda: figures.draw(specification(chart, title), "svg"), f"{name}.svg", "image/svg+xml")
+            _download("PNG", lambda: figures.draw(specification(chart, title), "png"), f"{name}.png", "image/png")
 
 
 def show_targets(board: Board, selection: Selection) -> None:
