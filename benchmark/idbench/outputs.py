@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from idbench.errors import StorageError
 from idbench.storage import atomic_dir, expanded, is_there, read_bounded, recover, storage_errors
@@ -15,8 +15,13 @@ from idbench.storage import atomic_dir, expanded, is_there, read_bounded, recove
 MARKER: Final = ".made-by-idbench.json"
 """Lies in every folder that a command wrote as a whole, and lists what it wrote."""
 
+Note: TypeAlias = Callable[[str], None]
 _MARKER_BYTES: Final = 1 << 26
 _SHOWN: Final = 4
+
+
+def _unheard(sentence: str) -> None:
+    """Tell nobody."""
 
 
 def resolved(path: Path) -> Path:
@@ -47,7 +52,9 @@ def check_outside(out: Path, inputs: Iterable[Path]) -> None:
             )
 
 
-def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bool | None = None) -> list[str]:
+def check_folder(
+    out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bool | None = None, note: Note = _unheard
+) -> None:
     """Refuse a folder that cannot be written without destroying what this program did not make.
 
     A folder may be written where nothing is, where an empty folder is, or where the marker says that the same kind of
@@ -58,9 +65,7 @@ def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bo
         kind: what will be written, e.g. `board`; part of the marker.
         inputs: what the command reads. Neither may lie within the other, with or without `force`.
         force: write even over what carries no marker, or more than the marker lists; None: there is no such option.
-
-    Returns:
-        what `force` removes beyond this program's own files, as paths below `out`; empty without it.
+        note: receives a sentence on what `force` removes beyond this program's own files, before anything is removed.
 
     Raises:
         StorageError: the folder must not be written; the message says why, the hint what to do.
@@ -71,23 +76,32 @@ def check_folder(out: Path, kind: str, inputs: Iterable[Path] = (), *, force: bo
     recover(place)
     with storage_errors(out):
         if not place.exists():
-            return []
+            return
         if not place.is_dir():
             raise StorageError(f"{out} is a file.", hint="Name a folder that does not exist yet.")
         there = _files(place)
     foreign = sorted(there - _made(place, kind))
-    if foreign and not force:
-        more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
+    if not foreign:
+        return
+    more = f" and {len(foreign) - _SHOWN} more" if len(foreign) > _SHOWN else ""
+    shown = f"{', '.join(foreign[:_SHOWN])}{more}"
+    if not force:
         raise StorageError(
-            f"{out} holds what is not a {kind} written by idbench: {', '.join(foreign[:_SHOWN])}{more}.",
+            f"{out} holds what is not a {kind} written by idbench: {shown}.",
             hint="Name another folder, or remove that one first"
             + ("." if force is None else "; --force replaces it with all that is in it."),
         )
-    return foreign
+    note(f"--force replaces {out}, and with it {shown}")
 
 
 def check_file(
-    out: Path, kind: str, is_own: Callable[[Path], bool], inputs: Iterable[Path] = (), *, force: bool | None = None
+    out: Path,
+    kind: str,
+    is_own: Callable[[Path], bool],
+    inputs: Iterable[Path] = (),
+    *,
+    force: bool | None = None,
+    note: Note = _unheard,
 ) -> Path:
     """Refuse a file that cannot be written without destroying what this program did not make.
 
@@ -97,6 +111,7 @@ def check_file(
         is_own: whether a file that is there is of this kind; any exception means no.
         inputs: files or folders that the command reads; none may be `out` or lie below it.
         force: replace whatever file is there; None: there is no such option.
+        note: receives a sentence if `force` replaces what is not of this kind.
 
     Returns:
         where to write: a link is followed, since it is not ours to replace.
@@ -115,11 +130,14 @@ def check_file(
         regular = place.is_file()
     if not regular:
         raise StorageError(f"{out} is not a regular file.", hint="Name a file to write.")
-    if not force and not _recognized(place, is_own):
+    if _recognized(place, is_own):
+        return place
+    if not force:
         raise StorageError(
             f"{out} exists and is not a {kind} written by idbench.",
             hint="Name another file" + (", or remove that one first." if force is None else "; --force replaces it."),
         )
+    note(f"--force replaces {out}, which is not a {kind} written by idbench")
     return place
 
 

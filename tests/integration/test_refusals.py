@@ -32,6 +32,8 @@ LONG = "n" * 300
         (("show", "0123", "--results", "mistyped"), "mistyped does not exist"),
         (("score", "0123", "--results", "~no-such-user"), "does not exist"),
         (("compare", "a", "b", "--results", "mistyped"), "mistyped does not exist"),
+        (("show", "/dev/null"), "/dev/null is not the folder of a run"),
+        (("score", "/etc/passwd"), "is not the folder of a run"),
         (("run", "-m", "random", "--seed", "99999999999999999999999999"), "--seed"),
         (("run", "-m", "random", "--seed", "9223372036854775807", "--seeds", "2"), "seeds below 2**63"),
         (("run", "-m", "random", "--seeds", "1000000"), "--seeds"),

@@ -78,9 +78,9 @@ def person(
     check_people(asked)
     wish = Wish(target, tuple(method or ()), reference, split, search, most, seed, device, time_limit)
     inputs = [path for path in (people, search) if path is not None]
-    check_file(out, "report", is_report, inputs, force=force)
+    check_file(out, "report", is_report, inputs, force=force, note=console.note)
     if pdf is not None:
-        check_file(pdf, "report", _is_printed_report, [*inputs, out], force=force)
+        check_file(pdf, "report", _is_printed_report, [*inputs, out], force=force, note=console.note)
         check_printing()
     if dry_run:
         _announce(asked, wish, json)

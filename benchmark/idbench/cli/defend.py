@@ -51,7 +51,7 @@ def defend(
         people = listed_people(opened, protect)
         given = given_sha256(opened, people, planned.defense.knowledge, progress)
         applying = planned.applying(opened, people, seed, given)
-        check_exportable(applying, out, protect, force)
+        check_exportable(applying, out, protect, force, console.note)
         if dry_run:
             console.say(
                 f"would apply {defense} to {base.name} for {counted(len(people), 'person', 'people')}, and write {out}"

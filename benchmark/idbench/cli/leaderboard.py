@@ -65,7 +65,7 @@ def build(
     from idbench_leaderboard.building import build as build_board
 
     inputs = [*results, *(split or []), *(labels or []), *(attestations or [])]
-    _announce(out, check_folder(out, "board", inputs, force=force))
+    check_folder(out, "board", inputs, force=force, note=console.note)
     with console.bars() as progress:
         statements = read_statements(attestations or [], results)
         found = collect(results)
@@ -86,14 +86,6 @@ def build(
         console.write_json({**asdict(built), "path": built.path.as_posix()})
     else:
         _print(built)
-
-
-def _announce(out: Path, removed: list[str]) -> None:
-    """Say what `--force` removes that idbench did not write."""
-    if removed:
-        shown = ", ".join(removed[:4])
-        more = f" and {len(removed) - 4} more" if len(removed) > 4 else ""
-        console.note(f"--force replaces {out}, and with it {shown}{more}")
 
 
 def _print(built: Built) -> None:
@@ -127,7 +119,7 @@ def labels(
     from idbench.splits import load_split
     from idbench_leaderboard.label_file import label_file, read_label_file, write_label_file
 
-    place = check_file(out, "label file", lambda path: bool(read_label_file(path)), force=force)
+    place = check_file(out, "label file", lambda path: bool(read_label_file(path)), force=force, note=console.note)
     with console.bars() as progress:
         opened = load_split(split, progress)
         shown = public or board_inputs.fictional(opened)
@@ -195,7 +187,7 @@ def export(
     from idbench_leaderboard.site import export as export_site
 
     path = _folder(board)
-    _announce(out, check_folder(out, "site", [path], force=force))
+    check_folder(out, "site", [path], force=force, note=console.note)
     with console.bars() as progress:
         pages = export_site(Opened(path), out, progress, force=force)
     console.say(f"{pages} pages in {out}")

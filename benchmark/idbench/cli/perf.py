@@ -32,7 +32,9 @@ def perf(
             raise UnknownNameError("claim", name, CLAIMS)
     if out is not None:
         begin = f"| {COLUMNS[0]} |".encode()
-        out = check_file(out, "table", lambda path: read_bounded(path, _LARGEST).startswith(begin), force=force)
+        out = check_file(
+            out, "table", lambda path: read_bounded(path, _LARGEST).startswith(begin), force=force, note=console.note
+        )
     found = []
     with console.bars() as progress:
         wanted = claim or [name for name in CLAIMS if full or name not in SLOW]

@@ -67,6 +67,7 @@ def study(
                 f"result of {name}",
                 lambda _: is_result_of(name, folder) or is_defense_result(name, folder),
                 force=force,
+                note=console.note,
             )
         if dry_run:
             _announce(wanted, setting, folder, json)

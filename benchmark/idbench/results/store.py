@@ -162,8 +162,9 @@ def read_run(path: Path) -> Run:
         RecordError: it is not a regular file, is damaged, or is of another schema.
     """
     folder = restored(path.parent if path.name == RECORD else path)
-    if not folder.exists():
-        raise RecordError(f"{folder} does not exist.", hint="Give the folder of a run, or the beginning of its id.")
+    if not folder.is_dir():
+        wrong = "is not the folder of a run" if is_there(folder) else "does not exist"
+        raise RecordError(f"{folder} {wrong}.", hint="Give the folder of a run, or the beginning of its id.")
     return Run(folder, *_read_model(folder / RECORD, RunRecord, current))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from idbench.api import Guarantee, Knowledge, names_of
 from idbench.errors import IdbenchError, MethodError
 from idbench.escaping import markdown, markdown_code
-from idbench.outputs import check_folder, made_folder
+from idbench.outputs import Note, check_folder, made_folder
 from idbench.results import DefenseRef
 from idbench.runner.defend import Applying, defense_ref
 from idbench.storage import storage_errors
@@ -21,7 +21,7 @@ WEIGHTS, CONFIG, LINEAGE, CARD = "open_clip_model.safetensors", "open_clip_confi
 _KIND = "defended checkpoint"
 
 
-def check_exportable(applying: Applying, out: Path, listed: Path, force: bool) -> None:
+def check_exportable(applying: Applying, out: Path, listed: Path, force: bool, note: Note) -> None:
     """Refuse what cannot be written as a checkpoint, before anything is computed.
 
     Args:
@@ -29,6 +29,7 @@ def check_exportable(applying: Applying, out: Path, listed: Path, force: bool) -
         out: the folder to write.
         listed: file that names the people to protect.
         force: replace whatever is in the folder.
+        note: receives a sentence on what that removes.
 
     Raises:
         MethodError: the defense changes answers, and there is no checkpoint of answers.
@@ -39,7 +40,7 @@ def check_exportable(applying: Applying, out: Path, listed: Path, force: bool) -
             f"{applying.name} changes what a target answers, not its weights, so there is no checkpoint to write.",
             hint=f"Put a target behind it: bench run --method NAME --defense {applying.name}",
         )
-    check_folder(out, _KIND, [listed], force=force)
+    check_folder(out, _KIND, [listed], force=force, note=note)
 
 
 def write_checkpoint(applying: Applying, base: TargetSpec, spec: TargetSpec, out: Path, listed: Path) -> DefenseRef:
