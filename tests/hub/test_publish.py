@@ -147,6 +147,8 @@ def test_refusals_are_one_sentence(server: Server, owner: Person, stranger: Pers
     assert "not logged in" in refused(stranger.bench(*publish, "lab/new"))
     wrong = Person(server, tmp_path / "wrong", "hf_wrong")
     assert "The Hub does not know this token" in refused(wrong.bench(*publish, "lab/new"))
+    damaged = Person(server, tmp_path / "damaged", "hf_ö")
+    assert "holds a character that no token has" in refused(damaged.bench(*publish, "lab/new"))
     assert "may not write to bob/new" in refused(owner.bench(*publish, "bob/new"))
     for name in ("new", "lab/new/more", "lab/../new", "", "lab/né"):
         assert "is not the name of a data set" in refused(owner.bench(*publish, name))

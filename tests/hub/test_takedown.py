@@ -12,6 +12,7 @@ from idbench.splits.manifest import MANIFEST_FILE, Withheld, manifest_text, read
 from tests.conftest import refused
 from tests.hub.conftest import Person, Server
 
+A = "avatars-tiny-a"
 WHO = """
 import sys
 from idbench.splits import load_split
@@ -49,6 +50,20 @@ def test_the_list_travels_with_a_folder(owner: Person, stranger: Person, one: st
     assert owner.bench("data", "build", "avatars-tiny", "--out", "mine").returncode == 0
     assert owner.bench("data", "retract", one, "--split", "mine").returncode == 0
     assert one not in stranger.python(WHO, str(owner.cwd / "mine")).split()
+
+
+def test_records_from_before_are_scored_without_them(owner: Person, tiny: Path) -> None:
+    split = load_split(str(tiny))
+    member = next(i for i, one in enumerate(split.identities) if one.part == "test" and split.labels(A).member[i])
+    judged = ("--target", "avatars-a", "--corpus", A, "--split", "avatars-tiny")
+    assert owner.bench("run", "-m", "random", "-m", "blind-names", *judged).returncode == 0
+    (record,) = (owner.cwd / "results").rglob("random-*")
+    before = owner.told("score", record.name[-16:])
+    assert owner.bench("data", "retract", split.identities[member].id, "--split", "avatars-tiny").returncode == 0
+    after = owner.told("score", record.name[-16:])
+    assert (before["n_members"], after["n_members"]) == (24, 23)
+    assert before["n_nonmembers"] == after["n_nonmembers"]
+    assert owner.bench("compare", "random", "blind-names", "--split", "avatars-tiny", "--corpus", A).returncode == 0
 
 
 def test_a_typing_error_is_not_a_person_who_is_out(owner: Person) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +18,6 @@ if TYPE_CHECKING:
     from idbench_leaderboard.label_file import LabelFile
 
 _SAMPLES = 12
-_SUBSETS = 12
-"""Up to this many retractions of one version, every order is recognised; beyond that, publish a new version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,12 +125,12 @@ def _labels_and_card(split: Split, public: Container[str], progress: Progress) -
 
 
 def _told_by_file(file: LabelFile, public: Container[str]) -> tuple[SplitLabels, SplitCard]:
-    from idbench.splits.retractions import retracted_here
+    from idbench.splits.retractions import digests_until, retracted_here
     from idbench_leaderboard.label_file import card_in, labels_in
 
     ids = {*file.test, *file.calibration, *file.retracted}
     retracted = frozenset(file.retracted) | (retracted_here(file.name) & ids)
-    labels = labels_in(file, retracted, _digests(file.digest, sorted(retracted)))
+    labels = labels_in(file, retracted, digests_until(file.digest, retracted))
     return replace(labels, public=labels.public or file.name in public), replace(
         card_in(file), card=_data_card(file.name)
     )
@@ -145,6 +141,7 @@ def labels_of(split: Split, *, public: bool) -> SplitLabels:
     import numpy as np
 
     from idbench.results.labels import CorpusLabels, SplitLabels
+    from idbench.splits.retractions import digests_until
 
     found = {corpus: split.labels(corpus) for corpus in split.corpora}
     return SplitLabels(
@@ -155,16 +152,9 @@ def labels_of(split: Split, *, public: bool) -> SplitLabels:
         test=np.array([identity.part == "test" for identity in split.identities], dtype=np.bool_),
         corpora={name: CorpusLabels(each.member, each.occurrences) for name, each in found.items()},
         retracted=split.retracted,
-        accepts=_digests(split.manifest.digest, sorted(split.retracted)) | {split.digest},
+        accepts=digests_until(split.manifest.digest, split.retracted),
         public=public,
     )
-
-
-def _digests(digest: str, retracted: Sequence[str]) -> frozenset[str]:
-    """Digests of records made when fewer identities were retracted, in whatever order."""
-    sizes = range(1, len(retracted) + 1) if len(retracted) <= _SUBSETS else (len(retracted),)
-    lists = [kept for size in sizes for kept in combinations(retracted, size)]
-    return frozenset(hashlib.sha256("\n".join([digest, *kept]).encode()).hexdigest() for kept in lists)
 
 
 def fictional(split: Split) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from idbench.errors import HubError, IdbenchError, NoSuchRepository
+from idbench.wording import counted
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -127,6 +128,17 @@ def _explain(error: Exception, repo: str) -> HubError | None:
             f"{repo} cannot be reached, and what is needed of it is not in the cache.",
             hint="Check the network (and HF_HUB_OFFLINE), and repeat: what was loaded is kept.",
         )
+    return _never_sent(error) or _unanswered(error, repo)
+
+
+def _never_sent(error: Exception) -> HubError | None:
+    if isinstance(error, UnicodeEncodeError) or type(error).__name__ == "LocalProtocolError":
+        # What is sent to the Hub besides is made of letters that every header may have.
+        return HubError("The token for the Hub holds a character that no token has.", hint=f"Copy it anew. {_LOG_IN}")
+    return None
+
+
+def _unanswered(error: Exception, repo: str) -> HubError | None:
     if _is_transport(error):
         return HubError(
             f"{repo} cannot be reached: {type(error).__name__}.",
@@ -177,7 +189,10 @@ def _status(error: Exception, repo: str) -> HubError:
             f"This account may not write to {repo}.",
             hint="Use a token with write access, or propose the change with --pull-request.",
         ),
-        409: HubError(f"{repo} is in the way: {detail}.", hint="Check the name and what is there."),
+        409: HubError(
+            f"{repo} is in the way: {detail}.",
+            hint="If somebody made it just now, repeat the command; else check the name and what is there.",
+        ),
         412: HubError(
             f"Somebody else committed to {repo} meanwhile; nothing was changed.",
             hint="Repeat the command: it compares with what is there now.",
@@ -195,4 +210,4 @@ def _wait(response: object) -> str:
     seconds = str(headers.get("retry-after", ""))
     found = re.search(r"t=(\d+)", str(headers.get("ratelimit", "")))
     wanted = seconds if seconds.isdigit() else found[1] if found else ""
-    return f" for {wanted} seconds" if wanted else ""
+    return f" for {counted(int(wanted), 'second', 'seconds')}" if wanted else ""

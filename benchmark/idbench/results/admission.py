@@ -7,7 +7,6 @@ says about its split and its target is compared with the registered ones; what n
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -311,6 +310,4 @@ def _slot(record: RunRecord, labels: Mapping[SplitKey, SplitLabels]) -> tuple[En
 def _age(candidate: Candidate, labels: Mapping[SplitKey, SplitLabels]) -> tuple[int, bool]:
     record = candidate.record
     split = labels[record.split.name, record.split.version]
-    today = hashlib.sha256("\n".join([split.digest, *sorted(split.retracted)]).encode()).hexdigest()
-    newest = today if split.retracted else split.digest
-    return -candidate.level.rank, record.split.digest != newest
+    return -candidate.level.rank, record.split.digest != split.newest

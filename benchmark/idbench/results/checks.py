@@ -344,7 +344,7 @@ def _current_with(known: References) -> Callable[[RunRecord], Iterable[tuple[Sev
                 f"split {line(split.name)} is at version {newest[split.name]} now; this ran on an older one",
             )
         labels = known.labels.get((split.name, split.version))
-        if labels is not None and labels.retracted and split.digest == labels.digest:
+        if labels is not None and labels.retracted and split.digest != labels.newest:
             yield Severity.WARN, "people were taken out of the split since this ran"
         if record.schema_version < SCHEMA_VERSION:
             yield Severity.FAIL, f"its schema is {record.schema_version}; run it again with an idbench that writes 2"
@@ -412,10 +412,17 @@ class _Scores:
             if found is None:
                 yield Finding(candidate.where, f"{METRICS} is about a corpus that the record is not scored against")
             elif reason := contradiction(summary, self._measurer.metrics(found, scored, summary.blind)):
-                yield Finding(candidate.where, f"{METRICS} {reason}")
+                shown = f"{METRICS} {reason}"
+                if self._is_older_than_a_retraction(candidate.record):
+                    shown = f"{METRICS} counts people who were taken out since: bench score writes it again"
+                yield Finding(candidate.where, shown)
             elif summary.blind is not None:
                 for severity, reason in self._of_the_blind(found, summary.blind):
                     yield Finding(candidate.where, f"{METRICS} {reason}", severity)
+
+    def _is_older_than_a_retraction(self, record: RunRecord) -> bool:
+        labels = self._known.labels.get((record.split.name, record.split.version))
+        return labels is not None and record.split.digest != labels.newest
 
     def _of_the_blind(self, found: MeasuredRecord, stated: BlindComparison) -> Iterator[tuple[Severity, str]]:
         """What is wrong with a stated comparison: it needs the scores of another record, which may not be here."""

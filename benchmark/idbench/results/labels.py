@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -48,6 +49,13 @@ class SplitLabels:
     retracted: frozenset[str] = frozenset()
     accepts: frozenset[str] = frozenset()
     public: bool = True
+
+    @property
+    def newest(self) -> str:
+        """The digest of records made after all retractions."""
+        if not self.retracted:
+            return self.digest
+        return hashlib.sha256("\n".join([self.digest, *sorted(self.retracted)]).encode()).hexdigest()
 
     def difference(self, other: SplitLabels) -> str:
         """How two sets of labels of one version differ about people who are not retracted; empty if they agree."""

@@ -121,7 +121,7 @@ def side_of(word: str, split: Split, targets: Sequence[str] | None, results: Pat
         if run.record.attack.name == word
         and run.record.defense is None
         and run.record.adaptation is None
-        and run.record.split.digest == split.digest
+        and split.has_been(run.record.split.digest)
         and (targets is None or run.record.target.name in targets)
     ]
     if found:

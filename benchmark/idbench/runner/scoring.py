@@ -30,7 +30,7 @@ def score_run(run: Run, split: Split, corpus: str | None, results: Path) -> Summ
 
     Args:
         run: any run of the split.
-        split: must be the version that the run used.
+        split: must be the version that the run used; scores of people taken out of it are left out.
         corpus: whose labels; None for those that the run was judged with before, else its target's own.
         results: searched for blind attacks on the same target.
 
@@ -64,9 +64,9 @@ def _judged_before(run: Run, split: Split) -> str | None:
 
 
 def check_split(run: Run, split: Split) -> None:
-    """Refuse to score a run against another version of its split."""
+    """Refuse to score a run against another version of its split; who was taken out of it since counts no more."""
     used = run.record.split
-    if used.digest == split.digest:
+    if split.has_been(used.digest):
         return
     what = f"The run used {used.name} {used.digest[:12]}; this is {split.digest[:12]}"
     if (used.name, used.version) == (split.manifest.name, split.manifest.version):

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from idbench.errors import DataError, LabelsWithheld, UnknownNameError
 from idbench.hub import HubRef
 from idbench.splits.manifest import Labels, Manifest, Part, read_manifest
-from idbench.splits.retractions import retracted_here
+from idbench.splits.retractions import digest_after, digests_until, retracted_here
 from idbench.splits.tables import COLUMNS, OF_IDENTITIES, REQUIRED, Row, digest_rows, open_table, read_rows, table_path
 from idbench.wording import counted
 
@@ -138,9 +138,11 @@ class Split:
     @property
     def digest(self) -> str:
         """SHA-256 of all that results depend on, retractions included: equal digests, equal data."""
-        if not self.retracted:
-            return self.manifest.digest
-        return hashlib.sha256("\n".join([self.manifest.digest, *sorted(self.retracted)]).encode()).hexdigest()
+        return digest_after(self.manifest.digest, self.retracted)
+
+    def has_been(self, digest: str) -> bool:
+        """Whether a digest is this version's, as it is or before people were taken out of it."""
+        return digest in digests_until(self.manifest.digest, self.retracted)
 
     @property
     def photos_digest(self) -> str:

@@ -448,6 +448,16 @@ def test_metrics_beside_a_record_are_computed_again(before: Path, after: Path, t
     assert "not a valid record" in found(report(after, before), "metrics")
 
 
+def test_metrics_from_before_a_retraction_are_called_that(before: Path, after: Path, tmp_path: Path) -> None:
+    place = submit(after, tmp_path / "work")
+    run = read_run(place)
+    write_summary(run, honest_metrics(run))
+    labels = WORLD.labels(retracted=frozenset({WORLD.labels().identities[0]}))
+    made = report(after, before, labels={("fiction", 1): replace(labels, accepts=frozenset({labels.digest}))})
+    assert "counts people who were taken out since: bench score writes it again" in found(made, "metrics")
+    assert "taken out of the split since this ran" in found(made, "current", Severity.WARN)
+
+
 def edited(value: Any) -> Any:
     """Something else of the same type, as somebody would put it who wants to look a little better."""
     if isinstance(value, bool):
