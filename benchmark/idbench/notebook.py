@@ -84,6 +84,7 @@ class Result:
             "defense": record.defense.name if record.defense else None,
             "seed": record.seed,
             "run": record.run_id,
+            "seconds": record.timings.total,
         }
         if summary is None:
             return row
@@ -91,7 +92,7 @@ class Result:
         for rate in summary.tpr:
             name = f"tpr_at_{100 * rate.fpr:g}_percent"
             row |= {name: rate.value, f"{name}_low": rate.low, f"{name}_high": rate.high}
-        return row | {"p": summary.p_chance, "seconds": record.timings.total}
+        return row | {"p": summary.p_chance}
 
     def __repr__(self) -> str:
         record, summary = self.run.record, self.summary
@@ -108,7 +109,10 @@ class Results(tuple[Result, ...]):
     __slots__ = ()
 
     def to_frame(self) -> pd.DataFrame:
-        """One row for each result; see `Result.to_frame`."""
+        """One row for each result; see `Result.to_frame`.
+
+        Runs of a sweep, and blind attacks that ran beside another, have no metrics before `bench score RUN`.
+        """
         import pandas as pd
 
         return pd.DataFrame([one._row() for one in self])

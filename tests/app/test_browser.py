@@ -243,6 +243,37 @@ def test_the_site_sorts_filters_and_goes_on(browser: Browser, site: str) -> None
         assert target.stat().st_size > 100
 
 
+WIDER = """
+    const right = (e) => e.getBoundingClientRect().right;
+    const own = (e) => e.closest('.scroll, pre, .dvn-scroller, details');
+    const outside = [...document.querySelectorAll('body *')].filter(
+        (e) => e.checkVisibility() && !own(e) && !e.closest('svg g') && right(e) > innerWidth + 1);
+    const squeezed = [...document.querySelectorAll('.facts')].filter(
+        (t) => t.checkVisibility() && t.scrollWidth > t.parentElement.clientWidth + 1);
+    const main = document.querySelector('[data-testid=stMain]') || document.documentElement;
+    const more = [document.documentElement, document.body, main].filter((e) => e.scrollWidth > e.clientWidth);
+    return [...more, ...outside, ...squeezed].map((e) => `${e.tagName} ${e.className}: ${e.textContent.slice(0, 60)}`);
+"""
+"""What reaches beyond the window, apart from what scrolls by itself; tables of facts have no need to."""
+
+
+def test_no_page_is_wider_than_a_phone(browser: Browser, tmp_path: Path) -> None:
+    export(Board(REFERENCE), tmp_path / "site", Silent())
+    *pages, _, board = sorted((tmp_path / "site").glob("*.html"), key=lambda path: len(path.name))
+    site = [path.as_uri() for path in [*(page for page in pages if "-" not in page.name), board]]
+    names = ("", "method", "compare", "target", "defenses", "split", "changes", "glossary")
+    with served(REFERENCE, tmp_path) as address:
+        for page in [*(f"{address}/{name}" for name in names), *site]:
+            browser.size(390, 844)
+            browser.open(page)
+            browser.until(lambda: browser.all("h1"), "a title")
+            browser.until(lambda: len(browser.all("figure[data-drawn]")) == len(browser.all("figure")), "charts")
+            for width in (390, 320):
+                browser.size(width, 844)
+                _settle(browser)
+                assert browser.driver.execute_script(WIDER) == [], (page, width)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_site_on_a_phone(browser: Browser, site: str, scheme: str) -> None:
     browser.size(390, 844)

@@ -63,6 +63,7 @@ def test_a_member_and_a_stranger_are_judged_among_reference_people(
     assert member["verdict"] == "stands out"
     assert stranger["verdict"] == "does not stand out"
     assert "not a sign of absence" in stranger["summary"]
+    assert "attacks tried" not in stranger["summary"]  # there was one
     assert member["search"] == "mentioned"
     assert stranger["search"] is None
     assert (member["references"], member["members"]) == (40, 40)

@@ -9,17 +9,21 @@ import shlex
 import signal
 import socket
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from tests.conftest import Bench, refused
 
+from idbench import load_results
+from idbench.errors import IdbenchError
 from idbench.progress import Reporter
 from idbench.runner.closure import depends_on_seed
 from idbench.runner.execute import Options
-from idbench.runner.grid import make_grid, run_grid
+from idbench.runner.grid import Grid, make_grid, run_grid
 from idbench.runner.registry import ATTACKS, load_attack
 from idbench.runner.spec import plan_method
+from idbench.runner.sweeping import plan_sweep, usual_setting
 from idbench.splits import load_split
 
 TINY = ("--split", "avatars-tiny", "--target", "avatars-a", "--corpus", "avatars-tiny-a")
@@ -136,6 +140,48 @@ def test_a_sweep_asks_the_calibration_people_alone(bench: Bench, tmp_path: Path)
     assert not list(tmp_path.glob("results/*/*/*/metrics.json"))  # nothing was judged on the test part
     assert len(list(tmp_path.glob("results/*/*/*/run.json"))) == 2  # and no blind attack was needed
     assert "cannot judge its settings" in refused(bench("run", "-m", "wsa", "--sweep", "seed=1,2", *TINY))
+
+
+def test_a_sweep_leaves_controls_out_and_knows_the_usual_setting() -> None:
+    split = load_split("avatars-tiny")
+
+    def planned(
+        target: str, preset: str | None = None, **varied: Sequence[object]
+    ) -> list[tuple[dict[str, object], Grid]]:
+        corpus = "avatars-tiny-a"
+        return plan_sweep(split, "idia", varied, {}, target=target, seeds=[0], corpus=corpus, preset=preset)
+
+    grids = planned("avatars-a,avatars-0", photos_per_person=[1, 2])
+    assert [[spec.name for spec, _ in grid.targets] for _, grid in grids] == [["avatars-a"]] * 2
+    assert usual_setting(grids, None, {}) is None  # all photos: none of the two
+    assert usual_setting(planned("avatars-a", tau=["2", "1"]), None, {}) == 1
+    assert usual_setting(planned("avatars-a", "paper", photos_per_person=[2, 30]), "paper", {}) == 1
+    with pytest.raises(IdbenchError, match="avatars-0 is a control"):
+        planned("avatars-0", tau=[1, 2])
+
+
+def test_a_sweep_that_does_not_tell_the_usual_setting_from_the_best_says_to_keep_it(
+    bench: Bench, tmp_path: Path
+) -> None:
+    done = bench("run", "-m", "idia", "-p", "draws=2", "--sweep", "tau=2,1", *TINY)
+    assert done.returncode == 0, done.stderr
+    shown = " ".join(done.stdout.split())
+    assert "prefer -p tau=2, but do not tell it from -p tau=1, which runs have without --sweep: keep that." in shown
+    again = done.stdout.split("Next: ")[1].strip()
+    assert again == f"bench run -m idia {' '.join(TINY)} -p draws=2 -p tau=2"
+    assert "not computed yet" in bench("list", "runs").stdout
+    assert load_results(tmp_path / "results").to_frame()["seconds"].min() > 0
+
+
+def test_a_dry_run_of_a_sweep_shows_its_settings_and_doubts_times_of_others(bench: Bench) -> None:
+    done = narrow(bench)("run", "-m", "tuni", "--preset", "paper", "--sweep", "runs=2,3", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"│ runs=2 +│", done.stdout)
+    assert re.search(r"│ runs=3 +│", done.stdout)
+    assert "with other parameters: these may take many times as long" in " ".join(done.stdout.split())
+    plain = bench("run", "-m", "tuni", "--dry-run")
+    assert "other parameters" not in plain.stdout
+    assert "parameters" not in plain.stdout.split("\n")[2]
 
 
 def test_an_option_given_twice_is_refused(bench: Bench) -> None:

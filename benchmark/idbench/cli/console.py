@@ -154,11 +154,13 @@ def _print_grid(
 ) -> None:
     grid = Table(title=Text(terminal(title), "bold") if title else None, title_justify="left", show_header=any(columns))
     for i in shown:
+        name, whole = columns[i], columns[i] in unbroken
         grid.add_column(
-            Text(terminal(columns[i])),
-            justify="right" if columns[i] in right else "left",
+            Text(terminal(name)),
+            justify="right" if name in right else "left",
             overflow="fold",
-            no_wrap=columns[i] in unbroken,
+            no_wrap=whole,
+            min_width=None if _is_unlimited() else _least_width(name, [row[i] for row in rows], whole),
         )
     for row in rows:
         grid.add_row(*(Text(terminal(row[i])) for i in shown))

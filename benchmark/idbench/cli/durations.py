@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -25,11 +26,13 @@ class Expected:
         seconds: of the run, without shadow models; None: nothing like it was measured.
         training: of its shadow models, if none of them is in the cache; 0 for other attacks.
         measured: what the figure comes from, e.g. `your records`.
+        alike: whether that was measured with the same parameters.
     """
 
     seconds: float | None
     training: float = 0.0
     measured: str = ""
+    alike: bool = True
 
     @property
     def total(self) -> float | None:
@@ -43,6 +46,7 @@ class _Measured(NamedTuple):
     source: str
     method: str
     target: str
+    parameters: str
     seconds: float
     training: float
 
@@ -58,21 +62,30 @@ class Durations:
         self._rows = [*_from_records(results), *_from_reference()]
 
     def expected(self, spec: RunSpec) -> Expected:
-        """What was measured for the attack of a run, on its target if possible."""
-        return self.of(spec.attack.name, spec.target.name)
+        """What was measured for the attack of a run, with its parameters and on its target if possible."""
+        return self.of(spec.attack.name, spec.target.name, spec.attack.parameters)
 
     def know(self, target: str) -> bool:
         """Whether anything was measured on a target."""
         return any(row.target == target for row in self._rows)
 
-    def of(self, attack: str, target: str) -> Expected:
-        """The median of what was measured for an attack on a target, else on any; the nearest source counts."""
+    def of(self, attack: str, target: str, parameters: Mapping[str, object] | None = None) -> Expected:
+        """The median of what was measured for an attack on a target, else on any; the nearest source counts.
+
+        Args:
+            attack: its name.
+            target: its name.
+            parameters: all of the attack's; what was measured with others counts only where nothing was with these.
+                None for any.
+        """
         own = [row for row in self._rows if row.method == attack]
+        same = own if parameters is None else [row for row in own if row.parameters == _key(parameters)]
         for source in (_RECORDS, _BOARD):
-            near = [row for row in own if row.source == source]
+            near = [row for row in same or own if row.source == source]
             found = [row for row in near if row.target == target] or near
             if found:
-                return Expected(median(r.seconds for r in found), median(r.training for r in found), source)
+                seconds, training = median(r.seconds for r in found), median(r.training for r in found)
+                return Expected(seconds, training, source, alike=bool(same))
         return Expected(None)
 
 
@@ -83,7 +96,13 @@ def in_all(expected: Sequence[Expected]) -> str:
         return ""
     unknown = sum(one.total is None for one in expected)
     more = f", and {unknown} runs of which nothing is known" if unknown else ""
-    return f"about {text.seconds(sum(one.total or 0.0 for one in expected))} in all{more}; as measured in {sources}"
+    others = "" if all(one.alike for one in expected) else ", with other parameters: these may take many times as long"
+    total = text.seconds(sum(one.total or 0.0 for one in expected))
+    return f"about {total} in all{more}; as measured in {sources}{others}"
+
+
+def _key(parameters: Mapping[str, object]) -> str:
+    return json.dumps(parameters, sort_keys=True)
 
 
 def _from_records(results: Path) -> Iterable[_Measured]:
@@ -98,7 +117,7 @@ def _from_records(results: Path) -> Iterable[_Measured]:
         # Waiting for shadow models is their training, which stands apart.
         waited = 0.0 if shadows is None else shadows.waited
         own = max(0.0, record.timings.total - waited)
-        yield _Measured(_RECORDS, record.attack.name, record.target.name, own, training)
+        yield _Measured(_RECORDS, record.attack.name, record.target.name, _key(record.parameters), own, training)
 
 
 def _from_reference() -> Iterable[_Measured]:
@@ -107,12 +126,12 @@ def _from_reference() -> Iterable[_Measured]:
     from idbench_leaderboard.manifest import REFERENCE
 
     try:
-        rows = pd.read_parquet(
-            REFERENCE / "entries.parquet", columns=["method", "target", "seconds", "training_seconds", "defense"]
-        )
+        columns = ["method", "target", "parameters", "seconds", "training_seconds", "defense"]
+        rows = pd.read_parquet(REFERENCE / "entries.parquet", columns=columns)
     except (OSError, ValueError):
         return  # an installation without the reference board
-    for method, target, seconds, training, defense in rows.itertuples(index=False):
+    for method, target, parameters, seconds, training, defense in rows.itertuples(index=False):
         if pd.notna(seconds) and not defense:
             known = float(training) if pd.notna(training) else 0.0
-            yield _Measured(_BOARD, str(method), str(target), max(0.0, float(seconds) - known), known)
+            own = max(0.0, float(seconds) - known)
+            yield _Measured(_BOARD, str(method), str(target), _key(json.loads(parameters)), own, known)

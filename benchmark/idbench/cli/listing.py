@@ -60,6 +60,8 @@ def _show_runs(rows: list[dict[str, Any]], how: console.Format) -> None:
         cells = [(*(str(row[c]) for c in columns), *_in_two(row["AUC"])) for row in own]
         spare = ("defense", "seed", "95 % interval")
         console.tabulate(how, f"runs on {split}", (*columns, "AUC", "95 % interval"), cells, ("seed",), spare)
+    if how == "text" and any(row["AUC"] == "-" for row in good):
+        console.say("AUC -: not computed yet (runs of a sweep, blind attacks beside others); bench score RUN does.")
     for row in rows:
         if row["problem"]:
             console.say(f"cannot be read: {row['problem']}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from idbench.runner.executor import Executor
     from idbench.runner.grid import Grid, Outcome
     from idbench.runner.spec import PlannedAdaptation, PlannedDefense, RunSpec
+    from idbench.runner.sweeping import Sweep
     from idbench.splits import Split
 
 
@@ -222,7 +223,7 @@ def _sweep(
 ) -> None:
     """Try settings on the calibration people, and say which they prefer."""
     from idbench.runner.grid import specs
-    from idbench.runner.sweeping import plan_sweep, run_sweep
+    from idbench.runner.sweeping import plan_sweep, run_sweep, usual_setting
     from idbench.splits import load_split
 
     with console.bars() as progress:
@@ -230,7 +231,8 @@ def _sweep(
         grids = plan_sweep(opened, method, varied, fixed, target=target, seeds=seeds, corpus=corpus, preset=preset)
         if dry_run:
             runs = [spec for _, grid in grids for spec in specs(grid)]
-            _list_runs(f"{len(grids)} settings, {len(runs)} runs", runs, wanted.results, json)
+            settings = [text.parameters(values) for values, grid in grids for _ in specs(grid)]
+            _list_runs(f"{len(grids)} settings, {len(runs)} runs", runs, wanted.results, json, settings)
             return
         found = run_sweep(opened, grids, wanted, progress)
     best = found.settings[found.best]
@@ -254,13 +256,36 @@ def _sweep(
             for s in found.settings
         ],
     )
-    chosen = text.typed(*chain.from_iterable(("-p", f"{name}={best.values[name]}") for name in varied))
-    caveat = (
-        "" if found.decided else "; they do not tell it from every other setting, so the default is as good a choice"
-    )
-    console.say(f"The calibration people prefer {chosen}{caveat}.")
+    targets = [spec.name for spec, _ in grids[0][1].targets]
+    if len(best.run_ids) > 1:
+        console.say(f"AUC: mean over {', '.join(targets)}{f' and {len(seeds)} seeds' if len(seeds) > 1 else ''}")
+    console.say(_preference(found, usual_setting(grids, preset, fixed)))
     console.say("The people under test were not looked at.")
-    console.next_steps(f"{text.typed('bench', 'run', '-m', method)} {chosen}")
+    usual = {"--split": "avatars", "--target": None, "--corpus": None, "--preset": None, "--seed": 0, "--seeds": 1}
+    asked = (split, target, corpus, preset, seeds[0], len(seeds))
+    other = [(name, value) for (name, without), value in zip(usual.items(), asked, strict=True) if value != without]
+    again = (*chain.from_iterable(other), *_as_options({**fixed, **best.values}))
+    command = text.typed("bench", "run", "-m", method, *again)
+    console.next_steps(f"{command}{options.results_again(wanted.results)}")
+
+
+def _preference(found: Sweep, usual: int | None) -> str:
+    """Which setting the calibration people prefer, and what they do not tell from it."""
+    named = [text.typed(*_as_options(one.values)) for one in found.settings]
+    sentence = f"The calibration people prefer {named[found.best]}"
+    if usual == found.best:
+        return f"{sentence}, which is what runs have without --sweep."
+    if usual in found.close:
+        return f"{sentence}, but do not tell it from {named[usual]}, which runs have without --sweep: keep that."
+    if not found.close:
+        return f"{sentence}."
+    others = named[found.close[0]] if len(found.close) == 1 else f"{len(found.close)} others"
+    return f"{sentence}, but do not tell it from {others}."
+
+
+def _as_options(values: Mapping[str, object]) -> list[str]:
+    """Parameters as they are typed."""
+    return [word for name, value in values.items() for word in ("-p", f"{name}={value}")]
 
 
 def _defenses(names: list[str], preset: str | None, params: dict[str, object]) -> list[PlannedDefense | None]:
@@ -487,7 +512,10 @@ def _announce(grid: Grid, results: Path, json: bool) -> None:
     _list_runs(f"{grid.split.manifest.name}: {len(runs)} runs", runs, results, json)
 
 
-def _list_runs(title: str, runs: Sequence[RunSpec], results: Path, json: bool) -> None:
+def _list_runs(
+    title: str, runs: Sequence[RunSpec], results: Path, json: bool, settings: Sequence[str] | None = None
+) -> None:
+    """Print runs, what is done of them, and how long the others take; with settings, what each run tries."""
     from idbench.cli.durations import Durations, Expected, in_all
     from idbench.runner.grid import is_done
 
@@ -499,6 +527,7 @@ def _list_runs(title: str, runs: Sequence[RunSpec], results: Path, json: bool) -
     rows = [
         (
             spec.attack.name,
+            setting,
             spec.target.name,
             spec.defense.name if spec.defense else "-",
             spec.adaptation.name if spec.adaptation else "-",
@@ -507,14 +536,15 @@ def _list_runs(title: str, runs: Sequence[RunSpec], results: Path, json: bool) -
             "done" if finished else "to run",
             "-" if finished else _about(one),
         )
-        for spec, finished, one in zip(runs, done, expected, strict=True)
+        for spec, setting, finished, one in zip(runs, settings or ["-"] * len(runs), done, expected, strict=True)
     ]
-    names = ("method", "target", "defense", "adaptation", "seed", "run", "state", "takes about")
+    names = ("method", "parameters", "target", "defense", "adaptation", "seed", "run", "state", "takes about")
     if json:
         console.write_json([dict(zip(names, row, strict=True)) for row in rows])
     else:
-        short = [(*row[:5], row[5][:8], *row[6:]) for row in rows]
-        console.table(title, names, short, right=("seed",), spare=("adaptation", "defense", "seed", "state", "run"))
+        short = [(*row[:6], row[6][:8], *row[7:]) for row in rows]
+        spare = ("parameters", "adaptation", "defense", "seed", "state", "run")
+        console.table(title, names, short, right=("seed",), spare=spare)
         if sentence := in_all(expected):
             console.say(sentence)
 

@@ -29,6 +29,7 @@ from idbench.runner.spec import MethodSpec, plan_method
 from idbench.splits import Split, corpus_names, find_recipe, load_split, split_names
 from idbench.splits.auxiliary import load_auxiliary
 from idbench.splits.injected.people import list_people
+from idbench.splits.publishing import is_fictional
 from idbench.storage import make_dir, read_bounded
 from idbench.targets import TargetSpec, is_ready, list_targets, target_meant
 from idbench.targets.fetch import fetch_target, pin_target
@@ -274,7 +275,8 @@ def _pool(wish: Wish, target: TargetSpec, progress: Progress) -> tuple[Reference
         words = f"{len(given)} people with invented names and the photos in the folder {wish.reference.name}"
         return ReferencePool(source, corpus, given), words, True
     if corpus is not None:
-        words = f"people of {source.manifest.name} who are not in {corpus}, by its construction"
+        people = "drawn people" if is_fictional(source.manifest) else "people"
+        words = f"{people} of {source.manifest.name} who are not in {corpus}, by its construction"
         return ReferencePool(source, corpus), words, True
     return ReferencePool(source, None), "drawn people with invented names, who come with idbench", False
 

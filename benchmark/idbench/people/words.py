@@ -46,7 +46,7 @@ def _found(person: PersonFinding, audit: PersonAudit, best: AttackFinding, n: in
     lines = [
         f"{audit.target.name} responds to {person.name} more strongly than to people who are not in its training data. "
         f"{how_many} of {n} reference people {'score' if above != 1 else 'scores'} as high with {best.method} "
-        f"(p = {p_value(best.standing.p)}; corrected for the {asked} attacks tried, {p_value(best.adjusted_p)})."
+        f"({_p_values(best.standing.p, best.adjusted_p, asked)})."
     ]
     if best.ratio is not None:
         lines.append(_ratio(best))
@@ -68,6 +68,12 @@ def _found(person: PersonFinding, audit: PersonAudit, best: AttackFinding, n: in
     return lines
 
 
+def _p_values(p: float, adjusted: float, asked: int) -> str:
+    """E.g. `p = 0.48`; with several attacks the corrected one, too."""
+    corrected = f"; corrected for the {asked} attacks tried, {p_value(adjusted)}" if asked > 1 else ""
+    return f"p = {p_value(p)}{corrected}"
+
+
 def _ratio(best: AttackFinding) -> str:
     assert best.ratio is not None
     low, high = best.ratio.interval.low, best.ratio.interval.high
@@ -83,8 +89,7 @@ def _not_found(person: PersonFinding, best: AttackFinding, n: int, asked: int) -
     lines = [
         f"{person.name} does not stand out among {n} people who are certainly not in the training data: "
         f"{_how_many(best.standing.fpr.hits)} as high with {best.method}, the attack by which {person.name} stands "
-        f"out most (p = {p_value(best.standing.p)}; corrected for the {asked} attacks tried, "
-        f"{p_value(best.adjusted_p or 1.0)})."
+        f"out most ({_p_values(best.standing.p, best.adjusted_p or 1.0, asked)})."
     ]
     if best.detected is not None:
         share, interval = best.detected.value, best.detected.interval

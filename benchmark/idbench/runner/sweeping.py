@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 from typing import Final
@@ -20,6 +20,7 @@ from idbench.runner.evaluate import with_labels
 from idbench.runner.execute import Executed, Options
 from idbench.runner.grid import Grid, make_grid, run_unscored
 from idbench.runner.registry import load_attack, make_method
+from idbench.runner.spec import plan_method
 from idbench.splits import Split
 
 MOST_SETTINGS: Final = 1000
@@ -58,9 +59,11 @@ class Sweep:
     people: int
 
     @property
-    def decided(self) -> bool:
-        """Whether the calibration people tell the best setting from each of the others."""
-        return all(one.difference_p is None or one.difference_p < 0.05 for one in self.settings)
+    def close(self) -> tuple[int, ...]:
+        """Places of the settings that the calibration people do not tell from the best one (5 % level)."""
+        return tuple(
+            i for i, one in enumerate(self.settings) if one.difference_p is not None and one.difference_p >= 0.05
+        )
 
 
 def settings_of(varied: Mapping[str, Sequence[object]]) -> list[dict[str, object]]:
@@ -120,9 +123,11 @@ def plan_sweep(
 ) -> list[tuple[dict[str, object], Grid]]:
     """Each setting with its runs; everything that can be wrong is found here.
 
+    Controls are left out: there are no members by whom a setting could be judged.
+
     Raises:
         MethodError: the attack learns from the labels that would judge it, or a value does not fit.
-        IdbenchError: the split has no calibration people of both kinds; whatever `make_grid` raises.
+        IdbenchError: no target but controls, or no calibration people of both kinds; whatever `make_grid` raises.
     """
     if Knowledge.CALIBRATION_LABELS in load_attack(method).card.knowledge:
         raise MethodError(
@@ -130,7 +135,7 @@ def plan_sweep(
             hint="Choose its parameters on another split.",
         )
     grids = [
-        (values, make_grid(split, [method], target, seeds, corpus, preset, {**fixed, **values}))
+        (values, _without_controls(make_grid(split, [method], target, seeds, corpus, preset, {**fixed, **values})))
         for values in settings_of(varied)
     ]
     for _, labels in grids[0][1].targets:
@@ -142,6 +147,31 @@ def plan_sweep(
                 hint="Choose them on a split that has, e.g. --split avatars.",
             )
     return grids
+
+
+def _without_controls(grid: Grid) -> Grid:
+    kept = tuple((spec, labels) for spec, labels in grid.targets if not spec.control_for)
+    if not kept:
+        raise IdbenchError(
+            f"{grid.targets[0][0].name} is a control: it has no members by whom a setting could be judged.",
+            hint="Name a target that was trained on people of the split.",
+        )
+    return replace(grid, targets=kept)
+
+
+def usual_setting(
+    grids: Sequence[tuple[dict[str, object], Grid]], preset: str | None, fixed: Mapping[str, object]
+) -> int | None:
+    """Place of the setting that is used without a sweep; None if it is not among them.
+
+    Args:
+        grids: from `plan_sweep`.
+        preset: as it was given there.
+        fixed: as it was given there.
+    """
+    name = grids[0][1].methods[0].name
+    usual = plan_method(load_attack(name), preset, fixed).parameters
+    return next((i for i, (_, grid) in enumerate(grids) if grid.methods[0].parameters == usual), None)
 
 
 def run_sweep(

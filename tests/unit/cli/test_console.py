@@ -55,6 +55,16 @@ def test_errors_fit_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [line for line in lines if len(line) > 40] == [path]
 
 
+def test_the_names_of_columns_stay_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.StringIO()
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setattr(console, "out", Console(file=file, width=80, color_system=None))
+    names = ("tau", "photos_per_person", "AUC [95 %]", "worse than the best?", "runs")
+    console.table("", names, [("1", "1", "0.636 [0.600, 0.670]", "the best", "3d04b0a8, c4709e75")])
+    assert "photos_per_person" in file.getvalue()
+    assert max(map(len, file.getvalue().splitlines())) <= 80
+
+
 def test_tables_and_json_are_text(capsys: pytest.CaptureFixture[str]) -> None:
     console.table(HOSTILE, [HOSTILE], [[HOSTILE]])
     console.write_json({HOSTILE: HOSTILE})

@@ -94,7 +94,7 @@ def test_an_audit_of_people_says_beforehand_what_it_does_and_how_long_it_takes(t
     done = Bench(tmp_path)(*asked)
     assert done.returncode == 0, done.stderr
     assert "3 people, 2 attacks: cosine, idia" in done.stdout
-    assert "people of avatars who are not in avatars-a" in " ".join(done.stdout.split())
+    assert "Compared with drawn people of avatars who are not in avatars-a" in " ".join(done.stdout.split())
     assert re.search(r"about \S+ s in all; as measured in the reference board", done.stdout), done.stdout
     several = json.loads(Bench(tmp_path)(*asked, "--json").stdout)
     alone = json.loads(Bench(tmp_path)(*asked[:2], *people[:4], *asked[-7:], "--json").stdout)
