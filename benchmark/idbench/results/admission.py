@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -77,12 +77,12 @@ def admit(
             rejected.append(candidate.rejected(reason))
         else:
             kept.append(replace(candidate, level=stated.level(candidate.run)))
-    settled, aside = _one_of_each_run(kept, invalid, labels)
+    consistent, inconsistent = _of_one_mind_about_targets(kept)
+    settled, aside = _one_of_each_run(consistent, invalid, labels)
     agreed, contradicted = _of_one_mind_about_the_protected(settled)
     unique, older = _one_of_each_row(agreed, labels)
-    return Admission(
-        unique, (*rejected, *aside, *contradicted, *older), (*stated.ignored, *stated.unfit(each.run for each in known))
-    )
+    rejected += (*inconsistent, *aside, *contradicted, *older)
+    return Admission(unique, tuple(rejected), (*stated.ignored, *stated.unfit(each.run for each in known)))
 
 
 def objection(record: RunRecord, labels: Mapping[SplitKey, SplitLabels], targets: Sequence[KnownTarget] = ()) -> str:
@@ -241,30 +241,63 @@ def _one_of_each_run(
     return kept, rejected
 
 
-def _of_one_mind_about_the_protected(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Rejected]]:
-    """Split and seed alone draw whom a defense protects, so records of one defense and seed that differ contradict.
+def _of_one_mind_about_targets(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Rejected]]:
+    """Weights were trained once, so records of one file that differ in what it was trained on contradict each other."""
+    return _of_one_mind(
+        candidates,
+        lambda record: json.dumps([record.split.name, record.split.version, record.target.sha256]),
+        lambda record: (record.target.corpus, record.target.control_for),
+        "records of the same weights contradict each other about what these were trained on, and none counts until one "
+        "is attested",
+        "an attested record says otherwise of what these weights were trained on",
+    )
 
-    Unattested ones exclude each other; next to an attested one, those that differ from it are excluded.
+
+def _of_one_mind_about_the_protected(candidates: Sequence[Candidate]) -> tuple[list[Candidate], list[Rejected]]:
+    """Split and seed alone draw whom a defense protects, so records of one defense and seed that differ contradict."""
+    return _of_one_mind(
+        candidates,
+        lambda record: None if record.defense is None else _defense_and_seed(record, record.defense),
+        lambda record: frozenset(record.defense.protected if record.defense else ()),
+        "records of the same defense and seed disagree about who is protected, and none counts until one is attested",
+        "an attested record of the same defense and seed protects other people",
+    )
+
+
+def _of_one_mind(
+    candidates: Sequence[Candidate],
+    subject: Callable[[RunRecord], str | None],
+    said: Callable[[RunRecord], Hashable],
+    contradiction: str,
+    against: str,
+) -> tuple[list[Candidate], list[Rejected]]:
+    """Records that say the same of the same.
+
+    Unattested ones that differ exclude each other; next to an attested one, those that differ from it are excluded.
+
+    Args:
+        candidates: records.
+        subject: what a record's word is about; None: it says nothing of this kind.
+        said: its word.
+        contradiction: reason for excluding all, before their names.
+        against: reason for excluding one, before the name of the attested one.
     """
     groups: dict[str, list[Candidate]] = defaultdict(list)
     for candidate in candidates:
-        if candidate.record.defense is not None:
-            groups[_defense_and_seed(candidate.record, candidate.record.defense)].append(candidate)
+        about = subject(candidate.record)
+        if about is not None:
+            groups[about].append(candidate)
     reasons: dict[str, str] = {}
     for group in groups.values():
         best = max(candidate.level.rank for candidate in group)
         trusted = [candidate for candidate in group if candidate.level.rank == best]
         first = trusted[0]
-        rival = next((each for each in trusted if _protected(each) != _protected(first)), None)
+        rival = next((each for each in trusted if said(each.record) != said(first.record)), None)
         if rival is not None:
-            reason = (
-                "records of the same defense and seed disagree about who is protected, and none counts until one is "
-                f"attested: {first.where} and {rival.where}"
-            )
-            reasons |= {each.where: reason for each in group}
+            reasons |= {each.where: f"{contradiction}: {first.where} and {rival.where}" for each in group}
         else:
-            reason = f"an attested record of the same defense and seed protects other people: {first.where}"
-            reasons |= {each.where: reason for each in group if _protected(each) != _protected(first)}
+            others = [each for each in group if said(each.record) != said(first.record)]
+            reasons |= {each.where: f"{against}: {first.where}" for each in others}
     kept = [each for each in candidates if each.where not in reasons]
     return kept, [each.rejected(reasons[each.where]) for each in candidates if each.where in reasons]
 
@@ -272,11 +305,6 @@ def _of_one_mind_about_the_protected(candidates: Sequence[Candidate]) -> tuple[l
 def _defense_and_seed(record: RunRecord, defense: DefenseRef) -> str:
     split, code = record.split, (defense.name, defense.version, defense.code_sha256, defense.parameters)
     return json.dumps([split.name, split.version, split.digest, *code, record.seed], sort_keys=True)
-
-
-def _protected(candidate: Candidate) -> frozenset[str]:
-    defense = candidate.record.defense
-    return frozenset(defense.protected if defense else ())
 
 
 def _one_of_each_row(

@@ -25,7 +25,7 @@ from idbench.results.labels import KnownTarget, SplitLabels
 from idbench.results.lookalike import close_to, distribution_of, looks_like
 from idbench.results.plausibility import MeasuredRecord, Measurer, alike, certain, surprising, without_control
 from idbench.results.proposal import RUNS, Proposal, beside_records, is_method_name, misplaced, record_place
-from idbench.results.record import SCHEMA_VERSION, BlindComparison, MethodRef, RunRecord
+from idbench.results.record import SCHEMA_VERSION, BlindComparison, CardCopy, MethodRef, RunRecord
 from idbench.results.repetition import Candidate
 from idbench.results.store import METRICS, Collected, Rejected, collect, read_summary
 from idbench.results.summarizing import agree, compared, contradiction
@@ -283,7 +283,15 @@ def _other_card(record: RunRecord, others: Sequence[RunRecord]) -> str:
             continue
         if (its.version, its.title, its.access) != (mine.version, mine.title, mine.access):
             return "its version, title or access is not that of another record of the same code"
+        if its.card is not None and mine.card is not None and not _same_card(its.card, mine.card):
+            return "its card is not that of another record of the same code"
     return ""
+
+
+def _same_card(one: CardCopy, other: CardCopy) -> bool:
+    """Whether two cards agree in all that both state: older ones state less."""
+    both = one.model_fields_set & other.model_fields_set
+    return all(getattr(one.settled(), name) == getattr(other.settled(), name) for name in both)
 
 
 def _other_code(record: RunRecord, others: Sequence[RunRecord]) -> str:
@@ -477,8 +485,12 @@ class _Scores:
                 yield Finding(candidate.where, reason)
 
     def _is_related(self, accepted: Candidate) -> bool:
-        """Whether an accepted record is of a run that is proposed too; only those are compared."""
-        return any(candidate.record.run_id == accepted.record.run_id for candidate, _ in self._good)
+        """Whether an accepted record is of a run or of weights that are proposed too; only those are compared."""
+        own = accepted.record
+        return any(
+            candidate.record.run_id == own.run_id or candidate.record.target.sha256 == own.target.sha256
+            for candidate, _ in self._good
+        )
 
     def implausible(self) -> Iterator[Finding]:
         """Scores that no method gives, and scores that maintainers should look at."""

@@ -79,6 +79,10 @@ class CardCopy(Closed):
     presets: dict[str, dict[str, Any]]
     parameters: tuple[ParameterCopy, ...]
 
+    def settled(self) -> CardCopy:
+        """The card without how Python writes the types of its parameters, which versions of it do differently."""
+        return self.model_copy(update={"parameters": tuple(p.model_copy(update={"type": ""}) for p in self.parameters)})
+
 
 class MethodRef(Closed):
     """Which method ran, down to its code."""

@@ -30,7 +30,7 @@ from idbench.errors import DataError, IdbenchError, MethodError, RecordError
 from idbench.limits import Limits
 from idbench.locking import locked
 from idbench.processes import start_supervised
-from idbench.results import CardCopy, MethodRef, Run, RunRecord, expected_run_id, with_floor
+from idbench.results import MethodRef, Run, RunRecord, expected_run_id, with_floor
 from idbench.results.attestation import Level
 from idbench.results.lookalike import distribution_of
 from idbench.results.repetition import ABSTENTIONS, Agreement, agreement
@@ -217,18 +217,13 @@ def _said_falsely(record: RunRecord, own: MethodRef, split: Split) -> str:
     for what in ("title", "access", "knowledge", "track"):
         if getattr(recorded, what) != getattr(own, what):
             return f"its method's {what}"
-    if recorded.card is None or own.card is None or _settled(recorded.card) != _settled(own.card):
+    if recorded.card is None or own.card is None or recorded.card.settled() != own.card.settled():
         return "its method's card"
     if distribution_of(recorded.distribution) != distribution_of(own.distribution):
         return "the distribution that its method comes from"
     if record.photos_sha256 not in (None, split.photos_digest):
         return "the photos that it asked about"
     return ""
-
-
-def _settled(card: CardCopy) -> CardCopy:
-    """A card without how Python writes the types of its parameters, which versions of it do differently."""
-    return card.model_copy(update={"parameters": tuple(p.model_copy(update={"type": ""}) for p in card.parameters)})
 
 
 def verify(subject: RepeatableRun, world: Redrawn | None, how: How, progress: Progress) -> Verification:

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
-from tests.app.fictional import ADAPTATION, DEFENSE, METHODS, World, with_id
+from tests.app.fictional import ADAPTATION, DEFENSE, METHODS, World, attestation, with_id
 from tests.conftest import ROOT
 
 from idbench.api import Silent
@@ -24,7 +24,7 @@ from idbench.privacy import Guarantee
 from idbench.results import Run, RunRecord, collect, expected_run_id, write_run
 from idbench.results.admission import admit, objection
 from idbench.results.aligning import Reader, Scored
-from idbench.results.attestation import Level
+from idbench.results.attestation import Level, Statements
 from idbench.results.labels import KnownTarget, SplitLabels, people_of
 from idbench.results.record import DefenseCost, Estimate, UtilityMeasure
 from idbench.results.repetition import Candidate
@@ -302,6 +302,33 @@ def test_a_run_from_after_a_retraction_counts_for_the_row(world: World, tmp_path
     admitted = admit(candidates, {("fiction", 1): after})
     assert [each.where[0] for each in admitted.kept] == ["b"]
     assert "another record of the same row and seed counts" in admitted.rejected[0].reason
+
+
+def of_one_file(world: World, root: Path, **said: Any) -> None:
+    """Two records of one run on weights that nobody registered, which differ in what these were trained on."""
+    for name, changes in (("a", {}), ("b", said)):
+        record = world.record("keen", "fiction-a-wide")
+        target = record.target.model_copy(update=changes)
+        assert expected_run_id(retyped(record, target=target)) == record.run_id
+        write_run(root / name, retyped(record, target=target), world.table(1.0, "fiction-a", 0))
+
+
+@pytest.mark.parametrize(
+    "said", [{"corpus": "fiction-b"}, {"control_for": ("fiction-a",)}, {"corpus": None, "control_for": ("fiction-b",)}]
+)
+def test_records_that_disagree_about_what_a_target_saw_exclude_each_other(
+    said: dict[str, Any], world: World, tmp_path: Path
+) -> None:
+    of_one_file(world, tmp_path, **said)
+    found = collect([tmp_path])
+    candidates = [Candidate(run, name) for run, name in zip(found.runs, found.names, strict=True)]
+    admitted = admit(candidates, labels(world))
+    assert not admitted.kept
+    assert ["contradict each other about what" in each.reason for each in admitted.rejected] == [True, True]
+    statements = Statements((attestation(candidates[1].run),))
+    admitted = admit(candidates, labels(world), statements=statements)
+    assert [each.where[0] for each in admitted.kept] == ["b"]
+    assert "an attested record says otherwise of what" in admitted.rejected[0].reason
 
 
 def with_digest(split: SplitLabels, gone: frozenset[str]) -> SplitLabels:

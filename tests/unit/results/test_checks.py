@@ -619,6 +619,22 @@ def test_one_code_has_one_card(before: Path, after: Path, tmp_path: Path) -> Non
     assert "is not that of another record of the same code" in found(report(after, before), "names")
 
 
+def test_a_repetition_does_not_bring_a_card_of_its_own(before: Path, after: Path, tmp_path: Path) -> None:
+    place = submit(after, tmp_path / "work", "mild", "fiction-a", peak_memory_mb=9.0)
+    rewrite(place, lambda record: of_attack(record, url="https://example.com/mine"))
+    assert "card is not that of another record of the same code" in found(report(after, before), "names")
+
+
+def test_what_accepted_records_say_of_the_weights_is_not_contradicted(tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    submit(before, tmp_path / "work", "mild", "fiction-a-wide")
+    shutil.copytree(before, after)
+    place = submit(after, tmp_path / "work", "keen", "fiction-a-wide")
+    assert "contradict" not in found(report(after, before), "duplicates")
+    rewrite(place, lambda r: r.model_copy(update={"target": r.target.model_copy(update={"corpus": "fiction-b"})}))
+    assert "contradict each other about what" in found(report(after, before), "duplicates")
+
+
 @pytest.mark.parametrize("name", ["mild2", "mild-v2", "the-mild", "milld", "midl", "mold"])
 def test_names_that_are_built_on_others_are_pointed_out(name: str, before: Path, after: Path, tmp_path: Path) -> None:
     rewrite(submit(after, tmp_path / "work"), lambda r: of_attack(r, name=name, distribution="stranger 1.0"))
