@@ -54,6 +54,7 @@ class Options:
         secret: that case ids and order are drawn from; None, the usual: a new one for each run, which is never stored.
             `bench method check` gives one, to see what a method does in the same order and in another.
         forks: where workers that ask a target come from; None: each starts by itself and imports everything anew.
+        blind_forks: where the workers of blind attacks come from, which need no torch.
     """
 
     results: Path
@@ -62,6 +63,7 @@ class Options:
     force: bool = False
     secret: int | None = None
     forks: ForkServer | None = None
+    blind_forks: ForkServer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ def existing(spec: RunSpec, results: Path) -> Run | None:
 def _run(resolved: ResolvedRun, options: Options, progress: Progress) -> Run:
     begin = time.perf_counter()
     spec = resolved.spec
-    forks = None if resolved.registered.card.blind else options.forks  # a blind attack imports no torch
+    forks = options.blind_forks if resolved.registered.card.blind else options.forks
     if forks is not None:
         forks.warm()
     defended = _attacked(resolved, options, progress)

@@ -24,7 +24,7 @@ from idbench.runner.supervisor import adopt_orphans, supervise
 def main() -> int:
     """Import, then fork for each order, until the other end is closed."""
     channel = socket.socket(fileno=int(sys.argv[1]))
-    if not _imported():
+    if not _imported(sys.argv[2:]):
         return 1
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, LONGEST_ORDER, 3)
@@ -41,7 +41,7 @@ def main() -> int:
         channel.send(NUMBER.pack(os.waitstatus_to_exitcode(status)))
 
 
-def _imported() -> bool:
+def _imported(modules: Sequence[str]) -> bool:
     """Import what workers import before they know whose code they run; whether a fork may follow.
 
     A fork takes over what other threads were doing, and not the threads. Those of OpenBLAS, which come with numpy and
@@ -50,7 +50,7 @@ def _imported() -> bool:
     import_module("scipy.linalg")
     of_openblas = _threads()
     if not entry_points(group="torch.backends"):  # else importing torch runs a plug-in's code, which is for workers
-        for name in ("idbench.runner.opening", "idbench.runner.worker", "idbench.targets.gate"):
+        for name in modules:
             import_module(name)
     import_module("psutil")
     return _threads() == of_openblas

@@ -1,6 +1,6 @@
-"""Workers for many runs that import torch and open_clip once: forked off a process that did so and knows nothing else.
+"""Workers for many runs that import libraries once: forked off a process that did so and knows nothing else.
 
-The process, `python -P -m idbench.runner.forking SOCKET`, imports idbench's engine and the libraries below
+The process, `python -P -m idbench.runner.forking SOCKET MODULE...`, imports idbench's engine and the libraries below
 it, no plug-in, opens no split, no target and no cache, and then only forks. Each fork becomes a supervisor as
 `idbench.runner.supervisor` describes it, in a session of its own, and forks the worker once more. So a worker begins
 with what it would have imported by itself, and with the data of its own run alone.
@@ -28,6 +28,10 @@ from pydantic import BaseModel, ConfigDict
 from idbench.limits import Limits
 from idbench.processes import Process, worker_environment
 
+ASKING = ("idbench.runner.opening", "idbench.runner.worker", "idbench.targets.gate")
+"""What the worker of an attack imports that asks a target; torch and open_clip come with it."""
+BLIND = ("idbench.runner.worker", "scipy.optimize", "scipy.sparse", "scipy.stats")
+"""What the worker of a blind attack imports: no torch. scikit-learn would start a thread, and is left to it."""
 LONGEST_ORDER = 1 << 17  # bytes: a path and an environment
 NUMBER = struct.Struct("i")
 _LOST = -signal.SIGKILL
@@ -52,7 +56,9 @@ class ForkServer:
     threads as it is imported, a crash), `start` returns None, and workers have to be started without.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, modules: Sequence[str] = ASKING) -> None:
+        """Fork off a process that has imported these modules."""
+        self._modules = tuple(modules)
         self._server: subprocess.Popen[bytes] | None = None
         self._channel: socket.socket | None = None
         self._environment: dict[str, str] = {}
@@ -72,7 +78,7 @@ class ForkServer:
         own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._server = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                [sys.executable, "-P", "-m", "idbench.runner.forking", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "idbench.runner.forking", str(theirs.fileno()), *self._modules],
                 cwd="/",
                 env=environment,
                 stdin=subprocess.DEVNULL,

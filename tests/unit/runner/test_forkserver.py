@@ -1,4 +1,4 @@
-"""Workers that are forked off a process which has imported torch: the same scores, and runs go on when it is lost."""
+"""Workers forked off a process that has imported libraries: the same scores, and runs go on when it is lost."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from idbench.limits import Limits
 from idbench.processes import Process
 from idbench.runner.execute import Executed, Options, execute
 from idbench.runner.executor import Failed, LocalExecutor, Task
-from idbench.runner.forkserver import ForkServer
+from idbench.runner.forkserver import ASKING, BLIND, ForkServer
 from idbench.runner.grid import make_grid, specs
 from idbench.runner.spec import Resolver, plan_defense
 from idbench.splits import load_split
@@ -39,8 +39,8 @@ def scores(done: Executed | Failed) -> dict[str, float]:
 class Watched(ForkServer):
     """Remembers what it was asked for and whether it could start it."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, modules: Sequence[str] = ASKING) -> None:
+        super().__init__(modules)
         self.started: list[bool] = []
 
     def start(self, folder: Path, writable: Sequence[Path], limits: Limits) -> Process | None:
@@ -51,7 +51,7 @@ class Watched(ForkServer):
 
 def test_forked_workers_leave_the_scores_of_workers_that_import_by_themselves(tmp_path: Path) -> None:
     wanted = tasks(("cosine", "idia"), (0,))
-    seen = set()
+    seen: set[int] = set()
 
     def handed_out() -> Iterator[Task]:
         for task in wanted:
@@ -99,12 +99,21 @@ def test_a_lost_fork_server_costs_no_run(tmp_path: Path) -> None:
     assert forks.started == [True, False]
 
 
-def test_a_blind_attack_imports_no_torch(tmp_path: Path) -> None:
-    (blind,) = tasks(("random",), (0,))
-    with Watched() as forks:
-        assert scores(execute(Resolver(Silent()).resolve(blind.spec), Options(tmp_path, forks=forks), Silent()))
-        assert not servers()
-    assert forks.started == []
+def test_blind_attacks_share_a_start_of_their_own_without_torch(tmp_path: Path) -> None:
+    wanted = tasks(("random", "blind-names"), (0,))
+    with Watched() as forks, Watched(BLIND) as blind:
+        for task in wanted:
+            options = Options(tmp_path / "forked", forks=forks, blind_forks=blind)
+            forked = execute(Resolver(Silent()).resolve(task.spec), options, Silent())
+            alone = execute(Resolver(Silent()).resolve(task.spec), Options(tmp_path / "alone"), Silent())
+            assert scores(forked) == scores(alone)
+        (server,) = servers()
+        assert not any("torch" in mapped.path for mapped in server.memory_maps())
+    assert (forks.started, blind.started) == ([], [True, True])
+    seen: set[int] = set()
+    for _ in LocalExecutor(Resolver(Silent())).run(tasks(("random",), (1, 2)), Options(tmp_path), Silent()):
+        seen.update(server.pid for server in servers())
+    assert len(seen) == 1
 
 
 def test_a_changed_environment_reaches_the_next_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
