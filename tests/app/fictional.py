@@ -267,7 +267,7 @@ def invalidation(run: Run, reason: str) -> tuple[str, Invalidation]:
     return run.record.run_id, Invalidation(subject=subject_of(run), at=START, by="the tests", reason=reason)
 
 
-def said_of(found: Collected) -> Statements:
+def statements_of(found: Collected) -> Statements:
     """What maintainers say of the records of `World.fill`: some were replayed, one is wrong."""
     checked = [attestation(run) for run in found.runs if run.record.attack.name in CHECKED]
     wrong = [run for run in found.runs if run.record.seed == 9]
@@ -327,4 +327,4 @@ def _square(shade: int) -> bytes:
 def build_board(world: World, root: Path, out: Path) -> Built:
     """Collect and build, as the command line does."""
     found = collect([root])
-    return build(found, [world.labels()], out, Silent(), statements=said_of(found), about=about())
+    return build(found, [world.labels()], out, Silent(), statements=statements_of(found), about=about())

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tests.app.fictional import METHODS, World, attestation, build_board, invalidation, said_of, with_id
+from tests.app.fictional import METHODS, World, attestation, build_board, invalidation, statements_of, with_id
 
 from idbench.api import Silent
 from idbench.errors import DataError, StorageError
@@ -30,7 +30,7 @@ SELECTION = Selection("fiction", 1, "fiction-a", "fiction-a")
 
 def make(world: World, folder: Path, labels: SplitLabels | None = None, **options: Any) -> tuple[Board, Built]:
     found = collect([folder / "results"])
-    values = {"statements": said_of(found), **options}
+    values = {"statements": statements_of(found), **options}
     built = build(found, [labels or world.labels()], folder / "board", Silent(), **values)
     return Board(built.path), built
 
@@ -167,8 +167,8 @@ def test_invalidated_records_vanish_with_a_trace(world: World, tmp_path: Path) -
     world.write(tmp_path / "results", "keen")
     world.write(tmp_path / "results", "mild")
     (run,) = (run for run in collect([tmp_path / "results"]).runs if run.record.attack.name == "mild")
-    said = Statements((invalidation(run, "the photos were swapped"),))
-    board, built = make(world, tmp_path, statements=said)
+    statements = Statements((invalidation(run, "the photos were swapped"),))
+    board, built = make(world, tmp_path, statements=statements)
     assert board.rows(SELECTION)["label"].tolist() == ["keen"]
     assert reasons(built) == ["invalidated on 2026-01-01 by the tests: the photos were swapped"]
     assert board.manifest["rejected"][0]["where"].startswith("fiction-v1/fiction-a/mild-")
@@ -315,9 +315,9 @@ def test_repetitions_are_counted_once_and_their_spread_is_shown(world: World, tm
     assert 0 < row["repeat_difference"] < 1e-3
     assert row["repeat_correlation"] > 0.9999
     assert "once; scores moved by at most" in words.repeated(row)
-    (told,) = board.manifest["repetitions"]
-    assert told["of"].startswith("elsewhere/")
-    assert told["where"].startswith("here/")
+    (repetition,) = board.manifest["repetitions"]
+    assert repetition["of"].startswith("elsewhere/")
+    assert repetition["where"].startswith("here/")
 
 
 def test_settings_are_named_by_what_differs(world: World, tmp_path: Path) -> None:
@@ -421,8 +421,8 @@ def test_targets_of_one_corpus_are_pooled(world: World, tmp_path: Path) -> None:
     assert rows["label"].tolist() == ["keen", "mild", "random"]
     assert sorted(board.members_of(selection)["target"]) == sorted(models)
     assert board.not_pooled(selection) == ["deep"]
-    said = plain(words.not_pooled(["deep"], 3))
-    assert said == "Not in the table: deep, which was not run on all 3 models. Choose a single target to see it."
+    sentence = plain(words.not_pooled(["deep"], 3))
+    assert sentence == "Not in the table: deep, which was not run on all 3 models. Choose a single target to see it."
     singles = [board.rows(replace(SELECTION, target=target)).set_index("label") for target in models]
     for _, row in rows.iterrows():
         one = [each.loc[row["label"]] for each in singles]

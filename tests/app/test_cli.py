@@ -72,9 +72,9 @@ def test_build_says_what_does_not_count(results: Path, tmp_path: Path) -> None:
     World().write(tmp_path / "more", "mild")
     arguments = ("build", str(results), str(tmp_path / "more"), "--out", str(tmp_path / "board"))
     assert "no labels for split fiction v1" in typed(*arguments)
-    told = json.loads(typed(*arguments, "--json"))
-    assert (told["runs"], told["entries"]) == (2, 2)
-    assert len(told["rejected"]) == 1
+    answer = json.loads(typed(*arguments, "--json"))
+    assert (answer["runs"], answer["entries"]) == (2, 2)
+    assert len(answer["rejected"]) == 1
 
 
 def test_who_is_taken_out_is_in_no_board_that_was_built_before(

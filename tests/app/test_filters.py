@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 from tests.app.chromium import Browser, served
-from tests.app.fictional import DEFENSE, World, said_of
+from tests.app.fictional import DEFENSE, World, statements_of
 
 from idbench.api import Silent
 from idbench.results import SplitRef, collect
@@ -49,7 +49,7 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for name, version in (("fiction", 1), ("fiction", 2), ("other", 1))
     ]
     found = collect([results])
-    built = build(found, labels, folder / "board", Silent(), statements=said_of(found))
+    built = build(found, labels, folder / "board", Silent(), statements=statements_of(found))
     assert not built.rejected
     return folder / "board"
 
@@ -110,10 +110,10 @@ def board_agrees(browser: Browser, board: Board, selection: Selection) -> bool:
     rows, text = board.rows(selection), browser.text()
     if rows.empty:
         return "No record passes these filters" in text
-    said = f"Each row is one attack on {attacked(rows, selection)}. It scored"
+    sentence = f"Each row is one attack on {attacked(rows, selection)}. It scored"
     place = f"of the split {selection.split}, version {selection.version}, without"
     corpus = f"are in the corpus {selection.corpus}."
-    return all(part in text for part in (said, place, corpus)) and methods_shown(browser) == set(rows["label"])
+    return all(part in text for part in (sentence, place, corpus)) and methods_shown(browser) == set(rows["label"])
 
 
 def method_agrees(browser: Browser, board: Board, selection: Selection) -> bool:
@@ -190,9 +190,9 @@ PAGES: dict[str, tuple[tuple[str, ...], Callable[[Browser, Board, Selection], bo
 
 def attacked(rows: pd.DataFrame, selection: Selection) -> str:
     """What a page calls the models of a selection."""
-    said = f"{int(rows['pooled'].max())} models (mean over the models)"
-    said = said if rows["pooled"].any() else f"the model {selection.target}"
-    return f"{said}, with the defense {selection.defense}" if selection.defense else said
+    models = f"{int(rows['pooled'].max())} models (mean over the models)"
+    models = models if rows["pooled"].any() else f"the model {selection.target}"
+    return f"{models}, with the defense {selection.defense}" if selection.defense else models
 
 
 def place(rows: pd.DataFrame, selection: Selection) -> str:
@@ -302,7 +302,7 @@ def tour(names: tuple[str, ...]) -> list[str]:
 
 def check_share_link(browser: Browser, board: Board, page: str) -> None:
     """Whoever opens the address in a fresh window finds the same sidebar and the same words."""
-    own, sidebar, said = browser.driver.current_window_handle, chosen(browser), main_text(browser)
+    own, sidebar, printed = browser.driver.current_window_handle, chosen(browser), main_text(browser)
     address = browser.driver.current_url
     browser.driver.switch_to.new_window("tab")
     browser.size(1280, 1400)
@@ -311,7 +311,7 @@ def check_share_link(browser: Browser, board: Board, page: str) -> None:
     found = main_text(browser)
     browser.driver.close()
     browser.driver.switch_to.window(own)
-    assert found == said
+    assert found == printed
 
 
 def main_text(browser: Browser) -> list[str]:

@@ -103,12 +103,12 @@ def test_results_that_come_are_shown(light: Bench, runs: dict[str, Run], tmp_pat
     light.environment |= {"BENCH_ADDRESS": "127.0.0.1", "PYTHONUNBUFFERED": "1"}
     process = light.start(*command_of_the_container())
     try:
-        told = lines(process)
-        assert next(told).startswith("0 records count at ")
-        assert f"http://127.0.0.1:{port}" in next(told)
+        printed = lines(process)
+        assert next(printed).startswith("0 records count at ")
+        assert f"http://127.0.0.1:{port}" in next(printed)
         wait_until_healthy(port)
         shutil.copytree(runs["keen"].path, repository / record_place(runs["keen"]))
-        assert next(line for line in told if "records count" in line).startswith("1 records count at ")
+        assert next(line for line in printed if "records count" in line).startswith("1 records count at ")
         wait_until_healthy(port)
         shutil.rmtree(repository / "runs")
         (repository / "runs").write_text("no folder any more")

@@ -14,7 +14,7 @@ from urllib.parse import urlparse
 import pytest
 from streamlit.testing.v1 import AppTest
 from tests.app.chromium import PAGES, Browser, served
-from tests.app.fictional import ADAPTATION, DEFENSE, World, about, said_of, with_id
+from tests.app.fictional import ADAPTATION, DEFENSE, World, about, statements_of, with_id
 from tests.conftest import Bench
 
 from idbench.api import Guarantee, Silent
@@ -69,8 +69,8 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for model in ("keen", "random"):
         for name in ("fiction-a", "fiction-a-wide", "fiction-0"):
             record = world.record(model, name)
-            told = {"title", "distribution"}
-            attack = record.attack.model_copy(update={field: TEXT.format(field=field) for field in told})
+            texts = {"title", "distribution"}
+            attack = record.attack.model_copy(update={field: TEXT.format(field=field) for field in texts})
             if attack.card is not None and model == "keen":
                 values = {field: TEXT.format(field=field) for field in ("title", "summary", "paper", "authors")}
                 copied = attack.card.model_copy(update={**values, "name": method, "version": attack.version})
@@ -95,11 +95,11 @@ def board(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 _write(folder / "results", world, other, model)
     found = collect([folder / "results"])
     labels = [world.labels(name=split)]
-    told, own = said_of(found), cards(split, target + " a")
-    stated = tuple((TEXT.format(field="file"), each.model_copy(update=_by(each))) for _, each in told.found)
+    statements, own = statements_of(found), cards(split, target + " a")
+    stated = tuple((TEXT.format(field="file"), each.model_copy(update=_by(each))) for _, each in statements.found)
     fewer = replace(found, runs=found.runs[:-3], names=found.names[:-3])
     for records in (fewer, found):  # the second time there is something to say of what changed
-        build(records, labels, folder / "board", Silent(), statements=replace(told, found=stated), about=own)
+        build(records, labels, folder / "board", Silent(), statements=replace(statements, found=stated), about=own)
     changes = Board(folder / "board").changes()
     assert changes is not None
     assert changes.rows
@@ -191,9 +191,9 @@ def test_the_site_shows_hostile_text(armed: Browser, site: Path) -> None:
         armed.driver.execute_script("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
         if page.name not in ("glossary.html", "splits.html", "defenses.html", "changes.html"):
             armed.until(lambda: len(armed.all("figure[data-drawn]")) == len(armed.all("figure")) > 0, "charts")
-            said = armed.text()
+            printed = armed.text()
             for part in ("m =1+1 <!--<script><svg onload=hit()>", "[l](javascript:hit())", "{{ 7*7 }}", "\\x1b[31mred"):
-                assert part in said, (page.name, part)
+                assert part in printed, (page.name, part)
         assert "\u202e" not in armed.text()
         assert armed.errors() == []
         unharmed(armed, site.as_uri())
@@ -233,8 +233,8 @@ def test_the_app_shows_hostile_text(armed: Browser, server: str, page: str) -> N
     assert not armed.all("[data-testid=stException]")
     if page in LAST:
         armed.says(LAST[page])
-    said = armed.text().replace("\u2060", "")
-    assert "\u202e" not in said
+    printed = armed.text().replace("\u2060", "")
+    assert "\u202e" not in printed
     if page not in ("glossary", "compare", "target"):  # the target page names it in the cells of a canvas alone
         name = "<!--<script><svg onload=hit()> ![i](x) [l](javascript:hit()) **b** `c` $d$ :smile:"
         armed.until(lambda: name in armed.text().replace("\u2060", ""), "tables that are drawn after the rest")

@@ -56,11 +56,11 @@ def labels(village: Split, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_file_holds_no_name_and_no_photo(village: Split, labels: Path) -> None:
-    said = labels.read_text(encoding="utf-8")
+    printed = labels.read_text(encoding="utf-8")
     people = village.identities
-    assert all(identity.id in said for identity in people)
-    assert not any(identity.name in said or name in said for identity in people for name in identity.name.split())
-    assert not any(photo in said for identity in people for photo in identity.photos)
+    assert all(identity.id in printed for identity in people)
+    assert not any(identity.name in printed or name in printed for identity in people for name in identity.name.split())
+    assert not any(photo in printed for identity in people for photo in identity.photos)
     assert labels.stat().st_size < 200 * len(people) + 20_000
 
 
@@ -82,8 +82,10 @@ def test_splits_of_both_kinds_share_a_board(village: Split, results: Path, label
     for run in collect([results]).runs:
         split = SplitRef(name="avatars-tiny", version=1, digest=drawn.digest, commit=None)
         write_run(tmp_path / "records", with_id(run.record.model_copy(update={"split": split})), run.scores())
-    said = typed("build", tmp_path / "records", "--labels", tmp_path / "records", "--out", tmp_path / "board", "--json")
-    assert json.loads(said)["rejected"] == []
+    printed = typed(
+        "build", tmp_path / "records", "--labels", tmp_path / "records", "--out", tmp_path / "board", "--json"
+    )
+    assert json.loads(printed)["rejected"] == []
     board = Board(tmp_path / "board")
     assert board.splits() == ["avatars-tiny", "village"]
     aucs = board.entries.pivot_table(index="method", columns="split", values="auc")
@@ -101,8 +103,8 @@ def test_single_people_are_shown_only_where_that_was_allowed(
     typed("labels", village.folder, "--public", "--out", tmp_path / "open.json")
     typed("build", results, "--labels", tmp_path / "open.json", "--out", tmp_path / "open")
     assert len(Board(tmp_path / "open").people("village", 1, village.corpora[0])) > 0
-    typed("build", results, "--labels", labels, "--public", "village", "--out", tmp_path / "said")
-    assert len(Board(tmp_path / "said").people("village", 1, village.corpora[0])) > 0
+    typed("build", results, "--labels", labels, "--public", "village", "--out", tmp_path / "open")
+    assert len(Board(tmp_path / "open").people("village", 1, village.corpora[0])) > 0
 
 
 def test_the_page_says_why_it_shows_no_face(results: Path, labels: Path, tmp_path: Path) -> None:
@@ -110,9 +112,9 @@ def test_the_page_says_why_it_shows_no_face(results: Path, labels: Path, tmp_pat
     card = Board(tmp_path / "board").split_card("village", 1)
     assert card is not None
     assert not card.samples
-    said = text(opened("split", tmp_path / "board"))
-    assert "A village" in said
-    assert "No face is shown, for these are real people." in said
+    printed = text(opened("split", tmp_path / "board"))
+    assert "A village" in printed
+    assert "No face is shown, for these are real people." in printed
 
 
 def test_what_the_audit_found_quotes_nobody(
@@ -125,15 +127,15 @@ def test_what_the_audit_found_quotes_nobody(
     typed("build", results, "--split", village.folder, "--out", tmp_path / "board")
     written = (tmp_path / "labels.json").read_text(encoding="utf-8")
     shown = (tmp_path / "board" / "about.json").read_text(encoding="utf-8")
-    for said in (written, shown):
-        assert "1 finding; `bench data lint village` lists them" in said
-        assert name not in said
+    for sentence in (written, shown):
+        assert "1 finding; `bench data lint village` lists them" in sentence
+        assert name not in sentence
 
 
 def test_without_split_and_file_records_are_set_aside_with_a_way_out(results: Path, tmp_path: Path) -> None:
-    said = " ".join(typed("build", results, "--out", tmp_path / "board", "--json").split())
-    assert "no labels for split village v1" in said
-    assert "--labels" in said
+    printed = " ".join(typed("build", results, "--out", tmp_path / "board", "--json").split())
+    assert "no labels for split village v1" in printed
+    assert "--labels" in printed
 
 
 def test_registered_splits_that_were_not_built_here_stop_nothing(

@@ -38,9 +38,9 @@ def test_downloads_say_what_the_board_says(filled: Path) -> None:
     rows = Board(filled).rows(SELECTION)
     back = pd.read_csv(io.StringIO(downloads.csv(rows)))
     assert back["auc"].tolist() == pytest.approx(rows["auc"].tolist())
-    told = json.loads(downloads.as_json(rows))
-    assert [each["label"] for each in told] == rows["label"].tolist()
-    assert told[0]["tpr_01"] is None
+    answer = json.loads(downloads.as_json(rows))
+    assert [each["label"] for each in answer] == rows["label"].tolist()
+    assert answer[0]["tpr_01"] is None
     table = downloads.latex(rows.assign(label=["a_b & 50%"] * len(rows)), "100 % {sure}")
     assert r"a\_b \& 50\%" in table
     assert r"100 \% \{sure\}" in table

@@ -130,10 +130,10 @@ def test_filters_that_leave_nothing_say_so(world: World, tmp_path: Path) -> None
 
 def test_method_shows_card_paper_and_command(filled: Path) -> None:
     test = opened("method", filled, method="keen")
-    said = text(test)
-    assert "A Paper That Does Not Exist" in said
-    assert "bench run --method keen --split fiction --target fiction-a --seeds 2" in said
-    assert "At the threshold chosen on the calibration part: TPR" in said
+    printed = text(test)
+    assert "A Paper That Does Not Exist" in printed
+    assert "bench run --method keen --split fiction --target fiction-a --seeds 2" in printed
+    assert "At the threshold chosen on the calibration part: TPR" in printed
     parameters = next(each.value for each in test.dataframe if "Default" in each.value)
     assert parameters["What it is"].tolist() == ["Photos per person.", "Prompts per person."]
     test = opened("method", filled, method="mild")
@@ -158,10 +158,10 @@ def test_compare_pairs_and_places(filled: Path) -> None:
 
 
 def test_target_says_what_would_fill_the_heat_map(filled: Path) -> None:
-    said = text(opened("target", filled))
-    assert "No defended target has been attacked yet" in said
-    assert "records that name it" in said
-    assert "None of 5 attacks differs significantly from chance on the control" in said
+    printed = text(opened("target", filled))
+    assert "No defended target has been attacked yet" in printed
+    assert "records that name it" in printed
+    assert "None of 5 attacks differs significantly from chance on the control" in printed
 
 
 def test_target_draws_defenses_once_there_are_some(world: World, tmp_path: Path) -> None:
@@ -275,9 +275,9 @@ def test_methods_without_photos_are_not_said_to_take_all(world: World, tmp_path:
     bare = {"prompts": 21, "photo_features": "target", "photos": "none"}
     world.write(tmp_path / "results", "mild", parameters=bare, photos_per_case=0.0)
     build_board(world, tmp_path / "results", tmp_path / "board")
-    said = text(opened("method", tmp_path / "board", settings="true"))
-    assert "used no photos" in said
-    assert "Runs with other numbers" not in said
+    printed = text(opened("method", tmp_path / "board", settings="true"))
+    assert "used no photos" in printed
+    assert "Runs with other numbers" not in printed
 
 
 def test_methods_that_filters_take_away_give_way_to_the_first_two(filled: Path) -> None:
@@ -316,11 +316,11 @@ def test_places_speak_of_the_rates_that_the_board_shows(world: World, tmp_path: 
     build_board(world, tmp_path / "results", tmp_path / "board")
     board, selection = Board(tmp_path / "board"), Selection("fiction", 1, "fiction-a", "fiction-a")
     rows = board.rows(selection)
-    told = tables.rate_places(board, selection, rows)
+    places = tables.rate_places(board, selection, rows)
     for _, row in rows.iterrows():
-        cell = told[(told["Method"] == row["label"]) & (told["At"] == "10 % FPR")]["TPR"].item()
+        cell = places[(places["Method"] == row["label"]) & (places["At"] == "10 % FPR")]["TPR"].item()
         assert cell == words.percent_span(row["tpr_10"], row["tpr_10_low"], row["tpr_10_high"])
-    ten = told[told["At"] == "10 % FPR"].set_index("Method")["Rank interval"]
+    ten = places[places["At"] == "10 % FPR"].set_index("Method")["Rank interval"]
     assert ten["keen"] == "1"
 
 
@@ -410,10 +410,10 @@ def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_pooled_targets_are_a_board_of_their_own(several: Path) -> None:
     test = opened("board", several, target="all of fiction-a")
-    said = text(test)
-    assert "one attack on **3 models**" in said
-    assert "Intervals are over people, with these models fixed." in said
-    assert "Target by target" in said
+    printed = text(test)
+    assert "one attack on **3 models**" in printed
+    assert "Intervals are over people, with these models fixed." in printed
+    assert "Target by target" in printed
     table = board_table(test)
     assert table["Method"].tolist() == ["keen", "random"]
     assert table["Targets"].tolist() == [3, 3]
@@ -460,12 +460,12 @@ def test_rows_can_be_taken_away(page: str, several: Path) -> None:
 
 def test_split_shows_card_audit_and_sizes(filled: Path) -> None:
     test = opened("split", filled)
-    said = text(test)
-    assert "Nobody here exists." in said
-    assert "No blind attack differs significantly from chance" in said
+    printed = text(test)
+    assert "Nobody here exists." in printed
+    assert "No blind attack differs significantly from chance" in printed
     blind = next(each.value for each in test.dataframe if "Blind attack" in each.value)
     ends = [float(end) for shown in blind["AUC"] for end in re.findall(r"[\[ ](0\.\d+)", shown)[-2:]]
-    assert f"reach as far as an AUC of {max(*ends, 1 - min(ends)):.3f}" in said
+    assert f"reach as far as an AUC of {max(*ends, 1 - min(ends)):.3f}" in printed
     checks = test.table[-1].value
     assert [shown.replace("\\", "") for shown in checks["Value"]] == ["passed: none", "failed: one"]
     assert test.dataframe[-1].value["Members"].sum() == 120

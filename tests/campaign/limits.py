@@ -31,8 +31,8 @@ def try_limit(rng: random.Random, cwd: Path, report: Report) -> None:
     before = {process.pid for process in psutil.Process().children(recursive=True)}
     words = ("run", "-m", name, "-m", "random", *TINY, "--seed", seed)
     ended = bench(words, folder, LIMITS)
-    said = " ".join((ended.out + ended.err).split())
-    why = "" if GREEDY[name] in said else "it does not say which limit ended the run"
+    printed = " ".join((ended.out + ended.err).split())
+    why = "" if GREEDY[name] in printed else "it does not say which limit ended the run"
     if not list(folder.glob("results/avatars-tiny-v1/avatars-a/random-*/run.json")):
         why = why or "the honest attack beside it has no record"
     left = [one for one in psutil.Process().children(recursive=True) if one.pid not in before]

@@ -127,7 +127,7 @@ def _as_a_word(rng: random.Random, text: str, copy: Path) -> tuple[str, Sequence
         ("run", "-m", "random", "--corpus", safe, "--split", "split", "--dry-run"),
         ("show", safe), ("list", safe), ("compare", safe, safe), ("method", "new", safe), ("method", "check", safe),
         ("study", safe), ("data", "build", safe), ("data", "lint", safe), ("data", "publish", "split", "--repo", safe),
-        ("attest", "0", "--level", "replayed", "--by", safe, "--to", "said"),
+        ("attest", "0", "--level", "replayed", "--by", safe, "--to", "statements"),
         ("leaderboard", "build", "results", "--public", safe, "--out", "board"),
         ("leaderboard", "build", "results", "--out", safe[:100]),
         ("submit", "0", "--repo", safe), ("target", "train", safe), ("defend", safe, "--defense", safe),

@@ -73,7 +73,7 @@ class Scene:
         assert built.status == 0, built
         results = ("--results", "results")
         commands: dict[str, tuple[str, ...]] = {
-            "attest": ("attest", run, "--level", "replayed", "--by", "the tests", "--to", "said", *results),
+            "attest": ("attest", run, "--level", "replayed", "--by", "the tests", "--to", "statements", *results),
             "invalidate": ("invalidate", run, "--reason", "a test", "--by", "the tests", "--to", "taken", *results),
             "build": ("leaderboard", "build", "results", "--out", "board"),
             "export": ("leaderboard", "export", "there", "--out", "site"),
@@ -90,7 +90,7 @@ class Scene:
             "plan": ("run", "-m", "random", *DRAWN, "--write-plan", "planned.json"),
         }
         outputs = {
-            "attest": ("said",), "invalidate": ("taken",), "build": ("board",), "export": ("site",),
+            "attest": ("statements",), "invalidate": ("taken",), "build": ("board",), "export": ("site",),
             "labels": ("labels.json",), "build split": ("built",), "defend": ("safe", "cache/defended"),
             "study": ("study", "studied"), "plan": ("planned.json",), "publish": (), "load": ("hf",),
             "challenge": ("public", "private"), "train": ("trained.safetensors",), "fetch": ("photos",),
@@ -215,5 +215,5 @@ def _as_allowed(status: int, how: signal.Signals) -> int:
 def _wrong(before: dict[str, bytes], scene: Scene, ended: Ended) -> str:
     if before != records(scene.folder / "results"):
         return "records that the command only reads have changed"
-    said = ended.err.count("interrupted:")
-    return "it said twice that it was interrupted" if said > 1 else ""
+    times = ended.err.count("interrupted:")
+    return "it said twice that it was interrupted" if times > 1 else ""

@@ -102,7 +102,7 @@ class Person:
             check=False,
         )
 
-    def told(self, *arguments: str, **environment: str) -> dict[str, Any]:
+    def answer(self, *arguments: str, **environment: str) -> dict[str, Any]:
         """What a command that ends well says in JSON."""
         done = self.bench(*arguments, "--json", **environment)
         assert done.returncode == 0, done.stdout + done.stderr

@@ -50,14 +50,14 @@ def test_the_license_is_one_that_can_be_looked_up(folder: Path) -> None:
     card = folder / "README.md"
     text = card.read_text()
     own = "https://example.org/terms"
-    for license_id, more, said in (
+    for license_id, more, sentence in (
         ("cc0-1.0", "", "https://creativecommons.org/publicdomain/zero/1.0/"),
         ("other", f"license_name: terms\nlicense_link: {own}\n", own),
         ("other", "license_name: terms\n", "terms"),
     ):
         card.write_text(text.replace("license: cc0-1.0\n", f"license: {license_id}\n{more}"))
         write_croissant(folder, read_manifest(folder).model_copy(update={"license": license_id}))
-        assert mlcroissant.Dataset(jsonld=str(folder / CROISSANT_FILE)).metadata.license == [said]
+        assert mlcroissant.Dataset(jsonld=str(folder / CROISSANT_FILE)).metadata.license == [sentence]
     card.write_text(text)
     write_croissant(folder, read_manifest(folder))
 

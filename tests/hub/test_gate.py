@@ -37,7 +37,7 @@ def people(tiny: Path, tmp_path: Path) -> Path:
 def test_people_are_gated_before_their_names_arrive(
     server: Server, owner: Person, reader: Person, stranger: Person, people: Path
 ) -> None:
-    ref = owner.told("data", "publish", str(people), "--repo", "lab/people")["ref"]
+    ref = owner.answer("data", "publish", str(people), "--repo", "lab/people")["ref"]
     assert server.repository("lab/people")["gated"] == "manual"
     calls = [call for call in server.calls() if "/lab/people" in call]
     assert calls.index("PUT /api/datasets/lab/people/settings") < calls.index(
@@ -63,11 +63,11 @@ def test_a_repository_open_to_everybody_takes_no_proposal_of_people(
 
 
 def test_a_private_repository_stays_private(server: Server, owner: Person, reader: Person) -> None:
-    told = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/private", "--private")
+    answer = owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/private", "--private")
     assert server.repository("lab/private")["private"] is True
-    assert told["private"] is True
-    assert "or it is private" in refused(reader.bench("data", "verify", told["ref"]))
-    assert owner.told("data", "publish", "avatars-tiny", "--repo", "lab/private")["committed"] is False
+    assert answer["private"] is True
+    assert "or it is private" in refused(reader.bench("data", "verify", answer["ref"]))
+    assert owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/private")["committed"] is False
     assert server.repository("lab/private")["private"] is True
 
 
@@ -78,7 +78,7 @@ def test_photos_of_people_are_not_for_everybody(server: Server, owner: Person, t
     sentence = refused(owner.bench("data", "publish", str(folder), "--repo", "lab/faces"))
     assert "216 photos that may show real people" in sentence
     assert "lab/faces" not in server.ask("state")
-    assert owner.told("data", "publish", str(folder), "--repo", "lab/faces", "--private")["gated"] is True
+    assert owner.answer("data", "publish", str(folder), "--repo", "lab/faces", "--private")["gated"] is True
 
 
 def test_faults_keep_a_split_from_being_published(server: Server, owner: Person, people: Path) -> None:

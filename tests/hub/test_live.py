@@ -37,15 +37,15 @@ def repo(member: Person) -> Iterator[str]:
 
 def test_from_publishing_to_taking_out(member: Person, repo: str, tmp_path: Path) -> None:
     publish = ("data", "publish", "avatars-tiny", "--repo", repo, "--private")
-    first = member.told(*publish)
+    first = member.answer(*publish)
     assert first["private"] is True
-    assert member.told(*publish)["ref"] == first["ref"]
+    assert member.answer(*publish)["ref"] == first["ref"]
     assert member.bench("data", "verify", first["ref"]).returncode == 0
 
     who = "import sys; from idbench.splits import load_split; print(load_split(sys.argv[1]).identities[3].id)"
     one = member.python(who, first["ref"])
-    told = member.told("data", "retract", one, "--split", "avatars-tiny", "--repo", repo, "--yes")
-    assert told["tag"] == "v2"
-    assert member.bench("data", "verify", told["ref"]).returncode == 0
+    answer = member.answer("data", "retract", one, "--split", "avatars-tiny", "--repo", repo, "--yes")
+    assert answer["tag"] == "v2"
+    assert member.bench("data", "verify", answer["ref"]).returncode == 0
     stranger = Person(Server(ENDPOINT), tmp_path / "stranger", TOKEN)
     assert stranger.bench("data", "verify", first["ref"]).returncode != 0

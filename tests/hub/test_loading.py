@@ -23,7 +23,7 @@ print(split.manifest.version, split.origin.revision, len(split.identities), len(
 def published(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
     """`hub:lab/tiny@COMMIT`."""
     person = Person(server, tmp_path_factory.mktemp("publisher"), "hf_owner")
-    return str(person.told("data", "publish", "avatars-tiny", "--repo", "lab/tiny")["ref"])
+    return str(person.answer("data", "publish", "avatars-tiny", "--repo", "lab/tiny")["ref"])
 
 
 def test_a_pinned_split_loads_offline_from_the_cache(server: Server, stranger: Person, published: str) -> None:
@@ -56,7 +56,7 @@ def test_never_another_version(server: Server, owner: Person, stranger: Person, 
     """Another commit is cached, newer and complete: what was asked for is still the only answer."""
     owner.python("import huggingface_hub as h; h.HfApi().create_repo('lab/two', repo_type='dataset')")
     empty = server.head("lab/two")
-    later = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/two")["ref"]
+    later = owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/two")["ref"]
     stranger.python(SHOW, later)
     for online in ({}, {"HF_HUB_OFFLINE": "1"}):
         sentence = refused(stranger.bench("data", "audit", f"hub:lab/two@{empty}", "--dry-run", **online))
@@ -76,9 +76,9 @@ def test_the_name_must_be_whole(stranger: Person) -> None:
 
 
 def test_whatever_takes_a_split_takes_a_published_one(stranger: Person, published: str) -> None:
-    shown = stranger.told("show", published)
+    shown = stranger.answer("show", published)
     assert (shown["name"], shown["candidate names"]) == ("avatars-tiny", 100)
-    assert stranger.told("data", "lint", published)["findings"] == []
+    assert stranger.answer("data", "lint", published)["findings"] == []
     target = stranger.bench("show", f"{published}?file=epoch_1.pt&arch=RN50")
     assert "epoch_1.pt" in target.stdout
     missing = "hub:lab/nothing@" + "0" * 40
@@ -132,7 +132,7 @@ print(load_dataset(name, "photos", split="full", revision=revision)[0]["image"].
 
 def test_verify_notices_what_was_exchanged(server: Server, owner: Person, published: str, tmp_path: Path) -> None:
     """Somebody with write access replaces a table behind the sums: everything is consistent for git, but wrong."""
-    owner.told("data", "publish", "avatars-tiny", "--repo", "lab/exchanged")
+    owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/exchanged")
     code = "import huggingface_hub as h; print(h.HfApi().upload_file(path_or_fileobj=b'PAR1 nonsense PAR1', "
     code += "path_in_repo='data/names.parquet', repo_id='lab/exchanged', repo_type='dataset').oid)"
     commit = owner.python(code)

@@ -77,7 +77,7 @@ def _wait(address: str, process: subprocess.Popen[bytes]) -> None:
 
 
 def test_an_independent_server_serves_what_we_publish(server: Server, owner: Person, tmp_path: Path) -> None:
-    published = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/tiny")["ref"]
+    published = owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/tiny")["ref"]
     mirror = tmp_path / "mirrors" / "datasets" / "lab" / "tiny"
     shutil.copytree(owner.python(SNAPSHOT, published), mirror, ignore=shutil.ignore_patterns(".*"))
     _git(mirror, "init", "-q", "-b", "main")
@@ -87,15 +87,15 @@ def test_an_independent_server_serves_what_we_publish(server: Server, owner: Per
     commit = _git(mirror, "rev-parse", "HEAD")
     with _olah(tmp_path) as independent:
         person = Person(independent, tmp_path / "person", None)
-        told = person.told("data", "verify", "hub:lab/tiny@v1")
-        assert told["ref"] == f"hub:lab/tiny@{commit}"
-        ours = owner.told("data", "verify", published)
-        assert {name: told[name] for name in told if name != "ref"} == {
+        answer = person.answer("data", "verify", "hub:lab/tiny@v1")
+        assert answer["ref"] == f"hub:lab/tiny@{commit}"
+        ours = owner.answer("data", "verify", published)
+        assert {name: answer[name] for name in answer if name != "ref"} == {
             name: ours[name] for name in ours if name != "ref"
         }
         show = (
             "import sys; from idbench.splits import load_split; s = load_split(sys.argv[1]); print(s.digest, s.origin)"
         )
-        digest, origin = person.python(show, told["ref"]).split()
-    assert (digest, origin) == (ours["digest"], told["ref"])
-    assert person.python(show, told["ref"], HF_HUB_OFFLINE="1").split() == [digest, origin]
+        digest, origin = person.python(show, answer["ref"]).split()
+    assert (digest, origin) == (ours["digest"], answer["ref"])
+    assert person.python(show, answer["ref"], HF_HUB_OFFLINE="1").split() == [digest, origin]

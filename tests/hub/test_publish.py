@@ -9,10 +9,10 @@ from tests.hub.conftest import Person, Server
 
 
 def test_a_split_is_published_verified_and_tagged(server: Server, owner: Person, tiny: Path) -> None:
-    told = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/first")
+    answer = owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/first")
     there = server.repository("lab/first")
-    commit = told["ref"].rpartition("@")[2]
-    assert told["committed"] is True
+    commit = answer["ref"].rpartition("@")[2]
+    assert answer["committed"] is True
     assert there["refs"] == {"refs/heads/main": commit, "refs/tags/v1": commit}
     assert len(there["titles"]) == 2  # the Hub's own first commit and ours
     assert there["private"] is False
@@ -20,9 +20,9 @@ def test_a_split_is_published_verified_and_tagged(server: Server, owner: Person,
     files = set(there["trees"][commit])
     assert {"README.md", "manifest.json", "croissant.json", "SHA256SUMS", "data/photos.parquet"} <= files
 
-    again = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/first")
+    again = owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/first")
     assert again["committed"] is False
-    assert again["ref"] == told["ref"]
+    assert again["ref"] == answer["ref"]
     assert server.repository("lab/first") == there
 
     sentence = owner.bench("data", "verify", f"lab/first@{commit}", "--against", str(tiny))
@@ -58,9 +58,9 @@ def test_what_broke_off_before_the_commit_is_finished(server: Server, owner: Per
     assert there["private"] is True  # nobody has seen anything yet
     assert "refs/tags/v1" not in there["refs"]
     uploads = len([call for call in server.calls() if call.startswith("PUT /_large/")])
-    told = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/half")
-    assert told["committed"] is True
-    assert told["private"] is True  # a repository that is there keeps its visibility
+    answer = owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/half")
+    assert answer["committed"] is True
+    assert answer["private"] is True  # a repository that is there keeps its visibility
     assert len([call for call in server.calls() if call.startswith("PUT /_large/")]) == uploads
 
 
@@ -70,8 +70,8 @@ def test_what_broke_off_before_the_tag_is_finished(server: Server, owner: Person
     assert "The Hub has a problem of its own: Out of order" in sentence
     head = server.head("lab/untagged")
     assert "refs/tags/v1" not in server.repository("lab/untagged")["refs"]
-    told = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/untagged")
-    assert told["committed"] is False
+    answer = owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/untagged")
+    assert answer["committed"] is False
     assert server.repository("lab/untagged")["refs"] == {"refs/heads/main": head, "refs/tags/v1": head}
 
 
@@ -80,7 +80,7 @@ def test_a_published_version_never_changes(server: Server, owner: Person, tiny: 
 
     from idbench.splits.manifest import MANIFEST_FILE, manifest_text, read_manifest
 
-    owner.told("data", "publish", str(tiny), "--repo", "lab/fixed")
+    owner.answer("data", "publish", str(tiny), "--repo", "lab/fixed")
     before = server.repository("lab/fixed")
     other = Path(shutil.copytree(tiny, tmp_path / "other"))
     manifest = read_manifest(other).model_copy(update={"title": "Another title"})
@@ -91,7 +91,7 @@ def test_a_published_version_never_changes(server: Server, owner: Person, tiny: 
 
 
 def test_a_repository_holds_one_split(owner: Person, server: Server) -> None:
-    owner.told("data", "publish", "avatars-tiny", "--repo", "lab/one")
+    owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/one")
     renamed = owner.bench("data", "publish", "avatars", "--repo", "lab/one", "--dry-run")
     assert "holds the split avatars-tiny, not avatars" in refused(renamed)
     code = "import huggingface_hub as h; a = h.HfApi(); a.create_repo('lab/foreign', repo_type='dataset'); "
@@ -107,15 +107,15 @@ def test_a_pull_request_is_continued_not_opened_again(server: Server, owner: Per
     assert "This account may not write to lab/asked" in sentence
     assert "--pull-request" in sentence
 
-    first = reader.told("data", "publish", "avatars-tiny", "--repo", "lab/asked", "--pull-request")
-    again = reader.told("data", "publish", "avatars-tiny", "--repo", "lab/asked", "--pull-request")
+    first = reader.answer("data", "publish", "avatars-tiny", "--repo", "lab/asked", "--pull-request")
+    again = reader.answer("data", "publish", "avatars-tiny", "--repo", "lab/asked", "--pull-request")
     assert first["pull_request"] == again["pull_request"] == 1
     assert first["ref"] == again["ref"]
 
     code = "import huggingface_hub as h; h.HfApi().upload_file(path_or_fileobj=b'x', path_in_repo='extra.txt', "
     code += "repo_id='lab/asked', repo_type='dataset', revision='refs/pr/1')"
     reader.python(code)
-    repaired = reader.told("data", "publish", "avatars-tiny", "--repo", "lab/asked", "--pull-request")
+    repaired = reader.answer("data", "publish", "avatars-tiny", "--repo", "lab/asked", "--pull-request")
     there = server.repository("lab/asked")
     assert repaired["pull_request"] == 1
     assert there["pull_requests"] == {"1": "open"}
@@ -123,23 +123,23 @@ def test_a_pull_request_is_continued_not_opened_again(server: Server, owner: Per
     assert there["refs"]["refs/heads/main"] == head
 
     owner.python("import huggingface_hub as h; h.HfApi().merge_pull_request('lab/asked', 1, repo_type='dataset')")
-    merged = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/asked")
+    merged = owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/asked")
     assert merged["committed"] is False
     assert server.repository("lab/asked")["refs"]["refs/tags/v1"] == server.head("lab/asked")
 
 
 def test_xet_carries_the_same_bytes(server: Server, tmp_path: Path) -> None:
-    plain = Person(server, tmp_path / "plain", "hf_owner").told(
+    plain = Person(server, tmp_path / "plain", "hf_owner").answer(
         "data", "publish", "avatars-tiny", "--repo", "lab/plain"
     )
     person = Person(server, tmp_path / "xet", "hf_owner", xet=True)
-    told = person.told("data", "publish", "avatars-tiny", "--repo", "lab/xet")
+    answer = person.answer("data", "publish", "avatars-tiny", "--repo", "lab/xet")
     there = server.repository("lab/xet")
     assert there["xet"] is True
     assert server.repository("lab/plain")["xet"] is False
     of_plain = server.repository("lab/plain")["trees"][plain["ref"].rpartition("@")[2]]
-    assert there["trees"][told["ref"].rpartition("@")[2]] == of_plain
-    assert person.bench("data", "verify", told["ref"]).returncode == 0
+    assert there["trees"][answer["ref"].rpartition("@")[2]] == of_plain
+    assert person.bench("data", "verify", answer["ref"]).returncode == 0
 
 
 def test_refusals_are_one_sentence(server: Server, owner: Person, stranger: Person, tmp_path: Path) -> None:

@@ -57,29 +57,29 @@ def test_a_submission_is_one_commit_in_one_pull_request(
     assert "fiction 1.0, code eeeeeeeeeeee" in " ".join(shown.stdout.split())
     assert server.repository("lab/results") == before
 
-    told = reader.told("submit", str(honest.path), "--repo", "lab/results")
+    answer = reader.answer("submit", str(honest.path), "--repo", "lab/results")
     place = record_place(honest)
-    assert set(told["files"]) == {f"{place}/run.json", f"{place}/scores.parquet"}
-    assert told["where"].endswith("lab/results/discussions/1")
-    assert files(server, "lab/results", "refs/pr/1") == set(told["files"])
+    assert set(answer["files"]) == {f"{place}/run.json", f"{place}/scores.parquet"}
+    assert answer["where"].endswith("lab/results/discussions/1")
+    assert files(server, "lab/results", "refs/pr/1") == set(answer["files"])
     assert files(server, "lab/results", "refs/heads/main") == set()
     assert len(server.repository("lab/results")["titles"]) == len(before["titles"]) + 1, "one commit"
 
-    again = reader.told("submit", str(honest.path), "--repo", "lab/results")
-    assert (again["changed"], again["commit"], again["where"]) == (False, told["commit"], told["where"])
+    again = reader.answer("submit", str(honest.path), "--repo", "lab/results")
+    assert (again["changed"], again["commit"], again["where"]) == (False, answer["commit"], answer["where"])
 
     # Run again elsewhere: the same run with other bytes takes the place of the first in the same pull request.
     table = honest.scores()
     record = honest.record.model_copy(update={"peak_memory_mb": 1.0})
     moved = write_run(tmp_path / "again", record, table)
-    third = reader.told("submit", str(moved.path), "--repo", "lab/results")
-    assert third["where"] == told["where"]
+    third = reader.answer("submit", str(moved.path), "--repo", "lab/results")
+    assert third["where"] == answer["where"]
     assert files(server, "lab/results", "refs/pr/1") == {
         f"{record_place(moved)}/run.json",
         f"{record_place(moved)}/scores.parquet",
     }
 
-    checked = owner.told("leaderboard", "check", "lab/results#1")
+    checked = owner.answer("leaderboard", "check", "lab/results#1")
     assert checked["passed"] is True
     assert len(checked["records"]) == 1
     owner.python(MERGE, "lab/results", "1")
@@ -127,14 +127,14 @@ def test_a_dry_run_needs_no_account(server: Server, owner: Person, stranger: Per
         assert "plausibility" in shown
         assert "not logged in" in shown
         assert "Nothing was sent" in shown
-    told = stranger.told("submit", path, "--repo", "lab/none", "--dry-run")
-    assert (told["sent"], set(told["files"])) == (False, {f"{place}/run.json", f"{place}/scores.parquet"})
-    assert told["report"]["passed"] is True
-    assert "not logged in" in told["unknown"]
-    assert owner.told("submit", path, "--repo", "lab/seen", "--dry-run")["unknown"] == ""
+    answer = stranger.answer("submit", path, "--repo", "lab/none", "--dry-run")
+    assert (answer["sent"], set(answer["files"])) == (False, {f"{place}/run.json", f"{place}/scores.parquet"})
+    assert answer["report"]["passed"] is True
+    assert "not logged in" in answer["unknown"]
+    assert owner.answer("submit", path, "--repo", "lab/seen", "--dry-run")["unknown"] == ""
 
     # Without an account the state of an open repository still counts.
-    sent = owner.told("submit", path, "--repo", "lab/holds")
+    sent = owner.answer("submit", path, "--repo", "lab/holds")
     owner.python(MERGE, "lab/holds", sent["where"].rsplit("/", 1)[1])
     late = refused(stranger.bench("submit", path, "--repo", "lab/holds", "--dry-run"))
     assert "All of this is in the repository already" in late
@@ -149,9 +149,9 @@ def test_a_dry_run_names_a_mistyped_repository(server: Server, owner: Person, ho
 
 def test_a_dry_run_needs_no_network(server: Server, owner: Person, honest: Run) -> None:
     asked = [call for call in server.calls() if "/_test/" not in call]
-    told = owner.told("submit", str(honest.path), "--repo", "lab/far", "--dry-run", HF_HUB_OFFLINE="1")
-    assert told["report"]["passed"] is True
-    assert "HF_HUB_OFFLINE" in told["unknown"]
+    answer = owner.answer("submit", str(honest.path), "--repo", "lab/far", "--dry-run", HF_HUB_OFFLINE="1")
+    assert answer["report"]["passed"] is True
+    assert "HF_HUB_OFFLINE" in answer["unknown"]
     assert [call for call in server.calls() if "/_test/" not in call] == asked
 
 
@@ -186,7 +186,7 @@ h.HfApi().create_commit("lab/open", [add], repo_type="dataset", commit_message="
 
 def test_the_record_that_arrives_is_the_record(server: Server, owner: Person, reader: Person, honest: Run) -> None:
     owner.python(CREATE, "lab/arrives")
-    told = reader.told("submit", str(honest.path), "--repo", "lab/arrives")
-    folder = Path(owner.python(FETCH, "lab/arrives", told["commit"])) / record_place(honest)
+    answer = reader.answer("submit", str(honest.path), "--repo", "lab/arrives")
+    folder = Path(owner.python(FETCH, "lab/arrives", answer["commit"])) / record_place(honest)
     assert (folder / "run.json").resolve().read_bytes() == (honest.path / "run.json").read_bytes()
     assert (folder / "scores.parquet").resolve().read_bytes() == (honest.path / "scores.parquet").read_bytes()

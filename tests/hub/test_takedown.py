@@ -58,9 +58,9 @@ def test_records_from_before_are_scored_without_them(owner: Person, tiny: Path) 
     judged = ("--target", "avatars-a", "--corpus", A, "--split", "avatars-tiny")
     assert owner.bench("run", "-m", "random", "-m", "blind-names", *judged).returncode == 0
     (record,) = (owner.cwd / "results").rglob("random-*")
-    before = owner.told("score", record.name[-16:])
+    before = owner.answer("score", record.name[-16:])
     assert owner.bench("data", "retract", split.identities[member].id, "--split", "avatars-tiny").returncode == 0
-    after = owner.told("score", record.name[-16:])
+    after = owner.answer("score", record.name[-16:])
     assert (before["n_members"], after["n_members"]) == (24, 23)
     assert before["n_nonmembers"] == after["n_nonmembers"]
     assert owner.bench("compare", "random", "blind-names", "--split", "avatars-tiny", "--corpus", A).returncode == 0
@@ -81,7 +81,7 @@ def test_a_reason_is_one_short_line(owner: Person, one: str, reason: str) -> Non
 def test_off_the_hub_for_good(
     server: Server, owner: Person, reader: Person, stranger: Person, tiny: Path, tmp_path: Path, one: str
 ) -> None:
-    first = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/out")["ref"]
+    first = owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/out")["ref"]
     before = server.repository("lab/out")
     old = before["trees"][first.rpartition("@")[2]]
     code = "import huggingface_hub as h; a = h.HfApi(); a.create_branch('lab/out', branch='draft', repo_type='dataset')"
@@ -101,8 +101,8 @@ def test_off_the_hub_for_good(
     assert server.repository("lab/out")["refs"].keys() >= before["refs"].keys()
     assert _holders(server, old["data/identities.parquet"])
 
-    told = owner.told(*ask, "--yes")
-    commit = told["ref"].rpartition("@")[2]
+    answer = owner.answer(*ask, "--yes")
+    commit = answer["ref"].rpartition("@")[2]
     there = server.repository("lab/out")
     assert there["refs"] == {"refs/heads/main": commit, "refs/tags/v2": commit}
     assert set(there["trees"]) == {commit}  # one commit, nothing older
@@ -110,8 +110,8 @@ def test_off_the_hub_for_good(
     for path in ("identities", "labels", "photos"):
         assert not _holders(server, old[f"data/{path}.parquet"]), path
 
-    assert owner.bench("data", "verify", told["ref"]).returncode == 0
-    assert one not in reader.python(WHO, told["ref"]).split()
+    assert owner.bench("data", "verify", answer["ref"]).returncode == 0
+    assert one not in reader.python(WHO, answer["ref"]).split()
     assert "history erased" in refused(reader.bench("data", "verify", first))
     # The old copy leaves the person out once its machine hears of it, and remembers that without the network.
     assert one not in stranger.python(WHO, first).split()
@@ -119,10 +119,10 @@ def test_off_the_hub_for_good(
 
     # Nobody republishes: neither a machine that never heard of it, nor the command repeated.
     fresh = Person(server, tmp_path / "fresh", "hf_owner")
-    again = fresh.told("data", "publish", "avatars-tiny", "--repo", "lab/out")
+    again = fresh.answer("data", "publish", "avatars-tiny", "--repo", "lab/out")
     assert again["committed"] is False
     assert again["taken_out"] == [one]
-    assert owner.told(*ask, "--yes")["ref"] == told["ref"]
+    assert owner.answer(*ask, "--yes")["ref"] == answer["ref"]
     assert server.repository("lab/out") == there
 
 
@@ -130,11 +130,11 @@ def test_no_row_about_them_is_published(server: Server, owner: Person, tiny: Pat
     split = load_split(str(tiny))
     name = next(identity.name for identity in split.identities if identity.id == one)
     assert owner.bench("data", "retract", one, "--split", "avatars-tiny").returncode == 0
-    told = owner.told("data", "publish", "avatars-tiny", "--repo", "lab/clean")
-    assert (told["tag"], told["taken_out"]) == ("v2", [one])
+    answer = owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/clean")
+    assert (answer["tag"], answer["taken_out"]) == ("v2", [one])
     code = "import sys, huggingface_hub as h; n, _, r = sys.argv[1][4:].partition('@'); "
     code += "print(h.snapshot_download(n, repo_type='dataset', revision=r))"
-    folder = Path(owner.python(code, told["ref"]))
+    folder = Path(owner.python(code, answer["ref"]))
     from idbench.splits.tables import read_rows
 
     for table in split.manifest.rows:
@@ -147,12 +147,12 @@ def test_no_row_about_them_is_published(server: Server, owner: Person, tiny: Pat
 
 
 def test_an_erasure_that_broke_off_is_finished(server: Server, owner: Person, one: str) -> None:
-    owner.told("data", "publish", "avatars-tiny", "--repo", "lab/broken")
+    owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/broken")
     ask = ("data", "retract", one, "--split", "avatars-tiny", "--repo", "lab/broken", "--yes")
     with server.faults({"method": "POST", "path": "/lab/broken/lfs-files/batch", "status": 500, "message": "Later"}):
         assert "problem of its own" in refused(owner.bench(*ask))
-    told = owner.told(*ask)
-    commit = told["ref"].rpartition("@")[2]
+    answer = owner.answer(*ask)
+    commit = answer["ref"].rpartition("@")[2]
     there = server.repository("lab/broken")
     assert there["refs"] == {"refs/heads/main": commit, "refs/tags/v2": commit}
     assert set(there["trees"]) == {commit}

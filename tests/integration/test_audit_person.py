@@ -58,8 +58,8 @@ def test_a_member_and_a_stranger_are_judged_among_reference_people(
     arguments = ("--people", "people.csv", "--target", "avatars-a", "-m", "cosine", "--most", "40")
     done = bench("audit", "person", *arguments, "--search", "search.json", "--json")
     assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    member, stranger = told["people"]
+    answer = json.loads(done.stdout)
+    member, stranger = answer["people"]
     assert member["verdict"] == "stands out"
     assert stranger["verdict"] == "does not stand out"
     assert "not a sign of absence" in stranger["summary"]
@@ -67,7 +67,7 @@ def test_a_member_and_a_stranger_are_judged_among_reference_people(
     assert member["search"] == "mentioned"
     assert stranger["search"] is None
     assert (member["references"], member["members"]) == (40, 40)
-    rows = {row["person"]: row for row in told["attacks"]}
+    rows = {row["person"]: row for row in answer["attacks"]}
     assert rows[name]["p"] == pytest.approx((1 + round(rows[name]["fpr"] * 40)) / 41)
     assert rows[name]["p"] >= rows[name]["smallest_p"] == pytest.approx(1 / 41)
     assert rows[name]["fpr_low"] <= rows[name]["fpr"] < rows[name]["fpr_high"]

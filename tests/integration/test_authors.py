@@ -90,9 +90,9 @@ def test_runs_with_different_parameters_are_not_mixed(bench: Bench) -> None:
     assert bench("run", "-m", "idia", "-p", "draws=2", "-m", "random", *TINY).returncode != 0  # random has no draws
     assert bench("run", "-m", "idia", "-p", "draws=2", *TINY).returncode == 0
     assert bench("run", "-m", "random", *TINY).returncode == 0
-    told = refused(bench("compare", "idia", "random", *TINY))
-    assert "idia was run with different draws" in told
-    one = re.search(r"([0-9a-f]{8}) \(1 run\)", told)
+    error = refused(bench("compare", "idia", "random", *TINY))
+    assert "idia was run with different draws" in error
+    one = re.search(r"([0-9a-f]{8}) \(1 run\)", error)
     assert one is not None
     assert bench("compare", one.group(1), "random", *TINY).returncode == 0
     assert bench("compare", one.group(1), "random", *TINY[2:]).returncode == 0  # the split is that of the runs
@@ -185,12 +185,12 @@ def test_a_dry_run_of_a_sweep_shows_its_settings_and_doubts_times_of_others(benc
 
 
 def test_an_option_given_twice_is_refused(bench: Bench) -> None:
-    told = refused(bench("run", "-m", "random", "--target", "avatars-a", "--target", "avatars-b"))
-    assert "--target is given 2 times" in told
-    assert "separated by commas" in told
+    error = refused(bench("run", "-m", "random", "--target", "avatars-a", "--target", "avatars-b"))
+    assert "--target is given 2 times" in error
+    assert "separated by commas" in error
     assert "--seed is given 2 times" in refused(bench("run", "-m", "random", "--seed", "1", "--seed", "2"))
-    told = refused(bench("run", "-m", "idia", "-p", "draws=1", "-p", "draws=2"))
-    assert "--sweep draws=1,2" in told
+    error = refused(bench("run", "-m", "idia", "-p", "draws=1", "-p", "draws=2"))
+    assert "--sweep draws=1,2" in error
     assert "A value of draws is given twice" in refused(bench("run", "-m", "idia", "--sweep", "draws=1,1", *TINY))
     many = ",".join(map(str, range(1, 20_000)))
     for option in ("--sweep", "--param"):

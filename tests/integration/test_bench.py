@@ -185,8 +185,8 @@ def test_full_disk(bench: Bench, tmp_path: Path) -> None:
         pytest.skip("needs the right to mount a file system; test_storage.py covers the error itself")
     try:
         (disk / "filler").write_bytes(b"x" * 60_000)
-        told = refused(bench("run", "-m", "random", *TINY, "--results", str(disk / "results")))
-        assert "No space left" in told
+        error = refused(bench("run", "-m", "random", *TINY, "--results", str(disk / "results")))
+        assert "No space left" in error
         assert not list(disk.rglob("run.json"))
         (disk / "filler").unlink()
         subprocess.run(["mount", "-o", "remount,size=8m", str(disk)], check=True)
@@ -212,15 +212,15 @@ def test_killed_run_leaves_nothing_wrong_and_is_resumed(bench: Bench, tmp_path: 
         time.sleep(0.05)
     (pids,) = found
     process.send_signal(how)
-    _, told = process.communicate(timeout=200)  # a busy machine takes long, a hang forever
+    _, printed = process.communicate(timeout=200)  # a busy machine takes long, a hang forever
     for pid in map(int, pids.read_text().split()):
         while _alive(pid):
             assert time.monotonic() < deadline, "the worker, or what it started, outlived its parent"
             time.sleep(0.05)
     if how != signal.SIGKILL:
         assert process.returncode == 128 + how
-        assert "repeat the command" in told
-        assert "Traceback" not in told
+        assert "repeat the command" in printed
+        assert "Traceback" not in printed
     assert {path: path.read_bytes() for path in tmp_path.rglob("run.json")} == before
     done = bench("run", "-m", "random", *TINY, "--json")
     assert done.returncode == 0, done.stderr
@@ -236,11 +236,11 @@ def test_a_signal_during_imports_gives_one_line(bench: Bench, how: int) -> None:
         until_signals_are_handled(process)
         time.sleep(moment)
         process.send_signal(how)
-        _, told = process.communicate(timeout=100)
+        _, printed = process.communicate(timeout=100)
         if process.returncode != 0:  # it may have been through already
-            assert process.returncode == 128 + how, told
-            assert told.startswith("interrupted: ")
-            assert told.count("\n") == 1
+            assert process.returncode == 128 + how, printed
+            assert printed.startswith("interrupted: ")
+            assert printed.count("\n") == 1
 
 
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
@@ -336,9 +336,9 @@ def test_a_defense_is_shown_as_an_attack_is(bench: Bench) -> None:
     shown = bench("show", "sample-noise").stdout
     for words in ("Sample: noise", "PHOTOS", "loud", "idbench-sample 0.3", "standard deviation of what is added"):
         assert words in shown
-    told = json.loads(bench("show", "sample-noise", "--json").stdout)
-    assert told["knowledge"] == ["NAME"]
-    assert told["parameters"]["scale"]["default"] == 0.01
+    answer = json.loads(bench("show", "sample-noise", "--json").stdout)
+    assert answer["knowledge"] == ["NAME"]
+    assert answer["parameters"]["scale"]["default"] == 0.01
     assert "sample-noise" in refused(bench("show", "sample-noize"))
     assert "is not a defense" in refused(bench("show", "sample-attack"))
 
@@ -355,9 +355,9 @@ def test_damaged_splits_are_named(bench: Bench, tmp_path: Path) -> None:
     whole = photos.read_bytes()
     for content in (b"", whole[: len(whole) // 2], bytes(len(whole))):
         photos.write_bytes(content)
-        told = refused(bench("run", "-m", "blind-photos", "--split", "split", *where, "--seed", "1"))
-        assert "photos" in told
-        assert "split" in told
+        error = refused(bench("run", "-m", "blind-photos", "--split", "split", *where, "--seed", "1"))
+        assert "photos" in error
+        assert "split" in error
     photos.unlink()
     assert "photos" in refused(bench("run", "-m", "blind-photos", "--split", "split", *where, "--seed", "1"))
     lint = bench("data", "lint", "split", "--json")

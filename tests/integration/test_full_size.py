@@ -114,11 +114,11 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         assert not web.asked  # a dry run asks nobody
         done = here.type(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
-        said = " ".join(done.stdout.split())
-        assert f"fetch: {GOOD + 33} addresses, {GOOD + 1} fetched" in said
-        assert "24 not a picture" in said
-        assert "8 answered with HTTP 404" in said
-        assert "1 that name somebody under test" in said
+        printed = " ".join(done.stdout.split())
+        assert f"fetch: {GOOD + 33} addresses, {GOOD + 1} fetched" in printed
+        assert "24 not a picture" in printed
+        assert "8 answered with HTTP 404" in printed
+        assert "1 that name somebody under test" in printed
         asked = dict(web.asked)
         # A shard that was cut short later is noticed and fetched again; the others are left alone.
         shard = next((folder / "cache" / "full-size" / "cc3m-injected").glob("*/fetched/00001.tar"))
@@ -127,7 +127,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         assert again.returncode == 0, again.stdout + again.stderr
         assert web.asked.keys() == asked.keys()
         assert sum(web.asked.values()) == sum(asked.values()) + 32
-        assert said.split("digest ")[1] == " ".join(again.stdout.split()).split("digest ")[1]
+        assert printed.split("digest ")[1] == " ".join(again.stdout.split()).split("digest ")[1]
     return here
 
 
@@ -203,9 +203,9 @@ def test_a_full_disk_loses_nothing_that_was_finished(place: Place) -> None:
     folder = place.checkpoints(corpus)
     folder.mkdir(parents=True)
     (folder / "tmp.pt").symlink_to("/dev/full")  # where the trainer writes a checkpoint before it replaces the last
-    said = refused(place.type(*place.train(corpus)))
-    assert "No space left on the disk" in said
-    assert "finished work is kept" in said
+    error = refused(place.type(*place.train(corpus)))
+    assert "No space left on the disk" in error
+    assert "finished work is kept" in error
     assert not (folder / "epoch_latest.pt").exists()
     (folder / "tmp.pt").unlink()
     done = place.type(*place.train(corpus))
@@ -225,8 +225,8 @@ def test_what_a_person_may_type_wrong_is_one_sentence(place: Place) -> None:
         "There is no open_clip architecture called 'RN51'": ("target", "train", "cc3m-injected-a", "--arch", "RN51"),
         "does not apply": ("target", "train", "avatars-a", "--arch", "RN50"),
     }
-    for said, arguments in wrong.items():
-        assert said in refused(place.type(*arguments))
+    for sentence, arguments in wrong.items():
+        assert sentence in refused(place.type(*arguments))
 
 
 @pytest.fixture(autouse=True)

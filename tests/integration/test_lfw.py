@@ -65,8 +65,8 @@ def test_untrained_targets_are_listed_and_break_nothing(bench: Bench, own_cache:
     assert "not trained yet" not in rows["avatars-a"]["title"]
     problems = [row["found"] for row in json.loads(bench("doctor", "--json").stdout) if not row["ok"]]
     assert not [found for found in problems if "lfw" in found]  # the sample plug-ins have problems of their own
-    told = bench("target", "train", "lfw-injected", "--dry-run").stdout
-    assert [line.split()[2] for line in told.splitlines()] == ["lfw-injected-a", "lfw-injected-b", "lfw-injected-0"]
+    printed = bench("target", "train", "lfw-injected", "--dry-run").stdout
+    assert [line.split()[2] for line in printed.splitlines()] == ["lfw-injected-a", "lfw-injected-b", "lfw-injected-0"]
 
 
 def test_the_doctor_says_what_the_cache_holds(bench: Bench, own_cache: Path) -> None:

@@ -76,11 +76,11 @@ def test_targets_of_laion_are_meant_by_all_and_missed_in_one_sentence(own_cache:
     assert own_cache("data", "build", "laion-facescrub", "--source", str(lists)).returncode == 0
     listed = json.loads(own_cache("list", "targets", "--json").stdout)
     assert {"laion400m-vit-b-16", "laion400m-vit-b-32", "laion400m-vit-l-14"} <= {row["name"] for row in listed}
-    said = refused(own_cache("run", "--method", "tuni", "--split", "laion-facescrub", "--target", "all"))
-    assert "laion400m_e32" in said
-    assert "is not on this machine" in said or "are not on this machine" in said
-    said = refused(own_cache("run", "--method", "cosine", "--split", "laion-facescrub", "--target", "avatars-0"))
-    assert "cosine needs photos, and 30 of 30 identities of laion-facescrub have none" in said
+    error = refused(own_cache("run", "--method", "tuni", "--split", "laion-facescrub", "--target", "all"))
+    assert "laion400m_e32" in error
+    assert "is not on this machine" in error or "are not on this machine" in error
+    error = refused(own_cache("run", "--method", "cosine", "--split", "laion-facescrub", "--target", "avatars-0"))
+    assert "cosine needs photos, and 30 of 30 identities of laion-facescrub have none" in error
 
 
 def test_ten_people_and_a_table_are_a_split(own_cache: Bench, tmp_path: Path) -> None:

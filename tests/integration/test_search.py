@@ -63,8 +63,8 @@ def test_labels(bench: Bench, corpus: Path, names: Path, tmp_path: Path) -> None
     assert "--labels needs --corpus-name" in refused(bench(*arguments))
     plain = tmp_path / "plain.txt"
     plain.write_text("p1\tAnn Lee\nTom Ek\n", encoding="utf-8")
-    told = refused(bench(*arguments[:3], "--names", str(plain), *arguments[5:], "--corpus-name", "toy"))
-    assert "'Tom Ek' has no id" in told
+    error = refused(bench(*arguments[:3], "--names", str(plain), *arguments[5:], "--corpus-name", "toy"))
+    assert "'Tom Ek' has no id" in error
     assert not (tmp_path / "labels.parquet").exists()
     done = bench(*arguments, "--corpus-name", "toy")
     assert done.returncode == 0, done.stderr
@@ -85,9 +85,9 @@ def test_bad_input(bench: Bench, corpus: Path, names: Path, tmp_path: Path) -> N
     assert "exclude" in refused(bench("data", "search", str(corpus), *listed, "--code-points", "--fold-case"))
     assert "cannot be a list of names" in refused(bench("data", "search", str(corpus), "--names", str(tmp_path)))
     (corpus / "2.parquet").write_bytes(b"hello")
-    said = refused(bench("data", "search", str(corpus), *listed))
-    assert "2.parquet is damaged" in said
-    assert "--skip-damaged" in said
+    error = refused(bench("data", "search", str(corpus), *listed))
+    assert "2.parquet is damaged" in error
+    assert "--skip-damaged" in error
     done = bench("data", "search", str(corpus), *listed, "--skip-damaged")
     assert done.returncode == 0, done.stderr
     assert "left out" in done.stdout
@@ -191,6 +191,6 @@ def test_no_terminal_obeys_a_caption(bench: Bench, names: Path, tmp_path: Path) 
         assert "Ann Lee" in done.stdout
         assert not set(done.stdout) & set("\x1b\x07\x9b\u202e\r")
     (tmp_path / "c\x1b[31m.parquet").write_bytes(b"x")
-    said = bench("data", "search", ".", "--names", str(names))
-    assert said.returncode != 0
-    assert "\x1b" not in said.stderr
+    printed = bench("data", "search", ".", "--names", str(names))
+    assert printed.returncode != 0
+    assert "\x1b" not in printed.stderr

@@ -115,7 +115,7 @@ def test_bad_arguments_give_one_sentence(bench: Bench, arguments: tuple[str, ...
 
 def test_a_folder_that_cannot_be_written(bench: Bench, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    told = refused(bench("study", "tuni-by-budget", *TINY, "--out", "file/out"))
-    assert "in the way" in told
-    assert "--out" in told
+    error = refused(bench("study", "tuni-by-budget", *TINY, "--out", "file/out"))
+    assert "in the way" in error
+    assert "--out" in error
     assert not (tmp_path / "results").exists()

@@ -23,7 +23,7 @@ with locked(Path(sys.argv[1]), Silent(), "it"):
 """
 
 
-class Told(Reporter):
+class Listener(Reporter):
     """Ends the process that holds the lock after the second word about it."""
 
     def __init__(self, holder: subprocess.Popen[str]) -> None:
@@ -45,10 +45,10 @@ def test_who_waits_for_another_process_is_told_so(tmp_path: Path, monkeypatch: p
     ) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "held\n"
-        told = Told(holder)
-        with locked(path, told, "split 'x'"):
+        progress = Listener(holder)
+        with locked(path, progress, "split 'x'"):
             assert holder.returncode == 0
-    assert told.words == ["waiting for another process that works on split 'x'"] * 2
+    assert progress.words == ["waiting for another process that works on split 'x'"] * 2
 
 
 def test_nobody_waits_for_what_was_given_back(tmp_path: Path) -> None:

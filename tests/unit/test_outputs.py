@@ -98,9 +98,9 @@ def test_what_was_not_made_here_stays(tmp_path: Path, there: Callable[[Path], No
     assert "--force" in caught.value.hint
     assert sorted(path.name for path in out.rglob("*")) == before
     assert names(tmp_path) == ["board"]
-    said: list[str] = []
-    check_folder(out, "board", force=True, note=said.append)
-    assert [sentence.startswith(f"--force replaces {out}, and with it ") for sentence in said] == [True]
+    notes: list[str] = []
+    check_folder(out, "board", force=True, note=notes.append)
+    assert [sentence.startswith(f"--force replaces {out}, and with it ") for sentence in notes] == [True]
     make(out, force=True)
     assert contents(out).keys() == {"data/file", MARKER}
 
@@ -244,9 +244,9 @@ def test_a_file_is_replaced_only_where_it_is_of_its_kind(tmp_path: Path) -> None
     out.write_bytes(b"\xff\xfe not text")
     with pytest.raises(StorageError, match="not a label file written by idbench"):
         check_file(out, "label file", is_label_file)
-    said: list[str] = []
-    check_file(out, "label file", is_label_file, force=True, note=said.append)
-    assert said == [f"--force replaces {out}, which is not a label file written by idbench"]
+    notes: list[str] = []
+    check_file(out, "label file", is_label_file, force=True, note=notes.append)
+    assert notes == [f"--force replaces {out}, which is not a label file written by idbench"]
     for place in (tmp_path, Path("/dev/null")):
         with pytest.raises(StorageError, match="not a regular file"):
             check_file(place, "label file", is_label_file, force=True)

@@ -37,22 +37,22 @@ def test_a_damaged_record_is_shown_as_damaged_by_its_id_and_its_path(results: Pa
     folder = next(results.rglob("mild-*"))
     run_id = folder.name.rpartition("-")[2]
     for asked in (run_id, run_id[:8], str(folder)):
-        told = refused(Bench(results.parent)("show", asked))
-        assert "is nested deeper than" in told, asked
-        assert "There is no" not in told
-    told = refused(Bench(results.parent)("show", "0" * 16))
-    assert "There is no run '0000000000000000' in results." in told
-    told = refused(Bench(results.parent)("show", "cosin"))
-    assert "There is no method, defense, split, target or run called 'cosin'. Did you mean 'cosine'?" in told
+        error = refused(Bench(results.parent)("show", asked))
+        assert "is nested deeper than" in error, asked
+        assert "There is no" not in error
+    error = refused(Bench(results.parent)("show", "0" * 16))
+    assert "There is no run '0000000000000000' in results." in error
+    error = refused(Bench(results.parent)("show", "cosin"))
+    assert "There is no method, defense, split, target or run called 'cosin'. Did you mean 'cosine'?" in error
 
 
 @pytest.mark.parametrize("content", ["", "{", '{"schema_version": 99}', '{"schema_version": 1}', "\x00\xff"])
 def test_whatever_damages_a_record_is_named(content: str, results: Path) -> None:
     folder = next(results.rglob("mild-*"))
     (folder / "run.json").write_text(content)
-    told = refused(Bench(results.parent)("show", folder.name.rpartition("-")[2]))
-    assert "run.json" in told
-    assert "There is no" not in told
+    error = refused(Bench(results.parent)("show", folder.name.rpartition("-")[2]))
+    assert "run.json" in error
+    assert "There is no" not in error
 
 
 def test_metrics_that_do_not_fit_are_not_shown(results: Path) -> None:

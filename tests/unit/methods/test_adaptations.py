@@ -193,9 +193,9 @@ class Curved(LinearTarget):
 
 def test_the_probe_finds_what_depends_on_both_embeddings_together(tmp_path: Path) -> None:
     view = adapted("nonlinear-probe", Curved(), tmp_path, penalty=0.01, passes=300)
-    said = [view.paired_similarities(case.photos, [case.name] * 3).mean() for case in PEOPLE]
-    assert min(said[::2]) > max(said[1::2])
-    assert np.abs(said).max() <= 1
+    found = [view.paired_similarities(case.photos, [case.name] * 3).mean() for case in PEOPLE]
+    assert min(found[::2]) > max(found[1::2])
+    assert np.abs(found).max() <= 1
 
 
 def test_a_probe_without_both_kinds_of_people_is_refused(tmp_path: Path) -> None:

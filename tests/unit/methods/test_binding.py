@@ -197,8 +197,8 @@ def test_partners_come_from_captions_where_there_are_no_candidates(
     attack = Binding(BindingParams(pool="captions", partners=None, templates=("{}",)))
     assert attack.knowledge == Knowledge.NAME | Knowledge.PUBLIC_PAIRS
     assert Binding().knowledge == Knowledge.NAME | Knowledge.CANDIDATE_NAMES
-    told = [Pair(photo, f"a photo of {name}") for photo, name in zip(photos(4), EVERYBODY[1::6], strict=True)]
-    given = Context(0, "cpu", context().cache, context().progress, pairs=tuple(told))
+    pairs = [Pair(photo, f"a photo of {name}") for photo, name in zip(photos(4), EVERYBODY[1::6], strict=True)]
+    given = Context(0, "cpu", context().cache, context().progress, pairs=tuple(pairs))
     target = linear_target()
     scores = attack.score(target, cases_of(["Ada Ek"]), given)
     partners = Partners(*map(tuple, pool_of(EVERYBODY[1::6], "before-family")))

@@ -98,8 +98,8 @@ def test_members_who_are_hidden_mark_the_protected_and_leave_no_trace_among_non_
         assert row.trace is not None
         assert row.trace.low < 0.56
         rest = ~MEMBERS
-        told = metrics.auc(turn * gone.scores[rest], PROTECTED[rest])
-        assert row.trace.value == pytest.approx(max(told, 1 - told))
+        area = metrics.auc(turn * gone.scores[rest], PROTECTED[rest])
+        assert row.trace.value == pytest.approx(max(area, 1 - area))
     (marked,) = worst_cases([attempt("marks", "cosine", 0.0, 0.0, shift=3.0), attempt("marks", "idia", 0.0, 0.0)])
     assert marked.trace is not None
     assert marked.trace.low > 0.95
@@ -118,8 +118,8 @@ def test_the_highest_tenth_of_guesses_is_where_guessing_puts_it() -> None:
     found = highest_tenth(runs)
     assert found.value == pytest.approx(GUESSED_TENTH, abs=0.02)
     assert found.low <= found.value <= found.high
-    told = highest_tenth([attempt("d", "cosine", 9.0, 0.0)])
-    assert told.value == 1.0
+    highest = highest_tenth([attempt("d", "cosine", 9.0, 0.0)])
+    assert highest.value == 1.0
 
 
 def test_without_the_reference_nothing_is_said_of_it() -> None:

@@ -116,8 +116,8 @@ def test_attacks_are_not_looked_up_again_for_every_run(split: Split, monkeypatch
 
 
 def test_a_target_of_another_build_of_its_corpus_is_refused(split: Split, monkeypatch: pytest.MonkeyPatch) -> None:
-    told = split.manifest.model_copy(update={"training": {CORPUS: "1" * 64}})
-    monkeypatch.setattr(split, "manifest", told)
+    rebuilt = split.manifest.model_copy(update={"training": {CORPUS: "1" * 64}})
+    monkeypatch.setattr(split, "manifest", rebuilt)
     reference = f"file:{packaged_file('avatars-a.safetensors')}?like=avatars-a&corpus={CORPUS}&digest="
     with pytest.raises(TargetError, match="another build") as caught:
         make_grid(split, ["random"], reference + "0" * 64)

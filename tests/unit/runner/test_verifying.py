@@ -416,6 +416,6 @@ def test_the_command_writes_an_attestation(cheats: Path, bench: Bench, tmp_path:
     done = bench("verify", str(cheat.path), "--secret-seed", "secret", "--device", "cpu", "--json")
     assert done.returncode == 1
     assert done.stdout, done.stderr
-    told = json.loads(done.stdout)
-    assert told["level"] == "replayed"
-    assert "on redrawn people" in told["reproduction"]["problem"]
+    answer = json.loads(done.stdout)
+    assert answer["level"] == "replayed"
+    assert "on redrawn people" in answer["reproduction"]["problem"]

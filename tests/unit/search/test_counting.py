@@ -21,7 +21,7 @@ NAMES = ["Ann Lee", "Mary Ann Lee", "Jörn Påske", "Siv D'Oro"]
 CAPTIONS = ["Ann Lee", "", "Mary Ann Lee with Jörn Påske", "a cat", "Ann Lee and Ann Lee", "Joann Lee"]
 
 
-class Told(Reporter):
+class Listener(Reporter):
     def __init__(self) -> None:
         self.shares: list[float] = []
 
@@ -75,12 +75,12 @@ def test_batches_count_in_their_order_whatever_thread_searches_them(
     path = write_parquet(tmp_path, texts)
     monkeypatch.setattr("idbench.captions.tables.ROWS", 11)
     monkeypatch.setattr("idbench.search.counting.processors", lambda: threads)
-    told = Told()
-    search = count_names(gather([("p1", "Ann Lee")]), [path], progress=told)
+    progress = Listener()
+    search = count_names(gather([("p1", "Ann Lee")]), [path], progress=progress)
     assert found(search) == [(334, 0, [f"{path.name}:1", f"{path.name}:4", f"{path.name}:7"])]
     inner = hashlib.sha256("".join(f"{text}\n" for text in texts).encode()).digest()
     assert search.sha256 == hashlib.sha256(inner).hexdigest()
-    assert told.shares == [min(1, 11 * batch / 1000) for batch in range(1, 92)]
+    assert progress.shares == [min(1, 11 * batch / 1000) for batch in range(1, 92)]
 
 
 def test_as_many_processes_as_are_worth_their_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

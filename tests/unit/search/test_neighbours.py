@@ -217,14 +217,14 @@ def server(index: Path) -> Iterator[Server]:
 
 
 def test_a_service_answers_as_the_index_behind_it(server: Server, index: Path) -> None:
-    def told(lines: list[list[Neighbour]]) -> list[list[tuple[object, ...]]]:
+    def plain(lines: list[list[Neighbour]]) -> list[list[tuple[object, ...]]]:
         return [[(n.id, round(n.similarity, 5), n.caption, n.url, n.path) for n in line] for line in lines]
 
-    exact = told(EmbeddingFolder(index).nearest(queries(), 7))
+    exact = plain(EmbeddingFolder(index).nearest(queries(), 7))
     for url in (server.url, f"{server.url}/knn-service/"):
-        assert told(Service(url, "toy").nearest(queries(), 7)) == exact
+        assert plain(Service(url, "toy").nearest(queries(), 7)) == exact
     by_photo = Service(server.url, "toy").nearest([Query(query.photo) for query in queries()], 7)
-    assert told(by_photo) == exact
+    assert plain(by_photo) == exact
     last = server.asked[-1]
     assert last["indice_name"] == "toy"
     assert last["num_images"] == 7

@@ -97,8 +97,8 @@ def test_a_bundle_carries_them_only_where_they_may_be_known(tmp_path: Path) -> N
     assert not photos & {pair.photo.digest for person in given.auxiliary for pair in person.pairs}
     without = write("without", Knowledge.NAME | Knowledge.PHOTOS)
     assert read_given(without, read_request(without)).auxiliary is None
-    told = set(read_request(folder).pixels) - set(read_request(without).pixels)
+    more = set(read_request(folder).pixels) - set(read_request(without).pixels)
     assert (
-        sum(Path(file).stat().st_size for file in told)
+        sum(Path(file).stat().st_size for file in more)
         == len({p.tobytes() for p in corpus.images}) * corpus.images[0].size
     )

@@ -41,7 +41,7 @@ def test_a_challenge(bench: Bench, cheats: Path, tmp_path: Path, monkeypatch: py
     make = ("make", "--secret-seed", "secret", "--like", "cheat-target")
     made = typed(*make, "--out", "public", "--labels", "private", "--json")
     assert made.exit_code == 0, made.exception
-    told = json.loads(made.stdout)
+    outcome = json.loads(made.stdout)
     Path("private").rename("elsewhere")  # those who take part do not have it
 
     people = pq.read_table("public/split/data/identities.parquet").to_pylist()
@@ -51,7 +51,7 @@ def test_a_challenge(bench: Bench, cheats: Path, tmp_path: Path, monkeypatch: py
     assert not test & {str(value) for row in labels for value in row.values()}
     assert len(list(Path("public/targets").glob("*.safetensors"))) == 3
 
-    run = ("run", "--method", "random", "--split", "public/split", "--target", told["targets"][0])
+    run = ("run", "--method", "random", "--split", "public/split", "--target", outcome["targets"][0])
     sent = bench(*run, "--results", "sent")
     assert sent.returncode == 0, sent.stderr
     assert "withheld" in sent.stdout

@@ -43,8 +43,8 @@ def repository(tmp_path: Path) -> Path:
 def test_every_record_and_whether_it_counts(repository: Path) -> None:
     world = World(people=40, calibration=10)
     runs = {run.record.attack.name: run for run in collect([repository / "runs"]).runs}
-    said = Statements((attestation(runs["keen"], Level.REPRODUCED), invalidation(runs["mild"], "drawn by hand")))
-    made = write_tables(repository, {("fiction", 1): world.labels()}, (), said)
+    statements = Statements((attestation(runs["keen"], Level.REPRODUCED), invalidation(runs["mild"], "drawn by hand")))
+    made = write_tables(repository, {("fiction", 1): world.labels()}, (), statements)
     assert (made.runs, made.counted, made.scores, len(made.unreadable)) == (3, 2, 200, 1)
     done = subprocess.run([sys.executable, "-c", LOAD, str(repository)], capture_output=True, text=True, check=True)
     first, second, third = done.stdout.splitlines()

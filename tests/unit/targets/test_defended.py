@@ -180,9 +180,9 @@ def test_an_unpinned_base_is_refused(small_file: Path) -> None:
 def test_a_defended_target_cannot_say_of_itself_what_its_base_does_not(
     base: TargetSpec, changes: dict[str, Any], says: str
 ) -> None:
-    told = json.loads(defended_target(base, applied()).model_dump_json())
+    answer = json.loads(defended_target(base, applied()).model_dump_json())
     with pytest.raises(ValidationError, match=says):
-        TargetSpec.model_validate(told | changes)
+        TargetSpec.model_validate(answer | changes)
 
 
 def test_before_the_defense_was_applied_one_sentence_says_so(base: TargetSpec) -> None:

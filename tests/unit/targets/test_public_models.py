@@ -104,8 +104,8 @@ def test_the_architecture_has_a_say_in_the_activation(weights: Path) -> None:
 
 
 def test_what_is_said_outweighs_the_tag(weights: Path) -> None:
-    said = computes(f"file:{weights}?arch=ViT-B-32&tag=openai&resize_mode=squash&quick_gelu=false")
-    assert (said["mean"], said["resize_mode"], said["quick_gelu"]) == (CLIP_MEAN, "squash", False)
+    computed = computes(f"file:{weights}?arch=ViT-B-32&tag=openai&resize_mode=squash&quick_gelu=false")
+    assert (computed["mean"], computed["resize_mode"], computed["quick_gelu"]) == (CLIP_MEAN, "squash", False)
     assert computes("open_clip:ViT-B-32/openai?interpolation=bilinear")["interpolation"] == "bilinear"
 
 

@@ -66,8 +66,8 @@ def test_forms(here: Path) -> None:
 
 
 def test_what_is_said_of_the_pixels(here: Path) -> None:
-    said = resolve_target("file:x.pt?arch=RN50&mean=0.5,0.4,0.3&std=.25&interpolation=bilinear&resize_mode=squash")
-    assert said.stated == Stated(
+    target = resolve_target("file:x.pt?arch=RN50&mean=0.5,0.4,0.3&std=.25&interpolation=bilinear&resize_mode=squash")
+    assert target.stated == Stated(
         mean=(0.5, 0.4, 0.3), std=(0.25, 0.25, 0.25), interpolation="bilinear", resize_mode="squash"
     )
     assert resolve_target("file:x.pt?arch=RN50").stated is None

@@ -320,7 +320,7 @@ def test_photos_of_another_size_are_resized_as_the_target_sees_them(target: Load
 def test_what_is_kept_says_what_it_cost(target: LoadedTarget, tmp_path: Path) -> None:
     train(target, tmp_path / "s", sets(1))
     (about,) = (tmp_path / "s").glob("*.json")
-    said = json.loads(about.read_text())
-    assert said["steps"] == 6
-    assert said["seconds"] > 0
+    answer = json.loads(about.read_text())
+    assert answer["steps"] == 6
+    assert answer["seconds"] > 0
     assert not [path for path in (tmp_path / "s").iterdir() if path.name.endswith((".resume", ".tmp", ".seconds"))]

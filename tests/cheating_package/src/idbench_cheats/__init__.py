@@ -167,11 +167,11 @@ class Calls(Attack[MethodParams]):
         try:
             with socket.create_connection(("127.0.0.1", port), 5) as line:
                 line.sendall(json.dumps([case.name for case in cases]).encode() + b"\n")
-                told = json.loads(line.makefile().readline())
+                answer = json.loads(line.makefile().readline())
         except OSError as error:
             print("no answer:", error)
             return Scores(np.zeros(len(cases)))
-        return Scores(np.array(told, dtype=float))
+        return Scores(np.array(answer, dtype=float))
 
 
 class Forks(Attack[MethodParams]):

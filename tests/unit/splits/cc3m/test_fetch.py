@@ -25,10 +25,10 @@ img2dataset = pytest.importorskip("img2dataset")
 
 
 def test_img2dataset_knows_every_argument(tmp_path: Path, settings: Settings) -> None:
-    said = arguments(tmp_path / "pairs.parquet", tmp_path / "fetched", settings)
-    assert said.keys() <= inspect.signature(img2dataset.download).parameters.keys()
-    assert said["enable_wandb"] is False
-    assert json.loads(json.dumps(said)) == said
+    given = arguments(tmp_path / "pairs.parquet", tmp_path / "fetched", settings)
+    assert given.keys() <= inspect.signature(img2dataset.download).parameters.keys()
+    assert given["enable_wandb"] is False
+    assert json.loads(json.dumps(given)) == given
 
 
 def test_without_img2dataset_it_says_what_to_install(
@@ -52,7 +52,7 @@ def test_complete_shards_start_no_process(tmp_path: Path, settings: Settings, mo
 
 
 @pytest.mark.parametrize(
-    ("output", "kind", "said"),
+    ("output", "kind", "sentence"),
     [
         (b"shard 1 failed with error [Errno 28] No space left on device\n", StorageError, "No space left on the disk"),
         (b"Retried 1 times, but 2 shards still failed\n", IdbenchError, "2 of 2 shards could not be fetched"),
@@ -64,7 +64,7 @@ def test_shards_that_failed_behind_a_status_of_zero_are_noticed(
     monkeypatch: pytest.MonkeyPatch,
     output: bytes,
     kind: type[IdbenchError],
-    said: str,
+    sentence: str,
 ) -> None:
     def run(command: object, log: Path, *rest: object) -> int:
         with log.open("ab") as file:
@@ -73,7 +73,7 @@ def test_shards_that_failed_behind_a_status_of_zero_are_noticed(
 
     (tmp_path / "fetch.log").write_bytes(b"[Errno 28] No space left on device, but long ago\n")
     monkeypatch.setattr(fetch, "run_program", run)
-    with pytest.raises(kind, match=said):
+    with pytest.raises(kind, match=sentence):
         fetch_pictures(tmp_path / "pairs.parquet", 32, tmp_path / "fetched", settings, Silent())
 
 

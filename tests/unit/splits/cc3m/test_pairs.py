@@ -62,7 +62,7 @@ def test_unusable_rows_are_dropped_and_counted_by_reason(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "sentence"),
     [
         (b"", "is empty"),
         (b"\n\n", "begins with an empty line"),
@@ -82,10 +82,10 @@ def test_unusable_rows_are_dropped_and_counted_by_reason(tmp_path: Path) -> None
         (b"caption\turl\n" + b"x\tno address\n" * 3 + b"x\thttp://example.org/1\n", "Only 1 of the 4 rows"),
     ],
 )
-def test_what_is_no_list_of_pairs_is_refused_in_one_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+def test_what_is_no_list_of_pairs_is_refused_in_one_sentence(tmp_path: Path, content: bytes, sentence: str) -> None:
     path = tmp_path / "p.tsv"
     path.write_bytes(content)
-    with pytest.raises(DataError, match=said) as caught:
+    with pytest.raises(DataError, match=sentence) as caught:
         read(path)
     assert "a caption, a tab and a URL" in (caught.value.hint or "")
     assert not path.with_suffix(".parquet").exists()

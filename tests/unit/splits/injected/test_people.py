@@ -89,7 +89,7 @@ def test_what_cannot_be_used_is_left_out_and_counted(few: Path, monkeypatch: pyt
     names = [name_of(place.name) for place in (a, b, c)]
     assert [before[n] - after[n] for n in names] == [7, 1, 1]
     assert set(after) == set(names)
-    said = " ".join(found.notes)
+    printed = " ".join(found.notes)
     for words in (
         "1 folder has no name of a person (___)",
         "1 folder holds no photo (Nobody_Here)",
@@ -101,7 +101,7 @@ def test_what_cannot_be_used_is_left_out_and_counted(few: Path, monkeypatch: pyt
         "2 photos are nearly the same as one of somebody else",
         "1 person has no photo that can be used (Only Broken)",
     ):
-        assert words in said, (words, said)
+        assert words in printed, (words, printed)
 
 
 def test_somebody_whose_photos_are_all_somebody_else_s_is_said_to_have_lost_them(few: Path) -> None:
@@ -134,14 +134,14 @@ def test_whatever_lies_in_the_way_is_named(few: Path) -> None:
     shutil.copy(sorted(b.glob("*.jpg"))[0], strange / "1.jpg")
     before = {person.name for person in list_people(few).people}
     assert not any("Oskamere" in name for name in before)  # not "J rn Oskamere"
-    said = " ".join(list_people(few).notes)
+    printed = " ".join(list_people(few).notes)
     for words in (
         f"1 folder lies within a person's folder and is not read ({a.name}/more)",
         f"1 link leads nowhere, or is not a regular file ({a.name}/gone.jpg)",
         "1 photo lies in no person's folder (loose.jpg)",
         "1 folder has a name that is not UTF-8 (J\\udcf6rn_Oskamere)",
     ):
-        assert words in said, (words, said)
+        assert words in printed, (words, printed)
 
 
 def test_two_folders_for_one_name_are_refused(few: Path) -> None:

@@ -54,11 +54,11 @@ def test_torchruns_own_parser_understands_two_nodes() -> None:
     run = pytest.importorskip("torch.distributed.run")
     command = command_of(training(Machines(4, 2, "first:29500"), "ViT-L-14", "--grad-checkpointing"))
     assert command[:3] == (sys.executable, "-m", "torch.distributed.run")
-    said = run.get_args_parser().parse_args(list(command[3:]))
-    assert (said.nproc_per_node, said.nnodes) == ("4", "2")
-    assert (said.rdzv_backend, said.rdzv_endpoint) == ("c10d", "first:29500")
-    assert (said.module, said.training_script) == (True, "open_clip_train.main")
-    trainer = parse(said.training_script_args)
+    options = run.get_args_parser().parse_args(list(command[3:]))
+    assert (options.nproc_per_node, options.nnodes) == ("4", "2")
+    assert (options.rdzv_backend, options.rdzv_endpoint) == ("c10d", "first:29500")
+    assert (options.module, options.training_script) == (True, "open_clip_train.main")
+    trainer = parse(options.training_script_args)
     assert (trainer.logs, trainer.name, trainer.resume) == ("/logs", "cc3m-injected-a-ViT-L-14", "latest")
     assert (trainer.batch_size, trainer.local_loss, trainer.grad_checkpointing) == (128, True, True)
     assert trainer.save_most_recent
@@ -69,19 +69,19 @@ def test_torchruns_own_parser_understands_two_nodes() -> None:
 def test_the_papers_architectures_are_open_clips(architecture: str) -> None:
     open_clip = pytest.importorskip("open_clip")
     assert open_clip.get_model_config(architecture) is not None
-    said = parse(trainer_arguments(training(Machines(1), architecture)))
-    assert said.model == architecture
-    assert said.precision == "amp"
+    options = parse(trainer_arguments(training(Machines(1), architecture)))
+    assert options.model == architecture
+    assert options.precision == "amp"
 
 
 def test_extra_arguments_win_and_decide_the_warm_up() -> None:
     extra = ("--epochs", "2", "--batch-size", "1000", "--lr", "5e-4")
-    said = parse(trainer_arguments(training(Machines(1), "RN50", *extra)))
-    assert (said.epochs, said.batch_size, said.lr, said.warmup) == (2, 1000, 5e-4, 560)
+    options = parse(trainer_arguments(training(Machines(1), "RN50", *extra)))
+    assert (options.epochs, options.batch_size, options.lr, options.warmup) == (2, 1000, 5e-4, 560)
 
 
 @pytest.mark.parametrize(
-    ("machines", "extra", "said"),
+    ("machines", "extra", "sentence"),
     [
         (Machines(1), ("--epoch-count", "3"), "does not understand the arguments: unrecognized arguments: --epoch-cou"),
         (Machines(1), ("--epochs", "many"), "invalid int value: 'many'"),
@@ -106,8 +106,8 @@ def test_extra_arguments_win_and_decide_the_warm_up() -> None:
         (Machines(-1), (), "at least one node"),
     ],
 )
-def test_what_cannot_work_is_said_before_it_is_tried(machines: Machines, extra: tuple[str, ...], said: str) -> None:
-    with pytest.raises(TargetError, match=said) as caught:
+def test_what_cannot_work_is_said_before_it_is_tried(machines: Machines, extra: tuple[str, ...], sentence: str) -> None:
+    with pytest.raises(TargetError, match=sentence) as caught:
         command_of(training(machines, "RN50", *extra))
     assert caught.value.hint
 
@@ -135,17 +135,17 @@ def test_the_batch_fits_the_machine_and_the_steps_keep_their_size() -> None:
 
 def test_a_step_whose_outputs_alone_do_not_fit_is_smaller() -> None:
     """CoCa's logits for all 1024 pairs would take 56 GiB, in turns or not."""
-    said = parse(trainer_arguments(training(Machines(0, memory=24 << 30), "coca_ViT-B-32")))
-    assert said.accum_freq == 1
-    assert 20 < said.batch_size < 75
+    options = parse(trainer_arguments(training(Machines(0, memory=24 << 30), "coca_ViT-B-32")))
+    assert options.accum_freq == 1
+    assert 20 < options.batch_size < 75
     large = parse(trainer_arguments(training(Machines(0, memory=512 << 30), "coca_ViT-B-32")))
     assert 1000 < large.batch_size * large.accum_freq <= 1024
 
 
 def test_a_batch_that_a_person_gives_is_left_alone() -> None:
     own = ("--batch-size", "500")
-    said = parse(trainer_arguments(training(Machines(0, memory=8 << 30), "RN50", *own)))
-    assert (said.batch_size, said.accum_freq) == (500, 1)
+    options = parse(trainer_arguments(training(Machines(0, memory=8 << 30), "RN50", *own)))
+    assert (options.batch_size, options.accum_freq) == (500, 1)
 
 
 def test_a_model_that_no_batch_fits_is_refused_before_it_is_tried() -> None:

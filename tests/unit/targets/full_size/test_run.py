@@ -159,7 +159,7 @@ def test_what_is_complete_is_not_trained_again(tmp_path: Path, monkeypatch: pyte
 
 
 @pytest.mark.parametrize(
-    ("status", "output", "kind", "said", "hint"),
+    ("status", "output", "kind", "sentence", "hint"),
     [
         (1, b"RuntimeError: PytorchStreamWriter failed writing file data/1: file write failed\n", StorageError,
          "No space left", "finished work is kept"),
@@ -176,11 +176,11 @@ def test_failures_have_names(
     status: int,
     output: bytes,
     kind: type[IdbenchError],
-    said: str,
+    sentence: str,
     hint: str,
 ) -> None:
     trainer(monkeypatch, status, output)
-    with pytest.raises(kind, match=said) as caught:
+    with pytest.raises(kind, match=sentence) as caught:
         run_training(training(tmp_path), Silent())
     assert hint in caught.value.hint
 
