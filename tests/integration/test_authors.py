@@ -16,9 +16,10 @@ import pytest
 from tests.conftest import Bench, refused
 
 from idbench import load_results
-from idbench.errors import IdbenchError
+from idbench.errors import IdbenchError, RecordError
 from idbench.progress import Reporter
 from idbench.runner.closure import depends_on_seed
+from idbench.runner.comparing import side_of
 from idbench.runner.execute import Options
 from idbench.runner.grid import Grid, make_grid, run_grid
 from idbench.runner.registry import ATTACKS, load_attack
@@ -110,6 +111,17 @@ def test_what_was_only_tried_in_a_sweep_does_not_count_in_a_comparison(bench: Be
     assert "idia: 1 run of a sweep is left out" in compared.stderr
     (tmp_path / "cosine").mkdir()  # the folder of a package, say
     assert "There is no run of 'cosine'" in refused(bench("compare", "cosine", "random", *TINY))
+
+
+def test_a_run_is_proposed_of_installed_attacks_alone(tmp_path: Path) -> None:
+    for word, hint in (
+        ("tuni", "Make one: bench run --method tuni --split avatars-tiny"),
+        ("tunni", "bench list runs"),
+    ):
+        with pytest.raises(RecordError, match="no run of") as caught:
+            side_of(word, load_split("avatars-tiny"), None, tmp_path)
+        assert hint in str(caught.value.hint)
+        assert (word == "tunni") == ("Make one" not in str(caught.value.hint))
 
 
 def test_what_comes_next_finds_the_runs_again(bench: Bench, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from idbench.results.store import METRICS
 from idbench.results.summarizing import RATES, LabelledScores
 from idbench.runner.closure import depends_on_seed
 from idbench.runner.evaluate import with_labels
-from idbench.runner.registry import load_attack
+from idbench.runner.registry import ATTACKS, load_attack
 from idbench.runner.scoring import check_split, own_corpus
 from idbench.runner.selection import targets_of
 from idbench.runner.spec import plan_method
@@ -134,10 +134,12 @@ def side_of(word: str, split: Split, targets: Sequence[str] | None, results: Pat
     except RecordError as error:
         on = "" if targets is None else f" on {', '.join(targets)}"
         name = split.manifest.name
+        where = "" if targets is None else f" --target {','.join(targets)}"
         raise RecordError(
             f"There is no run of {word!r}{on} with this version of {name} in {results}.",
-            hint=f"Make one: bench run --method {word} --split {name}"
-            + ("" if targets is None else f" --target {','.join(targets)}"),
+            hint=f"Make one: bench run --method {word} --split {name}{where}"
+            if word in ATTACKS.names()
+            else "No attack is installed under that name, and no run's id begins so: see `bench list runs`.",
         ) from error
     check_split(run, split)
     return Side(f"{run.record.attack.name} ({run.record.run_id[:8]})", (run,))
