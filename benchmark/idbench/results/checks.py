@@ -290,8 +290,10 @@ def _other_card(record: RunRecord, others: Sequence[RunRecord]) -> str:
 
 def _same_card(one: CardCopy, other: CardCopy) -> bool:
     """Whether two cards agree in all that both state: older ones state less."""
-    both = one.model_fields_set & other.model_fields_set
-    return all(getattr(one.settled(), name) == getattr(other.settled(), name) for name in both)
+    if one == other:  # nearly always, and a repository holds thousands
+        return True
+    both, first, second = one.model_fields_set & other.model_fields_set, one.settled(), other.settled()
+    return all(getattr(first, name) == getattr(second, name) for name in both)
 
 
 def _other_code(record: RunRecord, others: Sequence[RunRecord]) -> str:
