@@ -1,12 +1,13 @@
-"""Takes the screenshots of the README: `python docs/screenshots/take.py BOARD` (needs Chromium and its driver).
+"""Takes the screenshots of the documents: `python docs/screenshots/take.py BOARD` (needs Chromium and its driver).
 
-Serves the board on a free port of this machine and ends the server afterwards.
+Serves the board on a free port of this machine and ends the server afterwards; audits one of the fictional people.
 """
 
 import argparse
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 
+import idbench
+from idbench.splits import load_split
 from idbench_leaderboard.manifest import REFERENCE
 from idbench_leaderboard.server import command
 
@@ -45,10 +48,26 @@ def main() -> None:
         _wait_for(port)
         for name, (address, width, height, scheme) in SHOTS.items():
             take(driver, f"http://127.0.0.1:{port}{address}", FOLDER / f"{name}.png", width, height, scheme)
+        with tempfile.TemporaryDirectory() as folder:
+            take(driver, audit(Path(folder)), FOLDER / "audit.png", 900, 760, "light")
     finally:
         driver.quit()
         server.terminate()
         server.wait()
+
+
+def audit(folder: Path) -> str:
+    """Address of a report on the first person under test who is in 75 of the pictures that trained avatars-a."""
+    split = load_split("avatars")
+    often = split.labels("avatars-a").occurrences == 75
+    one = next(one for one, is_often in zip(split.identities, often, strict=True) if is_often and one.part == "test")
+    (folder / "photos").mkdir()
+    for number, photo in enumerate(one.photos[:5]):
+        (folder / "photos" / f"{number}.png").write_bytes(split.read_photo(photo))
+    idbench.audit_person(one.name, folder / "photos", "avatars-a", methods=["cosine", "idia"]).save(
+        folder / "audit.html"
+    )
+    return (folder / "audit.html").as_uri()
 
 
 def _browser() -> webdriver.Chrome:
