@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -17,16 +18,16 @@ def main() -> None:
     from idbench.cli.app import run
 
     status = run()
-    if status > 128:
-        # An interrupt that met code in `exec` makes Python end itself by the signal, whatever status it is given.
-        for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError):
-                stream.flush()
-        os._exit(status)
-    # All is done. While Python ends, it obeys signals as any program does: without a word, and by another status.
+    # All is done: what interrupts from now on changes neither what was said nor the status.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    sys.exit(status)
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    # Not by Python's own end. It aborts or waits forever when a library's thread, such as one of Arrow's that reads a
+    # file, is met in C++; and an interrupt that met code in `exec` makes it end by the signal, whatever the status.
+    os._exit(status)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
