@@ -18,9 +18,9 @@ import pandas as pd
 from idbench.api import AnswerCard, AskingCard, Card, CorpusCard, Knowledge, names_of
 from idbench.cli import text
 from idbench.results.record import UtilityMeasure
-from idbench.results.worst_case import UNDEFENDED, WorstCase, recognized
+from idbench.results.worst_case import WorstCase, recognized
 from idbench.runner.registry import ADAPTATIONS, DEFENSES
-from idbench.studies.defenses import read_defenses
+from idbench.studies.defenses import DefenseResult, read_defenses
 from idbench.studies.table import Point, read_result
 from idbench_leaderboard.board import Board
 
@@ -207,13 +207,23 @@ def of_defenses() -> str:
     worst = sorted(result.worst, key=lambda row: (row.protected.value, row.defense))
     aucs = ("AUC of the protected", "of the others", "highest tenth", "marks", "among non-members")
     head = ("defense", "strongest of", *aucs, "photo to caption", "naming of faces", "recognition", "seconds, steps")
-    # An attack that met no defense says nothing here: methods.md has it.
-    attacks = list(dict.fromkeys(row.attack for row in result.attacked if row.defense != UNDEFENDED))
+    plain = ("cosine", "idia")
     found = {(row.defense, row.attack): row.protected.value for row in result.attacked}
-    each = [[f"`{row.defense}`", *(_two(found.get((row.defense, attack))) for attack in attacks)] for row in worst]
-    first, second = table(head, [_worst(row) for row in worst]), table(("AUC of the protected", *attacks), each)
+    each = [
+        [f"`{row.defense}`", *(_two(found.get((row.defense, name))) for name in plain), _strongest(result, row.defense)]
+        for row in worst
+    ]
+    first = table(head, [_worst(row) for row in worst])
+    second = table(("AUC of the protected", *plain, "the five strongest"), each)
     picture = f"![{result.title}](studies/defenses-{SPLIT}/defenses.svg)"
     return f"{result.note}\n\n{first}\n\n{second}\n\n{picture}"
+
+
+def _strongest(result: DefenseResult, defense: str) -> str:
+    """The five attacks on a defense that find most, either way around, with their AUC as it is."""
+    own = [row for row in result.attacked if row.defense == defense]
+    best = sorted(own, key=lambda row: abs(row.protected.value - 0.5), reverse=True)[:5]
+    return ", ".join(f"{row.attack} {row.protected.value:.2f}" for row in best)
 
 
 def _worst(row: WorstCase) -> list[str]:

@@ -37,9 +37,7 @@ main()
 
 def test_threads_that_read_files_neither_abort_nor_delay_the_end() -> None:
     for _ in range(4):  # Python's own end aborts or hangs in most trials
-        done = subprocess.run(
-            [sys.executable, "-c", _READING], capture_output=True, text=True, timeout=60, check=False
-        )
+        done = subprocess.run([sys.executable, "-c", _READING], capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
         assert done.stderr == ""
         assert done.stdout.startswith("idbench ")
