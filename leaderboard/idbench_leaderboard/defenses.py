@@ -40,11 +40,10 @@ READING: Final = (
     "Turned around: behind this defense members stand out by low scores, with an interval below 0.5, so that an "
     "attacker reads them the other way. Highest tenth: how the tenth of protected members with the highest scores "
     f"ranks among protected non-members; guessing gives {GUESSED_TENTH}. Over drop-people: the AUC minus that of the "
-    "same attack on a target trained "
-    "without the protected people. Marks: how well scores reveal who was protected, in either direction; 0.5 is "
-    "guessing. Among non-members: the same where there was no membership to hide, so that only the defense itself can "
-    "show. Recognition: share of questions about walls, clothes, light and the like that the target answers "
-    "correctly, before and after the defense."
+    "same attack on a target trained without the protected people. Marks: how well scores reveal who was protected, "
+    "in either direction; 0.5 is guessing. Among non-members: the same where there was no membership to hide, so that"
+    " only the defense itself can show. Recognition: share of questions about walls, clothes, light and the like that"
+    " the target answers correctly, before and after the defense."
 )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.conftest import Bench, refused
+from tests.tiny_coca import COCA
 from tests.web import serving, write_faces, write_tsv
 
 from idbench.splits import lint, load_split
@@ -29,25 +30,6 @@ TINY = {
     "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8, "head_width": 16},
     "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
 }
-
-
-CAPTIONER = {
-    "embed_dim": 16,
-    "vision_cfg": {
-        "image_size": 32,
-        "patch_size": 16,
-        "layers": 1,
-        "width": 16,
-        "head_width": 8,
-        "output_tokens": True,
-        "attentional_pool": True,
-        "attn_pooler_heads": 2,
-    },
-    "text_cfg": {**TINY["text_cfg"], "embed_cls": True, "output_tokens": True},  # type: ignore[dict-item]
-    "multimodal_cfg": {"context_length": 24, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-    "custom_text": True,
-}
-"""A CoCa, whose name does not say so."""
 
 
 class Place:
@@ -183,7 +165,7 @@ def test_a_killed_training_goes_on_and_its_checkpoint_can_be_attacked(place: Pla
 
 
 def test_a_coca_is_trained_and_attacked(place: Place) -> None:
-    (place.folder / "captioner.json").write_text(json.dumps(CAPTIONER))
+    (place.folder / "captioner.json").write_text(json.dumps(COCA))
     words = ("target", "train", "cc3m-injected-a", "--arch", "captioner.json", "--gpus", "0", "--out", "logs", "--")
     options = ("--epochs", "2", "--batch-size", "8", "--workers", "0")
     assert "--siglip does not apply to a CoCa" in refused(place.type(*words, *options, "--siglip"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from idbench.digests import digests_until
 from idbench.errors import DataError, IdbenchError, UnknownNameError
 from idbench.progress import Progress
 
@@ -125,7 +126,7 @@ def _labels_and_card(split: Split, public: Container[str], progress: Progress) -
 
 
 def _told_by_file(file: LabelFile, public: Container[str]) -> tuple[SplitLabels, SplitCard]:
-    from idbench.splits.retractions import digests_until, retracted_here
+    from idbench.splits.retractions import retracted_here
     from idbench_leaderboard.label_file import card_in, labels_in
 
     ids = {*file.test, *file.calibration, *file.retracted}
@@ -141,7 +142,6 @@ def labels_of(split: Split, *, public: bool) -> SplitLabels:
     import numpy as np
 
     from idbench.results.labels import CorpusLabels, SplitLabels
-    from idbench.splits.retractions import digests_until
 
     found = {corpus: split.labels(corpus) for corpus in split.corpora}
     return SplitLabels(

@@ -21,7 +21,7 @@ def main() -> None:
     # All is done: what interrupts from now on changes neither what was said nor the status.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    atexit._run_exitfuncs()
+    atexit._run_exitfuncs()  # what libraries clean up at the end
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()

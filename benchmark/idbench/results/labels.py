@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from idbench.digests import digest_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,7 @@ class SplitLabels:
     @property
     def newest(self) -> str:
         """The digest of records made after all retractions."""
-        if not self.retracted:
-            return self.digest
-        return hashlib.sha256("\n".join([self.digest, *sorted(self.retracted)]).encode()).hexdigest()
+        return digest_after(self.digest, self.retracted)
 
     def difference(self, other: SplitLabels) -> str:
         """How two sets of labels of one version differ about people who are not retracted; empty if they agree."""

@@ -159,7 +159,7 @@ def worst_cases(attempts: Sequence[Attempt]) -> list[WorstCase]:
 
 
 def _worst_case(defense: str, own: Sequence[Attacked], attempts: Sequence[Attempt]) -> WorstCase:
-    strongest = max(own, key=lambda each: _turned(each.protected).value if _is_turned(each) else each.protected.value)
+    strongest = max(own, key=lambda each: _as_read(each, each.protected).value)
     marking = max(own, key=lambda each: each.marks.value)
     turned = _is_turned(strongest)
     same = [one for one in attempts if one.attack == strongest.attack]
@@ -170,8 +170,8 @@ def _worst_case(defense: str, own: Sequence[Attacked], attempts: Sequence[Attemp
         defense=defense,
         attempts=len(own),
         strongest=strongest.attack,
-        protected=_turned(strongest.protected) if turned else strongest.protected,
-        others=_turned(strongest.others) if turned else strongest.others,
+        protected=_as_read(strongest, strongest.protected),
+        others=_as_read(strongest, strongest.others),
         tenth=highest_tenth(runs),
         beyond_reference=None if defense == REFERENCE else _beyond_reference(runs, same),
         marked_by=marking.attack,
@@ -184,6 +184,11 @@ def _worst_case(defense: str, own: Sequence[Attacked], attempts: Sequence[Attemp
 def _is_turned(found: Attacked) -> bool:
     """Whether an attack evidently ranks protected members below protected non-members."""
     return found.protected.high < 0.5
+
+
+def _as_read(found: Attacked, auc: Estimate) -> Estimate:
+    """An AUC of an attack for somebody who reads its scores the way around that finds the protected."""
+    return _turned(auc) if _is_turned(found) else auc
 
 
 def highest_tenth(runs: Sequence[Attempt]) -> Estimate:

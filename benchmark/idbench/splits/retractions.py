@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.resources import files
-from itertools import combinations
 from pathlib import Path
 
 from platformdirs import user_config_path
@@ -21,8 +19,6 @@ from idbench.storage import expanded, is_there, read_bounded, write_text
 FILE = "retractions.txt"
 
 _BYTES = 1 << 26
-_SUBSETS = 12
-"""Up to this many retractions of one version, every order is recognised; beyond that, publish a new version."""
 _REASON = 200  # characters
 _HEAD = """\
 # Identities that were taken out on this machine, one per line: SPLIT IDENTITY  # date, reason
@@ -52,20 +48,6 @@ def parse_retractions(text: str, split: str) -> frozenset[str]:
     """Identity ids on lines `SPLIT IDENTITY`; `#` begins a comment, lines of other splits are passed over."""
     entries = (line.partition("#")[0].split() for line in text.splitlines())
     return frozenset(entry[1] for entry in entries if len(entry) == 2 and entry[0] == split)
-
-
-def digest_after(digest: str, retracted: Collection[str]) -> str:
-    """SHA-256 of all that results on a version of a split depend on, once people are taken out of it."""
-    if not retracted:
-        return digest
-    return hashlib.sha256("\n".join([digest, *sorted(retracted)]).encode()).hexdigest()
-
-
-def digests_until(digest: str, retracted: Collection[str]) -> frozenset[str]:
-    """Every digest that a version has had, in whatever order its people were taken out, today's among them."""
-    fewest = 0 if len(retracted) <= _SUBSETS else len(retracted)
-    kept = (some for size in range(fewest, len(retracted) + 1) for some in combinations(sorted(retracted), size))
-    return frozenset((digest, *(digest_after(digest, some) for some in kept)))
 
 
 def retract(split: str, identities: Sequence[str], reason: str) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from idbench.digests import digest_after, digests_until
 from idbench.errors import DataError, LabelsWithheld, UnknownNameError
 from idbench.hub import HubRef
 from idbench.splits.manifest import Labels, Manifest, Part, read_manifest
-from idbench.splits.retractions import digest_after, digests_until, retracted_here
+from idbench.splits.retractions import retracted_here
 from idbench.splits.tables import COLUMNS, OF_IDENTITIES, REQUIRED, Row, digest_rows, open_table, read_rows, table_path
 from idbench.wording import counted
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,6 +48,10 @@ def turns_that_fit(config: Mapping[str, Any], memory: int, pairs: int) -> tuple[
         times = ceil(pairs / max(1, (need.left - kept * pairs) // need.each))
         return max(1, pairs // times), times
     return max(1, min(pairs, need.left // (need.each + kept))), 1
+
+
+_NEEDS_NUMBERS = re.compile("meta tensor|meta device|register_meta")
+"""What torch says where a value is asked of a tensor without numbers: of several kinds of errors."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +125,9 @@ def check_first_step(config: Mapping[str, Any], options: Namespace) -> None:
     try:
         losses = loss(**model(images, texts), output_dict=True)
         sum(losses.values()).backward()
-    except NotImplementedError:
-        return  # a tower that looks at numbers
     except Exception as error:
+        if _NEEDS_NUMBERS.search(str(error)):
+            return  # a tower that decides by what it computes can only be tried with numbers
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise TargetError(
             f"open_clip's trainer cannot take a step with this model: {reason.rstrip('.')}.",

@@ -7,38 +7,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from tests.tiny_coca import COCA
 
 from idbench.api import Silent
 from idbench.errors import IdbenchError, StorageError, TargetError, UnknownNameError
-from idbench.targets.full_size import run
+from idbench.targets.full_size import run, sizing
 from idbench.targets.full_size.command import FullSizeTraining, Machines, ShardSet, parse, trainer_arguments
 from idbench.targets.full_size.run import Finished, checkpoint_of, run_training
 from idbench.targets.full_size.sizing import check_first_step
 
-COCA = {
-    "embed_dim": 8,
-    "vision_cfg": {
-        "image_size": 32,
-        "patch_size": 16,
-        "layers": 1,
-        "width": 16,
-        "head_width": 8,
-        "output_tokens": True,
-        "attentional_pool": True,
-        "attn_pooler_heads": 2,
-    },
-    "text_cfg": {
-        "context_length": 12,
-        "vocab_size": 49408,
-        "width": 8,
-        "heads": 2,
-        "layers": 1,
-        "output_tokens": True,
-        "embed_cls": True,
-    },
-    "multimodal_cfg": {"context_length": 12, "vocab_size": 49408, "width": 8, "heads": 2, "layers": 1},
-    "custom_text": True,
-}
 CONFIG = {"embed_dim": 8, "vision_cfg": {"image_size": 32, "layers": 1, "width": 8}, "text_cfg": {"width": 8}}
 
 
@@ -95,7 +72,7 @@ def test_no_other_model_is_taken_for_a_coca(tmp_path: Path) -> None:
     [
         ("vision_cfg", {"output_tokens": False}),
         ("text_cfg", {"output_tokens": False}),
-        ("multimodal_cfg", {"width": 16}),
+        ("multimodal_cfg", {"width": 32}),
         ("multimodal_cfg", {"context_length": 6}),
     ],
 )
@@ -103,8 +80,31 @@ def test_a_model_that_could_not_take_its_first_step_is_refused_before(part: str,
     options = parse(("--batch-size", "8"))
     check_first_step(COCA, options)
     with pytest.raises(TargetError, match=r"cannot take a step with this model: .*[a-z]") as caught:
-        check_first_step({**COCA, part: {**COCA[part], **change}}, options)  # type: ignore[dict-item]
+        check_first_step({**COCA, part: {**COCA[part], **change}}, options)
     assert "output_tokens" in caught.value.hint
+
+
+class Deciding(torch.nn.Module):
+    """A tower that looks at numbers, in one of the ways that torch cannot do without them, or one that is not made."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def forward(self, images: torch.Tensor, texts: torch.Tensor) -> dict[str, torch.Tensor]:
+        if self.how == "unfinished":
+            raise NotImplementedError("this pooling is not made yet")
+        value = {"item": lambda: images.sum().item(), "where": images.nonzero, "copy": images.cpu}[self.how]()
+        return {"image_features": images, "text_features": texts, "logit_scale": torch.as_tensor(value)}
+
+
+def test_a_model_that_cannot_be_tried_without_numbers_is_not_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    for how in ("item", "where", "copy"):
+        monkeypatch.setattr(sizing, "model_without_numbers", lambda _, how=how: Deciding(how))
+        check_first_step(CONFIG, parse(()))
+    monkeypatch.setattr(sizing, "model_without_numbers", lambda _: Deciding("unfinished"))
+    with pytest.raises(TargetError, match="cannot take a step with this model: this pooling is not made yet"):
+        check_first_step(CONFIG, parse(()))
 
 
 def test_a_coca_has_no_loss_of_siglip() -> None:
