@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -99,6 +100,7 @@ def _become(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str],
     status = 70
     try:
         os.setpgid(0, 0)
+        atexit._clear()  # what this process cleans up at its end is not the fork's
         os.chdir(cwd)
         for number, path in ((1, out), (2, err)):
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

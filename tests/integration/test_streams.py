@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import subprocess
 import sys
@@ -119,6 +120,7 @@ def _become(words: tuple[str, ...], cwd: Path, streams: tuple[Stream, Stream], f
     status = 71  # an exception reached the interpreter
     try:
         os.setpgid(0, 0)
+        atexit._clear()  # what this process cleans up at its end, such as folders of other tests, is not the fork's
         os.chdir(cwd)
         for number, (stream, file) in enumerate(zip(streams, files, strict=True), start=1):
             stream.become(number, file)
