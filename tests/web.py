@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import tarfile
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -56,6 +58,26 @@ def sideways() -> bytes:
     return out.getvalue()
 
 
+def telephone(kind: str) -> bytes:
+    """Red above blue, as telephones and scanners write it: in HEIC, or as a PNG of 16 bits per colour or of gray."""
+    pixels, out = np.zeros((60, 60, 3), np.uint8), io.BytesIO()
+    pixels[:30, :, 0], pixels[30:, :, 2] = 200, 120
+    if kind == "heic":
+        from pillow_heif import from_pillow
+
+        from_pillow(Image.fromarray(pixels)).save(out, quality=95)
+        return out.getvalue()
+    if kind == "deep-gray":
+        Image.fromarray(pixels.max(axis=2).astype(np.uint16) * 257).save(out, "PNG")
+        return out.getvalue()
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels.astype(">u2") * 257)
+    parts = ((b"IHDR", struct.pack(">IIBBBBB", 60, 60, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    chunks = [
+        struct.pack(">I", len(data)) + sort + data + struct.pack(">I", zlib.crc32(sort + data)) for sort, data in parts
+    ]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
 @dataclass(frozen=True)
 class Web:
     """A server and how often each path was asked for."""
@@ -93,6 +115,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         person = f"web {number.partition('?')[0]}"
         known = {"sideways": sideways, "good": lambda: picture(person, 0), "cut": lambda: picture(person, 0)}
+        known |= {each: lambda: telephone(kind) for each in ("heic", "deep", "deep-gray")}
         data = known[kind]() if kind in known else BAD[kind]
         data = data[: len(data) // 3] if kind == "cut" else data
         self.send_response(200)

@@ -36,6 +36,12 @@ _BOXES = 1 << 16
 _ORIENTATION = 0x112
 _SIXTEEN_BITS = ("PPM", "PNG")
 """Formats whose pictures of more than eight bits Pillow gives as whole numbers up to 65535, however dark they are."""
+_EVERYWHERE = ("JPEG", "MPO", "PNG", "WEBP", "GIF", "BMP")
+"""Formats that every reader reads, in eight bits per colour but for some PNGs."""
+_PNG_DEPTH, _BITS = 24, 8
+"""Byte of a PNG that says how many bits a colour has, and how many every reader reads."""
+NEEDS_HEIF = "HEIC, which needs pillow-heif: pip install 'idbench[heic]'"
+"""What a picture is that cannot be read, and what would read it."""
 _PIXEL_LIMIT = 64 << 20
 _BLOCK = 65535  # longest stored block of a deflate stream (RFC 1951, 3.2.4)
 
@@ -112,14 +118,25 @@ def is_blank(pixels: NDArray[np.uint8]) -> bool:
     return bool(pixels.std(axis=(0, 1)).max() < _LEAST_CONTRAST)
 
 
-def upright(data: bytes) -> bytes:
-    """An encoded picture whose EXIF orientation turns it, turned and encoded without loss; anything else as it is."""
+def readable(data: bytes) -> bytes:
+    """An encoded picture as every reader sees it as it looks; what some read otherwise, as a PNG without loss.
+
+    That is what EXIF turns, has more than eight bits per colour (OpenCV makes it white), or is of a format that few
+    read. What is damaged, or not a picture, stays as it is, for whoever decodes it to judge.
+
+    Raises:
+        DataError: HEIC, and nothing that is installed here reads it.
+    """
     from PIL import Image
 
+    if is_heic(data) and not reads_heic():
+        raise DataError(NEEDS_HEIF)
     try:
         with Image.open(io.BytesIO(data)) as image:
+            deep = image.format == "PNG" and data[_PNG_DEPTH] > _BITS
             turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
-        return encode_png(decode_photo(data, "from the web")) if turned else data
+            plain = image.format in _EVERYWHERE and not (deep or turned)
+        return data if plain else encode_png(decode_photo(data, "from the web"))
     except Exception:  # noqa: BLE001  what is damaged, or not a picture, is judged when it is decoded
         return data
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from idbench.splits.manifest import PHOTO_LIMIT
-from idbench.splits.photos import upright
+from idbench.splits.photos import readable
 
 DEADLINE = "IDBENCH_FETCH_DEADLINE"
 """Environment variable: seconds that an answer may take, from the request to the last byte, redirections included."""
@@ -115,7 +115,7 @@ class _Answer(http.client.HTTPResponse):
             raise ValueError(TOO_LARGE)
         if self.length:
             raise http.client.IncompleteRead(content, self.length)  # as `read` without a limit does
-        return upright(content)  # img2dataset would drop the orientation and keep the picture sideways
+        return readable(content)  # OpenCV, which decodes it next, drops orientations and turns 16 bits white
 
 
 class _Connection(http.client.HTTPConnection):

@@ -17,6 +17,7 @@ from idbench.errors import IdbenchError
 from idbench.programs import disk_full, failure, log_size, run_program
 from idbench.splits.cc3m.download import DEADLINE, HOST_PAUSE, TOO_LARGE, TOO_SLOW
 from idbench.splits.cc3m.steps import Settings, StepReport
+from idbench.splits.photos import NEEDS_HEIF
 from idbench.storage import make_dir, storage_errors, write_text
 
 _DIGITS = 5  # of a shard's number in its file name
@@ -33,6 +34,7 @@ _REDIRECTED = {
 _KINDS = (
     ("took longer than the deadline", (TOO_SLOW,)),
     ("too large for a picture", (TOO_LARGE,)),
+    (NEEDS_HEIF, ("pillow-heif",)),
     ("not a picture", ("decod", "broken data stream", "image size", "unidentified image")),
     ("not allowed by the server (X-Robots-Tag)", ("disallowed",)),
     ("silent until the timeout", ("timed out", "timeout")),

@@ -15,9 +15,11 @@ from idbench.captions.tar import BrokenTar, TarMember, TarWalker
 from idbench.errors import DataError
 from idbench.splits.cc3m.fetch import shard_file, successes
 from idbench.splits.cc3m.steps import Settings, StepReport
+from idbench.splits.photos import SUFFIXES, decode_photo, is_heic
 from idbench.storage import atomic_path, storage_errors, write_text
 
 PICTURES = ("jpg", "jpeg", "png", "webp")
+"""Endings under which open_clip's trainer looks for pictures."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ class _PairMembers:
     picture: TarMember | None = None
     content: bytes = b""
     caption: str = ""
+    unread: str = ""  # ending of a picture that trainers do not read
 
 
 def _samples(file: IO[bytes]) -> Iterator[_PairMembers]:
@@ -146,23 +149,29 @@ def _samples(file: IO[bytes]) -> Iterator[_PairMembers]:
             sample.caption = " ".join(tar.read(member).decode(errors="replace").split())
         elif kind in PICTURES and sample.picture is None:
             sample.picture, sample.content = member, tar.read(member)
+        elif f".{kind}" in SUFFIXES:
+            sample.unread = kind
     if sample is not None:
         yield sample
 
 
 def _wrong_picture(sample: _PairMembers, smallest: int) -> str:
     """Why a picture cannot be used, or an empty string."""
-    from idbench.splits.photos import decode_photo
-
     if sample.picture is None:
-        return "without a picture"
+        return _unread(sample.unread) if sample.unread else "without a picture"
     if not sample.content:
         return "with an empty picture"
+    if is_heic(sample.content):
+        return _unread("heic")
     try:
         height, width, _ = decode_photo(sample.content, sample.picture.name).shape
     except DataError:
         return "with a broken picture"
     return f"smaller than {smallest} px" if min(height, width) < smallest else ""
+
+
+def _unread(kind: str) -> str:
+    return f"with a picture in {kind.upper()}, which trainers do not read"
 
 
 def _write_index(out: Path, kept: Sequence[UsablePair]) -> None:

@@ -18,7 +18,7 @@ from idbench.errors import DataError
 from idbench.splits.duplicates import near_pairs, signature
 from idbench.splits.injected.chance import shuffled
 from idbench.splits.manifest import PHOTO_LIMIT
-from idbench.splits.photos import SUFFIXES, decode_photo, is_blank
+from idbench.splits.photos import NEEDS_HEIF, SUFFIXES, decode_photo, is_blank
 from idbench.storage import require_regular, storage_errors
 from idbench.wording import counted
 
@@ -208,10 +208,9 @@ def _broken(files: Sequence[tuple[Path, str]]) -> tuple[str, ...]:
     """Notes on photos that cannot be opened; those that only want a package are counted apart, with its name."""
     heic = [_shown(file) for file, reason in files if "pillow-heif" in reason]
     others = [_shown(file) for file, reason in files if "pillow-heif" not in reason]
-    needs = "HEIC, which needs pillow-heif: pip install 'idbench[heic]'"
     return (
         *_note(len(others), "photo cannot be opened", "photos cannot be opened", others),
-        *_note(len(heic), f"photo is {needs}", f"photos are {needs}", heic),
+        *_note(len(heic), f"photo is {NEEDS_HEIF}", f"photos are {NEEDS_HEIF}", heic),
     )
 
 

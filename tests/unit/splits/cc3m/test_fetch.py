@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.web import Web, write_tsv
 
@@ -126,6 +127,44 @@ def test_a_picture_that_lies_on_its_side_is_stored_upright(tmp_path: Path, web: 
     assert pixels.shape[0] > pixels.shape[1]
     red, _, blue = pixels[5, 20]
     assert (red > 200, blue < 50) == (True, True)
+
+
+def stored(shard: Path) -> dict[str, np.ndarray]:
+    """Pixels of a fetched shard by caption."""
+    with tarfile.open(shard) as tar:
+        content = {member.name: tar.extractfile(member).read() for member in tar}  # type: ignore[union-attr]
+    return {
+        content[name.replace(".jpg", ".txt")].decode(): decode_photo(data, name)
+        for name, data in content.items()
+        if name.endswith(".jpg")
+    }
+
+
+def test_what_telephones_and_scanners_write_is_stored_as_it_looks(tmp_path: Path, web: Web, settings: Settings) -> None:
+    pytest.importorskip("pillow_heif")
+    kinds = ("heic", "deep", "deep-gray")
+    pairs, out = tmp_path / "work" / "pairs.parquet", tmp_path / "work" / "fetched"
+    read_pairs(write_tsv(tmp_path / "list.tsv", [(f"a {k}", web.url(f"{k}/1")) for k in kinds]), pairs, Silent())
+    assert fetch_pictures(pairs, len(kinds), out, settings, Silent()).counts["fetched"] == len(kinds)
+    found = stored(fetch.shard_file(out, 0))
+    for kind in ("heic", "deep"):
+        np.testing.assert_allclose(found[f"a {kind}"][10, 20], (200, 0, 0), atol=12)
+        np.testing.assert_allclose(found[f"a {kind}"][40, 20], (0, 0, 120), atol=12)
+    np.testing.assert_allclose(found["a deep-gray"][[10, 40], 20], [[200] * 3, [120] * 3], atol=4)
+
+
+def test_a_heic_that_cannot_be_read_here_is_counted_with_what_it_needs(
+    tmp_path: Path, web: Web, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pillow_heif")
+    hidden = tmp_path / "hidden" / "pillow_heif"
+    hidden.mkdir(parents=True)
+    (hidden / "__init__.py").write_text("raise ImportError('not installed')\n")
+    monkeypatch.setenv("PYTHONPATH", str(hidden.parent))
+    pairs, out = tmp_path / "work" / "pairs.parquet", tmp_path / "work" / "fetched"
+    read_pairs(write_tsv(tmp_path / "list.tsv", [("a flag", web.url("heic/1"))]), pairs, Silent())
+    report = fetch_pictures(pairs, 1, out, settings, Silent())
+    assert dict(report.dropped) == {"HEIC, which needs pillow-heif: pip install 'idbench[heic]'": 1}
 
 
 def test_every_reason_has_a_kind(tmp_path: Path, settings: Settings) -> None:

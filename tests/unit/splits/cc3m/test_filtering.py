@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
-from tests.web import picture, write_shard
+from tests.web import picture, telephone, write_shard
 
 from idbench.api import Silent
 from idbench.errors import StorageError
@@ -61,6 +61,27 @@ def test_every_way_of_being_unusable_is_counted(places: tuple[Path, Path], setti
     content = (fetched / "00000.tar").read_bytes()
     found = [content[o : o + n] for o, n in zip(table["offset"], table["size"], strict=True)]
     assert found == [picture("web", 0), picture("web", 1)]
+
+
+def test_pictures_that_trainers_do_not_read_are_counted_by_kind(places: tuple[Path, Path], settings: Settings) -> None:
+    """A trainer would leave such pairs out without a word, and the control would be another one than was built."""
+    pytest.importorskip("pillow_heif")
+    fetched, index = places
+    heic = telephone("heic")
+    bad = [
+        {"heic": heic, "txt": b"by its ending"},
+        {"jpg": heic, "txt": b"under another ending"},
+        {"gif": picture("web", 8), "txt": b"a kind that no trainer looks for"},
+        {"mp4": b"film", "txt": b"not a picture at all"},
+    ]
+    write_shard(fetched / "00000.tar", [good(0), *bad, good(1) | {"heic": heic}])
+    report, broken = filter_shards(fetched, [0], index, settings, Silent())
+    assert (broken, dict(report.counts)) == ([], {"pairs": 6, "kept": 2})
+    assert dict(report.dropped) == {
+        "with a picture in HEIC, which trainers do not read": 2,
+        "with a picture in GIF, which trainers do not read": 1,
+        "without a picture": 1,
+    }
 
 
 def test_the_order_in_which_pictures_arrived_does_not_matter(places: tuple[Path, Path], settings: Settings) -> None:
