@@ -124,7 +124,7 @@ def _finite(tensor: torch.Tensor) -> bool:
 def _read_any(path: Path) -> object:
     require_regular(path)
     with path.open("rb") as file:
-        head = file.read(64)
+        head = file.read(512)
     if head[8:9] == b"{":
         return _read_safetensors(path)
     if head.startswith(b"PK") and _is_torchscript(path):
@@ -157,27 +157,56 @@ def _check_archive(path: Path) -> None:
 _PICKLE: Final = re.compile(rb"\x80[\x02-\x05]")
 """How pickles of protocols 2 to 5 begin; before version 1.6 torch wrote checkpoints as several of them."""
 
-_NOT_CHECKPOINTS: Mapping[bytes, tuple[str, str]] = {
-    b"version https://git-lfs": (
+_UNPACK: Final = "Unpack it, and name the checkpoint."
+_CONVERT: Final = "Use the model's weights as torch or safetensors save them."
+_NOT_CHECKPOINTS: Final = (
+    (
+        rb"version https://git-lfs",
         "only says where Git LFS keeps the checkpoint",
         "Fetch the file itself: run git lfs pull in its repository.",
     ),
-    b"<": ("is a web page or XML, not a checkpoint", "Fetch it again, and look at what the server answers."),
-    b"{": ("is text, not a checkpoint", "Name the file of the weights; a configuration goes behind arch=."),
-    b"\x1f\x8b": ("is compressed", "Unpack it: gunzip."),
-    b"\x28\xb5\x2f\xfd": ("is compressed", "Unpack it: unzstd."),
-}
-"""First bytes of files that are mistaken for checkpoints, what they are, and what to do."""
+    (rb"<", "is a web page or XML, not a checkpoint", "Fetch it again, and look at what the server answers."),
+    (rb"\{", "is text, not a checkpoint", "Name the file of the weights; a configuration goes behind arch=."),
+    (rb"\x1f\x8b|\x28\xb5\x2f\xfd|BZh|\xfd7zXZ|7z\xbc\xaf|Rar!", "is compressed", _UNPACK),
+    (rb"GGUF", "is a file of llama.cpp (GGUF)", _CONVERT),
+    (rb"\x89HDF", "is a file of Keras (HDF5)", _CONVERT),
+    (rb"\x93NUMPY", "is an array of NumPy", _CONVERT),
+    (rb"\x08[\x01-\x1f]\x12", "is a file of ONNX", _CONVERT),
+    (rb"[\x81-\x8f][\xa1-\xbf]\w", "is a file of Flax (MessagePack)", _CONVERT),
+)
+"""How files begin that are mistaken for checkpoints, what they are, and what to do."""
+
+_PART: Final = re.compile(r"-\d{5}-of-\d{5}\.")
+"""In the name of one of the files into which large models are divided."""
+_TAR: Final = slice(257, 262)
+"""Where a tar archive says what it is."""
 
 
 def _no_checkpoint(path: Path, head: bytes) -> TargetError:
     """What a file is that begins as no checkpoint does."""
     if not head:
         return TargetError(f"{path} is empty, so it is damaged or not a checkpoint.", hint="Fetch or save it again.")
-    for beginning, (what, hint) in _NOT_CHECKPOINTS.items():
-        if head.lstrip().startswith(beginning):
+    if head[_TAR].startswith(b"ustar"):
+        return TargetError(f"{path} is a tar archive.", hint=_UNPACK)
+    if head.startswith(b"{") and path.name.endswith(".index.json"):
+        return divided(path)
+    for beginning, what, hint in _NOT_CHECKPOINTS:
+        if re.match(beginning, head.lstrip()):
             return TargetError(f"{path} {what}.", hint=hint)
     return _damaged(path)
+
+
+def divided(path: Path) -> TargetError:
+    """That a file is one of several in which a model lies."""
+    return TargetError(
+        f"The model of {path} is in several files, and a target is one file, which its hash pins.",
+        hint="Load the state dicts of all of them, and save them together as one file.",
+    )
+
+
+def is_part(path: Path) -> bool:
+    """Whether a file's name says that it is one of several in which a model lies."""
+    return _PART.search(path.name) is not None
 
 
 def _state_dict(content: object, path: Path) -> tuple[dict[str, torch.Tensor], bool]:

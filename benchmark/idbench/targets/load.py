@@ -12,7 +12,7 @@ import torch
 
 from idbench.api.target import TargetInfo
 from idbench.errors import TargetError
-from idbench.targets.checkpoints import Checkpoint, read_checkpoint_file
+from idbench.targets.checkpoints import Checkpoint, divided, is_part, read_checkpoint_file
 from idbench.targets.fetch import TargetFiles, fetch_target
 from idbench.targets.spec import Preprocessing, TargetSpec
 from idbench.targets.tokenizing import Tokenizer, build_tokenizer
@@ -234,14 +234,36 @@ def _does_not_fit(
             f"{sources[''][0]}).",
             hint="Save the model's alone, if the others change nothing in what it computes.",
         )
+    return _lacks(path, own, state, sources, problem)
+
+
+def _lacks(
+    path: Path,
+    own: Mapping[str, torch.Tensor],
+    state: Mapping[str, torch.Tensor],
+    sources: Iterable[str],
+    problem: str,
+) -> TargetError:
+    """Why a state dict that lacks some of the model, or has it in other shapes, does not fit."""
+    if is_part(path):
+        return divided(path)
+    if any(".lora_" in name for name in state):
+        beside = any(".base_layer." in name for name in state)
+        how = "that are not merged into the model's weights" if beside else "without the model's weights"
+        return TargetError(
+            f"{path} holds LoRA adapters {how}.",
+            hint="Merge them (merge_and_unload of PEFT), and save the model's state dict.",
+        )
     tower = _lacking_tower(own, sources)
     if tower:
         return TargetError(
             f"{path} lacks the {tower} tower: it holds none of its tensors. Both towers are needed.",
             hint="Give the file of the whole model, pictures and texts.",
         )
+    fits = all(name in own and own[name].shape == tensor.shape for name, tensor in state.items())
+    hint = "Save the whole state dict, or name" if fits else "Name"
     return TargetError(
-        f"{path} does not fit the architecture: {problem}.", hint="Name the architecture that it was trained with."
+        f"{path} does not fit the architecture: {problem}.", hint=f"{hint} the architecture that it was trained with."
     )
 
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import bz2
 import gzip
+import json
+import lzma
 import pickle
+import tarfile
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -308,6 +312,17 @@ def quantized(state: State) -> State:
             r"does not fit the architecture: 1 tensor is missing \(first visual\.proj",
         ),
         (lambda state: {"state_dict": state, "place": Path("x")}, r"more than weights \(pathlib\."),
+        (
+            lambda state: (
+                {n.replace("c_fc.", "c_fc.base_layer."): t for n, t in state.items()}
+                | {"visual.transformer.resblocks.0.mlp.c_fc.lora_A.default.weight": torch.ones(2, 16)}
+            ),
+            "LoRA adapters that are not merged into the model's weights",
+        ),
+        (
+            lambda state: {"base_model.model.visual.conv1.lora_A.weight": torch.ones(2, 2)},
+            "LoRA adapters without the model's weights",
+        ),
     ],
 )
 @pytest.mark.filterwarnings("ignore:.*[Ss]parse.*")
@@ -317,6 +332,29 @@ def test_what_cannot_be_read_as_it_is_has_its_true_reason(
     torch.save(change(state_of(random_model(SMALL))), tmp_path / "x.pt")
     with pytest.raises(TargetError, match=reason):
         load_target(spec_of(tmp_path / "x.pt", SMALL))
+
+
+def test_a_model_in_several_files_is_called_that(tmp_path: Path) -> None:
+    """Each file alone looks like a checkpoint of another architecture."""
+    state = state_of(random_model(SMALL))
+    names = list(state)
+    parts = [f"open_clip-0000{i}-of-00002.safetensors" for i in (1, 2)]
+    for part, held in zip(parts, (names[:20], names[20:]), strict=True):
+        save_file({name: state[name] for name in held}, tmp_path / part)
+    where = dict.fromkeys(names[:20], parts[0]) | dict.fromkeys(names[20:], parts[1])
+    (tmp_path / "open_clip.safetensors.index.json").write_text(json.dumps({"weight_map": where}, indent=1))
+    for name in (*parts, "open_clip.safetensors.index.json"):
+        with pytest.raises(TargetError, match="is in several files") as caught:
+            load_target(spec_of(tmp_path / name, SMALL))
+        assert "one file" in caught.value.hint
+
+
+def test_a_number_that_is_missing_is_not_another_architecture(tmp_path: Path) -> None:
+    state = state_of(random_model(SMALL))
+    torch.save({name: tensor for name, tensor in state.items() if name != "logit_scale"}, tmp_path / "x.pt")
+    with pytest.raises(TargetError, match=r"1 tensor is missing \(first logit_scale\)") as caught:
+        load_target(spec_of(tmp_path / "x.pt", SMALL))
+    assert "whole state dict" in caught.value.hint
 
 
 def test_eight_bit_fractions_are_read(tmp_path: Path) -> None:
@@ -336,6 +374,14 @@ def test_eight_bit_fractions_are_read(tmp_path: Path) -> None:
         (b"\n<!DOCTYPE html><html>Forbidden</html>", "is a web page"),
         (b'{"embed_dim": 512}', "is text"),
         (gzip.compress(b"weights"), "is compressed"),
+        (bz2.compress(b"weights"), "is compressed"),
+        (lzma.compress(b"weights"), "is compressed"),
+        (b"GGUF\x03" + bytes(100), "is a file of llama.cpp"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(100), "is a file of Keras"),
+        (b"\x93NUMPY\x01\x00" + bytes(100), "is an array of NumPy"),
+        (b"\x08\x07\x12\x07pytorch\x1a\x052.1.0:" + bytes(100), "is a file of ONNX"),
+        (b"\x83\xa6params\x81\xaatext_model" + bytes(100), "is a file of Flax"),
+        (tarfile.TarInfo("epoch_3.pt").tobuf() + bytes(1024), "is a tar archive"),
     ],
 )
 @pytest.mark.parametrize("ending", [".pt", ".safetensors"])
