@@ -36,6 +36,12 @@ from idbench.targets.spec import (
 QUICK: Final = "-quickgelu"
 """What open_clip appends to the name of an architecture for its twin with QuickGELU; the weights have equal shapes."""
 
+PIXELS: Final = (
+    "mean and std are three numbers for colours from 0 to 1, interpolation is one of "
+    f"{', '.join(get_args(Interpolation))}, resize_mode is one of {', '.join(get_args(ResizeMode))}."
+)
+"""What the values of preprocessing are."""
+
 _SHOWN = 6  # ways to answer that one hint lists
 
 
@@ -177,7 +183,7 @@ def preprocessing_of(given: Mapping[str, Any], where: str) -> Preprocessing:
     values: dict[str, Any] = {name: given[name] for name in Preprocessing.model_fields if given.get(name) is not None}
     for name in ("mean", "std"):
         value = values.get(name)
-        if isinstance(value, int | float):
+        if isinstance(value, int | float) and not isinstance(value, bool):
             values[name] = (value,) * 3
         elif isinstance(value, list | tuple) and len(value) == 1:
             values[name] = tuple(value) * 3
@@ -189,9 +195,7 @@ def preprocessing_of(given: Mapping[str, Any], where: str) -> Preprocessing:
         first = error.errors()[0]
         raise TargetError(
             f"The preprocessing in {where} has a wrong {first['loc'][0]}: {first['msg']}.",
-            hint=f"mean and std are three numbers for colours from 0 to 1, interpolation is one of "
-            f"{', '.join(get_args(Interpolation))}, "
-            f"resize_mode is one of {', '.join(get_args(ResizeMode))}.",
+            hint=PIXELS,
         ) from error
 
 

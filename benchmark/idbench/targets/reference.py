@@ -30,7 +30,7 @@ from idbench.storage import expanded, sha256_bytes, sha256_file
 from idbench.targets.catalogue import list_targets, registered_target
 from idbench.targets.fetch import check_size
 from idbench.targets.full_size.idia import missing_checkpoints, references, resolve_idia
-from idbench.targets.public_models import architecture_names, check_architecture, read_config
+from idbench.targets.public_models import PIXELS, architecture_names, check_architecture, read_config
 from idbench.targets.spec import HubFile, LocalFile, Preprocessing, PretrainedTag, Stated, TargetSpec
 
 _FORMS = (
@@ -49,6 +49,8 @@ _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "idia": ("sha256",),
 }
 _LISTS = ("mean", "std", "control_for")  # options whose value may hold commas
+_REPOSITORY = re.compile(r"(?:hf-hub:|https?://(?:huggingface\.co|hf\.co)/)([\w-][\w.-]*/[\w.-]+)(?:/.*)?")
+"""How others write a repository of the Hugging Face Hub."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
@@ -192,7 +194,9 @@ def resolve_target(ref: str) -> TargetSpec:
         return _READERS[scheme](ref, unquote(path), options)
     except ValidationError as error:
         reason = "; ".join(dict.fromkeys(_reason(item["loc"], item["msg"]) for item in error.errors()))
-        raise TargetError(f"The target reference {ref!r} is wrong: {reason}.", hint=_FORMS) from error
+        wrong_pixels = any(item["loc"] and item["loc"][0] in _COMPUTATION for item in error.errors())
+        hint = PIXELS if wrong_pixels else _FORMS
+        raise TargetError(f"The target reference {ref!r} is wrong: {reason}.", hint=hint) from error
 
 
 def _reason(where: Sequence[int | str], message: str) -> str:
@@ -210,12 +214,27 @@ def _by_name(word: str) -> TargetSpec:
             raise _meant_file(word)
         scheme, colon, rest = word.partition(":")
         near = difflib.get_close_matches(scheme.lower().replace("-", "_"), _READERS, n=1, cutoff=0.6)
-        if colon and near:
+        if colon and near and scheme != "hf-hub":
             raise TargetError(f"{scheme}: is not a kind of reference.", hint=f"Did you mean {near[0]}:{rest}? {_FORMS}")
         first, slash, tag = word.partition("/")
         if slash and first in architecture_names():
             raise UnknownNameError("target", word, names, hint=f"Type open_clip:{first}/{tag}. {_FORMS}")
+        _check_repository(word)
     return registered_target(word, hint=_FORMS if ":" in word or "/" in word else "")
+
+
+def _check_repository(word: str) -> None:
+    """Refuse a repository of the Hugging Face Hub as open_clip or a browser writes it.
+
+    Raises:
+        TargetError: it says how to write it here.
+    """
+    found = _REPOSITORY.fullmatch(word)
+    if found:
+        raise TargetError(
+            f"{word!r} looks like a repository of the Hugging Face Hub; no kind of reference begins like that.",
+            hint=f"Type hub:{found[1]}@COMMIT with all 40 hexadecimal digits of the commit.",
+        )
 
 
 def _meant_file(word: str) -> TargetError:
@@ -306,6 +325,8 @@ def _numbers(ref: str, name: str, options: Mapping[str, str]) -> tuple[float, fl
 
 
 def _open_clip(ref: str, path: str, options: Mapping[str, str]) -> TargetSpec:
+    if path.startswith("hf-hub:"):
+        _check_repository(path)
     architecture, slash, tag = path.rpartition("/")
     if not slash or not architecture or not tag:
         raise TargetError(
@@ -371,6 +392,8 @@ def _built(ref: str, options: Mapping[str, str], common: dict[str, Any]) -> Targ
             )
         return _like(registered_target(options["like"]), common)
     value = options["arch"]
+    if value.startswith("hf-hub:"):
+        _check_repository(value)
     if not value.endswith(".json"):
         check_architecture(value)
         return TargetSpec(architecture=value, **common)

@@ -221,6 +221,7 @@ def test_random_interpolation_is_of_training_pictures(tmp_path: Path) -> None:
         ({"model_cfg": SMALL, "preprocess_cfg": {"image_mean": [0.5] * 3}}, "does not have: image_mean"),
         ({"model_cfg": SMALL, "preprocess_cfg": {"mode": "L"}}, "has mode 'L'"),
         ({"model_cfg": SMALL, "preprocess_cfg": {"mean": [123.7, 116.3, 103.5]}}, "wrong mean: .* less than or equal"),
+        ({"model_cfg": SMALL, "preprocess_cfg": {"mean": True}}, "wrong mean"),
         (SMALL | {"quick_gelu": "false"}, "quick_gelu .* neither true nor false"),
         (SMALL | {"vision_cfg": None}, "vision_cfg .* is not an object"),
         ({"architectures": ["CLIPModel"], "text_config": {}, "vision_config": {}}, "of the transformers library"),

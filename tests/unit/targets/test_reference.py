@@ -219,6 +219,22 @@ def test_a_checkpoint_without_its_scheme(here: Path, word: str, typed: str) -> N
     assert "no such file" not in again.value.message
 
 
+@pytest.mark.parametrize(
+    "word",
+    [
+        "hf-hub:org/CLIP-b.1",
+        "open_clip:hf-hub:org/CLIP-b.1",
+        "https://huggingface.co/org/CLIP-b.1/tree/main",
+        "file:x.pt?arch=hf-hub:org/CLIP-b.1",
+    ],
+)
+def test_a_repository_as_others_write_it(here: Path, word: str) -> None:
+    with pytest.raises(IdbenchError) as caught:
+        targets_meant(word)
+    assert "hub:org/CLIP-b.1@COMMIT" in caught.value.hint
+    assert "Known" not in caught.value.hint
+
+
 @pytest.mark.parametrize("revision", ["main", "v1.0", "0123456", COMMIT.upper(), COMMIT + "0"])
 def test_moving_revisions_are_refused(revision: str) -> None:
     with pytest.raises(TargetError, match="40 hexadecimal digits"):
@@ -274,7 +290,7 @@ def test_a_file_too_large_for_weights_is_not_hashed(here: Path) -> None:
         ("file:/dev/zero?arch=RN50", "it is not a regular file"),
         ("open_clip:ViT-B-32/openai?mean=0.5,0.5,0.5,0.5", "mean in .* is not three numbers"),
         ("open_clip:ViT-B-32/openai?mean=123.7,116.3,103.5", "mean: input should be less than or equal to 1"),
-        ("open_clip:ViT-B-32/openai?std=0", "std: input should be greater than 0"),
+        ("open_clip:ViT-B-32/openai?std=0", "std: input should be greater than 0.*numbers for colours from 0 to 1"),
         ("open_clip:vit-b-32/openai", "no open_clip architecture called 'vit-b-32'.*Did you mean 'ViT-B-32'"),
     ],
 )
