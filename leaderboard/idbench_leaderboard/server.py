@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -11,19 +12,20 @@ from idbench_leaderboard import app
 from idbench_leaderboard.app import views
 
 
-def command(board: Path, port: int, address: str = "127.0.0.1", *, browser: bool = False) -> list[str]:
+def command(board: Path, port: int, address: str = "127.0.0.1") -> list[str]:
     """The command that serves a board until it is interrupted.
 
     Args:
         board: a folder that `build` wrote.
         port: to listen on.
         address: to listen on.
-        browser: open a window.
     """
     settings = {
         "server.port": port,
         "server.address": address,
-        "server.headless": not browser,
+        # Else Streamlit advertises: in the terminal, and on machines where coding agents are installed over the page.
+        "server.headless": True,
+        "logger.hideWelcomeMessage": True,
         "server.showEmailPrompt": False,
         "server.fileWatcherType": "none",
         "server.runOnSave": False,
@@ -43,6 +45,8 @@ def command(board: Path, port: int, address: str = "127.0.0.1", *, browser: bool
 
 def main() -> None:
     """Import what the pages draw with, then be `streamlit`: else the first reader would wait for the imports."""
+    # The pages are imported before there is a server, which is what Streamlit's cache would report.
+    logging.getLogger("streamlit.runtime.caching.cache_data_api").addFilter(_is_news)
     try:
         from streamlit.web.cli import main as streamlit
 
@@ -52,6 +56,10 @@ def main() -> None:
     except KeyboardInterrupt:
         return  # a terminal sends Ctrl-C to the server too; Streamlit sees to it later
     streamlit(prog_name="streamlit")
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("No runtime found")
 
 
 if __name__ == "__main__":

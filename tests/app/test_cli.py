@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -196,6 +197,34 @@ def test_serve_answers_and_ends(board: Path, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind(("127.0.0.1", port))  # nobody listens any more
+
+
+def test_serve_opens_a_window_once_it_answers_and_says_nothing_else(
+    board: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, script = tmp_path / "opened", tmp_path / "browser"
+    script.write_text(
+        f"#!{sys.executable}\nimport sys, urllib.request\n"
+        f"urllib.request.urlopen(sys.argv[1], timeout=30)\nopen({str(seen)!r}, 'w').write(sys.argv[1])\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("BROWSER", str(script))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    process = Bench(tmp_path).start("leaderboard", "serve", str(board), "--port", str(port))
+    try:
+        for _ in range(300):
+            if seen.exists() and seen.read_text():
+                break
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.2)
+    finally:
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    assert seen.read_text() == f"http://127.0.0.1:{port}"
+    printed = (out + err).replace("Stopping...", "")  # which is how Streamlit answers Ctrl-C
+    assert printed.split() == f"idbench leaderboard at http://127.0.0.1:{port} stopped".split()
 
 
 def test_mistakes_get_one_sentence(board: Path, tmp_path: Path) -> None:

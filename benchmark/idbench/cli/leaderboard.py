@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import sys
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -146,16 +148,40 @@ def serve(
     Opened(path).check_retractions()  # what cannot be shown is rejected here, in one sentence
     _free(address, port)
     host = {"0.0.0.0": "localhost", "::": "localhost"}.get(address, address)  # noqa: S104
-    console.say(f"idbench leaderboard at http://{f'[{host}]' if ':' in host else host}:{port}")
+    url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+    console.say(f"idbench leaderboard at {url}")
     try:
-        done = subprocess.run(command(path, port, address, browser=browser), check=False)  # noqa: S603  our own command
+        with subprocess.Popen(command(path, port, address)) as server:  # noqa: S603  our own command
+            try:
+                if browser:
+                    _open(url, host, port, server)
+                status = server.wait()
+            except BaseException:
+                server.terminate()
+                raise
     except KeyboardInterrupt:
         console.say("stopped")
         return
-    if done.returncode > 0:
+    if status > 0:
         raise IdbenchError(
-            f"The server ended with status {done.returncode}.", hint="Its last lines above say why; try another --port."
+            f"The server ended with status {status}.", hint="Its last lines above say why; try another --port."
         )
+
+
+def _open(url: str, host: str, port: int, server: subprocess.Popen[bytes]) -> None:
+    """Open a window once the server listens; where there is no screen, nothing."""
+    import os
+    import socket
+    import time
+    import webbrowser
+
+    if sys.platform == "linux" and not any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")):
+        return  # else a browser for terminals would take this one over
+    while server.poll() is None:
+        with suppress(OSError), socket.create_connection((host, port), timeout=1):
+            webbrowser.open(url)
+            return
+        time.sleep(0.2)
 
 
 def _free(address: str, port: int) -> None:
