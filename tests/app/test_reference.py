@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +11,7 @@ from tests.conftest import ROOT
 
 from idbench.api import Silent
 from idbench.results import collect
+from idbench.results.worst_case import UNDEFENDED
 from idbench.splits.retractions import retracted_here
 from idbench_leaderboard.board import Board
 from idbench_leaderboard.building import build
@@ -27,11 +29,26 @@ def test_the_reference_board_is_made_from_the_reference_records() -> None:
     board, found = Board(REFERENCE), collect([RECORDS])
     assert not found.rejected, found.rejected
     rejected = {each["run_id"] for each in board.manifest["rejected"]}
-    given = {run.record.run_id: run.record.scores_sha256 for run in found.runs}
+    # Adapted attacks count against defenses alone: the next test.
+    given = {run.record.run_id: run.record.scores_sha256 for run in found.runs if run.record.adaptation is None}
     shown = dict(zip(board.runs["run_id"], board.runs["scores_sha256"], strict=True))
     expected = {run_id: digest for run_id, digest in given.items() if run_id not in rejected}
     assert shown == expected, f"out of date; run: {COMMAND}"
     assert shown
+
+
+def test_every_attack_on_a_defense_is_in_its_worst_case() -> None:
+    (table,) = Board(REFERENCE).defense_tables()
+    given = Counter(
+        (record.defense.name if record.defense else UNDEFENDED, record.attack_label)
+        for record in (run.record for run in collect([RECORDS]).runs)
+        if record.target.name == table.target
+        and record.seed in {seed for each in table.attacked for seed in each.seeds}
+        if record.split.name == table.split
+    )
+    shown = Counter((each.defense, each.attack) for each in table.attacked)
+    assert shown == given
+    assert {each.defense for each in table.worst} == {defense for defense, _ in given}
 
 
 def test_the_reference_shows_no_machine_and_no_name() -> None:
