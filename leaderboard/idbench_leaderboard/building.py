@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from idbench.api import Progress
 from idbench.errors import DataError
@@ -172,7 +173,8 @@ def _measure_all(work: Sequence[Work], progress: Progress, threads: int, ranks: 
     pools = {pool.board: pool for pool in planned.pools}
     total, done = sum(len(each.entries) for each in work), 0
     measured = []
-    with ThreadPoolExecutor(threads) as pool:
+    # Boards are measured side by side; products of small matrices would only wait for threads of their own.
+    with ThreadPoolExecutor(threads) as pool, threadpool_limits(limits=1, user_api="blas"):
         for each, result in zip(planned.work, pool.map(measure_board, planned.work), strict=True):
             _contribute(result, pools)
             ranks.add(result.ranks)
