@@ -18,6 +18,7 @@ from typing import IO, Any, Protocol, TextIO
 
 from idbench.limits import Limits
 from idbench.progress import Progress, Reporter
+from idbench.storage import cache_dir
 
 _LOOK = 0.1  # seconds between looks at a process
 _GRACE = 15.0  # seconds for the supervisor to end what a process left
@@ -149,6 +150,8 @@ def worker_environment(temporary: Path) -> dict[str, str]:
         temporary: folder for its temporary files.
     """
     environment = {name: os.environ[name] for name in _PASSED if name in os.environ}
+    if "BENCH_CACHE" in environment:  # a relative one would mean another place in a worker's own folder
+        environment["BENCH_CACHE"] = str(cache_dir())
     # Threads that wait by spinning take processors from those that work: on a busy machine, half of the time.
     environment.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     environment.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary)))

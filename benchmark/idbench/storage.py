@@ -26,6 +26,7 @@ if sys.platform != "win32":
 _CHUNK = 1 << 20
 _OURS = ".idbench-"
 """Part of the name of whatever is written next to its destination, so that nothing of anybody else is taken for it."""
+_SETTINGS = "(BENCH_RESULTS, BENCH_CACHE)"
 _TEMPORARY = re.compile(rf"\..+{re.escape(_OURS)}[a-z0-9_]{{8}}\.tmp")
 _ASIDE = re.compile(rf"\.(.+){re.escape(_OURS)}[a-z0-9_]+\.old")
 
@@ -33,7 +34,8 @@ _ASIDE = re.compile(rf"\.(.+){re.escape(_OURS)}[a-z0-9_]+\.old")
 def cache_dir(*parts: str) -> Path:
     """Folder below the cache root (`BENCH_CACHE`, else the system's place for caches); not created."""
     root = os.environ.get("BENCH_CACHE")
-    base = expanded(Path(root)) if root else user_cache_path("idbench")
+    # Absolute: worker processes have working folders of their own.
+    base = expanded(Path(root)).absolute() if root else user_cache_path("idbench")
     return base.joinpath(*parts)
 
 
@@ -77,21 +79,58 @@ def explain(error: OSError, path: Path) -> StorageError:
             f"No space left on the disk that holds {path}.",
             hint="Free some space and repeat the command: finished work is kept.",
         )
-    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+    if error.errno == errno.EROFS:
+        return StorageError(f"{path} lies on a disk that can only be read.", hint=f"Choose another place {_SETTINGS}.")
+    if isinstance(error, PermissionError):
         return StorageError(
             f"No permission to use {path}.",
-            hint="Change its permissions; results and cache can go to another folder (BENCH_RESULTS, BENCH_CACHE).",
+            hint=f"Change its permissions; results and cache can go to another folder {_SETTINGS}.",
         )
     if isinstance(error, FileNotFoundError):
         return StorageError(f"{path} does not exist.", hint="Check the path.")
     if isinstance(error, (NotADirectoryError, FileExistsError, IsADirectoryError)):
-        return StorageError(f"{path} is in the way: a file where a folder is needed, or the reverse.", hint="Move it.")
+        return _in_the_way(error, path)
+    if error.errno == errno.ENAMETOOLONG:
+        return StorageError(f"File name too long for the disk: {path}.", hint="Choose a shorter name.")
+    if error.errno == errno.ELOOP:
+        return StorageError(f"The links in {path} lead back to themselves.", hint="Check the path.")
     return StorageError(f"Cannot use {path}: {error.strerror or error}.", hint="Check the disk and the path.")
+
+
+def _in_the_way(error: OSError, path: Path) -> StorageError:
+    """What is a file where a folder is needed, or the reverse: often not `path` itself, but something on the way to it."""
+    if isinstance(error, IsADirectoryError):
+        return StorageError(f"{path} is in the way: it is a folder, and a file is needed there.", hint="Move it.")
+    for place in (*reversed(path.parents), path):
+        if place.is_symlink() and not is_there(place):
+            return StorageError(f"{place} is in the way: it is a link to nothing.", hint="Remove it.")
+        if is_there(place) and not place.is_dir():
+            return StorageError(
+                f"{place} is in the way: it is not a folder, and one is needed there.",
+                hint=f"Choose another place {_SETTINGS}, or move it.",
+            )
+    return StorageError(f"{path} is in the way: a file where a folder is needed, or the reverse.", hint="Move it.")
+
+
+@contextmanager
+def _creation_errors(path: Path) -> Iterator[None]:
+    """The same while something is created: what does not exist then is a place that could hold it."""
+    try:
+        with storage_errors(path):
+            yield
+    except StorageError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        place = next((place for place in (path, *path.parents) if is_there(place)), path)
+        raise StorageError(
+            f"Nothing can be created in {place}: it was removed, or is not an ordinary folder.",
+            hint=f"Choose another place {_SETTINGS}.",
+        ) from error
 
 
 def make_dir(path: Path) -> Path:
     """Create a folder with its parents; it may exist already."""
-    with storage_errors(path):
+    with _creation_errors(path):
         path.mkdir(parents=True, exist_ok=True)
     return path
 
@@ -108,7 +147,7 @@ def check_writable(folder: Path, option: str) -> None:
     """
     try:
         make_dir(folder)
-        with storage_errors(folder), tempfile.TemporaryFile(dir=folder):
+        with _creation_errors(folder), tempfile.TemporaryFile(dir=folder):
             pass
     except StorageError as error:
         raise StorageError(error.message, hint=f"Choose another place with {option}.") from error
@@ -148,7 +187,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     make_dir(path.parent)
     with storage_errors(path):
         _sweep(path.parent)
-        temporary, lock = _claimed(lambda: _empty_file(path))
+        with _creation_errors(path.parent):
+            temporary, lock = _claimed(lambda: _empty_file(path))
         try:
             yield temporary
             with temporary.open("rb+") as file:
@@ -184,9 +224,10 @@ def atomic_dir(path: Path) -> Iterator[Path]:
     make_dir(path.parent)
     with storage_errors(path):
         _sweep(path.parent)
-        temporary, lock = _claimed(
-            lambda: tempfile.mkdtemp(prefix=f".{path.name}{_OURS}", suffix=".tmp", dir=path.parent)
-        )
+        with _creation_errors(path.parent):
+            temporary, lock = _claimed(
+                lambda: tempfile.mkdtemp(prefix=f".{path.name}{_OURS}", suffix=".tmp", dir=path.parent)
+            )
         try:
             yield temporary
             temporary.chmod(0o777 & ~_umask())

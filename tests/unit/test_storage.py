@@ -16,6 +16,7 @@ import pytest
 from tests.kills import killed_at_rename
 
 from idbench.errors import IdbenchError, StorageError, UnknownNameError
+from idbench.processes import worker_environment
 from idbench.storage import (
     aside_for,
     atomic_dir,
@@ -24,6 +25,7 @@ from idbench.storage import (
     check_writable,
     copy_files,
     explain,
+    make_dir,
     read_bounded,
     read_regular,
     recover,
@@ -205,7 +207,9 @@ def test_full_disk_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         (errno.ENOSPC, "No space left"),
         (errno.EDQUOT, "No space left"),
         (errno.EACCES, "No permission"),
-        (errno.EROFS, "No permission"),
+        (errno.EROFS, "can only be read"),
+        (errno.ENAMETOOLONG, "too long"),
+        (errno.ELOOP, "lead back to themselves"),
         (errno.ENOENT, "does not exist"),
         (errno.ENOTDIR, "in the way"),
         (errno.EIO, "Cannot use"),
@@ -260,6 +264,40 @@ def test_a_folder_that_cannot_be_written_is_told_before_the_work(tmp_path: Path)
     with pytest.raises(StorageError, match="in the way") as caught:
         check_writable(tmp_path / "file" / "folder", "--out")
     assert "--out" in caught.value.hint
+
+
+def test_what_keeps_a_folder_from_being_made_is_named_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "nowhere").symlink_to(tmp_path / "gone" / "gone")
+    (tmp_path / "round").symlink_to(tmp_path / "round")
+    for name, says in (
+        ("file", "file is in the way: it is not a folder"),
+        ("nowhere", "nowhere is in the way: it is a link to nothing"),
+        ("round", "lead back to themselves"),
+        ("a" * 300, "too long"),
+    ):
+        with pytest.raises(StorageError, match=says) as caught:
+            make_dir(tmp_path / name / "splits" / "avatars")
+        assert caught.value.hint
+    with pytest.raises(StorageError, match="folder is in the way: it is a folder, and a file is needed"):
+        make_dir(tmp_path / "folder") and write_text(tmp_path / "folder", "text")
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="no file system of the kernel's")
+def test_a_place_where_nothing_can_be_created_is_not_said_to_be_missing() -> None:
+    for write in (make_dir, lambda path: write_text(path, "text"), lambda path: check_writable(path, "--results")):
+        with pytest.raises(StorageError, match=r"Nothing can be created in /proc: ") as caught:
+            write(Path("/proc/splits"))
+        assert caught.value.hint
+
+
+def test_a_cache_named_from_the_working_folder_is_the_same_for_every_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("BENCH_CACHE", "cache")
+    assert cache_dir("splits") == tmp_path / "cache" / "splits"
+    assert worker_environment(tmp_path / "tmp")["BENCH_CACHE"] == str(tmp_path / "cache")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
