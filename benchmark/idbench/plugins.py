@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 INSTRUMENTS = "idbench.instruments"
 """The entry-point group of attacks that studies use and nobody runs by name; idbench's own alone are looked at."""
 
-_AT_ONCE = 4  # strangers' plug-ins that are read side by side
+PATIENCE = 180.0
+"""Seconds that a command waits for the import of a plug-in which it names: torch takes a minute on a busy machine."""
+GLANCE = 15.0
+"""Seconds for one that is only listed: one that hangs must not keep everybody from the others."""
+
+_AT_ONCE = 8  # strangers' plug-ins that are read side by side
 
 T = TypeVar("T")
 M = TypeVar("M", bound="Method[Any]")
@@ -125,21 +130,30 @@ class Registry(ABC, Generic[T]):
         """
         return self.checked(self.plugin(name))
 
-    def entries(self) -> list[Entry[T]]:
-        """Every registered name, sorted; a plug-in that is broken comes with the reason and breaks nothing else."""
+    def entries(self, patience: float = GLANCE) -> list[Entry[T]]:
+        """Every registered name, sorted; a plug-in that is broken comes with the reason and breaks nothing else.
+
+        Args:
+            patience: seconds for the import of each, on a machine that is not busy.
+        """
         plugins = self.plugins()
         # Each third-party plug-in is read by a process of its own.
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            strange = dict(pool.map(lambda plugin: (plugin.name, self._entry(plugin)), filter(is_strange, plugins)))
-        return [strange.get(plugin.name) or self._entry(plugin) for plugin in plugins]
+            found = pool.map(lambda plugin: (plugin.name, self._entry(plugin, patience)), filter(is_strange, plugins))
+            strange = dict(found)
+        return [strange.get(plugin.name) or self._entry(plugin, patience) for plugin in plugins]
 
-    def checked(self, plugin: Plugin) -> T:
+    def checked(self, plugin: Plugin, patience: float = PATIENCE) -> T:
         """A plug-in of idbench's own, or what stands in for a stranger's; raises the `PluginError` of `load`."""
-        return self.stand_in(plugin) if is_strange(plugin) else self.imported(plugin)
+        return self.stand_in(plugin, patience) if is_strange(plugin) else self.imported(plugin)
 
     @abstractmethod
-    def stand_in(self, plugin: Plugin) -> T:
+    def stand_in(self, plugin: Plugin, patience: float) -> T:
         """What stands in for a stranger's plug-in, made of what it says of itself; none of its code runs here.
+
+        Args:
+            plugin: of another distribution.
+            patience: seconds for its import, on a machine that is not busy.
 
         Raises:
             PluginError: it cannot be used.
@@ -171,9 +185,9 @@ class Registry(ABC, Generic[T]):
     def name_of(self, value: T) -> str:
         """What a plug-in calls itself; it must be registered under this name."""
 
-    def _entry(self, plugin: Plugin) -> Entry[T]:
+    def _entry(self, plugin: Plugin, patience: float) -> Entry[T]:
         try:
-            return Entry(plugin, self.checked(plugin), "")
+            return Entry(plugin, self.checked(plugin, patience), "")
         except PluginError as error:
             return Entry(plugin, None, error.message)
 

@@ -27,6 +27,12 @@ _CHUNK = 1 << 20
 _OURS = ".idbench-"
 """Part of the name of whatever is written next to its destination, so that nothing of anybody else is taken for it."""
 _SETTINGS = "(BENCH_RESULTS, BENCH_CACHE)"
+_SELDOM = {
+    errno.EROFS: ("This disk can only be read", f"Choose another place {_SETTINGS}."),
+    errno.ENAMETOOLONG: ("File name too long for the disk", "Choose a shorter name."),
+    errno.ELOOP: ("The links on this path lead back to themselves", "Check the path."),
+}
+"""What else keeps a file from being used, and what to do."""
 _TEMPORARY = re.compile(rf"\..+{re.escape(_OURS)}[a-z0-9_]{{8}}\.tmp")
 _ASIDE = re.compile(rf"\.(.+){re.escape(_OURS)}[a-z0-9_]+\.old")
 
@@ -79,8 +85,9 @@ def explain(error: OSError, path: Path) -> StorageError:
             f"No space left on the disk that holds {path}.",
             hint="Free some space and repeat the command: finished work is kept.",
         )
-    if error.errno == errno.EROFS:
-        return StorageError(f"{path} lies on a disk that can only be read.", hint=f"Choose another place {_SETTINGS}.")
+    if error.errno in _SELDOM:
+        sentence, hint = _SELDOM[error.errno]
+        return StorageError(f"{sentence}: {path}.", hint=hint)
     if isinstance(error, PermissionError):
         return StorageError(
             f"No permission to use {path}.",
@@ -90,15 +97,11 @@ def explain(error: OSError, path: Path) -> StorageError:
         return StorageError(f"{path} does not exist.", hint="Check the path.")
     if isinstance(error, (NotADirectoryError, FileExistsError, IsADirectoryError)):
         return _in_the_way(error, path)
-    if error.errno == errno.ENAMETOOLONG:
-        return StorageError(f"File name too long for the disk: {path}.", hint="Choose a shorter name.")
-    if error.errno == errno.ELOOP:
-        return StorageError(f"The links in {path} lead back to themselves.", hint="Check the path.")
     return StorageError(f"Cannot use {path}: {error.strerror or error}.", hint="Check the disk and the path.")
 
 
 def _in_the_way(error: OSError, path: Path) -> StorageError:
-    """What is a file where a folder is needed, or the reverse: often not `path` itself, but something on the way to it."""
+    """What is a file where a folder is needed, or the reverse: often not `path` but something on the way to it."""
     if isinstance(error, IsADirectoryError):
         return StorageError(f"{path} is in the way: it is a folder, and a file is needed there.", hint="Move it.")
     for place in (*reversed(path.parents), path):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,9 +25,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from idbench.errors import IdbenchError, PluginError
 from idbench.limits import EXCEEDED, Limits, advice, limits_here
-from idbench.plugins import Plugin, locate
-from idbench.processes import start_supervised, watched
-from idbench.progress import Progress, Silent
+from idbench.plugins import PATIENCE, Plugin, locate
+from idbench.processes import Supervised, start_supervised, watched
+from idbench.progress import Progress, Reporter, Silent
 from idbench.storage import cache_dir, make_dir, read_regular, sha256_bytes, write_text
 from idbench.version import __version__
 from idbench.workplace import workplace
@@ -36,7 +37,9 @@ QUESTION, ANSWER = "question.json", "answer.json"
 _READER = "idbench.reader"
 _LIMIT = 1 << 20  # bytes of an answer
 _LARGEST_SOURCE = 1 << 26  # bytes
-_PATIENCE = 180.0  # seconds: torch imported at the top of a module takes a minute on a busy machine
+_BETWEEN = 0.5  # seconds between looks at the clock
+_SLOWER = 10  # times as long as the reader needs to start may an import take: on a busy machine both take longer
+_REMEMBERED = 3600.0  # seconds for which a plug-in that was too slow is not listed again
 
 _READS = Limits(memory=8 << 30, disk=64 << 20, processes=32, open_files=1024)
 """What a process may use that only reads what a plug-in says of itself; torch takes less than two of the eight GiB."""
@@ -57,7 +60,33 @@ class Refusal(Answer):
     hint: Annotated[str, Field(max_length=2000)]
 
 
-def ask(group: str, plugin: Plugin, question: object, kind: type[A]) -> A:
+class _Late(PluginError):
+    """A plug-in was still being imported when its time was over."""
+
+
+class _Start(Reporter):
+    """Notes when a process first reports, which a reader does as it begins to import."""
+
+    def __init__(self) -> None:
+        self._begin = time.monotonic()
+        self._after: float | None = None
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the process was started."""
+        return time.monotonic() - self._begin
+
+    @property
+    def after(self) -> float:
+        """Seconds until its first report, or until now if there was none."""
+        return self.elapsed if self._after is None else self._after
+
+    def update(self, done: float, total: float, description: str) -> None:
+        """Note the time of the first report."""
+        self._after = self.after
+
+
+def ask(group: str, plugin: Plugin, question: object, kind: type[A], patience: float = PATIENCE) -> A:
     """What a plug-in says: an answer that was kept, or that a process gives now.
 
     Args:
@@ -65,6 +94,8 @@ def ask(group: str, plugin: Plugin, question: object, kind: type[A]) -> A:
         plugin: of another distribution.
         question: plain JSON.
         kind: the answer's schema.
+        patience: seconds for its import, on a machine that is not busy. With less than `PATIENCE` one that was too slow
+            within the last hour is not tried again, unless its code has changed.
 
     Raises:
         PluginError: it cannot be imported, is not what the group is for, or refuses; the message says why.
@@ -75,7 +106,16 @@ def ask(group: str, plugin: Plugin, question: object, kind: type[A]) -> A:
     kept = None if path is None else _kept(path, kind)
     if kept is not None:
         return kept
-    answer = _answer(plugin, text, kind)
+    late = None if path is None else path.with_suffix(".late")
+    if late is not None and patience < PATIENCE and _is_recent(late):
+        raise _too_slow(plugin, patience)
+    try:
+        answer = _answer(plugin, text, kind, patience=patience)
+    except _Late:
+        if late is not None:
+            with suppress(IdbenchError):
+                write_text(late, "")
+        raise
     if path is not None:
         with suppress(IdbenchError):  # a cache that cannot be written costs the next reader a second
             write_text(path, answer.model_dump_json())
@@ -108,10 +148,30 @@ def own_folder(plugin: Plugin) -> Path:
     return cache_dir("strangers", key)
 
 
+def _is_recent(path: Path) -> bool:
+    with suppress(OSError):
+        return 0 <= time.time() - path.stat().st_mtime < _REMEMBERED
+    return False
+
+
+def _too_slow(plugin: Plugin, patience: float) -> _Late:
+    waits = f"; a command that names {plugin.name} waits {PATIENCE:g}" if patience < PATIENCE else ""
+    return _Late(f"{plugin.value} took more than {patience:g} seconds to be imported{waits}.", hint=_try(plugin))
+
+
+def _try(plugin: Plugin) -> str:
+    return f"Try `python -c 'import {plugin.value.partition(':')[0]}'` to see what it does."
+
+
 def _answer(
-    plugin: Plugin, text: str, kind: type[A], writable: Sequence[Path] | None = None, progress: Progress | None = None
+    plugin: Plugin,
+    text: str,
+    kind: type[A],
+    writable: Sequence[Path] | None = None,
+    progress: Progress | None = None,
+    patience: float = PATIENCE,
 ) -> A:
-    answer = _read(_ask(plugin, text, writable, progress), kind, plugin)
+    answer = _read(_ask(plugin, text, writable, progress, patience), kind, plugin)
     if isinstance(answer, Refusal):
         raise PluginError(answer.message, hint=answer.hint)
     return answer
@@ -149,9 +209,10 @@ def _own_code() -> int:
     return max(path.stat().st_mtime_ns for folder in ("", "api", "runner") for path in (here / folder).glob("*.py"))
 
 
-def _ask(plugin: Plugin, text: str, writable: Sequence[Path] | None, progress: Progress | None) -> bytes:
+def _ask(
+    plugin: Plugin, text: str, writable: Sequence[Path] | None, progress: Progress | None, patience: float
+) -> bytes:
     """Start a process, give it the question, and read no more of its answer than an answer may have."""
-    hint = f"Try `python -c 'import {plugin.value.partition(':')[0]}'` to see what it does."
     with workplace() as place:
         folder = place / "folder"
         folder.mkdir()
@@ -160,19 +221,31 @@ def _ask(plugin: Plugin, text: str, writable: Sequence[Path] | None, progress: P
         log = place / "log"
         limits = _READS if writable is None else limits_here([folder, *writable])
         with watched(lambda: start_supervised(_READER, folder, limits, writable or (), arguments), log) as process:
-            try:
-                status = process.wait(progress or Silent(), _PATIENCE if writable is None else None)
-            except TimeoutError as error:
-                raise PluginError(
-                    f"{plugin.value} took more than {_PATIENCE:g} seconds to be imported.", hint=hint
-                ) from error
+            if writable is None:
+                status = _read_within(process, plugin, patience)
+            else:
+                status = process.wait(progress or Silent(), None)
         if (what := EXCEEDED.get(status)) is not None:
-            more = hint if writable is None else advice(what)
+            more = _try(plugin) if writable is None else advice(what)
             raise PluginError(f"{plugin.value} was stopped: {limits.sentence(what)}.", hint=more)
         try:
             return read_regular(folder / ANSWER, _LIMIT)
         except (OSError, ValueError) as error:
-            raise PluginError(f"{plugin.value} ended the process that imported it.", hint=hint) from error
+            raise PluginError(f"{plugin.value} ended the process that imported it.", hint=_try(plugin)) from error
+
+
+def _read_within(process: Supervised, plugin: Plugin, patience: float) -> int:
+    """Wait for a reader's status, but no longer than its plug-in may take.
+
+    Raises:
+        _Late: its time is over.
+    """
+    start = _Start()
+    while True:
+        with suppress(TimeoutError):
+            return process.wait(start, _BETWEEN)
+        if start.elapsed > min(PATIENCE, max(patience, _SLOWER * start.after)):
+            raise _too_slow(plugin, patience)
 
 
 def _read(data: bytes, kind: type[A], plugin: Plugin) -> A | Refusal:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import typer
@@ -83,8 +84,9 @@ def _plugins(_: object) -> Iterator[tuple[bool, str]]:
     from idbench.targets import TARGETS
 
     groups: tuple[Registry[Any], ...] = (ATTACKS, DEFENSES, ADAPTATIONS, SPLITS, TARGETS)
-    for group in groups:
-        entries = group.entries()
+    with ThreadPoolExecutor(len(groups)) as pool:
+        found = list(pool.map(lambda group: group.entries(), groups))
+    for group, entries in zip(groups, found, strict=True):
         for entry in entries:
             if entry.value is None:
                 yield False, f"{group.kind} {entry.name} is unavailable: {entry.reason}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -35,7 +36,8 @@ def listing(
     if kind == "runs":
         options.check_results(results)
     kinds = [kind] if kind else list(_KINDS[:4])
-    rows = {name: _ROWS[name](results) for name in kinds}
+    with ThreadPoolExecutor(len(kinds)) as pool:  # side by side, as a plug-in may take its time to say what it is
+        rows = dict(zip(kinds, pool.map(lambda name: _ROWS[name](results), kinds), strict=True))
     if json:
         console.write_json(rows if not kind else rows[kind])
         return
@@ -47,8 +49,16 @@ def listing(
         else:
             columns = _SHORT.get(name, tuple(rows[name][0]))
             console.tabulate(how, name, columns, [[str(row[c]) for c in columns] for row in rows[name]])
+            _say_broken(rows[name] if how == "text" and "title" not in columns else [])
     if how == "text" and not kind:
         console.next_steps("bench show NAME has the details", "bench list runs")
+
+
+def _say_broken(rows: Sequence[dict[str, Any]]) -> None:
+    """Say why a plug-in cannot be used, below a table that has no room for it."""
+    for row in rows:
+        if row["version"] == "unavailable":
+            console.say(f"{row['name']} cannot be used: {row['title']}")
 
 
 def _show_runs(rows: list[dict[str, Any]], how: console.Format) -> None:
@@ -136,8 +146,9 @@ def _splits(_: object) -> list[dict[str, Any]]:
 
 
 def _targets(_: object) -> list[dict[str, Any]]:
-    from idbench.targets import broken_targets, list_targets
+    from idbench.targets import TARGETS
 
+    entries = TARGETS.entries()
     rows = [
         {
             "name": t.name,
@@ -147,14 +158,11 @@ def _targets(_: object) -> list[dict[str, Any]]:
             "control for": ", ".join(t.control_for) or "-",
             "title": _title(t),
         }
-        for t in list_targets()
+        for t in (entry.value for entry in entries)
+        if t is not None
     ]
-    for name, reason in broken_targets().items():
-        rows.append(
-            dict.fromkeys(("version", "architecture", "trained on", "control for"), "-")
-            | {"name": name, "title": reason}
-        )
-    return rows
+    nothing = {"version": "unavailable"} | dict.fromkeys(("architecture", "trained on", "control for"), "-")
+    return rows + [nothing | {"name": entry.name, "title": entry.reason} for entry in entries if entry.value is None]
 
 
 def _title(target: TargetSpec) -> str:

@@ -321,8 +321,12 @@ def _adaptations(names: list[str], params: dict[str, object]) -> list[PlannedAda
 
 
 def _expanded(names: list[str], registry: Registry[Any]) -> list[str]:
-    """The names that a person typed, each once; `all` stands for everything that can be used."""
-    usable = [entry.name for entry in registry.entries() if entry.value is not None] if "all" in names else []
+    """The names that a person typed, each once; `all` stands for everything that can be used, and says what cannot."""
+    entries = registry.entries() if "all" in names else []
+    for entry in entries:
+        if entry.value is None:
+            console.note(f"{entry.name} is left out: {entry.reason}")
+    usable = [entry.name for entry in entries if entry.value is not None]
     return list(dict.fromkeys(name for given in names for name in (usable if given == "all" else [given])))
 
 

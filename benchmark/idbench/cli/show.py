@@ -36,9 +36,9 @@ def show(
     """Show everything about a method, defense, split, target or run."""
     from idbench.runner.registry import ADAPTATIONS, ATTACKS, DEFENSES, load_adaptation, load_attack, load_defense
     from idbench.splits import split_names
-    from idbench.targets import list_targets, resolve_target
+    from idbench.targets import TARGETS, resolve_target
 
-    splits, targets = split_names(), [t.name for t in list_targets()]
+    splits, targets = split_names(), TARGETS.names()
     attacks, defenses, adaptations = ATTACKS.names(), DEFENSES.names(), ADAPTATIONS.names()
     known = [*attacks, *defenses, *adaptations, *splits, *targets]
     is_target = what in targets or (":" in what and not is_there(Path(what)))

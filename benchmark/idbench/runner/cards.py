@@ -36,7 +36,7 @@ from idbench.api import (
 )
 from idbench.api.method import Method
 from idbench.errors import MethodError, PluginError
-from idbench.plugins import Plugin
+from idbench.plugins import PATIENCE, Plugin
 from idbench.strangers import Answer, ask
 
 F = TypeVar("F", Access, Knowledge)
@@ -125,25 +125,27 @@ class RunParameters(Answer):
     knowledge: Names
 
 
-def describe(group: str, plugin: Plugin) -> Description:
-    """The card of a stranger's method, as plain data.
+def describe(group: str, plugin: Plugin, patience: float = PATIENCE) -> Description:
+    """The card of a stranger's method, as plain data; the arguments are those of `idbench.strangers.ask`.
 
     Raises:
         PluginError: it cannot be imported or is not a method of the group; the message says why.
     """
-    found = ask(group, plugin, None, Description)
+    found = ask(group, plugin, None, Description, patience)
     if found.card.name != plugin.name:
         raise PluginError(f"The card of {plugin.name} is another method's.", hint="Report this to its author.")
     return found
 
 
-def stand_in(group: str, plugin: Plugin) -> type[Method[Any]]:
+def stand_in(group: str, plugin: Plugin, patience: float) -> type[Method[Any]]:
     """A class with the card and the parameters of a stranger's method, and none of its code; it can do nothing.
+
+    The arguments are those of `describe`.
 
     Raises:
         PluginError: as of `describe`, or the parameters have names that no class can have.
     """
-    return _stand_in(group, plugin, describe(group, plugin).model_dump_json())
+    return _stand_in(group, plugin, describe(group, plugin, patience).model_dump_json())
 
 
 @lru_cache(maxsize=256)

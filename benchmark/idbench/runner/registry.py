@@ -35,9 +35,9 @@ from idbench.targets import AppliedDefense
 class Methods(MethodRegistry[M]):
     """All attacks, defenses or adaptations. Strangers' come as stand-ins: their code does not run in this process."""
 
-    def stand_in(self, plugin: Plugin) -> type[M]:
+    def stand_in(self, plugin: Plugin, patience: float) -> type[M]:
         """A class with the card and the parameters of a stranger's method, and none of its code."""
-        return cast("type[M]", stand_in(self.group, plugin))
+        return cast("type[M]", stand_in(self.group, plugin, patience))
 
 
 ATTACKS: Final = Methods[Attack[Any]]("idbench.attacks", "attack", Attack)

@@ -57,13 +57,17 @@ class _Said(Answer):
     lines: Annotated[tuple[_Text, ...], Field(max_length=1000)] = ()
 
 
-def recipe_of(plugin: Plugin) -> Recipe:
+def recipe_of(plugin: Plugin, patience: float) -> Recipe:
     """What stands in for a stranger's recipe: the same facts, and work that is done in another process.
+
+    Args:
+        plugin: of another distribution.
+        patience: seconds for its import, on a machine that is not busy.
 
     Raises:
         PluginError: it cannot be imported or is not a recipe; the message says why.
     """
-    found = ask(GROUP, plugin, None, _Described)
+    found = ask(GROUP, plugin, None, _Described, patience)
     if found.name != plugin.name:
         raise PluginError(f"The recipe of {plugin.name} is another split's.", hint="Report this to its author.")
     if not found.sourced:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from idbench.api import Progress, Silent
-from idbench.errors import DataError, IdbenchError, UnknownNameError
+from idbench.errors import DataError, UnknownNameError
 from idbench.plugins import ObjectRegistry, Plugin
 from idbench.splits.building import corpus_place, get_or_build, how_to_build, open_sourced
 from idbench.splits.corpora import Corpus, read_corpus
@@ -18,9 +18,9 @@ from idbench.storage import cache_dir
 class SplitRegistry(ObjectRegistry[Recipe]):
     """All splits; strangers' recipes are read and carried out in a process of their own."""
 
-    def stand_in(self, plugin: Plugin) -> Recipe:
+    def stand_in(self, plugin: Plugin, patience: float) -> Recipe:
         """See `idbench.splits.elsewhere`."""
-        return recipe_of(plugin)
+        return recipe_of(plugin, patience)
 
 
 SPLITS: Final = SplitRegistry(GROUP, "split", SplitRecipe, SourcedRecipe)
@@ -94,12 +94,10 @@ def corpus_folder(name: str) -> Path:
 
 def _recipes_by_corpus() -> dict[str, Recipe]:
     found = {}
-    for name in split_names():
-        try:
-            recipe = find_recipe(name)
-        except IdbenchError:
-            continue  # one broken plug-in must not take the other splits away; `find_recipe` says what is wrong with it
-        found.update(dict.fromkeys(recipe.corpora, recipe))
+    for entry in SPLITS.entries():
+        # One broken plug-in must not take the other splits away; `find_recipe` says what is wrong with it.
+        if (recipe := entry.value) is not None:
+            found.update(dict.fromkeys(recipe.corpora, recipe))
     return found
 
 

@@ -41,9 +41,9 @@ class Declared(Answer):
 class StudyRegistry(ObjectRegistry[Study]):
     """All studies. They are plain data; strangers' are read in a process of their own all the same."""
 
-    def stand_in(self, plugin: Plugin) -> Study:
+    def stand_in(self, plugin: Plugin, patience: float) -> Study:
         """The study itself, as data."""
-        found = ask(self.group, plugin, None, Declared).study
+        found = ask(self.group, plugin, None, Declared, patience).study
         if found.name != plugin.name:
             raise PluginError(f"The study {plugin.name} calls itself {found.name!r}.", hint="Report it to its author.")
         return found

@@ -1,6 +1,6 @@
 """The models under audit: catalogue, loading with pinned hashes, the view that methods get, training. No torch here."""
 
-from idbench.targets.catalogue import TARGETS, broken_targets, list_targets, registered_target
+from idbench.targets.catalogue import TARGETS, list_targets, registered_target
 from idbench.targets.reference import resolve_target, split_words, target_meant, targets_meant
 from idbench.targets.spec import (
     AppliedDefense,
@@ -32,7 +32,6 @@ __all__ = [
     "TargetSpec",
     "TrainedHere",
     "TrainingRecipe",
-    "broken_targets",
     "is_ready",
     "list_targets",
     "registered_target",

@@ -13,9 +13,9 @@ from idbench.targets.spec import TargetSpec
 class TargetRegistry(ObjectRegistry[TargetSpec]):
     """All targets. They are plain data; strangers' are read in a process of their own all the same."""
 
-    def stand_in(self, plugin: Plugin) -> TargetSpec:
+    def stand_in(self, plugin: Plugin, patience: float) -> TargetSpec:
         """The target itself, as data."""
-        found = ask(self.group, plugin, None, TargetSpec)
+        found = ask(self.group, plugin, None, TargetSpec, patience)
         if found.name != plugin.name:
             raise PluginError(f"The target {plugin.name} calls itself {found.name!r}.", hint="Report it to its author.")
         return found
@@ -25,13 +25,8 @@ TARGETS: Final = TargetRegistry("idbench.targets", "target", TargetSpec)
 
 
 def list_targets() -> list[TargetSpec]:
-    """Every registered target that loads, sorted by name. A broken plug-in is left out; `broken_targets` names it."""
+    """Every registered target that loads, sorted by name. `TARGETS.entries` names those that do not."""
     return [entry.value for entry in TARGETS.entries() if entry.value is not None]
-
-
-def broken_targets() -> dict[str, str]:
-    """Registered targets that cannot be read, with the reason."""
-    return {entry.name: entry.reason for entry in TARGETS.entries() if entry.value is None}
 
 
 def registered_target(name: str, *, hint: str = "") -> TargetSpec:

@@ -27,7 +27,7 @@ from pydantic import ValidationError
 
 from idbench.errors import TargetError, UnknownNameError
 from idbench.storage import expanded, sha256_bytes, sha256_file
-from idbench.targets.catalogue import list_targets, registered_target
+from idbench.targets.catalogue import TARGETS, list_targets, registered_target
 from idbench.targets.fetch import check_size
 from idbench.targets.full_size.idia import missing_checkpoints, references, resolve_idia
 from idbench.targets.public_models import PIXELS, architecture_names, check_architecture, read_config
@@ -208,7 +208,7 @@ def _reason(where: Sequence[int | str], message: str) -> str:
 
 def _by_name(word: str) -> TargetSpec:
     """A registered target, or an error with the best guess at what was meant."""
-    names = [spec.name for spec in list_targets()]
+    names = TARGETS.names()
     if word not in names:
         if word.endswith(CHECKPOINTS) or (os.sep in word and expanded(Path(word)).is_file()):
             raise _meant_file(word)

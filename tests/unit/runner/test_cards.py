@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from idbench.errors import MethodError, StorageError, UnknownNameError
+from idbench.errors import MethodError, PluginError, StorageError, UnknownNameError
 from idbench.plugins import Plugin, locate
 from idbench.runner.cards import describe, settle
 from idbench.runner.registry import ATTACKS, load_attack, make_method, params_dict
@@ -134,3 +136,46 @@ def test_a_plugin_that_cannot_be_read_is_named_and_stops_nothing(strange: Path, 
     assert found.value is None
     assert sentence in found.reason
     assert load_attack("cosine").card.name == "cosine"
+
+
+def test_a_plugin_that_hangs_is_named_in_a_list_and_waited_for_by_its_name(
+    strange: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready = tmp_path / "ready"
+    strange.write_text(f"import os, time\nwhile not os.path.exists({str(ready)!r}): time.sleep(0.05)\n{SOURCE}")
+    sentence = "took more than 0.5 seconds to be imported; a command that names strange waits 180."
+    with pytest.raises(PluginError, match=sentence):
+        ATTACKS.checked(PLUGIN, patience=0.5)
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "executable", "/nowhere/python")  # it is remembered: nothing is started
+        with pytest.raises(PluginError, match=sentence):
+            ATTACKS.checked(PLUGIN, patience=0.5)
+    ready.touch()
+    assert load_attack("strange").card.version == "1"
+    assert ATTACKS.checked(PLUGIN, patience=0.5).card.version == "1"
+
+
+def test_a_plugin_that_was_too_slow_is_tried_again_after_an_hour_or_a_change_of_its_code(
+    strange: Path, tmp_path: Path
+) -> None:
+    ready = tmp_path / "ready"
+    source = f"import os, time\nwhile not os.path.exists({str(ready)!r}): time.sleep(0.05)\n{SOURCE}"
+
+    def too_slow() -> bool:
+        with suppress(PluginError):
+            ATTACKS.checked(PLUGIN, patience=0.5)
+            return False
+        return True
+
+    strange.write_text(source)
+    assert too_slow()
+    ready.touch()
+    assert too_slow()
+    (late,) = (tmp_path / "cache" / "cards").glob("*.late")
+    os.utime(late, (1e9, 1e9))
+    assert not too_slow()
+    ready.unlink()
+    strange.write_text(f"{source}\n# another state of the code\n")
+    assert too_slow()
+    strange.write_text(SOURCE)
+    assert not too_slow()
