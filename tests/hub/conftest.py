@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -101,6 +102,16 @@ class Person:
             timeout=250,
             check=False,
         )
+
+    def bench_killed(self, server: Server, path: str, *arguments: str) -> None:
+        """Run a command that is killed, with no time for a last word, while the server keeps it waiting at a path."""
+        command = (sys.executable, "-m", "idbench.cli.main", *arguments)
+        process = subprocess.Popen(command, cwd=self.cwd, env=self.environment, stdout=subprocess.DEVNULL)
+        while not any(call.startswith("hangs") and path in call for call in server.calls()):
+            assert process.poll() is None, "the command ended before it came to where it is killed"
+            time.sleep(0.05)
+        process.kill()
+        process.wait(timeout=20)
 
     def answer(self, *arguments: str, **environment: str) -> dict[str, Any]:
         """What a command that ends well says in JSON."""

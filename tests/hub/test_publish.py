@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.conftest import refused
 from tests.hub.conftest import Person, Server
 
@@ -62,6 +64,40 @@ def test_what_broke_off_before_the_commit_is_finished(server: Server, owner: Per
     assert answer["committed"] is True
     assert answer["private"] is True  # a repository that is there keeps its visibility
     assert len([call for call in server.calls() if call.startswith("PUT /_large/")]) == uploads
+
+
+_STEPS = {
+    "upload": ("PUT", "/_large/", "before"),
+    "commit": ("POST", "/commit/main", "before"),
+    "committed": ("POST", "/commit/main", "after"),
+    "tag": ("POST", "/tag/", "before"),
+    "tagged": ("POST", "/tag/", "after"),
+}
+
+
+@pytest.mark.parametrize(
+    ("step", "xet"), [*((step, False) for step in _STEPS), ("commit", True), ("committed", True)]
+)  # Xet sends large files to its own store, which is a folder here
+def test_a_kill_leaves_nothing_half_published(server: Server, tmp_path: Path, step: str, xet: bool) -> None:
+    """At every step: while large files go up, before and after the commit is made, before and after the tag is."""
+    method, path, hangs = _STEPS[step]
+    repo = f"lab/kill-{step}-{xet}"
+    owner = Person(server, tmp_path / "owner", "hf_owner", xet=xet)
+    publish = ("data", "publish", "avatars-tiny", "--repo", repo)
+    place = path if step == "upload" else f"/{repo}{path}"
+    with server.faults({"method": method, "path": place, "hangs": hangs}):
+        owner.bench_killed(server, place, *publish)
+    there = server.repository(repo)
+    made = step not in ("upload", "commit")
+    assert len(there["titles"]) == 1 + made  # the Hub's own first commit, and ours whole or not at all
+    assert there["private"] is True  # until all is verified, nobody sees anything
+
+    answer = owner.answer(*publish)
+    commit = answer["ref"].rpartition("@")[2]
+    there = server.repository(repo)
+    assert answer["committed"] is not made
+    assert there["refs"] == {"refs/heads/main": commit, "refs/tags/v1": commit}
+    assert sorted(there["titles"].values()) == ["avatars-tiny version 1", "initial commit"]
 
 
 def test_what_broke_off_before_the_tag_is_finished(server: Server, owner: Person) -> None:

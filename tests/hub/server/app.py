@@ -8,7 +8,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from tests.hub.server.community import Community
 from tests.hub.server.hub import Fault, Hub
@@ -102,6 +102,10 @@ async def _refuse(request: Request, error: Exception) -> Response:
     return JSONResponse({"error": error.message}, error.status, headers)
 
 
+async def _unheard(message: Message) -> None:
+    """What a server says to a connection that does not carry it any more."""
+
+
 def make_app(root: Path) -> ASGIApp:
     """The server, with its content below a folder."""
     hub = Hub(root)
@@ -115,6 +119,13 @@ def make_app(root: Path) -> ASGIApp:
         path = scope["raw_path"].decode().split("?")[0]
         hub.calls.append(f"{scope['method']} {path}")
         fault = hub.fault(scope["method"], path)
+        if fault is not None and fault.hangs:
+            if fault.hangs == "after":
+                await inner(dict(scope, path=path), receive, _unheard)
+            hub.calls.append(f"hangs {path}")
+            while (await receive())["type"] != "http.disconnect":
+                pass
+            return
         if fault is not None:
             headers = {"X-Error-Message": fault.message, **fault.headers}
             await JSONResponse({"error": fault.message}, fault.status, headers)(scope, receive, send)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import yaml
@@ -20,7 +20,10 @@ LARGE_BYTES = 10 << 20
 
 @dataclass
 class Fault:
-    """An answer that a test orders for the next requests of a kind; `moves` commits to main first instead."""
+    """An answer that a test orders for the next requests of a kind; `moves` commits to main first instead.
+
+    `hangs`: none is given, `before` or `after` the request is obeyed, until whoever asked is gone.
+    """
 
     method: str
     path: str
@@ -29,6 +32,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     times: int = 1
     moves: str = ""
+    hangs: Literal["", "before", "after"] = ""
 
 
 class Hub:
