@@ -46,6 +46,8 @@ def test_people_are_gated_before_their_names_arrive(
     for person in (reader, stranger):
         sentence = refused(person.bench("data", "verify", ref))
         assert "Access to lab/people must be asked for, and this account has none" in sentence
+        loaded = refused(person.bench("data", "lint", ref))
+        assert f"Ask for it at {server.address}/datasets/lab/people, then log in" in loaded
     card = "import huggingface_hub as h; print(h.DatasetCard.load('lab/people').data.to_dict())"
     shown = stranger.python(card)  # whoever asks for access reads it first
     assert "'viewer': False" in shown

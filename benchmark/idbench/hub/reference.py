@@ -81,10 +81,10 @@ def check_repo(repo: str) -> str:
 
 
 def page(repo: str) -> str:
-    """The address of a data set's page."""
+    """The address of a data set's page, by its name or by a reference to a commit of it."""
     from huggingface_hub import constants
 
-    return f"{constants.ENDPOINT}/datasets/{repo}"
+    return f"{constants.ENDPOINT}/datasets/{repo.removeprefix(PREFIX).partition('@')[0]}"
 
 
 def client() -> HfApi:

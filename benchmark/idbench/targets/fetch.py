@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from idbench.errors import TargetError
 from idbench.storage import cache_dir, expanded, restored, sha256_file
 from idbench.targets.defended import defended_place, pin_defended
 from idbench.targets.download import cached_hub_file, hub_file
-from idbench.targets.public_models import model_config, read_config, settle_target, tag_config
+from idbench.targets.public_models import model_config, public_computation, read_config, settle_target, tag_config
 from idbench.targets.spec import (
     Defended,
     HubFile,
@@ -168,7 +168,8 @@ def _weights_file(spec: TargetSpec) -> Path:
         weights.repo,
         (weights.file,),
         revision=weights.commit,
-        instead=f"download it elsewhere and type 'file:PATH?arch={spec.architecture_name}'",
+        instead="download it elsewhere and type file:PATH instead of "
+        f"hub:{weights.repo}@{weights.commit}, with the same options but file=",
     )
 
 
@@ -222,8 +223,23 @@ def _tag_file(spec: TargetSpec, weights: PretrainedTag) -> Path:
         repo,
         files,
         cache=cache_dir("open_clip"),
-        instead=f"download it elsewhere and type 'file:PATH?arch={spec.architecture}&tag={weights.tag}'",
+        instead=f"download it elsewhere and type 'file:PATH?{'&'.join(_typed_options(spec, weights.tag))}'",
     )
+
+
+def _typed_options(spec: TargetSpec, tag: str) -> Iterator[str]:
+    """What names the same target where its file is given: tag and corpus, and whatever is not as the tag has it."""
+    assert isinstance(spec.architecture, str)
+    yield from (f"arch={spec.architecture}", f"tag={tag}")
+    if spec.corpus is not None:
+        yield f"corpus={spec.corpus}"
+    public = public_computation(spec.architecture, tag)
+    if spec.quick_gelu != public.quick_gelu:
+        yield f"quick_gelu={str(spec.quick_gelu).lower()}"
+    own = (spec.preprocessing or public.preprocessing).model_dump()
+    for name, value in public.preprocessing.model_dump().items():
+        if own[name] != value:
+            yield f"{name}={','.join(map(str, own[name])) if isinstance(value, tuple) else own[name]}"
 
 
 def _tag_repository(config: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:

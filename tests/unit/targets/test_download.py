@@ -184,6 +184,22 @@ def test_a_tag_without_a_network(tmp_path: Path) -> None:
     assert "type 'file:PATH?arch=ViT-B-32&tag=laion2b_s34b_b79k'" in found
 
 
+def test_what_to_type_instead_says_all_that_was_said(tmp_path: Path) -> None:
+    """What it is trained on, and what it computes otherwise than its tag, are in nothing that is downloaded."""
+    found = verify(tmp_path, closed_port(), "laion400m-vit-b-32")
+    assert "type 'file:PATH?arch=ViT-B-32-quickgelu&tag=laion400m_e32&corpus=laion400m'" in found
+    found = verify(tmp_path, closed_port(), "open_clip:ViT-B-32/openai?mean=0.5&quick_gelu=false&resize_mode=squash")
+    options = "arch=ViT-B-32&tag=openai&quick_gelu=false&mean=0.5,0.5,0.5&resize_mode=squash"
+    assert f"type 'file:PATH?{options}'" in found
+
+
+def test_what_to_type_instead_of_a_repository(tmp_path: Path) -> None:
+    (tmp_path / "own.json").write_text(json.dumps(SMALL))
+    for options in (f"arch={tmp_path}/own.json", "like=avatars-a"):
+        found = verify(tmp_path, closed_port(), f"hub:org/tiny@{COMMIT}?{options}")
+        assert f"type file:PATH instead of hub:org/tiny@{COMMIT}, with the same options" in found
+
+
 def test_nobody_listens(tmp_path: Path) -> None:
     answer = fetch(tmp_path, closed_port(), "org/tiny", "open_clip_config.json")
     assert "does not answer (ConnectError). Connect to the network once." in answer
