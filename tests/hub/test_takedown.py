@@ -94,9 +94,9 @@ def test_off_the_hub_for_good(
     shown = owner.bench(*ask)
     assert shown.returncode == 0, shown.stderr
     text = " ".join(shown.stdout.split())
-    assert "without 1 people who were taken out" in text
+    assert "without 1 person who was taken out" in text
     assert "branches: draft" in text
-    assert "1 pull-request refs" in text
+    assert "1 pull-request ref," in text
     assert "repeat the command with --yes" in text
     assert server.repository("lab/out")["refs"].keys() >= before["refs"].keys()
     assert _holders(server, old["data/identities.parquet"])

@@ -176,7 +176,9 @@ def _build_sourced(
             f"all labels in {folders.labels}: keep it. {folders.out} holds no test labels, but names and photos of "
             "real people: share it only with those who may hold these"
         )
-    if recipe.corpora:
+    if not recipe.corpora:
+        console.next_steps(text.typed("bench", "data", "audit", recipe.name))
+    else:
         console.next_steps(f"bench target train {recipe.name}{' --arch RN50' if recipe.shards else ''}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ import typer
 from idbench.cli import console, options
 from idbench.cli.text import typed
 from idbench.errors import IdbenchError
+from idbench.wording import counted
 
 if TYPE_CHECKING:
     from idbench.hub import Erasure
@@ -129,14 +131,21 @@ def retract(
         loaded = load_split(split, progress)
     _check_ids(loaded, identity)
     if dry_run:
-        console.say(f"would put {len(set(identity))} of {loaded.manifest.name} on the list of retractions")
+        console.say(f"would take {_people(identity)} out of {loaded.manifest.name} on this machine")
     else:
         _list(loaded, split, identity, reason)
+        if not json:
+            console.say(f"{_people(identity)} of {loaded.manifest.name} taken out on this machine")
     if repo is not None:
         _erase(split, repo, identity, only_show=dry_run or not yes, json=json)
     elif not dry_run:
         outcome = {"split": loaded.manifest.name, "retracted": sorted(set(identity))}
-        _print(json, outcome, f"{len(set(identity))} of {loaded.manifest.name} taken out on this machine.")
+        if json:
+            console.write_json(outcome)
+
+
+def _people(identities: Collection[str]) -> str:
+    return counted(len(set(identities)), "person", "people")
 
 
 def _check_ids(split: Split, identities: list[str]) -> None:
@@ -201,7 +210,7 @@ def _show_plan(plan: PublicationPlan, repo: str, json: bool) -> None:
     if plan.head is None:
         console.say(f"would make the repository {repo}")
     if plan.erased:
-        console.say(f"without {len(plan.erased)} people who were taken out")
+        console.say(f"without {_people(plan.erased)} who {'was' if len(plan.erased) == 1 else 'were'} taken out")
     for what in ("added", "changed", "removed", "unchanged"):
         for path in getattr(difference, what):
             console.say(f"{what:>9}  {path}")
@@ -211,7 +220,8 @@ def _show_erasure(erasure: Erasure, repo: str) -> None:
     tags, branches = ", ".join(erasure.tags) or "none", ", ".join(erasure.branches) or "none"
     console.say(
         f"would erase from {repo} all commits up to now, tags: {tags}, branches: {branches}, "
-        f"{len(erasure.pull_requests)} pull-request refs, and the large files of old commits"
+        f"{counted(len(erasure.pull_requests), 'pull-request ref', 'pull-request refs')}, and the large files of old "
+        "commits"
     )
 
 

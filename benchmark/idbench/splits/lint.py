@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +21,7 @@ from idbench.splits.duplicates import near_pairs, signature, signatures
 from idbench.splits.hub_card import card_faults, card_metadata
 from idbench.splits.manifest import Manifest, read_manifest
 from idbench.splits.photos import decode_photo
+from idbench.splits.retractions import retracted_here
 from idbench.splits.tables import (
     COLUMNS,
     OF_IDENTITIES,
@@ -63,6 +64,17 @@ class _Opened:
     def identities(self) -> list[Row]:
         return self.rows.get("identities", [])
 
+    @property
+    def without_retracted(self) -> _Opened:
+        """The people who count: nothing is said about those who were taken out."""
+        gone = retracted_here(self.manifest.name) | set(self.manifest.retracted)
+        names = {row[2] for row in self.identities if row[0] in gone}
+        left = {
+            "identities": [row for row in self.identities if row[0] not in gone],
+            "names": [row for row in self.rows.get("names", []) if row[0] not in names],
+        }
+        return replace(self, rows=self.rows | left)
+
 
 def lint(folder: Path, corpora: Sequence[Corpus] = (), progress: Progress | None = None) -> list[LintFinding]:
     """Everything that is wrong with a split's folder; an empty list means that it may be published.
@@ -79,12 +91,14 @@ def lint(folder: Path, corpora: Sequence[Corpus] = (), progress: Progress | None
     rows: dict[str, list[Row]] = {}
     findings = list(_read_tables(folder, manifest, rows))
     opened = _Opened(folder, manifest, rows)
-    checks: tuple[Callable[[_Opened], Iterator[LintFinding]], ...] = (
-        _check_ids, _check_identities, _check_labels, _check_balance, _check_names, _check_collisions, _check_owners,
-        _check_optional, _check_card,
+    whole: tuple[Callable[[_Opened], Iterator[LintFinding]], ...] = (
+        _check_ids, _check_identities, _check_labels, _check_owners, _check_optional, _check_card,
     )  # fmt: skip
-    for check in checks:
+    counting = (_check_seen, _check_balance, _check_names, _check_collisions)
+    for check in whole:
         findings += check(opened)
+    for check in counting:
+        findings += check(opened.without_retracted)
     findings += _check_photos(opened, corpora, progress or Silent())
     return findings
 
@@ -135,6 +149,9 @@ def _check_identities(split: _Opened) -> Iterator[LintFinding]:
             )
     if nameless := [str(row[0]) for row in split.identities if not str(row[2] or "").strip()]:
         yield LintFinding("error", "identities", f"Identities without a name: {_some(nameless)}.")
+
+
+def _check_seen(split: _Opened) -> Iterator[LintFinding]:
     if unseen := [str(row[0]) for row in split.identities if not row[3]]:
         yield LintFinding("warning", "identities", f"Identities without photos: {_some(unseen)}.")
 

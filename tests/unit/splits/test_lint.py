@@ -17,6 +17,7 @@ from PIL import Image
 from idbench.splits import Corpus, LintFinding, decode_photo, encode_png, lint, load_corpus, load_split
 from idbench.splits.duplicates import NEAR, near_pairs, signature, signatures
 from idbench.splits.manifest import MANIFEST_FILE, PHOTO_LIMIT
+from idbench.splits.retractions import retract_in_folder
 from idbench.splits.tables import Row, table_path
 
 Rewrite = Callable[[str, Callable[[list[Row]], Sequence[Row]]], None]
@@ -101,6 +102,19 @@ def test_a_name_that_occurs_nowhere_else_is_found(copy: Path, rewrite: Rewrite) 
     rewrite("identities", changed(place, c2="Unheard Ofborn"))
     rewrite("names", lambda rows: [*rows, ("Unheard Ofborn",)])
     assert "occur in no other name: Ofborn, Unheard" in found(copy)
+
+
+def test_nothing_is_said_about_people_who_were_taken_out(copy: Path, rewrite: Rewrite) -> None:
+    identity = load_split(str(copy)).identities[0]
+    rewrite(
+        "identities", lambda rows: [(*row[:2], *(("Zq Xy", []) if row[0] == identity.id else row[2:])) for row in rows]
+    )
+    rewrite("names", lambda rows: [("Zq Xy",) if row[0] == identity.name else row for row in rows])
+    assert identity.id in found(copy)
+    assert "Zq" in found(copy)
+    retract_in_folder(copy, [identity.id])
+    assert identity.id not in found(copy)
+    assert "Zq" not in found(copy)
 
 
 def test_a_changed_table_is_found_by_its_digest(copy: Path, rewrite: Rewrite) -> None:
