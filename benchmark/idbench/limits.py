@@ -32,6 +32,9 @@ _MOST: Final = 1 << 60
 _LOOK: Final = 0.1  # seconds between looks at what is known to run
 _SEARCH_APART, _DISK_APART = 200, 20  # looks for new processes and at the disk are as many times apart as they take
 _LOOK_AT_DISK: Final = 1.0
+_SLACK: Final = 1 / 64
+_FILE: Final = 1 << 12  # bytes that a file counts beside what it holds: a disk has room for so many files, empty or not
+_IN_MEMORY: Final = ("/memfd:", "/dev/shm/")  # noqa: S108  names of files that lie in memory
 _CGROUPS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 _TASKS: Final = Path("/proc/self/task").is_dir()
@@ -198,26 +201,35 @@ class Usage:
             return 121
         begin = time.thread_time()
         if time.monotonic() >= self._next_disk:
-            if self._wrote_too_much():
+            on_disk, in_memory = _hidden(self._family)
+            if in_memory > self._limits.memory:
+                return 121
+            if self._wrote_too_much(on_disk):
                 return 124
             apart = max(_LOOK_AT_DISK, _DISK_APART * (time.thread_time() - begin))
             self._next_disk = time.monotonic() + apart
         return None
 
-    def _wrote_too_much(self) -> bool:
-        """Whether what they wrote since they began is more than the limit; files are counted only where disks fill."""
+    def _wrote_too_much(self, hidden: int) -> bool:
+        """Whether what they wrote since they began is more than the limit; files are counted only where disks fill.
+
+        Args:
+            hidden: bytes of files that they removed and hold open.
+        """
         now = _free(self._places)
         if all(self._free[place] - now.get(place, 0) < self._limits.disk // 2 for place in self._free):
             return False
-        written = _written(self._places, self._since) + _hidden(self._family)
-        return written > self._limits.disk
+        # A file that the system stopped at the limit is not above it: blocks and small files beside it are let pass.
+        return _written(self._places, self._since) + hidden > self._limits.disk * (1 + _SLACK)
 
 
 def _free(places: Iterable[Path]) -> dict[Path, int]:
+    """Bytes that are free on the disk of each place; each file that it can still hold counts as `_FILE` more."""
     found = {}
     for place in places:
         with suppress(OSError):
-            found[place] = shutil.disk_usage(place).free
+            files = os.statvfs(place).f_favail if hasattr(os, "statvfs") else 0
+            found[place] = shutil.disk_usage(place).free + files * _FILE
     return found
 
 
@@ -260,32 +272,36 @@ def _own_memory(process: psutil.Process) -> int:
 
 
 def _written(places: Iterable[Path], since: float) -> int:
-    """Bytes on disk of the files below some folders that were changed after a time."""
+    """Bytes on disk of the files and folders below some folders changed after a time, `_FILE` more for each."""
     seen: set[tuple[int, int]] = set()
     total = 0
     for place in places:
-        for folder, _, names in os.walk(place):
-            for name in names:
+        for folder, folders, names in os.walk(place):
+            for name in (*folders, *names):
                 with suppress(OSError):
                     about = Path(folder, name).lstat()
                     key = (about.st_dev, about.st_ino)
                     if about.st_ctime >= since - 1 and key not in seen:
                         seen.add(key)
-                        total += about.st_blocks * 512
+                        total += about.st_blocks * 512 + _FILE
     return total
 
 
-def _hidden(family: Iterable[psutil.Process]) -> int:
-    """Bytes on disk of files that some processes removed and hold open (Linux)."""
+def _hidden(family: Iterable[psutil.Process]) -> tuple[int, int]:
+    """Bytes of files that no folder names and some processes hold open: on disks, and in memory (Linux)."""
     seen: set[tuple[int, int]] = set()
-    total = 0
+    on_disk = in_memory = 0
     for process in family:
         with suppress(OSError):
             for handle in os.scandir(f"/proc/{process.pid}/fd"):
                 with suppress(OSError):
                     about = handle.stat()
                     key = (about.st_dev, about.st_ino)
-                    if stat.S_ISREG(about.st_mode) and not about.st_nlink and key not in seen:
-                        seen.add(key)
-                        total += about.st_blocks * 512
-    return total
+                    if not stat.S_ISREG(about.st_mode) or about.st_nlink or key in seen:
+                        continue
+                    seen.add(key)
+                    if str(Path(handle.path).readlink()).startswith(_IN_MEMORY):
+                        in_memory += about.st_blocks * 512
+                    else:
+                        on_disk += about.st_blocks * 512
+    return on_disk, in_memory

@@ -19,6 +19,8 @@ GREEDY = {
     "sample-open-files": "BENCH_OPEN_FILES",
     "sample-fills": "it wrote more than 0.1 GiB",
     "sample-fills-hidden": "it wrote more than 0.1 GiB",
+    "sample-empty-files": "it wrote more than 0.1 GiB",
+    "sample-memory-files": "it held more than 1 GiB of memory",
     "sample-one-file": "BENCH_DISK",
 }
 

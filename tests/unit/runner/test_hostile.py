@@ -188,6 +188,8 @@ GREEDY = {
     "sample-open-files": r"sample-open-files failed during score: OSError: \[Errno 24\].*BENCH_OPEN_FILES",
     "sample-fills": r"sample-fills was stopped: it wrote more than 0\.1 GiB\. .*BENCH_DISK",
     "sample-fills-hidden": r"sample-fills-hidden was stopped: it wrote more than 0\.1 GiB\. .*BENCH_DISK",
+    "sample-empty-files": r"sample-empty-files was stopped: it wrote more than 0\.1 GiB\. .*BENCH_DISK",
+    "sample-memory-files": r"sample-memory-files was stopped: it held more than 1 GiB of memory\. .*BENCH_MEMORY",
     "sample-one-file": r"sample-one-file failed during score: OSError: \[Errno 27\].*BENCH_DISK",
 }
 

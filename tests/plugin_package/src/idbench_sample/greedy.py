@@ -119,6 +119,31 @@ class OneFile(Attack[MethodParams]):
         return Scores(np.zeros(len(cases)))
 
 
+class EmptyFiles(Attack[MethodParams]):
+    """Makes files that hold nothing: a disk has room for so many, too."""
+
+    card = card("sample-empty-files")
+
+    def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
+        for i in range(60_000):
+            (context.cache / f"{i}").touch()
+        time.sleep(LONG)
+        return Scores(np.zeros(len(cases)))
+
+
+class MemoryFiles(Attack[MethodParams]):
+    """Holds 3 GB in files that lie in memory and belong to no folder; no process has them mapped."""
+
+    card = card("sample-memory-files")
+
+    def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
+        for i in range(40):
+            os.write(os.memfd_create(f"{i}"), b"x" * 75_000_000)
+            time.sleep(0.02)
+        time.sleep(LONG)
+        return Scores(np.zeros(len(cases)))
+
+
 class SaysSo(Attack[MethodParams]):
     """Ends with the status by which a supervisor says that a limit was exceeded."""
 
