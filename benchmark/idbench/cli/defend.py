@@ -34,6 +34,7 @@ def defend(
     from idbench.cli.run import parse_parameters
     from idbench.runner.checkpoint import check_exportable, write_checkpoint
     from idbench.runner.defend import defend as apply
+    from idbench.runner.process import WorkerOptions
     from idbench.runner.protection import given_sha256, listed_people
     from idbench.runner.selection import check_undefended
     from idbench.runner.spec import plan_defense
@@ -58,7 +59,7 @@ def defend(
             )
             return
         log = cache_dir("failed", f"{defense}-{applying.target(base).name[-8:]}.log")
-        defended = apply(base, applying, device, time_limit, progress, log)
+        defended = apply(base, applying, WorkerOptions(device, time_limit, progress, log))
         ref = write_checkpoint(applying, base, defended, out, protect)
     if json:
         shown = {"folder": out.as_posix(), "target": defended.name, "protected_people": len(people)}

@@ -23,9 +23,8 @@ from idbench.locking import locked
 from idbench.results import AdaptationRef, DefenseCost, DefenseRef, UtilityMeasure
 from idbench.runner.bundle import Folders, write_bundle
 from idbench.runner.folders import folders_of, writable
-from idbench.runner.forkserver import ForkServer
 from idbench.runner.messages import WEIGHTS
-from idbench.runner.process import LOG, keep_log, run_worker
+from idbench.runner.process import LOG, WorkerOptions, keep_log, run_worker
 from idbench.runner.protection import cases_of
 from idbench.runner.registry import RegisteredAdaptation, RegisteredDefense
 from idbench.splits import Split, load_corpus
@@ -163,15 +162,7 @@ def check_kind(defense: Defense[Any]) -> None:
         )
 
 
-def defend(
-    base: TargetSpec,
-    applying: Applying,
-    device: str,
-    time_limit: float | None,
-    progress: Progress,
-    log: Path,
-    forks: ForkServer | None = None,
-) -> TargetSpec:
+def defend(base: TargetSpec, applying: Applying, options: WorkerOptions) -> TargetSpec:
     """The target after a defense of weights, computed unless it lies in the cache.
 
     Two processes that want the same target wait for each other; the second finds the weights.
@@ -179,11 +170,7 @@ def defend(
     Args:
         base: pinned.
         applying: a defense of weights, or one before the training.
-        device: `auto`, `cpu`, `cuda:0`, ...
-        time_limit: seconds for the defense; None for no limit.
-        progress: receives progress reports.
-        log: where the log of a failed defense is kept.
-        forks: where the worker comes from; None: it starts by itself and imports everything anew.
+        options: how the defense is carried out.
 
     Returns:
         the target with the SHA-256 of its weights.
@@ -202,31 +189,24 @@ def defend(
         check_retrainable(base)
     path = defended_place(weights)
     make_dir(path.parent)
-    with storage_errors(path), locked(path.with_name(f".{path.name}.lock"), progress, spec.name):
+    with storage_errors(path), locked(path.with_name(f".{path.name}.lock"), options.progress, spec.name):
         note = read_defense_note(weights)
         if note is None or note.sha256 != sha256_file(path):
-            note = _compute(weights, applying, device, time_limit, progress, log, forks)
+            note = _compute(weights, applying, options)
         return spec.model_copy(update={"sha256": note.sha256})
 
 
-def _compute(
-    weights: Defended,
-    applying: Applying,
-    device: str,
-    time_limit: float | None,
-    progress: Progress,
-    log: Path,
-    forks: ForkServer | None,
-) -> DefenseNote:
+def _compute(weights: Defended, applying: Applying, options: WorkerOptions) -> DefenseNote:
+    progress, limit = options.progress, options.time_limit
     with workplace() as place:
         folder, written = place / "bundle", place / LOG
         folder.mkdir()
-        applying.write_request(folder, device, weights.base, progress)
+        applying.write_request(folder, options.device, weights.base, progress)
         places = writable(applying.folders)
         try:
-            result = run_worker(folder, written, applying.name, progress, time_limit, places, forks)
+            result = run_worker(folder, written, applying.name, progress, limit, places, options.forks)
         except IdbenchError as error:
-            raise keep_log(error, written, log) from error
+            raise keep_log(error, written, options.failed_log) from error
         keep_weights(folder / WEIGHTS, weights)
     note = DefenseNote(
         lineage=weights.lineage,

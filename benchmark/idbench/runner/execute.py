@@ -30,9 +30,9 @@ from idbench.runner.bundle import ADAPTATION, DEFENSE, CasePlan, Folders, plan_c
 from idbench.runner.defend import adaptation_ref, defend, defense_ref
 from idbench.runner.environment import environment
 from idbench.runner.folders import folders_of, writable
-from idbench.runner.forkserver import ForkServer
+from idbench.runner.forkserver import ForkServers
 from idbench.runner.messages import SCORES, WorkerResult, load_scores
-from idbench.runner.process import LOG, keep_log, run_worker
+from idbench.runner.process import LOG, WorkerOptions, keep_log, run_worker
 from idbench.runner.spec import ResolvedRun, RunSpec
 from idbench.runner.utility import measure
 from idbench.splits import Identity
@@ -53,8 +53,7 @@ class Options:
         force: run even if there is a record.
         secret: that case ids and order are drawn from; None, the usual: a new one for each run, which is never stored.
             `bench method check` gives one, to see what a method does in the same order and in another.
-        forks: where workers that ask a target come from; None: each starts by itself and imports everything anew.
-        blind_forks: where the workers of blind attacks come from, which need no torch.
+        forks: where workers come from; None: each starts by itself and imports everything anew.
     """
 
     results: Path
@@ -62,8 +61,7 @@ class Options:
     time_limit: float | None = None
     force: bool = False
     secret: int | None = None
-    forks: ForkServer | None = None
-    blind_forks: ForkServer | None = None
+    forks: ForkServers | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +120,9 @@ def existing(spec: RunSpec, results: Path) -> Run | None:
 def _run(resolved: ResolvedRun, options: Options, progress: Progress) -> Run:
     begin = time.perf_counter()
     spec = resolved.spec
-    forks = options.blind_forks if resolved.registered.card.blind else options.forks
-    if forks is not None:
+    forks = None
+    if options.forks is not None:
+        forks = options.forks.blind if resolved.registered.card.blind else options.forks.asking
         forks.warm()
     defended = _attacked(resolved, options, progress)
     target = _adapted(resolved, defended, options, progress)
@@ -149,6 +148,11 @@ def _failed(options: Options, method: str, run: str) -> Path:
     return options.results / "failed" / f"{method}-{run}.log"
 
 
+def _worker_options(options: Options, method: str, run: str, progress: Progress) -> WorkerOptions:
+    forks = None if options.forks is None else options.forks.asking
+    return WorkerOptions(options.device, options.time_limit, progress, _failed(options, method, run), forks)
+
+
 def _attacked(resolved: ResolvedRun, options: Options, progress: Progress) -> TargetSpec | None:
     """The target that the attack is given, defended where the run asks for that; None for a blind attack."""
     if resolved.registered.card.blind:
@@ -156,8 +160,7 @@ def _attacked(resolved: ResolvedRun, options: Options, progress: Progress) -> Ta
     spec, target = resolved.spec, resolved.spec.target
     applying = resolved.applying
     if applying is not None and applying.changes_weights:
-        log = _failed(options, applying.name, spec.run_id)
-        target = defend(target, applying, options.device, options.time_limit, progress, log, options.forks)
+        target = defend(target, applying, _worker_options(options, applying.name, spec.run_id, progress))
     return target
 
 
@@ -168,8 +171,7 @@ def _adapted(
     adapting = resolved.adapting
     if target is None or adapting is None or not adapting.changes_weights:
         return target
-    log = _failed(options, adapting.name, resolved.spec.run_id)
-    return defend(target, adapting, options.device, options.time_limit, progress, log, options.forks)
+    return defend(target, adapting, _worker_options(options, adapting.name, resolved.spec.run_id, progress))
 
 
 def _utility(
@@ -179,8 +181,8 @@ def _utility(
     spec, applying = resolved.spec, resolved.applying
     if applying is None or target is None:
         return ()
-    log = _failed(options, f"{applying.name}-utility", spec.run_id)
-    return measure(applying, spec.target, target, options.device, options.time_limit, progress, log, options.forks)
+    how = _worker_options(options, f"{applying.name}-utility", spec.run_id, progress)
+    return measure(applying, spec.target, target, how)
 
 
 def _write(

@@ -10,7 +10,7 @@ from typing import Protocol
 from idbench.api import Progress
 from idbench.errors import IdbenchError, MethodError, StorageError
 from idbench.runner.execute import Executed, Options, execute
-from idbench.runner.forkserver import ASKING, BLIND, ForkServer
+from idbench.runner.forkserver import ForkServers
 from idbench.runner.spec import Resolver, RunSpec
 
 
@@ -68,9 +68,8 @@ class LocalExecutor:
 
     def run(self, tasks: Iterable[Task], options: Options, progress: Progress) -> Iterator[Executed | Failed]:
         """See `Executor.run`; results come in the order of the tasks."""
-        with ForkServer(ASKING) as forks, ForkServer(BLIND) as blind:
-            given = options.forks is not None
-            shared = options if given else replace(options, forks=forks, blind_forks=blind)
+        with ForkServers() as forks:
+            shared = replace(options, forks=options.forks or forks)
             for task in tasks:
                 yield self._one(task, replace(shared, force=task.force), progress)
 

@@ -20,6 +20,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Self
 
@@ -67,14 +68,14 @@ class ForkServer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._end()
+        self.end()
 
     def warm(self) -> None:
         """Let the imports begin, if they have not; returns at once."""
         environment = worker_environment(Path(tempfile.gettempdir()))
         if sys.platform != "linux" or (self._server is not None and environment == self._environment):
             return
-        self._end()
+        self.end()
         own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._server = subprocess.Popen(  # noqa: S603  our own interpreter and module
@@ -124,13 +125,29 @@ class ForkServer:
             return None
         return _Forked(pid, self._channel, kept)
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """End the process, if it runs; the next `warm` or `start` begins another."""
         if self._channel is not None:
             self._channel.close()
         if self._server is not None:
             self._server.kill()  # what it forked ends with its own input, which whoever watches it closes
             self._server.wait()
         self._server = self._channel = None
+
+
+@dataclass(frozen=True, slots=True)
+class ForkServers:
+    """One for workers that ask a target, one for those of blind attacks; a context manager, at whose end both end."""
+
+    asking: ForkServer = field(default_factory=lambda: ForkServer(ASKING))
+    blind: ForkServer = field(default_factory=lambda: ForkServer(BLIND))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for each in (self.asking, self.blind):
+            each.end()
 
 
 class _Forked:

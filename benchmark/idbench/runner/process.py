@@ -9,6 +9,7 @@ import signal
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from idbench.api import AccessViolation, DataError, InvalidScores, Progress, TargetError
@@ -27,6 +28,25 @@ _RAISED: dict[str, type[IdbenchError]] = {
     kind.__name__: kind for kind in (AccessViolation, DataError, InvalidScores, MethodError, TargetError)
 }
 """The errors that a worker may end with. None of them concerns any run but its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerOptions:
+    """How work apart from the attack itself is carried out in a worker, such as a defense.
+
+    Args:
+        device: `auto`, `cpu`, `cuda:0`, ...
+        time_limit: seconds; None for no limit.
+        progress: receives progress reports.
+        failed_log: where the log of a worker that failed is kept.
+        forks: where the worker comes from; None: it starts by itself and imports everything anew.
+    """
+
+    device: str
+    time_limit: float | None
+    progress: Progress
+    failed_log: Path
+    forks: ForkServer | None = None
 
 
 def run_worker(

@@ -25,7 +25,7 @@ from idbench.progress import Progress
 from idbench.results import read_run
 from idbench.runner.execute import Executed, Options, place_of
 from idbench.runner.executor import Failed, LocalExecutor, Task
-from idbench.runner.forkserver import ASKING, BLIND, ForkServer
+from idbench.runner.forkserver import ForkServers
 from idbench.runner.spec import Resolver, RunSpec
 
 
@@ -81,15 +81,9 @@ class RunReport(BaseModel):
     hint: str = ""
 
 
-def carry_out(
-    order: RunOrder,
-    resolver: Resolver,
-    progress: Progress,
-    forks: ForkServer | None = None,
-    blind_forks: ForkServer | None = None,
-) -> RunReport:
+def carry_out(order: RunOrder, resolver: Resolver, progress: Progress, forks: ForkServers | None = None) -> RunReport:
     """Carry out a run; whatever goes wrong is in the report."""
-    options = Options(order.results, order.device, order.time_limit, forks=forks, blind_forks=blind_forks)
+    options = Options(order.results, order.device, order.time_limit, forks=forks)
     try:
         (result,) = LocalExecutor(resolver).run([Task(order.spec, order.force)], options, progress)
     except StorageError as error:
@@ -137,10 +131,10 @@ def main() -> int:
     progress = _Reports(out)
     resolver = Resolver(progress)
     try:
-        with ForkServer(ASKING) as forks, ForkServer(BLIND) as blind:
+        with ForkServers() as forks:
             while (line := orders.next()) is not None:
                 order = RunOrder.model_validate_json(line)
-                out.write(line_of(carry_out(order, resolver, progress, forks, blind)))
+                out.write(line_of(carry_out(order, resolver, progress, forks)))
                 out.flush()
     except (KeyboardInterrupt, BrokenPipeError):
         return 130

@@ -23,10 +23,9 @@ from idbench.runner.bundle import DEFENSE
 from idbench.runner.defend import Applying
 from idbench.runner.defense_work import answered_of, has_answers, put_before
 from idbench.runner.folders import writable
-from idbench.runner.forkserver import ForkServer
 from idbench.runner.messages import Stage, WorkerResult
 from idbench.runner.pixels import digest_of
-from idbench.runner.process import LOG, keep_log, run_worker
+from idbench.runner.process import LOG, WorkerOptions, keep_log, run_worker
 from idbench.splits.held_out import HeldOut, alike, load_held_out
 from idbench.storage import cache_dir, read_bounded, read_regular, sha256_bytes, write_text
 from idbench.targets import TargetSpec
@@ -63,11 +62,7 @@ def measure(
     applying: Applying,
     base: TargetSpec,
     after: TargetSpec,
-    device: str,
-    time_limit: float | None,
-    progress: Progress,
-    log: Path,
-    forks: ForkServer | None = None,
+    options: WorkerOptions,
 ) -> tuple[UtilityMeasure, ...]:
     """Utility before and after a defense; read from the cache where the same was measured before.
 
@@ -75,11 +70,7 @@ def measure(
         applying: the defense.
         base: the target before it, pinned.
         after: the target after it, pinned; `base` itself for a defense of answers.
-        device: `auto`, `cpu`, `cuda:0`, ...
-        time_limit: seconds; None for no limit.
-        progress: receives progress reports.
-        log: where the log of a failed worker is kept.
-        forks: where workers come from; None: each starts by itself and imports everything anew.
+        options: how the questions are asked.
 
     Returns:
         the measures; none where the split has no held-out pictures.
@@ -87,7 +78,7 @@ def measure(
     Raises:
         IdbenchError: the questions could not be asked.
     """
-    held = load_held_out(applying.split.manifest.name, progress)
+    held = load_held_out(applying.split.manifest.name, options.progress)
     if held is None:
         return ()
     depends_on = [
@@ -102,8 +93,7 @@ def measure(
     found = _kept(kept)
     if found is None:
         before, after_ = (
-            _ask(applying, target, front, held, device, time_limit, progress, log, forks)
-            for target, front in _sides(applying, base, after)
+            _ask(applying, target, front, held, options) for target, front in _sides(applying, base, after)
         )
         protected = [applying.split.identities[i].name for i in applying.people]
         found = compared(before, after_, alike(held.names, protected))
@@ -128,30 +118,27 @@ def _ask(
     spec: TargetSpec,
     front: bool,
     held: HeldOut,
-    device: str,
-    time_limit: float | None,
-    progress: Progress,
-    log: Path,
-    forks: ForkServer | None,
+    options: WorkerOptions,
 ) -> Answers:
+    progress, limit = options.progress, options.time_limit
     with workplace() as place:
         folder, written = place / "bundle", place / LOG
         folder.mkdir()
         (folder / REQUEST).write_text(
-            json.dumps({"target": spec.model_dump_json(), "device": device}), encoding="utf-8"
+            json.dumps({"target": spec.model_dump_json(), "device": options.device}), encoding="utf-8"
         )
         np.savez(folder / PICTURES, images=held.images, owners=held.owners)
         texts = {"names": list(held.names), "captions": list(held.captions), "digest": held.digest}
         (folder / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
         if front:
             (folder / DEFENSE).mkdir()
-            applying.write_request(folder / DEFENSE, device, None, progress)
+            applying.write_request(folder / DEFENSE, options.device, None, progress)
         try:
             what, places = "the measurement of utility", writable(applying.folders)
-            run_worker(folder, written, what, progress, time_limit, places, forks)
+            run_worker(folder, written, what, progress, limit, places, options.forks)
             return _read(folder / ANSWERS)
         except IdbenchError as error:
-            raise keep_log(error, written, log) from error
+            raise keep_log(error, written, options.failed_log) from error
 
 
 def is_asked(folder: Path) -> bool:

@@ -15,6 +15,7 @@ from idbench.runner.checkpoint import write_checkpoint
 from idbench.runner.defend import defend
 from idbench.runner.execute import Options, execute
 from idbench.runner.grid import make_grid
+from idbench.runner.process import WorkerOptions
 from idbench.runner.protection import protected_people
 from idbench.runner.registry import load_attack
 from idbench.runner.spec import Resolver, RunSpec, plan_defense, plan_method, split_spec
@@ -74,7 +75,7 @@ def test_a_checkpoint_of_a_target_that_was_trained_again_loads_and_states_the_gu
     resolved = Resolver(Silent()).resolve(planned("dp-clip", epsilon=10.0))
     assert resolved.applying is not None
     base, out = resolved.spec.target, tmp_path / "safe"
-    spec = defend(base, resolved.applying, "cpu", None, Silent(), tmp_path / "log")
+    spec = defend(base, resolved.applying, WorkerOptions("cpu", None, Silent(), tmp_path / "log"))
     write_checkpoint(resolved.applying, base, spec, out, tmp_path / "names.csv")
     card = (out / "README.md").read_text()
     assert "privacy: epsilon 10 at delta 1e-05 when one pair may be others" in card

@@ -15,7 +15,7 @@ from idbench.limits import Limits
 from idbench.processes import Process
 from idbench.runner.execute import Executed, Options, execute
 from idbench.runner.executor import Failed, LocalExecutor, Task
-from idbench.runner.forkserver import ASKING, BLIND, ForkServer
+from idbench.runner.forkserver import ASKING, BLIND, ForkServer, ForkServers
 from idbench.runner.grid import make_grid, specs
 from idbench.runner.spec import Resolver, plan_defense
 from idbench.splits import load_split
@@ -77,7 +77,7 @@ def test_defenses_and_what_they_cost_are_measured_in_forked_workers_too(tmp_path
     weights = resolved.applying.target(spec.target).weights
     assert isinstance(weights, Defended)
     with Watched() as forks:
-        forked = execute(resolved, Options(tmp_path / "forked", forks=forks), Silent()).run
+        forked = execute(resolved, Options(tmp_path / "forked", forks=ForkServers(forks)), Silent()).run
     assert forks.started == [True] * 4, "the defense, the attack, and the utility before and after"
     defended_place(weights).unlink()
     alone = execute(resolved, Options(tmp_path / "alone"), Silent()).run
@@ -90,7 +90,7 @@ def test_defenses_and_what_they_cost_are_measured_in_forked_workers_too(tmp_path
 def test_a_lost_fork_server_costs_no_run(tmp_path: Path) -> None:
     first, second = tasks(("cosine", "idia"), (0,))
     with Watched() as forks:
-        options = Options(tmp_path, forks=forks)
+        options = Options(tmp_path, forks=ForkServers(forks))
         assert scores(execute(Resolver(Silent()).resolve(first.spec), options, Silent()))
         (server,) = servers()
         server.kill()
@@ -103,7 +103,7 @@ def test_blind_attacks_share_a_start_of_their_own_without_torch(tmp_path: Path) 
     wanted = tasks(("random", "blind-names"), (0,))
     with Watched() as forks, Watched(BLIND) as blind:
         for task in wanted:
-            options = Options(tmp_path / "forked", forks=forks, blind_forks=blind)
+            options = Options(tmp_path / "forked", forks=ForkServers(forks, blind))
             forked = execute(Resolver(Silent()).resolve(task.spec), options, Silent())
             alone = execute(Resolver(Silent()).resolve(task.spec), Options(tmp_path / "alone"), Silent())
             assert scores(forked) == scores(alone)
@@ -121,6 +121,6 @@ def test_a_changed_environment_reaches_the_next_worker(tmp_path: Path, monkeypat
     with Watched() as forks:
         for task, threads in ((first, 1), (second, 2)):
             monkeypatch.setenv("OMP_NUM_THREADS", str(threads))
-            done = execute(Resolver(Silent()).resolve(task.spec), Options(tmp_path, forks=forks), Silent())
+            done = execute(Resolver(Silent()).resolve(task.spec), Options(tmp_path, forks=ForkServers(forks)), Silent())
             assert done.run.record.environment.threads == threads
     assert forks.started == [True, True]

@@ -20,7 +20,7 @@ from idbench.errors import AccessViolation, IdbenchError, InvalidScores, MethodE
 from idbench.results import Run
 from idbench.runner.confinement import can_confine
 from idbench.runner.execute import Options, execute
-from idbench.runner.forkserver import ForkServer
+from idbench.runner.forkserver import ForkServers
 from idbench.runner.grid import make_grid, run_grid, specs
 from idbench.runner.registry import load_attack
 from idbench.runner.spec import Resolver
@@ -31,7 +31,7 @@ CORPUS = "avatars-tiny-a"
 
 pytestmark = pytest.mark.usefixtures("plugins")
 
-FORKS = ForkServer()
+FORKS = ForkServers()
 """Where workers come from in a grid, so that what holds for workers is shown for these."""
 
 

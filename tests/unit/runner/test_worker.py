@@ -25,7 +25,7 @@ from idbench.errors import (
 from idbench.results import Run
 from idbench.runner.bundle import CasePlan, plan_cases
 from idbench.runner.execute import Options, execute
-from idbench.runner.forkserver import ForkServer
+from idbench.runner.forkserver import ForkServers
 from idbench.runner.grid import make_grid, specs
 from idbench.runner.spec import Resolver
 from idbench.splits import Split, load_split
@@ -34,7 +34,7 @@ CORPUS = "avatars-tiny-a"
 
 pytestmark = pytest.mark.usefixtures("plugins")
 
-FORKS = ForkServer()
+FORKS = ForkServers()
 """Where workers come from in a grid, so that what holds for workers is shown for these."""
 
 
