@@ -58,8 +58,11 @@ _ENTITY = re.compile(r"&#?\w")
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _TAG = re.compile(r"</?[A-Za-z][^<>]*>")
 _ESCAPE = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2})|[nrtbf])")
-_MARKUP = re.compile(rf"&#?\w|%[0-9A-Fa-f]{{2}}|<[/A-Za-z]|\\|[{_INVISIBLE}]")
-"""What needs a text to be looked at on its own: references to characters, tags, and what takes no room."""
+_SHOUTED = re.compile(r"&[A-Z]{2,};")
+_MISREAD = re.compile("\u00c2(?=[\u0080-\u00bf])|\u00e2[\u20ac\u0080].")
+"""Signs in UTF-8 that were taken for Windows-1252 or Latin-1: what stands before a no-break space, an apostrophe."""
+_MARKUP = re.compile(rf"&#?\w|%[0-9A-Fa-f]{{2}}|<[/A-Za-z]|\\|[{_INVISIBLE}]|{_MISREAD.pattern}")
+"""What needs a text to be looked at on its own: references to characters, tags, what takes no room or was misread."""
 _ROUNDS = 3
 """How often references are resolved: `&amp;nbsp;` and `%2520` are met, deeper nesting is not."""
 _OR = "\x1f"
@@ -230,11 +233,14 @@ def _decoded(text: str) -> tuple[str, ...]:
     for _ in range(_ROUNDS):
         before = text
         if _ENTITY.search(text):
-            text = html.unescape(text)
+            text = html.unescape(_SHOUTED.sub(lambda found: found[0].lower(), text))
         text = _PERCENT.sub(_characters, text)
         if text == before:
             break
+    text = _MISREAD.sub(" ", text)
     readings = [text]
+    if "%" in text:  # in Latin-1, as old sites name their files; or "100%Added"
+        readings.append(_PERCENT.sub(lambda found: unquote_to_bytes(found[0]).decode("latin-1"), text))
     if "\\" in text:  # `ann\tom.jpg` is a path, `Ann\nLee` a line's end that somebody wrote out
         readings.append(_ESCAPE.sub(_escaped, text))
     readings = [_TAG.sub(" ", one) for one in readings]

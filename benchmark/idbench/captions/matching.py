@@ -227,12 +227,14 @@ class Matcher:
 def patterns_of(name: str, folding: Folding) -> tuple[str, ...]:
     """What a name is searched as: folded, and where writing is folded as others write it.
 
-    Without what stands within words ("DOro" for "D'Oro"), each sign on its own, and as UTF-8 looks that was taken for
-    Windows-1252 or Latin-1 ("JÃ¶rn"); the latter only for names in Latin letters, since nothing is left of others.
+    Without what stands within words ("DOro" for "D'Oro", "JR" for "J. R."), each sign on its own, and as UTF-8 looks
+    that was taken for Windows-1252 or Latin-1 ("JÃ¶rn"); the latter only for names in Latin letters, since nothing is
+    left of others.
     """
     patterns = list(folding.readings(name))
     if folding.writing:
-        patterns += [reading for one in _without_signs(name) for reading in folding.readings(one)]
+        joined = dict.fromkeys((name, _INITIALS.sub("", name)))
+        patterns += [reading for each in joined for one in _without_signs(each) for reading in folding.readings(one)]
         if not name.isascii() and sum(map(str.isascii, name)) * 2 > len(name):
             content = unicodedata.normalize("NFC", name).encode(errors="replace")
             mistaken = [reading for code in _MISTAKEN for reading in folding.readings(content.decode(code, "replace"))]
@@ -240,6 +242,8 @@ def patterns_of(name: str, folding: Folding) -> tuple[str, ...]:
     return tuple(dict.fromkeys(patterns))
 
 
+_INITIALS = re.compile(r"(?<=\b[^\W\d_]\.)\s(?=[^\W\d_]\.)")
+"""The blank between two initials."""
 _WITHIN_WORD = re.compile(r"(?<=[^\W\d_])(?:[^\w\s]|[\u02b9-\u02bf\ua78b\ua78c])(?=[^\W\d_])")
 """One sign between two letters: an apostrophe, a hyphen, a dot."""
 _MISTAKEN = ("cp1252", "latin-1")

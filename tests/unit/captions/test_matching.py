@@ -280,6 +280,9 @@ NBSP, SHY, ZWSP, NB_HYPHEN = "\u00a0", "\u00ad", "\u200b", "\u2011"
         ("محمد علي", ["مُحَمَّد عَلِي", "محمـد علي"]),
         ("علی رضا", ["علی\u200cرضا"]),
         ("J.R.R. Quill", ["JRR Quill", "J. R. R. Quill", "J R R Quill"]),
+        ("J. R. R. Quill", ["JRR Quill", "J.R.R. Quill", "J. R.R. Quill", "j-r-r-quill.jpg"]),
+        ("Jörn Påske", ["J%F6rn_P%E5ske.jpg", "J&OUML;RN P&ARING;SKE", "JÖRN&NBSP;PÅSKE", "JörnÂ\u00a0Påske"]),
+        ("Siv D'Oro", ["Siv Dâ€™Oro", "Siv Dâ\x80\x99Oro", "SivÂ\u00a0D&APOS;Oro", "Siv Dâ€™Oroâ€™s hat"]),
     ],
 )  # fmt: skip
 def test_ways_of_writing_a_name(name: str, captions: list[str]) -> None:
