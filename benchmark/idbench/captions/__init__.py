@@ -4,7 +4,7 @@ from idbench.captions.batches import CaptionBatch, DamagedShard, ReadOptions
 from idbench.captions.files import CorpusFiles, find_shards, read_shard
 from idbench.captions.folding import EXACT, FOLDED, Folding
 from idbench.captions.matching import UPSTREAM, Hit, Matcher, Rules
-from idbench.captions.names import Sought, gather, read_names
+from idbench.captions.names import Sought, gather, read_names, unlike_a_name
 
 __all__ = [
     "EXACT",
@@ -23,4 +23,5 @@ __all__ = [
     "gather",
     "read_names",
     "read_shard",
+    "unlike_a_name",
 ]

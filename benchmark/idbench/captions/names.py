@@ -174,7 +174,7 @@ def _check(path: Path, number: int, identity: str, name: str) -> None:
     if not (identity and name):
         what = "name" if not name else "identity"
         raise DataError(f"{path}, row {number} holds no {what}.", hint=f"Remove the row, or write the {what}.")
-    wrong = _what_is_wrong(name)
+    wrong = unlike_a_name(name)
     if wrong:
         shown = name if len(name) <= _LONGEST else f"{name[:_LONGEST]}..."
         raise DataError(f"{path}, row {number}: {shown!r} cannot be a name: {wrong}.", hint=_FORM)
@@ -182,7 +182,7 @@ def _check(path: Path, number: int, identity: str, name: str) -> None:
         raise DataError(f"{path}, row {number}: the identity {identity!r} holds a control character.", hint=_FORM)
 
 
-def _what_is_wrong(name: str) -> str:
+def unlike_a_name(name: str) -> str:
     """Why a text cannot be the name of a person; empty if it can."""
     unusable = next((char for char in name if unicodedata.category(char) in ("Cc", "Cs", "Co", "Zl", "Zp")), "")
     sign = _NEVER_IN_NAMES.search(name)

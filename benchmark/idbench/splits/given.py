@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from idbench.api import Progress
-from idbench.captions import FOLDED
+from idbench.captions import FOLDED, unlike_a_name
 from idbench.errors import DataError
 from idbench.splits.assembling import UNKNOWN, Assembly, Claim, ListedPerson, parts_of, write_assembly
 from idbench.splits.card import card_prose
@@ -75,6 +75,29 @@ class _Known:
     part: Part | None = None
 
 
+class _Who:
+    """Finds the people of a list by what a row of another table says of them."""
+
+    def __init__(self, known: Sequence[_Known]) -> None:
+        self.by_id = {one.id: one.id for one in known}
+        self.by_name = {FOLDED(one.name): one.id for one in known}
+
+    def identity(self, row: Mapping[str, str], where: str) -> str | None:
+        """The id of the person whom a row means; None if nobody on the list.
+
+        Raises:
+            DataError: its identity is one person's, its name another's.
+        """
+        by_id = self.by_id.get(row.get("identity", ""))
+        by_name = self.by_name.get(FOLDED(name_of(row.get("name", ""))))
+        if by_id is not None and by_name not in (None, by_id):
+            raise DataError(
+                f"{where}: the identity {by_id!r} and the name {row['name']!r} are those of two people.",
+                hint="Correct one of them.",
+            )
+        return by_id or by_name
+
+
 @dataclass(slots=True)
 class _Notes:
     sentences: list[str] = field(default_factory=list)
@@ -101,6 +124,8 @@ def assemble(inputs: Inputs, out: Path, progress: Progress) -> tuple[Manifest, t
     notes = _Notes()
     photos = _read_photos(inputs.photos, progress, notes)
     known = _read_identities(inputs, photos)
+    if inputs.identities is not None and inputs.photos is not None:
+        _compare(known, inputs.photos, photos, notes)
     claims = _read_labels(inputs, known, notes)
     chosen = _choose(known, photos if inputs.photos is not None else None, claims, notes)
     corpora = _corpora(inputs, chosen, claims, notes)
@@ -194,7 +219,14 @@ def _read_identities(inputs: Inputs, photos: Mapping[str, tuple[Path, ...]]) -> 
                 f"{inputs.identities} has the {what} of row {values.index(again) + 1} more than once.",
                 hint="Each person stands in one row; tell two people of one name apart by a middle name.",
             )
+    for number, one in enumerate(known, start=1):
+        _check_name(one.name, f"{inputs.identities}, row {number}")
     return known
+
+
+def _check_name(name: str, where: str) -> None:
+    if wrong := unlike_a_name(name):
+        raise DataError(f"{where}: {name[:80]!r} cannot be a name: {wrong}.", hint="Correct it, or remove the row.")
 
 
 def _part(text: str, where: str) -> Part | None:
@@ -240,14 +272,23 @@ def _read_photos(photos: Path | None, progress: Progress, notes: _Notes) -> dict
     return {person.name: person.photos for person in usable.people}
 
 
+def _compare(known: Sequence[_Known], place: Path, photos: Mapping[str, tuple[Path, ...]], notes: _Notes) -> None:
+    """Hold photos against the list of people: rows that name two of them, and photos of others."""
+    who = _Who(known)
+    if not place.is_dir():
+        for number, row in enumerate(read_table(place), start=1):
+            who.identity(row, f"{place}, row {number}")
+    others = [one for one in photos if one not in who.by_id and FOLDED(one) not in who.by_name]
+    notes.count(others, "person with photos is not on the list", "people with photos are not on the list")
+
+
 def _once(listed: Mapping[str, Sequence[Path]]) -> list[tuple[str, tuple[Path, ...]]]:
     """The files of each person, each once."""
     return [(who, tuple(dict.fromkeys(files))) for who, files in listed.items()]
 
 
 def _read_labels(inputs: Inputs, known: Sequence[_Known], notes: _Notes) -> dict[tuple[str, str], Claim]:
-    by_id = {one.id: one.id for one in known}
-    by_name = {FOLDED(one.name): one.id for one in known}
+    listed = _Who(known)
     claims: dict[tuple[str, str], Claim] = {}
     strangers = []
     for number, row in enumerate(_rows_of_people(inputs.labels), start=1):
@@ -255,7 +296,7 @@ def _read_labels(inputs: Inputs, known: Sequence[_Known], notes: _Notes) -> dict
         column = next((name for name in _MEMBER if name in row), None)
         if column is None or not ("name" in row or "identity" in row):
             raise DataError(f"{inputs.labels} is not a table of labels.", hint=_LABELS)
-        who = by_id.get(row.get("identity", "")) or by_name.get(FOLDED(name_of(row.get("name", ""))))
+        who = listed.identity(row, where)
         if who is None:
             strangers.append(row.get("name") or row.get("identity") or "(empty)")
             continue
@@ -410,7 +451,10 @@ def _names_of(path: Path) -> Iterator[str]:
         if "name" not in rows[0]:
             raise DataError(f"{path} has no column name.", hint="Write one name per line, or a column name.")
         lines = [row["name"] for row in rows]
-    yield from filter(None, map(name_of, lines))
+    for number, line in enumerate(lines, start=1):
+        if name := name_of(line):
+            _check_name(name, f"{path}, row {number}")
+            yield name
 
 
 def _about(inputs: Inputs, assembly: Assembly, corpora: tuple[CorpusInfo, ...]) -> SplitDescription:

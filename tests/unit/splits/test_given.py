@@ -166,6 +166,41 @@ def test_a_split_of_nobody_says_why_everybody_is_left_out(faces: Path, tmp_path:
         read_table(tmp_path / "labels.jsonl")
 
 
+def test_an_identity_and_a_name_of_two_people_are_no_label_and_no_photo(faces: Path, tmp_path: Path) -> None:
+    """Joined by either, every label would be somebody else's."""
+    a, b, *_ = names(faces)
+    people = write(tmp_path / "people.csv", "identity,name", [f"p1,{a}", f"p2,{b}"])
+    right = write(tmp_path / "right.csv", "identity,name,member", [f"p1,{a.upper()},yes", "p2,Her Other Name,no"])
+    wrong = write(tmp_path / "wrong.csv", "identity,name,member", [f"p1,{b},yes", f"p2,{a},no"])
+    made(tmp_path, inputs(tmp_path, identities=people, photos=faces, labels=right))
+    with pytest.raises(DataError, match=r"wrong\.csv, row 1: the identity 'p1' and the name .* two people"):
+        made(tmp_path, inputs(tmp_path, identities=people, photos=faces, labels=wrong), "wrong")
+    photos = write(tmp_path / "ph.csv", "identity,name,path", [f"p1,{a},faces/{a}/0.jpg", f"p2,{a},faces/{a}/1.jpg"])
+    for n, file in enumerate(sorted((faces / a).iterdir())[:2]):
+        file.rename(faces / a / f"{n}.jpg")
+    with pytest.raises(DataError, match=r"ph\.csv, row 2: the identity 'p2' and the name .* two people"):
+        made(tmp_path, inputs(tmp_path, identities=people, photos=photos, labels=right), "photos")
+
+
+def test_photos_of_people_who_are_not_on_the_list_are_counted(faces: Path, tmp_path: Path) -> None:
+    a, b, *others = names(faces)
+    people = write(tmp_path / "people.csv", "identity,name", [f"p1,{a}", f"p2,{b}"])
+    labels = write(tmp_path / "l.csv", "identity,member", ["p1,yes", "p2,no"])
+    _, notes = made(tmp_path, inputs(tmp_path, identities=people, photos=faces, labels=labels))
+    assert f"{len(others)} people with photos are not on the list: " in notes
+
+
+@pytest.mark.parametrize("name", ["12345", "http://x.invalid/a", "nan", "Lee, Ann"])
+def test_what_cannot_be_a_name_is_neither_a_person_nor_a_candidate(faces: Path, tmp_path: Path, name: str) -> None:
+    a, b, *_ = names(faces)
+    labels = write(tmp_path / "l.csv", "name,member", [f"{a},yes", f"{b},no"])
+    bad = write(tmp_path / "bad.csv", "name", [a, b, f'"{name}"'])
+    with pytest.raises(DataError, match=r"bad\.csv, row 3: .* cannot be a name"):
+        made(tmp_path, inputs(tmp_path, identities=bad, photos=faces, labels=labels))
+    with pytest.raises(DataError, match=r"bad\.csv, row 3: .* cannot be a name"):
+        made(tmp_path, inputs(tmp_path, photos=faces, labels=labels, candidates=bad), "candidates")
+
+
 @pytest.mark.parametrize(
     ("heading", "rows", "message"),
     [
