@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import io
+import re
 import string
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -148,11 +149,26 @@ def test_output_fits(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("command", ["", *ALL])
-def test_help_fits(command: str) -> None:
-    done = CliRunner().invoke(command_line(), [*command.split(), "--help"], catch_exceptions=False)
-    assert done.exit_code == 0, done.output
-    assert "Usage:" in done.stdout
-    assert not too_long(done.stdout), too_long(done.stdout)
+def test_help_is_whole(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """In sixty columns: no line is longer, nothing is cut."""
+    monkeypatch.setenv("COLUMNS", "60")
+    command_line()([*command.split(), "--help"], prog_name="bench", standalone_mode=False)
+    narrow = capsys.readouterr().out
+    assert "Usage: bench" in narrow
+    wrong = re.compile(r"…|[a-z]\.\.\.$")
+    assert not [line for line in narrow.splitlines() if cell_len(line) > 60 or wrong.search(line)]
+    monkeypatch.setenv("COLUMNS", "80")
+    command_line()([*command.split(), "--help"], prog_name="bench", standalone_mode=False)
+    assert "".join(narrow.split()) == "".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("command", ["run", "data search", "verify"])
+def test_variables_of_the_help_are_those_that_count(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    command_line()([*command.split(), "--help"], prog_name="bench", standalone_mode=False)
+    found = re.search(r"environment instead: (--[\w-]+) as (BENCH_\w+),", " ".join(capsys.readouterr().out.split()))
+    assert found is not None
+    option, variable = found.groups()
+    assert variable == f"BENCH_{command} {option.strip('-')}".replace(" ", "_").replace("-", "_").upper()
 
 
 def test_names_stay_whole(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

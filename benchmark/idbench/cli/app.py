@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import math
 import os
@@ -16,7 +17,7 @@ from types import FrameType
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperOption
 from typer.exceptions import TyperException
 
 from idbench.cli import console
@@ -45,10 +46,25 @@ def _version(value: bool) -> None:
         raise typer.Exit
 
 
-class _Once(TyperCommand):
-    """A command that refuses NaN, and an option given twice that takes one value."""
+class _Command(TyperCommand):
+    """A command that refuses NaN, and an option given twice that takes one value; its help is short."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # Any: Typer keeps the class of contexts to itself
+    # Any: Typer keeps the classes of contexts and formatters to itself.
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Say once how variables of the environment are called, not for every option."""
+        named = [each for each in self.params if isinstance(each, TyperOption) and each.envvar is None]
+        for option in named:
+            option.show_envvar = False
+        super().format_help(ctx, formatter)
+        example = next((option for option in named if option.name != "help"), None)
+        if example is not None:
+            name, variable = max(example.opts, key=len), f"{ctx.auto_envvar_prefix}_{str(example.name).upper()}"
+            formatter.write_paragraph()
+            formatter.write_text(
+                f"Every option may be set in the environment instead: {name} as {variable}, unless it names another."
+            )
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for option in given:
             repeatable = getattr(option, "multiple", False) or getattr(option, "is_flag", False) or option.nargs != 1
@@ -68,13 +84,22 @@ class _Once(TyperCommand):
         return rest
 
 
-def _refuse_repeated(group: typer.Typer) -> None:
-    """Make every command of a group, and of the groups within, one that refuses repeated options."""
+def _treat_alike(group: typer.Typer) -> None:
+    """Let every command of a group, and of the groups within, refuse repeated options and print its help whole."""
+    # Typer's tables of help cut the names of variables where a terminal is narrow; its lists break lines instead.
+    group.rich_markup_mode = None
     for command in group.registered_commands:
-        command.cls = _Once
+        command.cls = _Command
+        command.short_help = _first_paragraph(inspect.getdoc(command.callback) or "")
     for inner in group.registered_groups:
         if inner.typer_instance is not None:
-            _refuse_repeated(inner.typer_instance)
+            inner.short_help = inner.typer_instance.info.help
+            _treat_alike(inner.typer_instance)
+
+
+def _first_paragraph(text: str) -> str:
+    """In one line. Left to itself, Typer would cut it to one line of the terminal."""
+    return " ".join(text.split("\n\n", maxsplit=1)[0].split())
 
 
 @app.callback()
@@ -148,7 +173,7 @@ def command_line() -> typer.Typer:
     app.add_typer(challenge.app, name="challenge")
     app.command("doctor")(doctor.doctor)
     app.command("perf")(perf.perf)
-    _refuse_repeated(app)
+    _treat_alike(app)
     return app
 
 
@@ -162,14 +187,12 @@ def run() -> int:
             stream.reconfigure(errors="backslashreplace")
     _never_fail_on_messages()
     try:
-        status = command_line()(prog_name="bench", standalone_mode=False)
+        status = _answer()
         sys.stdout.flush()
         if closed:
             raise IdbenchError("Standard output is closed: what should have been printed is lost.")
     except IdbenchError as error:
         status = _INTERRUPTED if came else _refuse(error)
-    except TyperException as error:
-        status = _misuse(error)
     except (KeyboardInterrupt, typer.Abort):
         status = _INTERRUPTED
     except (BrokenPipeError, SystemExit):
@@ -232,15 +255,18 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _misuse(error: TyperException) -> int:
-    """Say what is wrong with the arguments."""
-    message = error.format_message() if hasattr(error, "format_message") else str(error)
-    if not message:  # the help was shown, since nothing was asked for
+def _answer() -> object:
+    """Do what the arguments say, or say what is wrong with them; what came of it, an exit status or nothing."""
+    try:
+        return command_line()(prog_name="bench", standalone_mode=False)
+    except TyperException as error:
+        message, context = error.format_message(), getattr(error, "ctx", None)
+        if context is not None and message == context.get_help():  # nothing was asked for
+            console.command(message)
+        else:
+            where = "bench" if context is None else context.command_path
+            console.complain(IdbenchError(message, hint=f"See `{where} --help`."))
         return error.exit_code
-    context = getattr(error, "ctx", None)
-    where = "bench" if context is None else context.command_path
-    console.complain(IdbenchError(message, hint=f"See `{where} --help`."))
-    return error.exit_code
 
 
 def _end_orderly_when_told_to() -> list[int]:
