@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -31,6 +31,7 @@ _INTERVAL: Final = re.compile(r"\[[^]]*, [^]]*\]")
 _ERROR: Final = "error:"
 _EDGE: Final = 3  # characters that a table's frame takes for each column
 _NARROW: Final = 12  # characters that a column of sentences needs
+_WIDE: Final = 100  # characters of a terminal that has room for times beside a bar
 _WORD: Final = 20  # characters; words up to this length are not broken
 
 Format = Literal["text", "md", "csv", "latex"]
@@ -66,14 +67,13 @@ class Bars(Reporter):
 @contextmanager
 def bars() -> Iterator[Bars]:
     """Progress bars on standard error for as long as the block lasts; they vanish afterwards."""
-    columns = (
+    columns: list[ProgressColumn] = [
         TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-    )
+    ]
+    if err.width >= _WIDE:  # elsewhere a long description says how long it takes, if anything does
+        columns += [TimeElapsedColumn(), TextColumn("left"), TimeRemainingColumn()]
     with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as progress:
         yield Bars(progress)
 

@@ -37,6 +37,21 @@ def test_progress_is_text(err: io.StringIO) -> None:
         assert sign not in shown
 
 
+def test_progress_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A whole description and the share done; times stand beside it where there is room for them."""
+    doing = "run 13 of 48 · patch-vote · avatars-b · seed 1 · 6 min left"
+    for width, times in ((80, False), (120, True)):
+        file = io.StringIO()
+        monkeypatch.setattr(console, "err", Console(file=file, force_terminal=True, width=width, color_system=None))
+        with console.bars() as bars:
+            bars.update(12, 48, doing)
+        shown = file.getvalue()
+        assert doing in shown
+        assert " 25 %" in shown
+        assert "…" not in shown
+        assert ("0:00:0" in shown) is times
+
+
 def test_errors_are_text(err: io.StringIO) -> None:
     console.complain(IdbenchError(HOSTILE, hint=HOSTILE))
     assert err.getvalue().count("[/red][bold]\\x1b]0;owned") == 2
