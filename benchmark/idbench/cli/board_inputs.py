@@ -51,19 +51,35 @@ def gather(
     Raises:
         DataError: a folder is not a split, a file is not a label file, or a file contradicts the registered split.
     """
+    sources = _sources(runs, folders, files, progress)
+    return KnownSplits(
+        tuple(_labels(source, public) for source in sources),
+        tuple(_card(source, progress) for source in sources),
+    )
+
+
+def gather_labels(
+    runs: Sequence[Run], folders: Iterable[Path], files: Iterable[Path], progress: Progress
+) -> tuple[SplitLabels, ...]:
+    """The labels alone: cards say what an audit of every photo finds, which takes seconds."""
+    return tuple(_labels(source, ()) for source in _sources(runs, folders, files, progress))
+
+
+def _sources(
+    runs: Sequence[Run], folders: Iterable[Path], files: Iterable[Path], progress: Progress
+) -> list[Split | LabelFile]:
+    """What tells of each version of a split that the records refer to, or that was given; see `gather`."""
     from idbench.splits import load_split
 
     opened = [load_split(str(folder), progress) for folder in folders]
-    described = {(s.manifest.name, s.manifest.version): _labels_and_card(s, public, progress) for s in opened}
+    found: dict[tuple[str, int], Split | LabelFile] = {(s.manifest.name, s.manifest.version): s for s in opened}
     for path, file in _label_files(files):
-        found = _told_by_file(file, public)
-        _compare_with_registered(path, found[0], progress)
-        described.setdefault((file.name, file.version), found)
-    missing = {(run.record.split.name, run.record.split.version) for run in runs} - set(described)
+        _compare_with_registered(path, _labels(file, ()), progress)
+        found.setdefault((file.name, file.version), file)
+    missing = {(run.record.split.name, run.record.split.version) for run in runs} - set(found)
     for split in _registered(sorted({name for name, _ in missing}), progress):
-        described.setdefault((split.manifest.name, split.manifest.version), _labels_and_card(split, public, progress))
-    labels, cards = zip(*described.values(), strict=True) if described else ((), ())
-    return KnownSplits(labels, cards)
+        found.setdefault((split.manifest.name, split.manifest.version), split)
+    return list(found.values())
 
 
 def check_public(public: Iterable[str], runs: Sequence[Run]) -> None:
@@ -120,21 +136,28 @@ def _label_files(paths: Iterable[Path]) -> list[tuple[Path, LabelFile]]:
     return files
 
 
-def _labels_and_card(split: Split, public: Container[str], progress: Progress) -> tuple[SplitLabels, SplitCard]:
-    shown = fictional(split) or split.manifest.name in public
-    return labels_of(split, public=shown), split_card(split, progress)
-
-
-def _told_by_file(file: LabelFile, public: Container[str]) -> tuple[SplitLabels, SplitCard]:
+def _labels(source: Split | LabelFile, public: Container[str]) -> SplitLabels:
+    from idbench.splits import Split
     from idbench.splits.retractions import retracted_here
-    from idbench_leaderboard.label_file import card_in, labels_in
 
-    ids = {*file.test, *file.calibration, *file.retracted}
-    retracted = frozenset(file.retracted) | (retracted_here(file.name) & ids)
-    labels = labels_in(file, retracted, digests_until(file.digest, retracted))
-    return replace(labels, public=labels.public or file.name in public), replace(
-        card_in(file), card=_data_card(file.name)
-    )
+    if isinstance(source, Split):
+        return labels_of(source, public=fictional(source) or source.manifest.name in public)
+    from idbench_leaderboard.label_file import labels_in
+
+    ids = {*source.test, *source.calibration, *source.retracted}
+    retracted = frozenset(source.retracted) | (retracted_here(source.name) & ids)
+    labels = labels_in(source, retracted, digests_until(source.digest, retracted))
+    return replace(labels, public=labels.public or source.name in public)
+
+
+def _card(source: Split | LabelFile, progress: Progress) -> SplitCard:
+    from idbench.splits import Split
+
+    if isinstance(source, Split):
+        return split_card(source, progress)
+    from idbench_leaderboard.label_file import card_in
+
+    return replace(card_in(source), card=_data_card(source.name))
 
 
 def labels_of(split: Split, *, public: bool) -> SplitLabels:

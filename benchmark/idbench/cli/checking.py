@@ -107,10 +107,10 @@ def known_for(
         labels = labels or [folder for folder in (accepted / LABELS,) if folder.is_dir()]
         attestations = attestations or [folder for folder in (accepted / ATTESTATIONS,) if folder.is_dir()]
     runs = [candidate.run for candidate in (*gathered.proposed, *gathered.accepted)]
-    given = board_inputs.gather(runs, splits, labels, [], progress)
+    given = board_inputs.gather_labels(runs, splits, labels, progress)
     plugins = [*ATTACKS.plugins(), *DEFENSES.plugins(), *ADAPTATIONS.plugins()]
     return References(
-        {(each.name, each.version): each for each in given.labels},
+        {(each.name, each.version): each for each in given},
         board_inputs.known_targets(),
         {plugin.name: plugin.distribution for plugin in plugins},
         read_statements(attestations, [proposal.records]),

@@ -203,10 +203,13 @@ def partial_auc(scores: npt.ArrayLike, members: npt.ArrayLike, max_fpr: float) -
         0.6666666666666666
     """
     limit = checked_fpr(max_fpr)
-    sample = checked_sample(scores, members)
-    if allowed_false_positives(limit, sample.nonmembers.size) < 1:
-        return not_estimable(limit, sample.nonmembers.size)
-    curve = curve_of(sample)
+    return partial_auc_of(roc(scores, members), limit)
+
+
+def partial_auc_of(curve: Roc, limit: float) -> float | NotEstimable:
+    """`partial_auc` of a curve."""
+    if allowed_false_positives(limit, curve.n_nonmembers) < 1:
+        return not_estimable(limit, curve.n_nonmembers)
     steps = np.append(np.minimum(curve.fpr, limit), limit)
     raw = float(np.sum(np.diff(steps) * curve.tpr))
     chance = limit * limit / 2
@@ -240,11 +243,14 @@ def tpr_at_fpr(scores: npt.ArrayLike, members: npt.ArrayLike, fpr: float) -> Rat
  resolution=0.5)
     """
     limit = checked_fpr(fpr)
-    sample = checked_sample(scores, members)
-    allowed = allowed_false_positives(limit, sample.nonmembers.size)
+    return tpr_of(roc(scores, members), limit)
+
+
+def tpr_of(curve: Roc, limit: float) -> RateAtFpr | NotEstimable:
+    """`tpr_at_fpr` of a curve."""
+    allowed = allowed_false_positives(limit, curve.n_nonmembers)
     if allowed < 1:
-        return not_estimable(limit, sample.nonmembers.size)
-    curve = curve_of(sample)
+        return not_estimable(limit, curve.n_nonmembers)
     # The last point within the allowance has the most true positives, and of the equal ones the lowest threshold;
     # the first of the equal ones is the threshold that stands further from the non-members.
     last = int(curve.false_positives.searchsorted(allowed, "right")) - 1
@@ -285,7 +291,11 @@ def best_balanced_accuracy(scores: npt.ArrayLike, members: npt.ArrayLike) -> Bes
         >>> best.balanced_accuracy, best.threshold
         (0.75, 4.0)
     """
-    curve = roc(scores, members)
+    return best_of(roc(scores, members))
+
+
+def best_of(curve: Roc) -> BestThreshold:
+    """`best_balanced_accuracy` of a curve."""
     # Whole numbers, so that equally good thresholds compare equal.
     gain = curve.true_positives * curve.n_nonmembers - curve.false_positives * curve.n_members
     best = int(np.argmax(gain))

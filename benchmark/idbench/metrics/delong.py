@@ -28,6 +28,7 @@ from idbench.metrics.values import (
 
 LEAST_VARIANCE: Final = 1e-14
 """Rounding leaves about 1e-17 where a variance is exactly 0."""
+_MATCHED: Final = "Newcombe, variance matched to DeLong"
 _PAIRED: Final = "paired DeLong with Student's t"
 _ROUNDING: Final = 1e-14
 """The same for the variance of a difference, as a share of the two variances that it is made of."""
@@ -277,6 +278,8 @@ def logit_interval(value: float, variance: float, sizes: tuple[int, int], level:
 
 def _instead(sizes: tuple[int, int], value: float, level: float) -> Interval:
     found = newcombe_interval(value, *sizes, level)
+    if min(sizes) < 2:
+        return found
     return Interval(found.low, found.high, level, "Newcombe (DeLong's variance is 0)")
 
 
@@ -335,13 +338,27 @@ def auc_estimate(scores: npt.ArrayLike, members: npt.ArrayLike, level: float = 0
         0.75
     """
     sample = checked_sample(scores, members)
-    confidence = checked_fraction(level, "level")
-    sizes = (sample.members.size, sample.nonmembers.size)
-    if min(sizes) < 2:
-        value = area(sample)
-        return AucEstimate(value, newcombe_interval(value, *sizes, confidence))
-    value, error = _auc_and_error(sample)
-    return AucEstimate(value, matched_interval(value, error**2, sizes, confidence))
+    return auc_estimates([sample], checked_fraction(level, "level"))[0]
+
+
+def auc_estimates(samples: Sequence[Sample], level: float) -> list[AucEstimate]:
+    """`auc_estimate` of groups of members against the same non-members; their intervals are found together."""
+    sizes = [(sample.members.size, sample.nonmembers.size) for sample in samples]
+    judged = [
+        _auc_and_error(sample) if min(each) >= 2 else (area(sample), 0.0)
+        for sample, each in zip(samples, sizes, strict=True)
+    ]
+    values, variances = np.array([value for value, _ in judged]), np.array([error**2 for _, error in judged])
+    low, high = matched_intervals(values, variances, (np.array([m for m, _ in sizes]), sizes[0][1]), level)
+    return [
+        AucEstimate(
+            value,
+            Interval(float(low[place]), float(high[place]), level, _MATCHED)
+            if variances[place] > LEAST_VARIANCE
+            else _instead(sizes[place], value, level),
+        )
+        for place, (value, _) in enumerate(judged)
+    ]
 
 
 def matched_interval(value: float, variance: float, sizes: tuple[int, int], level: float) -> Interval:
@@ -349,7 +366,7 @@ def matched_interval(value: float, variance: float, sizes: tuple[int, int], leve
     if variance <= LEAST_VARIANCE:
         return _instead(sizes, value, level)
     low, high = matched_intervals(np.array([value]), np.array([variance]), (np.array(sizes[0]), sizes[1]), level)
-    return Interval(float(low[0]), float(high[0]), level, "Newcombe, variance matched to DeLong")
+    return Interval(float(low[0]), float(high[0]), level, _MATCHED)
 
 
 def matched_intervals(

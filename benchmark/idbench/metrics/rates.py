@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -112,8 +113,13 @@ def _binomial(k: int, n: int, level: float, how: Literal["exact", "wilson"], nam
     if hits > total:
         raise MetricError(f"k must not exceed n; got {hits} of {total}.")
     confidence = checked_fraction(level, "level")
+    return Interval(*_ends(hits, total, confidence, how), confidence, name)
+
+
+@lru_cache(maxsize=1 << 14)  # the same few class sizes again and again, and SciPy searches for each end
+def _ends(hits: int, total: int, confidence: float, how: Literal["exact", "wilson"]) -> tuple[float, float]:
     found = stats.binomtest(hits, total).proportion_ci(confidence, method=how)
-    return Interval(float(found.low), float(found.high), confidence, name)
+    return float(found.low), float(found.high)
 
 
 def rate(k: int, n: int, level: float = 0.95) -> Rate:

@@ -1,7 +1,9 @@
 """Metrics per stratum of the members (occurrence bins), their trend, and the average over the strata."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -11,11 +13,12 @@ from idbench.metrics.batch import BatchSettings
 from idbench.metrics.curve import (
     BestThreshold,
     RateAtFpr,
-    best_balanced_accuracy,
-    partial_auc,
-    tpr_at_fpr,
+    best_of,
+    curve_of,
+    partial_auc_of,
+    tpr_of,
 )
-from idbench.metrics.delong import auc_estimate, matched_interval, placements
+from idbench.metrics.delong import auc_estimates, matched_interval, placements
 from idbench.metrics.pooled import rates_of_mean
 from idbench.metrics.resampling import DEFAULT_FPRS, checked_plan
 from idbench.metrics.values import (
@@ -25,11 +28,15 @@ from idbench.metrics.values import (
     Interval,
     MetricError,
     NotEstimable,
+    Sample,
     checked_count,
     checked_fraction,
     checked_members,
     checked_scores,
 )
+
+_KEPT_BYTES: Final = 1 << 24
+"""Of permutations that are kept for the next record."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +158,23 @@ def by_stratum(
         >>> result.trend.p_rising < 0.01
         True
     """
+    found = without_macro_rates(scores, members, strata, fprs=fprs, level=level, draws=draws, seed=seed)
+    values = checked_scores(scores)
+    codes = _checked_labels(strata, checked_members(members, values.size))[1]
+    return replace(found, macro_rates=_macro_rates(values, codes, found.fprs, level))
+
+
+def without_macro_rates(
+    scores: npt.ArrayLike,
+    members: npt.ArrayLike,
+    strata: npt.ArrayLike,
+    *,
+    fprs: Sequence[float],
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Strata:
+    """`by_stratum` without its costliest part, the mean rates, which records do not state."""
     plan = checked_plan(draws, seed, level)
     values = checked_scores(scores)
     flags = checked_members(members, values.size)
@@ -160,11 +184,11 @@ def by_stratum(
     rates = tuple(checked_fraction(fpr, "fpr") for fpr in fprs)
     macro, interval = _macro_auc(values, flags, codes, plan.level)
     return Strata(
-        strata=tuple(_stratum(label, (values, flags), codes == k, rates, plan.level) for k, label in enumerate(labels)),
+        strata=_strata(labels, (values, flags), codes, rates, plan.level),
         fprs=rates,
         macro_auc=macro,
         macro_interval=interval,
-        macro_rates=_macro_rates(values, codes, rates, plan.level),
+        macro_rates=(),
         trend=trend_test(values[flags], codes[flags], draws=draws, seed=seed) if _ordered(labels) else None,
         n_nonmembers=int((~flags).sum()),
     )
@@ -192,25 +216,29 @@ def _ordered(labels: Sequence[float | str]) -> bool:
     return len(labels) > 1 and not isinstance(labels[0], str)
 
 
-def _stratum(
-    label: float | str,
+def _strata(
+    labels: Sequence[float | str],
     scored: tuple[FloatArray, BoolArray],
-    inside: BoolArray,
+    codes: IntArray,
     fprs: Sequence[float],
     level: float,
-) -> Stratum:
+) -> tuple[Stratum, ...]:
     scores, flags = scored
-    kept = inside | ~flags
-    some, truth = scores[kept], flags[kept]
-    found = auc_estimate(some, truth, level)
-    return Stratum(
-        label=label,
-        n_members=int(inside.sum()),
-        auc=found.value,
-        interval=found.interval,
-        partial_auc=partial_auc(some, truth, 0.1),
-        rates=tuple(tpr_at_fpr(some, truth, fpr) for fpr in fprs),
-        best=best_balanced_accuracy(some, truth),
+    outside = scores[~flags]
+    samples = [Sample(scores[codes == k], outside) for k in range(len(labels))]
+    return tuple(
+        Stratum(
+            label=label,
+            n_members=sample.members.size,
+            auc=found.value,
+            interval=found.interval,
+            partial_auc=partial_auc_of(curve, 0.1),
+            rates=tuple(tpr_of(curve, fpr) for fpr in fprs),
+            best=best_of(curve),
+        )
+        for label, sample, found, curve in zip(
+            labels, samples, auc_estimates(samples, level), map(curve_of, samples), strict=True
+        )
     )
 
 
@@ -278,10 +306,25 @@ def trend_test(scores: npt.ArrayLike, strata: npt.ArrayLike, *, draws: int = 200
     if size == 0.0:
         return Trend(0.0, 1.0, 1.0, repeats)
     observed = float(ranked @ steps)
-    generator = np.random.default_rng(start)
-    drawn = np.array([ranked @ generator.permutation(steps) for _ in range(repeats)])
+    drawn = np.concatenate([rows @ ranked for rows in _shuffled(steps, repeats, start)])
     # Sums that are equal in exact arithmetic may differ in the last bits.
     slack = 1e-9 * size
     two = (int(np.sum(np.abs(drawn) >= abs(observed) - slack)) + 1) / (repeats + 1)
     rising = (int(np.sum(drawn >= observed - slack)) + 1) / (repeats + 1)
     return Trend(observed / size, two, rising, repeats)
+
+
+def _shuffled(steps: FloatArray, draws: int, seed: int) -> Iterable[FloatArray]:
+    """`draws` permutations of m steps, in rows (k, m) of one or more blocks."""
+    if draws * steps.nbytes <= _KEPT_BYTES:
+        return [_kept_shuffles(steps.tobytes(), draws, seed)]
+    generator = np.random.default_rng(seed)
+    return (generator.permutation(steps)[None] for _ in range(draws))
+
+
+@lru_cache(maxsize=4)  # records of one target are judged one after another, and have the same few seeds
+def _kept_shuffles(steps: bytes, draws: int, seed: int) -> FloatArray:
+    values, generator = np.frombuffer(steps), np.random.default_rng(seed)
+    rows = np.stack([generator.permutation(values) for _ in range(draws)])
+    rows.flags.writeable = False  # shared by all who ask again
+    return rows

@@ -86,9 +86,13 @@ class Measurer:
 
     def __init__(self, labels: Mapping[SplitKey, SplitLabels], targets: Iterable[KnownTarget] = ()) -> None:
         """Measure against these labels; registered targets tell which corpora have a control."""
-        self._labels = labels
         self._matched = {corpus for target in targets for corpus in target.control_for}
-        self._readers = {key: Reader(people_of(each)) for key, each in labels.items()}
+        self._counted = {key: people_of(each) for key, each in labels.items()}
+        self._readers = {key: Reader(people) for key, people in self._counted.items()}
+        self._known: dict[tuple[str, int, str], dict[str, CorpusLabels]] = {}
+        for (name, version), people in self._counted.items():
+            for part, ids in (("test", people.test), ("calibration", people.calibration)):
+                self._known[name, version, part] = _in_order(labels[name, version], ids)
 
     def scored(self, candidate: Candidate) -> Scored | Rejected:
         """The scores of a record of a known split, in the order of its people."""
@@ -97,18 +101,8 @@ class Measurer:
 
     def labels(self, record: RunRecord, part: Literal["calibration", "test"] = "test") -> dict[str, CorpusLabels]:
         """Who of a part is in each corpus that a record is scored against, in order of id."""
-        labels = self._labels[record.split.name, record.split.version]
-        ids = self._people(record).test if part == "test" else self._people(record).calibration
-        place = {identity: index for index, identity in enumerate(labels.identities)}
-        index = np.array([place[identity] for identity in ids], dtype=np.int64)
-        return {
-            corpus: CorpusLabels(
-                np.asarray(labels.corpora[corpus].member, dtype=np.bool_)[index],
-                np.asarray(labels.corpora[corpus].occurrences, dtype=np.int64)[index],
-            )
-            for corpus in corpora_of(record)
-            if corpus in labels.corpora
-        }
+        known = self._known[record.split.name, record.split.version, part]
+        return {corpus: known[corpus] for corpus in corpora_of(record) if corpus in known}
 
     def metrics(self, found: MeasuredRecord, scored: Scored, blind: BlindComparison | None) -> Summary:
         """What metrics beside a record must say, but for the comparison with a blind attack, which is given.
@@ -133,7 +127,7 @@ class Measurer:
         return LabelledScores(self._people(found.record).test, found.scores, own.member, own.occurrences)
 
     def _people(self, record: RunRecord) -> CountedPeople:
-        return people_of(self._labels[record.split.name, record.split.version])
+        return self._counted[record.split.name, record.split.version]
 
     def measured(self, candidate: Candidate, scored: Scored) -> list[MeasuredRecord]:
         """What a record's scores are worth on each corpus that has members and others."""
@@ -143,6 +137,18 @@ class Measurer:
             for corpus, labels in self.labels(record).items()
             if labels.member.any() and not labels.member.all()
         ]
+
+
+def _in_order(labels: SplitLabels, ids: Sequence[str]) -> dict[str, CorpusLabels]:
+    """Who of these people is in each corpus, in their order."""
+    place = {identity: index for index, identity in enumerate(labels.identities)}
+    index = np.array([place[identity] for identity in ids], dtype=np.int64)
+    return {
+        corpus: CorpusLabels(
+            np.asarray(own.member, dtype=np.bool_)[index], np.asarray(own.occurrences, dtype=np.int64)[index]
+        )
+        for corpus, own in labels.corpora.items()
+    }
 
 
 def _measured(candidate: Candidate, corpus: str, matched: bool, scores: Floats, flags: Flags) -> MeasuredRecord:

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from idbench import metrics
 from idbench.escaping import line
+from idbench.metrics.batch import decisions
+from idbench.metrics.strata import without_macro_rates
 from idbench.results.record import (
     BinSummary,
     BlindComparison,
@@ -227,7 +229,7 @@ def _strata(test: LabelledScores, seed: int) -> metrics.Strata | None:
     """Metrics by number of training pictures; None where these are not known."""
     if test.occurrences[test.members].min(initial=1) < 1:
         return None
-    return metrics.by_stratum(test.scores, test.members, test.occurrences, fprs=RATES, seed=seed)
+    return without_macro_rates(test.scores, test.members, test.occurrences, fprs=RATES, seed=seed)
 
 
 def _bins(strata: metrics.Strata) -> tuple[BinSummary, ...]:
@@ -246,8 +248,7 @@ def _decision(calibration: LabelledScores, test: LabelledScores) -> Decision | N
     """The threshold with the best balanced accuracy on the calibration part, applied to the test part."""
     if calibration.members.all() or not calibration.members.any():
         return None
-    threshold = metrics.best_balanced_accuracy(calibration.scores, calibration.members).threshold
-    if not np.isfinite(threshold):
+    found = decisions(calibration.scores[None], calibration.members, test.scores[None], test.members)
+    if found.threshold is None or found.tpr is None or found.fpr is None or found.accuracy is None:
         return None
-    found = metrics.decision_metrics(test.scores, test.members, threshold)
-    return Decision(threshold=threshold, tpr=found.tpr.value, fpr=found.fpr.value, accuracy=found.accuracy.value)
+    return Decision(threshold=found.threshold, tpr=found.tpr, fpr=found.fpr, accuracy=found.accuracy)
