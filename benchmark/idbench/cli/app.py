@@ -193,6 +193,8 @@ def run() -> int:
             raise IdbenchError("Standard output is closed: what should have been printed is lost.")
     except IdbenchError as error:
         status = _INTERRUPTED if came else _refuse(error)
+    except TyperException as error:
+        status = _misuse(error)
     except (KeyboardInterrupt, typer.Abort):
         status = _INTERRUPTED
     except (BrokenPipeError, SystemExit):
@@ -256,17 +258,23 @@ def _drop_output() -> None:
 
 
 def _answer() -> object:
-    """Do what the arguments say, or say what is wrong with them; what came of it, an exit status or nothing."""
+    """Do what the arguments say; print the help where they say nothing."""
     try:
         return command_line()(prog_name="bench", standalone_mode=False)
     except TyperException as error:
-        message, context = error.format_message(), getattr(error, "ctx", None)
-        if context is not None and message == context.get_help():  # nothing was asked for
-            console.command(message)
-        else:
-            where = "bench" if context is None else context.command_path
-            console.complain(IdbenchError(message, hint=f"See `{where} --help`."))
+        context = getattr(error, "ctx", None)
+        if context is None or error.format_message() != context.get_help():
+            raise
+        console.command(error.format_message())
         return error.exit_code
+
+
+def _misuse(error: TyperException) -> int:
+    """Say what is wrong with the arguments."""
+    context = getattr(error, "ctx", None)
+    where = "bench" if context is None else context.command_path
+    console.complain(IdbenchError(error.format_message(), hint=f"See `{where} --help`."))
+    return error.exit_code
 
 
 def _end_orderly_when_told_to() -> list[int]:
