@@ -63,6 +63,8 @@ def test_a_member_and_a_stranger_are_judged_among_reference_people(
     assert member["verdict"] == "stands out"
     assert stranger["verdict"] == "does not stand out"
     assert "not a sign of absence" in stranger["summary"]
+    for one in (member, stranger):
+        assert "photographs, they may stand out among drawings" in one["summary"]
     assert "attacks tried" not in stranger["summary"]  # there was one
     assert member["search"] == "mentioned"
     assert stranger["search"] is None
@@ -106,7 +108,27 @@ def test_given_reference_people_get_invented_names(bench: Bench, avatars: Split,
     assert "among 12 people" in shown or "of 12 reference people" in shown
     assert "no false-positive rate below 7.7 % can be claimed" in shown
     assert "There is one photo." in shown
+    assert "among drawings" not in shown  # whoever gives reference people knows what they are
     assert "invented names and the photos in the folder reference" in (tmp_path / "r.html").read_text(encoding="utf-8")
+
+
+def test_people_of_whom_nothing_is_certain_are_not_called_strangers(
+    bench: Bench, avatars: Split, tmp_path: Path
+) -> None:
+    """A split whose labels somebody stated, and one that says nothing of the target's corpus."""
+    people = tmp_path / "people"
+    people.mkdir()
+    rows = [f"{avatars.identities[i].name},{i % 2}" for i in range(12)]
+    for number in range(12):
+        photos_of(avatars, number, people / avatars.identities[number].name, 2)
+    (tmp_path / "labels.csv").write_text("\n".join(["name,member", *rows]) + "\n", encoding="utf-8")
+    done = bench("data", "new", "stated", "--faces", "people", "--labels", "labels.csv")
+    assert done.returncode == 0, done.stderr
+    photos_of(avatars, 30, tmp_path / "one", 1)
+    arguments = ("--name", "Mira Quellstein", "--photos", "one", "-m", "cosine", "--split", "stated")
+    for target in ("avatars-a", "avatars-b"):
+        ended = bench("audit", "person", *arguments, "--target", target)
+        assert "certainly not in the training data" in refused(ended)
 
 
 def test_what_cannot_be_audited_is_said_before_anything_runs(bench: Bench, tmp_path: Path) -> None:

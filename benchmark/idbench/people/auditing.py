@@ -16,7 +16,7 @@ from idbench import metrics
 from idbench.api import Access, Knowledge, Progress, Silent
 from idbench.captions import FOLDED
 from idbench.errors import DataError, IdbenchError, MethodError, StorageError
-from idbench.people.design import Design, ReferencePool, design, write_design
+from idbench.people.design import Design, ReferencePool, certain, design, write_design
 from idbench.people.inputs import Audited, Portfolio, Remarks, check_people, read_portfolio, remarks_on
 from idbench.results.scores import with_floor
 from idbench.runner.bundle import Folders, plan_cases, write_bundle
@@ -163,7 +163,8 @@ class PersonAudit:
         people: in the order in which they were named.
         left_out: attacks that were not carried out, with the reason.
         reference: who the reference people are, a sentence.
-        alike: whether the reference people's photos are of the kind that the audited people's are.
+        alike: whether the reference people are of the kind that the target was trained on.
+        drawn: whether a program drew the reference people.
         created: when.
         seed: of the attacks.
         search: what was searched in captions; None: nothing.
@@ -174,6 +175,7 @@ class PersonAudit:
     left_out: Mapping[str, str]
     reference: str
     alike: bool
+    drawn: bool
     created: datetime
     seed: int
     search: Mapping[str, Any] | None = None
@@ -224,6 +226,7 @@ def audit_people(people: Sequence[Audited], wish: Wish, progress: Progress) -> P
         left_out=left_out,
         reference=reference,
         alike=alike,
+        drawn=wish.reference is None and is_fictional(pool.split.manifest),
         created=datetime.now(UTC).replace(microsecond=0),
         seed=wish.seed,
         search=searched,
@@ -268,21 +271,26 @@ def _id(number: int) -> str:
 
 
 def _pool(wish: Wish, target: TargetSpec, progress: Progress) -> tuple[ReferencePool, str, bool]:
-    """Where the other people come from, in words, and whether they are of the same kind as the audited."""
+    """Where the other people come from, in words, and whether they are of the kind that the target knows."""
     source, corpus = _fitting_split(wish, target, progress)
     if wish.reference is not None:
         given = _given(wish.reference, progress)
         words = f"{len(given)} people with invented names and the photos in the folder {wish.reference.name}"
         return ReferencePool(source, corpus, given), words, True
-    if corpus is not None:
+    if certain(source, corpus) is not None:
         people = "drawn people" if is_fictional(source.manifest) else "people"
         words = f"{people} of {source.manifest.name} who are not in {corpus}, by its construction"
         return ReferencePool(source, corpus), words, True
+    if not is_fictional(source.manifest):
+        raise DataError(
+            f"Nobody in {source.manifest.name} is certainly not in the training data of {target.name}.",
+            hint="Give photos of people who are (--reference), or leave out --split: drawn people stand in then.",
+        )
     return ReferencePool(source, None), "drawn people with invented names, who come with idbench", False
 
 
 def _fitting_split(wish: Wish, target: TargetSpec, progress: Progress) -> tuple[Split, str | None]:
-    """The split that has labels for the target's training data, with the corpus; the drawn people where none has."""
+    """The split that was named, or that knows who is in the target's training data, with the corpus; else avatars."""
     if wish.split is not None:
         split = load_split(wish.split, progress)
         return split, target.corpus if target.corpus in split.corpora else None
@@ -290,7 +298,8 @@ def _fitting_split(wish: Wish, target: TargetSpec, progress: Progress) -> tuple[
         try:
             if target.corpus is not None and target.corpus in find_recipe(name).corpora:
                 split = load_split(name, progress)
-                return split, target.corpus if target.corpus in split.corpora else None
+                if target.corpus in split.corpora and certain(split, target.corpus) is not None:
+                    return split, target.corpus
         except IdbenchError:
             continue  # not built here: reference people come from elsewhere
     return load_split(_DRAWN, progress), None

@@ -20,7 +20,7 @@ from idbench.people.inputs import Portfolio
 from idbench.splits.assembling import PHOTO_SIDE
 from idbench.splits.avatars.names import FIRST_NAMES, LAST_NAMES
 from idbench.splits.injected.chance import shuffled
-from idbench.splits.injected.dealing import CONSTRUCTION
+from idbench.splits.injected.dealing import CONSTRUCTION, SALTED
 from idbench.splits.injected.writing import SplitDescription, write_split
 from idbench.splits.manifest import MANIFEST_FILE, CorpusInfo, Part, PhotoFormat, Withheld, manifest_text
 from idbench.splits.photos import encode_png
@@ -94,7 +94,7 @@ def design(audited: Mapping[str, tuple[str, Portfolio]], pool: ReferencePool, mo
         DataError: no reference people are left.
     """
     source = pool.split
-    known = _certain(source, pool.corpus)
+    known = certain(source, pool.corpus)
     sizes = [len(p.files) for p in pool.given] or [len(one.photos) for one in source.identities]
     # Nine in ten reference people have that many photos; the others are left out rather than all cut to the fewest.
     usual = int(np.quantile(sizes, 0.1, method="lower")) if sizes else 0
@@ -127,7 +127,7 @@ def design(audited: Mapping[str, tuple[str, Portfolio]], pool: ReferencePool, mo
     return found
 
 
-def _certain(source: Split, corpus: str | None) -> dict[str, bool] | None:
+def certain(source: Split, corpus: str | None) -> dict[str, bool] | None:
     """Who is a member, where that is known by construction; None where it is not."""
     if corpus is None:
         return None
@@ -135,7 +135,7 @@ def _certain(source: Split, corpus: str | None) -> dict[str, bool] | None:
         labels = source.labels(corpus)
     except LabelsWithheld:
         return None
-    if set(labels.how) != {CONSTRUCTION}:
+    if not all(how == CONSTRUCTION or how.startswith(SALTED) for how in set(labels.how)):
         return None
     return {one.id: bool(member) for one, member in zip(source.identities, labels.member, strict=True)}
 

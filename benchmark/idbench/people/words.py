@@ -34,6 +34,7 @@ def summary(person: PersonFinding, audit: PersonAudit) -> list[str]:
     return [
         *(_found(person, audit, best, n, asked) if person.stands_out else _not_found(person, best, n, asked)),
         f"With {n} reference people, no false-positive rate below {percent(best.standing.smallest)} can be claimed.",
+        *_of_drawings(person, audit),
         *_unusual(person),
     ]
 
@@ -59,13 +60,23 @@ def _found(person: PersonFinding, audit: PersonAudit, best: AttackFinding, n: in
                 else ": there the person does not stand out."
             )
         )
-    if not audit.alike:
-        lines.append(
-            "The reference people are drawn, though. A photograph can score higher than a drawing whoever is on it, "
-            "and a real name higher than an invented one: this p-value is not calibrated for photographs. Give photos "
-            "of people who are certainly not in (--reference)."
-        )
     return lines
+
+
+def _of_drawings(person: PersonFinding, audit: PersonAudit) -> list[str]:
+    """What a comparison with drawn people is worth, which nobody can tell from the files alone."""
+    if not audit.drawn:
+        return []
+    if audit.alike:
+        return [
+            f"The reference people are drawn. If the photos of {person.name} are photographs, they may stand out among "
+            "drawings, or fail to, whoever is on them: nothing here is calibrated for photographs."
+        ]
+    return [
+        "The reference people are drawn, though. A photograph can score higher or lower than a drawing whoever is on "
+        "it, and so can a real name than an invented one: nothing here is calibrated for photographs. Give photos of "
+        "people who are certainly not in (--reference)."
+    ]
 
 
 def _p_values(p: float, adjusted: float, asked: int) -> str:
