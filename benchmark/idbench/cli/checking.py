@@ -13,6 +13,7 @@ from idbench.cli import console, options
 from idbench.errors import IdbenchError
 from idbench.escaping import line
 from idbench.progress import Progress
+from idbench.wording import counted
 
 if TYPE_CHECKING:
     from idbench.results.checks import Gathered, References, Report
@@ -156,8 +157,13 @@ def show_report(report: Report, *, json: bool) -> None:
         console.write_json(report_json(report))
         return
     rows = [(check.name, check.outcome.value, check.asks) for check in report.checks]
-    console.table(f"{len(report.records)} records are proposed", ("check", "outcome", "what it makes sure of"), rows)
+    proposed = counted(len(report.records), "record is proposed", "records are proposed")
+    console.table(proposed, ("check", "outcome", "what it makes sure of"), rows)
     for made in report.checks:
         for each in made.findings:
             console.command(line(f"{each.severity.value}: {made.name}: {each.where}: {each.message}"))
-    console.say("All checks passed." if report.passed else f"{len(report.failures)} findings keep it out.")
+    console.say(
+        "All checks passed."
+        if report.passed
+        else f"{counted(len(report.failures), 'finding keeps', 'findings keep')} it out."
+    )

@@ -14,6 +14,7 @@ import typer
 from idbench.cli import checking, console, hosting, options
 from idbench.cli.text import typed
 from idbench.errors import IdbenchError
+from idbench.wording import counted
 
 if TYPE_CHECKING:
     from idbench_leaderboard.building import Built
@@ -93,10 +94,10 @@ def build(
 def _print(built: Built) -> None:
     if built.rejected:
         rows = [(each.where, each.reason) for each in built.rejected]
-        console.table(f"{len(rows)} records do not count", ("record", "why"), rows)
+        console.table(counted(len(rows), "record does not count", "records do not count"), ("record", "why"), rows)
     if built.ignored:
         rows = [(each.where, each.reason) for each in built.ignored]
-        console.table(f"{len(rows)} attestations are ignored", ("file", "why"), rows)
+        console.table(counted(len(rows), "attestation is ignored", "attestations are ignored"), ("file", "why"), rows)
     console.say(f"{built.runs} records make {built.entries} rows on {built.boards} boards, in {built.path}")
     if not built.runs:
         console.say("The board is empty.")

@@ -12,6 +12,7 @@ import typer
 
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError
+from idbench.wording import counted
 
 if TYPE_CHECKING:
     from idbench.api import Progress
@@ -232,7 +233,9 @@ def _sweep(
         if dry_run:
             runs = [spec for _, grid in grids for spec in specs(grid)]
             settings = [text.parameters(values) for values, grid in grids for _ in specs(grid)]
-            _list_runs(f"{len(grids)} settings, {len(runs)} runs", runs, wanted.results, json, settings)
+            _list_runs(
+                f"{len(grids)} settings, {counted(len(runs), 'run', 'runs')}", runs, wanted.results, json, settings
+            )
             return
         found = run_sweep(opened, grids, wanted, progress)
     best = found.settings[found.best]
@@ -408,7 +411,7 @@ def _run_plan(
 
     specs = read_plan(plan, only)
     if dry_run:
-        _list_runs(f"{plan}: {len(specs)} runs", specs, wanted.results, json)
+        _list_runs(f"{plan}: {counted(len(specs), 'run', 'runs')}", specs, wanted.results, json)
         return
     with console.bars() as progress:
         resolver = Resolver(progress)
@@ -504,7 +507,9 @@ def _write_plan(grid: Grid, path: Path, json: bool, dry_run: bool) -> None:
     if json:
         console.write_json({"plan": path.as_posix(), "runs": list(runs), "written": not dry_run})
         return
-    console.say(f"{'would write' if dry_run else 'wrote'} {len(runs)} runs to {path}, blind attacks included")
+    console.say(
+        f"{'would write' if dry_run else 'wrote'} {counted(len(runs), 'run', 'runs')} to {path}, blind attacks included"
+    )
     console.next_steps(text.typed("bench", "run", "--plan", path, "--only", "ID"))
     console.say("It runs on any machine that has the same split, targets and methods.")
 
@@ -513,7 +518,7 @@ def _announce(grid: Grid, results: Path, json: bool) -> None:
     from idbench.runner.grid import blind_specs, specs
 
     runs = list({spec.run_id: spec for spec in (*blind_specs(grid), *specs(grid))}.values())
-    _list_runs(f"{grid.split.manifest.name}: {len(runs)} runs", runs, results, json)
+    _list_runs(f"{grid.split.manifest.name}: {counted(len(runs), 'run', 'runs')}", runs, results, json)
 
 
 def _list_runs(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from idbench.cli import console, options, text
+from idbench.wording import counted
 
 if TYPE_CHECKING:
     from idbench.studies.catalogue import Study
@@ -135,7 +136,9 @@ def _announce(wanted: Study, setting: Setting, folder: Path, json: bool) -> None
         return
     short = [(*row[:6], row[6][:8], row[7]) for row in rows]
     spare = ("adaptation", "defense", "series", "seed", "state", "run")
-    console.table(f"{wanted.name} on {derived.name}: {len(rows)} runs", names, short, ("seed",), spare)
+    console.table(
+        f"{wanted.name} on {derived.name}: {counted(len(rows), 'run', 'runs')}", names, short, ("seed",), spare
+    )
     if not derived.ready:
         console.say(f"would make {derived.name} from {setting.split.manifest.name}, once, in the cache")
     untrained = sorted({job.audited.target.name for job in jobs if job.spec.target.sha256 is None})

@@ -13,6 +13,7 @@ from idbench.cli import console, options
 from idbench.cli.checking import known_for, report_json, show_report
 from idbench.cli.text import typed
 from idbench.errors import IdbenchError
+from idbench.wording import counted
 
 if TYPE_CHECKING:
     from idbench.results import Run
@@ -72,7 +73,7 @@ def submit(
             if json:
                 console.write_json({**outcome, "sent": False})
             raise IdbenchError(
-                f"Nothing was sent: {len(report.failures)} findings would keep it out.",
+                f"Nothing was sent: {counted(len(report.failures), 'finding', 'findings')} would keep it out.",
                 hint=f"The first: {report.failures[0].where}: {report.failures[0].message}.",
             )
         sent = None if dry_run else _send(staged, repo)
@@ -135,7 +136,8 @@ def _show(staged: Staged, runs: Sequence[Run]) -> None:
         for run in runs
     ]
     console.table(staged.title, ("run", "method", "from", "split", "target", "seed"), rows, spare=("seed", "from"))
-    console.say(f"{len(staged.files)} files of {staged.size:,} bytes: records, scores by opaque id, metrics; no names.")
+    files = counted(len(staged.files), "file", "files")
+    console.say(f"{files} of {staged.size:,} bytes: records, scores by opaque id, metrics; no names.")
     if staged.unknown:
         console.say(staged.unknown)
     if staged.already:
