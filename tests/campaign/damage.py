@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -159,7 +160,7 @@ def _lost(words: tuple[str, ...], ended: Ended, name: Path) -> str:
     if words[:2] != ("leaderboard", "build"):
         return ""
     least = _SEEDS if name.name not in ("run.json", "scores.parquet") else _SEEDS - 1
-    counted = ended.out.split(" records make ")[0].split("\n")[-1].strip()
-    if ended.status != 0 or not counted.isdigit() or int(counted) < least:
+    counted = re.search(r"^(\d+) records? makes? ", ended.out, re.MULTILINE)
+    if ended.status != 0 or counted is None or int(counted[1]) < least:
         return f"fewer than {least} records count, though only one was damaged"
     return ""

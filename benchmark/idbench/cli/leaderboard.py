@@ -98,7 +98,9 @@ def _print(built: Built) -> None:
     if built.ignored:
         rows = [(each.where, each.reason) for each in built.ignored]
         console.table(counted(len(rows), "attestation is ignored", "attestations are ignored"), ("file", "why"), rows)
-    console.say(f"{built.runs} records make {built.entries} rows on {built.boards} boards, in {built.path}")
+    records = counted(built.runs, "record makes", "records make")
+    entries, boards = counted(built.entries, "row", "rows"), counted(built.boards, "board", "boards")
+    console.say(f"{records} {entries} on {boards}, in {built.path}")
     if not built.runs:
         console.say("The board is empty.")
         console.next_steps("bench run --method tuni")
