@@ -77,7 +77,7 @@ def _short_value(value: object) -> str:
 
 
 def _labels_of(entries: pd.DataFrame) -> list[str]:
-    board = entries[["split", "split_version", "target", "target_sha256", "corpus"]].astype(str).agg("|".join, axis=1)
+    board = entries[["split", "split_version", "target", "target_sha256", "corpus"]].map(str).agg("|".join, axis=1)
     labels = [
         line(f"{method} ({variant})" if variant else method)
         for method, variant in zip(entries["method"], entries["variant"], strict=True)

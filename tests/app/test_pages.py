@@ -55,6 +55,18 @@ def test_the_app_opens_on_the_board(filled: Path) -> None:
     assert test.title[0].value == "Can these methods tell who was in the training data?"
 
 
+def test_texts_may_be_of_the_type_that_pandas_3_gives_them(world: World, tmp_path: Path) -> None:
+    """There what is missing in a column of texts stays missing when it is made text."""
+    with pd.option_context("future.infer_string", True):
+        world.fill(tmp_path / "results")
+        build_board(world, tmp_path / "results", tmp_path / "board")
+        test = AppTest.from_file(str(SCRIPT), default_timeout=60)
+        test.session_state["board"] = str(tmp_path / "board")
+        test.run()
+    assert not test.exception
+    assert len(board_table(test)) > 1
+
+
 def test_a_folder_that_is_no_board_gets_a_sentence(tmp_path: Path) -> None:
     test = AppTest.from_file(str(SCRIPT), default_timeout=60)
     test.session_state["board"] = str(tmp_path)

@@ -62,7 +62,7 @@ def _table(board: Board, rows: pd.DataFrame, selection: Selection) -> None:
     more = right.multiselect(
         "More columns", others, key="columns", bind="query-params", help="What else is known of each row."
     )
-    found = shown.astype(str).agg(" ".join, axis=1).str.casefold().str.contains(wanted.casefold(), regex=False)
+    found = shown.map(str).agg(" ".join, axis=1).str.casefold().str.contains(wanted.casefold(), regex=False)
     if not found.any():
         st.info("No row holds that text. Empty the field to see all.")
         return
