@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import struct
@@ -115,10 +116,13 @@ class _Handler(BaseHTTPRequestHandler):
             return
         person = f"web {number.partition('?')[0]}"
         known = {"sideways": sideways, "good": lambda: picture(person, 0), "cut": lambda: picture(person, 0)}
+        known["packed"] = lambda: gzip.compress(picture(person, 0))
         known |= {each: lambda: telephone(kind) for each in ("heic", "deep", "deep-gray")}
         data = known[kind]() if kind in known else BAD[kind]
         data = data[: len(data) // 3] if kind == "cut" else data
         self.send_response(200)
+        if kind == "packed":
+            self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(data)))
         self.end_headers()
         self.wfile.write(data)

@@ -17,6 +17,7 @@ import threading
 import time
 import urllib.parse
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ HOST_PAUSE = "IDBENCH_FETCH_HOST_PAUSE"
 
 TOO_SLOW, TOO_LARGE = "took too long in all", "has more bytes than a picture may have"
 """What img2dataset counts such addresses under."""
+
+
+_PACKED = ("gzip", "x-gzip", "deflate")
+_GZIP_OR_ZLIB = 47
+"""For zlib: the header says which."""
 
 
 class _Limits(threading.local):
@@ -115,6 +121,10 @@ class _Answer(http.client.HTTPResponse):
             raise ValueError(TOO_LARGE)
         if self.length:
             raise http.client.IncompleteRead(content, self.length)  # as `read` without a limit does
+        if self.headers.get("Content-Encoding", "").lower() in _PACKED:  # nobody asked for it, and some do it anyway
+            content = zlib.decompressobj(_GZIP_OR_ZLIB).decompress(content, PHOTO_LIMIT + 1)
+            if len(content) > PHOTO_LIMIT:
+                raise ValueError(TOO_LARGE)
         return readable(content)  # OpenCV, which decodes it next, drops orientations and turns 16 bits white
 
 

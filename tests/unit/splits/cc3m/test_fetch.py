@@ -87,6 +87,7 @@ def test_what_servers_do_is_counted_by_kind_and_none_of_them_holds_the_build(
         "good/ü 1": "fetched",
         "good/%C3%A4 100%": "fetched",
         "good/plain?x=ö y": "fetched",
+        "packed/1": "fetched",
         "gone/1": "answered with HTTP 404",
         "forbidden/1": "answered with HTTP 403",
         "broken/1": "answered with HTTP 500",
