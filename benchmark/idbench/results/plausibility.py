@@ -20,6 +20,7 @@ from idbench.results.repetition import Candidate
 from idbench.results.rows import corpora_of
 from idbench.results.store import Rejected
 from idbench.results.summarizing import LabelledScores, derived
+from idbench.wording import counted
 
 SplitKey = tuple[str, int]
 PERFECT: Final = 50
@@ -210,6 +211,16 @@ def surprising(found: MeasuredRecord, known: Sequence[MeasuredRecord]) -> str:
     if (found.control or blind) and abs(found.z) > SURPRISING:
         where = "on a control target, which saw none of these people" if found.control else "without asking the target"
         return f"it has AUC {found.auc:.3f} {where}: {abs(found.z):.1f} standard errors from chance"
+    people, asked = found.members + found.others, found.record.queries.total
+    if (
+        found.matched
+        and not blind
+        and 0 < asked < people
+        and "WEIGHTS" not in found.record.attack.access
+        and found.z > SURPRISING
+    ):
+        queries = counted(asked, "query", "queries")
+        return f"it counts {queries} of the target about {people:,} people and has AUC {found.auc:.3f}"
     others = [each.auc for each in known if each.board == found.board and each.method != found.method]
     if found.control or not others:
         return ""
