@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from idbench.api import Progress, Silent
-from idbench.errors import DataError, UnknownNameError
+from idbench.errors import DataError, IdbenchError, UnknownNameError
 from idbench.plugins import ObjectRegistry, Plugin
 from idbench.splits.building import corpus_place, get_or_build, how_to_build, open_sourced
 from idbench.splits.corpora import Corpus, read_corpus
@@ -94,10 +94,12 @@ def corpus_folder(name: str) -> Path:
 
 def _recipes_by_corpus() -> dict[str, Recipe]:
     found = {}
-    for entry in SPLITS.entries():
-        # One broken plug-in must not take the other splits away; `find_recipe` says what is wrong with it.
-        if (recipe := entry.value) is not None:
-            found.update(dict.fromkeys(recipe.corpora, recipe))
+    for name in split_names():
+        try:
+            recipe = find_recipe(name)
+        except IdbenchError:
+            continue  # one broken plug-in must not take the other splits away; `find_recipe` says what is wrong with it
+        found.update(dict.fromkeys(recipe.corpora, recipe))
     return found
 
 
