@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import sys
@@ -100,7 +99,6 @@ def _become(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str],
     status = 70
     try:
         os.setpgid(0, 0)
-        atexit._clear()  # what this process cleans up at its end is not the fork's
         os.chdir(cwd)
         for number, path in ((1, out), (2, err)):
             handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -111,9 +109,12 @@ def _become(arguments: Sequence[str], cwd: Path, environment: Mapping[str, str],
         os.environ.update(environment)
         signal.signal(signal.SIGINT, signal.default_int_handler)
         sys.argv = ["bench", *arguments]
-        from idbench.cli.main import main
+        # Not `idbench.cli.main`: at its end it would clean up what is this process's.
+        from idbench.cli.app import run
 
-        main()
+        status = run()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001  whatever reaches here is a failure of the program, and says so

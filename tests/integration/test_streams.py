@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import os
 import subprocess
 import sys
@@ -120,14 +119,14 @@ def _become(words: tuple[str, ...], cwd: Path, streams: tuple[Stream, Stream], f
     status = 71  # an exception reached the interpreter
     try:
         os.setpgid(0, 0)
-        atexit._clear()  # what this process cleans up at its end, such as folders of other tests, is not the fork's
         os.chdir(cwd)
         for number, (stream, file) in enumerate(zip(streams, files, strict=True), start=1):
             stream.become(number, file)
         sys.argv = ["bench", *words]
-        from idbench.cli.main import main
+        # Not `idbench.cli.main`: at its end it would clean up what is this process's, such as folders of other tests.
+        from idbench.cli.app import run
 
-        main()
+        status = run()
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001  any traceback is what the test looks for
