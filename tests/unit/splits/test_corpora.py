@@ -86,7 +86,8 @@ def test_a_corpus_that_comes_out_different_is_refused(monkeypatch: pytest.Monkey
     recipe = SplitRecipe(
         "odd", 1, "Odd", lambda out, progress: None, corpora={"odd-a": CorpusRecipe("odd-a", "Odd", build, "0" * 64)}
     )
-    monkeypatch.setattr("idbench.splits.registry._recipes_by_corpus", lambda: {"odd-a": recipe})
+    monkeypatch.setattr("idbench.splits.registry.split_names", lambda: ["odd"])
+    monkeypatch.setattr("idbench.splits.registry.find_recipe", lambda name: recipe)
     with pytest.raises(DataError, match="came out different") as caught:
         load_corpus("odd-a")
     assert caught.value.hint

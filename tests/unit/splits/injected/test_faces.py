@@ -30,7 +30,6 @@ def registered(built: Split, monkeypatch: pytest.MonkeyPatch) -> Split:
     """The split is found by its name, as a registered one is."""
     monkeypatch.setattr(registry, "split_names", lambda: ["drawn"])
     monkeypatch.setattr(registry, "find_recipe", lambda name: RECIPE)
-    monkeypatch.setattr(registry, "_recipes_by_corpus", lambda: dict.fromkeys(RECIPE.corpora, RECIPE))
     monkeypatch.setattr("idbench.splits.loading.split_names", lambda: ["drawn"])
     monkeypatch.setattr("idbench.splits.loading.find_recipe", lambda name: RECIPE)
     return built
