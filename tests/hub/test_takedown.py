@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from idbench.splits import load_split
 from idbench.splits.manifest import MANIFEST_FILE, Withheld, manifest_text, read_manifest
 from tests.conftest import refused
-from tests.hub.conftest import Person, Server
+from tests.hub.conftest import Person, Server, serving
 
 A = "avatars-tiny-a"
 WHO = """
@@ -18,6 +19,13 @@ import sys
 from idbench.splits import load_split
 print(*[identity.id for identity in load_split(sys.argv[1]).identities])
 """
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A Hub for one test: whoever is taken out of a data set of `lab` is out of all that `lab` publishes later."""
+    with serving(tmp_path / "server") as running:
+        yield running
 
 
 @pytest.fixture
@@ -124,6 +132,21 @@ def test_off_the_hub_for_good(
     assert again["taken_out"] == [one]
     assert owner.answer(*ask, "--yes")["ref"] == answer["ref"]
     assert server.repository("lab/out") == there
+
+
+def test_an_old_copy_is_not_published_elsewhere_by_the_same_owner(
+    server: Server, owner: Person, tmp_path: Path, tiny: Path, one: str
+) -> None:
+    owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/first")
+    owner.answer("data", "retract", one, "--split", "avatars-tiny", "--repo", "lab/first", "--yes")
+    owner.python("import huggingface_hub as h; h.HfApi().create_repo('lab/other', repo_type='dataset')")
+    fresh = Person(server, tmp_path / "fresh", "hf_owner")  # a machine that never heard of it
+    shown = fresh.bench("data", "publish", "avatars-tiny", "--repo", "lab/second", "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert "without 1 person who was taken out" in " ".join(shown.stdout.split())
+    answer = fresh.answer("data", "publish", "avatars-tiny", "--repo", "lab/second")
+    assert (answer["tag"], answer["taken_out"]) == ("v2", [one])
+    assert one not in fresh.python(WHO, answer["ref"]).split()
 
 
 def test_no_row_about_them_is_published(server: Server, owner: Person, tiny: Path, one: str, tmp_path: Path) -> None:

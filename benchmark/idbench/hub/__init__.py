@@ -18,7 +18,7 @@ from idbench.hub.publishing import (
     publish,
 )
 from idbench.hub.reference import PREFIX, HubRef, check_repo, is_hub_ref, parse_ref
-from idbench.hub.remote import Head, RemoteFile, read_head, remote_files
+from idbench.hub.remote import Head, RemoteFile, read_head, remote_files, sets_with
 from idbench.hub.sums import SUMS_FILE, write_sums
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "publish",
     "read_head",
     "remote_files",
+    "sets_with",
     "snapshot",
     "snapshot_file",
     "write_sums",

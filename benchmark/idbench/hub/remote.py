@@ -79,6 +79,21 @@ def read_head(repo: str, revision: str = "main") -> Head | None:
         return Head(commit, remote_files(repo, commit), tags, bool(info.private), bool(getattr(info, "gated", False)))
 
 
+def sets_with(owner: str, file: str) -> dict[str, str]:
+    """Data sets of an account or organization that hold a file, and the newest commit of each.
+
+    Args:
+        owner: whose; those that this account may not see are left out.
+        file: a path in them.
+
+    Raises:
+        HubError: they cannot be listed.
+    """
+    with hub_errors(owner):
+        listed = list(client().list_datasets(author=owner, full=True))
+    return {each.id: str(each.sha) for each in listed if any(one.rfilename == file for one in each.siblings or ())}
+
+
 def remote_files(repo: str, commit: str) -> dict[str, RemoteFile]:
     """The files of a repository at a commit, without those that the Hub keeps for itself.
 

@@ -18,6 +18,7 @@ from idbench.hub import (
     compare,
     fetched_afresh,
     read_head,
+    sets_with,
     snapshot_file,
     write_sums,
 )  # fmt: skip
@@ -72,7 +73,8 @@ def planned(split: Split, repo: str, progress: Progress, *, private: bool) -> It
     """Stage a split for a repository and check everything that can be checked before anything is sent.
 
     Args:
-        split: to publish. Those who were taken out of what is published already are taken out of it as well.
+        split: to publish. Those who were taken out of what is published already are taken out of it as well, whichever
+            repository of the same owner says so.
         repo: `ORG/NAME`.
         progress: receives progress reports.
         private: whether a repository that is made stays private.
@@ -90,6 +92,7 @@ def planned(split: Split, repo: str, progress: Progress, *, private: bool) -> It
     gated = not is_fictional(split.manifest)
     _refuse_secrets(split, repo, gated, head.private if head else private)
     gone = {*split.retracted, *split.manifest.retracted, *(remote.retracted if remote else ())}
+    gone |= _taken_out_beside(repo, split.manifest.name)
     gone |= retracted_here(split.manifest.name) & mentioned(split.folder, split.manifest)
     with workplace() as folder:
         manifest, erased = _stage(split, gone, remote, folder, gated)
@@ -131,6 +134,25 @@ def _published_manifest(repo: str, head: Head | None) -> Manifest | None:
             f"{repo} holds something that is not a split: {sorted(head.files)[0]}.", hint="Name a new repository."
         )
     return _manifest_at(HubRef(repo, head.commit))
+
+
+def _taken_out_beside(repo: str, name: str) -> set[str]:
+    """Who was taken out of a split that the owner of a repository published in another one.
+
+    A machine that kept an old copy may never have heard of it. Other owners are not asked: anybody could claim there
+    that everybody was taken out.
+    """
+    beside = sets_with(repo.partition("/")[0], MANIFEST_FILE)
+    gone: set[str] = set()
+    for other, commit in beside.items():
+        if other == repo:
+            continue
+        try:
+            manifest = _manifest_at(HubRef(other, commit))
+        except DataError:
+            continue  # not a split, or of a version to come
+        gone |= set(manifest.retracted if manifest.name == name else ())
+    return gone
 
 
 def _manifest_at(ref: HubRef) -> Manifest:

@@ -66,6 +66,7 @@ def _routes(hub: Hub) -> list[Route]:
         Route("/api/whoami-v2", read.whoami),
         Route("/api/validate-yaml", write.validate_yaml, methods=["POST"]),
         Route("/api/repos/create", write.create, methods=["POST"]),
+        Route("/api/{kind}s", read.listing),
         Route(_REPO + "/settings", write.settings, methods=["PUT"]),
         Route(_REPO + "/user-access-request/grant", write.grant, methods=["POST"]),
         Route(_REPO + "/refs", read.refs),

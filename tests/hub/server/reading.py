@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 
 from tests.hub.server.hub import Hub, base, elsewhere, revision
-from tests.hub.server.model import Blob, HubError, Repository, Tree
+from tests.hub.server.model import Blob, HubError, Repository, Tree, may_write
 
 _CARD = "README.md"
 
@@ -44,6 +44,23 @@ class Reading:
                 "cardData": self.hub.card(commit.tree),
                 "siblings": [_sibling(path, blob, wanted) for path, blob in commit.tree.items()],
             }
+        )
+
+    async def listing(self, request: Request) -> Response:
+        user, author = self.hub.user(request), request.query_params["author"]
+        return JSONResponse(
+            [
+                {
+                    "id": each.name,
+                    "author": each.namespace,
+                    "sha": (sha := each.resolve("main")),
+                    "private": each.private,
+                    "siblings": [_sibling(path, blob, False) for path, blob in each.commits[sha].tree.items()],
+                }
+                for (kind, _), each in self.hub.repositories.items()
+                if (kind, each.namespace) == (request.path_params["kind"], author)
+                and (not each.private or user in each.granted or may_write(user, author))
+            ]
         )
 
     async def refs(self, request: Request) -> Response:
