@@ -39,7 +39,7 @@ def main() -> int:
     group, question = json.loads((folder / QUESTION).read_text(encoding="utf-8"))
     if group not in _WORKING:
         _hold_back()
-    progress.update(0, 1, f"importing {name}")  # from here on the time is the plug-in's
+        progress.update(0, 1, f"importing {name}")  # from here on the time is the plug-in's
     try:
         answer: BaseModel = _ANSWERS[group](plugin, question, progress)
     except IdbenchError as error:

@@ -188,7 +188,7 @@ def audit() -> PersonAudit:
     )
     target = target_meant("avatars-a")
     left_out = {"keen": EVERYTHING}
-    return PersonAudit(target, (one,), left_out, EVERYTHING, True, datetime(2026, 1, 2, tzinfo=UTC), 0, search)
+    return PersonAudit(target, (one,), left_out, EVERYTHING, True, True, datetime(2026, 1, 2, tzinfo=UTC), 0, search)
 
 
 def test_the_report_of_a_person_shows_text_of_others_as_text(audit: PersonAudit, tmp_path: Path) -> None:
