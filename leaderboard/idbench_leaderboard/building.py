@@ -88,7 +88,9 @@ def build(
         DataError: no record counts, and there is an older board to lose.
     """
     by_split = {(each.name, each.version): each for each in labels}
-    with no_search_for_cycles(), made_folder(out, "board", force=force) as folder:
+    # Boards are measured side by side; products of small matrices would only wait for threads of their own.
+    one_each = threadpool_limits(limits=1, user_api="blas")
+    with no_search_for_cycles(), one_each, made_folder(out, "board", force=force) as folder:
         candidates = [Candidate(run, name) for run, name in zip(found.runs, found.names, strict=True)]
         admitted = admit(candidates, by_split, targets, statements)
         with RankFile(folder / RANKS) as ranks:
@@ -173,8 +175,7 @@ def _measure_all(work: Sequence[Work], progress: Progress, threads: int, ranks: 
     pools = {pool.board: pool for pool in planned.pools}
     total, done = sum(len(each.entries) for each in work), 0
     measured = []
-    # Boards are measured side by side; products of small matrices would only wait for threads of their own.
-    with ThreadPoolExecutor(threads) as pool, threadpool_limits(limits=1, user_api="blas"):
+    with ThreadPoolExecutor(threads) as pool:
         for each, result in zip(planned.work, pool.map(measure_board, planned.work), strict=True):
             _contribute(result, pools)
             ranks.add(result.ranks)
