@@ -30,6 +30,7 @@ SHOTS = {
     "compare": ("/compare", 1280, 1180, "light"),
     "targets": ("/?target=all+of+avatars-a", 1280, 1620, "light"),
     "target": ("/target", 1280, 1180, "light"),
+    "defenses": ("/defenses?split=avatars&target=avatars-a", 1280, 1620, "light"),
     "split": ("/split", 1280, 980, "light"),
 }
 
