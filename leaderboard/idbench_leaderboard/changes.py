@@ -145,12 +145,13 @@ def table(changes: Changes) -> pd.DataFrame:
 def shared(changes: Changes) -> Prose:
     """What all lines of the table have in common; empty if nothing is."""
     common = [f"{name.lower()} {value}" for name, value in _same(_table(changes)).items()]
-    return (f"All of these: {', '.join(common)}.",) if common else ()
+    lines = "All of these" if len(changes.rows) > 1 else "This row"
+    return (f"{lines}: {', '.join(common)}.",) if common else ()
 
 
 def _same(frame: pd.DataFrame) -> dict[str, str]:
-    """The columns of little interest in which several lines say the same, with what they say."""
-    minor = ("Split", "Corpus", "Defense", "Seeds", "Checked") if len(frame) > 1 else ()
+    """The columns of little interest in which all lines say the same, with what they say."""
+    minor = ("Split", "Corpus", "Defense", "Seeds", "Checked")
     return {name: str(frame[name].iloc[0]) for name in minor if len(set(frame[name])) == 1}
 
 
