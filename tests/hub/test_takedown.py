@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -139,13 +140,18 @@ def test_an_old_copy_is_not_published_elsewhere_by_the_same_owner(
 ) -> None:
     owner.answer("data", "publish", "avatars-tiny", "--repo", "lab/first")
     owner.answer("data", "retract", one, "--split", "avatars-tiny", "--repo", "lab/first", "--yes")
-    owner.python("import huggingface_hub as h; h.HfApi().create_repo('lab/other', repo_type='dataset')")
+    other = next(each.id for each in load_split(str(tiny)).identities if each.id != one)
+    later = json.dumps({"schema_version": 99, "name": "avatars-tiny", "retracted": [other]})
+    for name, content in (("other", "no JSON"), ("later", later)):
+        code = "import sys, huggingface_hub as h; a = h.HfApi(); a.create_repo(sys.argv[1], repo_type='dataset'); "
+        code += "a.upload_file(path_or_fileobj=sys.argv[2].encode(), path_in_repo='manifest.json', "
+        owner.python(code + "repo_id=sys.argv[1], repo_type='dataset')", f"lab/{name}", content)
     fresh = Person(server, tmp_path / "fresh", "hf_owner")  # a machine that never heard of it
     shown = fresh.bench("data", "publish", "avatars-tiny", "--repo", "lab/second", "--dry-run")
     assert shown.returncode == 0, shown.stderr
-    assert "without 1 person who was taken out" in " ".join(shown.stdout.split())
+    assert "without 2 people who were taken out" in " ".join(shown.stdout.split())
     answer = fresh.answer("data", "publish", "avatars-tiny", "--repo", "lab/second")
-    assert (answer["tag"], answer["taken_out"]) == ("v2", [one])
+    assert (answer["tag"], answer["taken_out"]) == ("v2", sorted([one, other]))
     assert one not in fresh.python(WHO, answer["ref"]).split()
 
 

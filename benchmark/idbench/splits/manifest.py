@@ -19,7 +19,7 @@ from idbench.storage import require_regular
 
 Part = Literal["calibration", "test"]
 MANIFEST_FILE = "manifest.json"
-_LARGEST = 64 << 20
+LARGEST_MANIFEST = 64 << 20
 PHOTO_LIMIT = 32 << 20
 """Largest encoded photo that is opened, in bytes."""
 
@@ -112,7 +112,7 @@ def read_manifest(folder: Path) -> Manifest:
     path = folder / MANIFEST_FILE
     try:
         require_regular(path)
-        if path.stat().st_size > _LARGEST:
+        if path.stat().st_size > LARGEST_MANIFEST:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
         return Manifest.model_validate_json(path.read_bytes())
     except FileNotFoundError as error:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+import json
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,13 +29,13 @@ from idbench.splits.hub_card import card_faults, card_metadata, gated_card, is_g
 from idbench.splits.injected.dealing import SALTED
 from idbench.splits.lint import lint
 from idbench.splits.loading import load_split
-from idbench.splits.manifest import MANIFEST_FILE, Manifest, manifest_text, read_manifest
+from idbench.splits.manifest import LARGEST_MANIFEST, MANIFEST_FILE, Manifest, manifest_text, read_manifest
 from idbench.splits.recipe import SplitRecipe
 from idbench.splits.registry import find_recipe, split_names
 from idbench.splits.retractions import mentioned, retracted_here
 from idbench.splits.split import Split
 from idbench.splits.tables import COLUMNS, Row, open_table, read_groups, read_rows, table_path, write_table
-from idbench.storage import copy_files, make_dir, write_text
+from idbench.storage import copy_files, make_dir, read_bounded, write_text
 from idbench.wording import counted
 from idbench.workplace import workplace
 
@@ -147,12 +148,19 @@ def _taken_out_beside(repo: str, name: str) -> set[str]:
     for other, commit in beside.items():
         if other == repo:
             continue
-        try:
-            manifest = _manifest_at(HubRef(other, commit))
-        except DataError:
-            continue  # not a split, or of a version to come
-        gone |= set(manifest.retracted if manifest.name == name else ())
+        found = _plain(snapshot_file(HubRef(other, commit), MANIFEST_FILE))
+        if found.get("name") == name and isinstance(listed := found.get("retracted"), list):
+            gone |= {str(identity) for identity in listed}
     return gone
+
+
+def _plain(manifest: Path) -> Mapping[str, Any]:
+    """A manifest as plain JSON, so that one of a version to come says who was taken out, too; empty for other files."""
+    try:
+        found = json.loads(read_bounded(manifest, LARGEST_MANIFEST))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _manifest_at(ref: HubRef) -> Manifest:
