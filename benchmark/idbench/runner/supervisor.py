@@ -108,7 +108,10 @@ def _watch(worker: Worker) -> None:
 
 
 def _bound(worker: Worker, usage: Usage, exceeded: list[int]) -> None:
-    """End everything as soon as it uses too much."""
+    """End the worker as soon as everything together uses too much; who waits for it ends the rest.
+
+    Children must not be waited for here: this thread would now and then take the worker's status from the other one.
+    """
     while not exceeded:
         usage.wait()
         status = usage.exceeded()
@@ -116,7 +119,6 @@ def _bound(worker: Worker, usage: Usage, exceeded: list[int]) -> None:
             exceeded.append(status)
             _end_group(worker.pid)
             worker.kill()
-            end_descendants()
 
 
 def _end_group(process: int) -> None:
