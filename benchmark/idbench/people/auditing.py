@@ -26,7 +26,7 @@ from idbench.runner.pixels import PixelStore, photos_apart
 from idbench.runner.process import LOG, run_worker
 from idbench.runner.registry import ATTACKS, load_attack
 from idbench.runner.spec import MethodSpec, plan_method
-from idbench.splits import Split, corpus_names, find_recipe, load_split, split_names
+from idbench.splits import Split, corpus_names, load_split, readable_recipes
 from idbench.splits.auxiliary import load_auxiliary
 from idbench.splits.injected.people import list_people
 from idbench.splits.publishing import is_fictional
@@ -294,14 +294,16 @@ def _fitting_split(wish: Wish, target: TargetSpec, progress: Progress) -> tuple[
     if wish.split is not None:
         split = load_split(wish.split, progress)
         return split, target.corpus if target.corpus in split.corpora else None
-    for name in split_names():
+    for name, recipe in readable_recipes().items():
+        if target.corpus is None or target.corpus not in recipe.corpora:
+            continue
         try:
-            if target.corpus is not None and target.corpus in find_recipe(name).corpora:
-                split = load_split(name, progress)
-                if target.corpus in split.corpora and certain(split, target.corpus) is not None:
-                    return split, target.corpus
+            split = load_split(name, progress)
+            known = target.corpus in split.corpora and certain(split, target.corpus) is not None
         except IdbenchError:
             continue  # not built here: reference people come from elsewhere
+        if known:
+            return split, target.corpus
     return load_split(_DRAWN, progress), None
 
 

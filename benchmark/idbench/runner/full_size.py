@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from idbench.errors import DataError, IdbenchError, TargetError, UnknownNameError
+from idbench.errors import DataError, TargetError, UnknownNameError
 from idbench.programs import machine_memory
-from idbench.splits import SourcedRecipe, find_recipe, load_split, split_names
+from idbench.splits import SourcedRecipe, find_recipe, load_split, readable_recipes, split_names
 from idbench.splits.building import corpus_place, how_to_build
 from idbench.splits.cc3m.shards import read_shards
 from idbench.storage import cache_dir, expanded
@@ -37,13 +37,14 @@ class Wanted:
 
 
 def full_size_recipe(word: str) -> SourcedRecipe | None:
-    """The split of shards that a word names, or one of whose training sets it names; None where it names neither."""
-    for name in split_names():
-        try:
-            recipe = find_recipe(name)
-        except IdbenchError:
-            continue  # one broken plug-in must not hide the others
-        if isinstance(recipe, SourcedRecipe) and recipe.shards and word in (name, *recipe.corpora):
+    """The split of shards that a word names, or one of whose training sets it names; None where it names neither.
+
+    Raises:
+        PluginError: the word is the name of a split that cannot be used.
+    """
+    recipes = [find_recipe(word)] if word in split_names() else readable_recipes().values()
+    for recipe in recipes:
+        if isinstance(recipe, SourcedRecipe) and recipe.shards and word in (recipe.name, *recipe.corpora):
             return recipe
     return None
 

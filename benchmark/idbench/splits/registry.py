@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from idbench.api import Progress, Silent
-from idbench.errors import DataError, IdbenchError, UnknownNameError
+from idbench.errors import DataError, UnknownNameError
 from idbench.plugins import ObjectRegistry, Plugin
 from idbench.splits.building import corpus_place, get_or_build, how_to_build, open_sourced
 from idbench.splits.corpora import Corpus, read_corpus
@@ -41,8 +41,17 @@ def find_recipe(name: str) -> Recipe:
     return SPLITS.load(name)
 
 
+def readable_recipes() -> dict[str, Recipe]:
+    """The recipes of all registered splits, by name; sorted.
+
+    Left out is what does not load or takes long to be imported, so that one plug-in takes nothing else away;
+    `find_recipe` says what is wrong with it, or waits for it.
+    """
+    return {entry.name: entry.value for entry in SPLITS.entries() if entry.value is not None}
+
+
 def corpus_names() -> list[str]:
-    """Names of all training sets that registered splits can make, sorted. Plug-ins that do not load are left out."""
+    """Names of all training sets that registered splits can make, sorted; of those that can be read at once."""
     return sorted(_recipes_by_corpus())
 
 
@@ -59,10 +68,7 @@ def load_corpus(name: str, progress: Progress | None = None) -> Corpus:
             not built yet.
         StorageError: no space or no permission in the cache.
     """
-    recipes = _recipes_by_corpus()
-    if name not in recipes:
-        raise UnknownNameError("corpus", name, recipes)
-    split = recipes[name]
+    split = _recipe_of(name)
     if isinstance(split, SourcedRecipe):
         return _read_sourced(split, name)
     recipe = split.corpora[name]
@@ -83,24 +89,24 @@ def corpus_folder(name: str) -> Path:
     Raises:
         UnknownNameError: no such training set.
     """
-    recipes = _recipes_by_corpus()
-    if name not in recipes:
-        raise UnknownNameError("corpus", name, recipes)
-    split = recipes[name]
+    split = _recipe_of(name)
     if isinstance(split, SourcedRecipe):
         return corpus_place(split, name)
     return cache_dir("corpora", name, f"v{split.version}")
 
 
+def _recipe_of(corpus: str) -> Recipe:
+    """The recipe of the split that makes a training set."""
+    recipes = _recipes_by_corpus()
+    if corpus in recipes:
+        return recipes[corpus]
+    unread = [entry.name for entry in SPLITS.entries() if entry.value is None]
+    hint = f"Not all splits could be read: {', '.join(unread)}. `bench show SPLIT` says why." if unread else ""
+    raise UnknownNameError("corpus", corpus, recipes, hint=hint)
+
+
 def _recipes_by_corpus() -> dict[str, Recipe]:
-    found = {}
-    for name in split_names():
-        try:
-            recipe = find_recipe(name)
-        except IdbenchError:
-            continue  # one broken plug-in must not take the other splits away; `find_recipe` says what is wrong with it
-        found.update(dict.fromkeys(recipe.corpora, recipe))
-    return found
+    return {corpus: recipe for recipe in readable_recipes().values() for corpus in recipe.corpora}
 
 
 def _read_sourced(recipe: SourcedRecipe, name: str) -> Corpus:

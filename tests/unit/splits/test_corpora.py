@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import pytest
 
 from idbench.api import Silent
 from idbench.errors import DataError, IdbenchError, PluginError, UnknownNameError
-from idbench.splits import SplitRecipe, corpus_names, find_recipe, load_corpus, load_split, split_names
+from idbench.runner.full_size import full_size_recipe
+from idbench.splits import SPLITS, SplitRecipe, corpus_names, find_recipe, load_corpus, load_split, split_names
 from idbench.splits.auxiliary import people_of
 from idbench.splits.avatars import CORPORA
 from idbench.splits.corpora import Owners, read_corpus, write_corpus, write_pictures
@@ -86,8 +88,7 @@ def test_a_corpus_that_comes_out_different_is_refused(monkeypatch: pytest.Monkey
     recipe = SplitRecipe(
         "odd", 1, "Odd", lambda out, progress: None, corpora={"odd-a": CorpusRecipe("odd-a", "Odd", build, "0" * 64)}
     )
-    monkeypatch.setattr("idbench.splits.registry.split_names", lambda: ["odd"])
-    monkeypatch.setattr("idbench.splits.registry.find_recipe", lambda name: recipe)
+    monkeypatch.setattr("idbench.splits.registry.readable_recipes", lambda: {"odd": recipe})
     with pytest.raises(DataError, match="came out different") as caught:
         load_corpus("odd-a")
     assert caught.value.hint
@@ -154,6 +155,28 @@ def test_a_broken_plug_in_breaks_nothing_else(monkeypatch: pytest.MonkeyPatch) -
         load_split("broken")
     with pytest.raises(PluginError, match="is not a split"):
         load_split("wrong")
+
+
+def test_a_split_that_is_slow_to_import_keeps_no_training_set_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is waited for where it is named; a training set that nobody knows is said to be perhaps one of its own."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    about = tmp_path / "slow_splits-1.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Name: slow-splits\nVersion: 1\n")
+    (about / "entry_points.txt").write_text("[idbench.splits]\nslow = slow_splits:SPLIT\n")
+    (tmp_path / "slow_splits.py").write_text("import time\ntime.sleep(3600)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(PluginError, match="a command that names slow waits"):
+        SPLITS.checked(SPLITS.plugin("slow"), patience=0.5)
+    monkeypatch.setattr(sys, "executable", "/nowhere/python")  # it is remembered: nothing is started
+    assert "avatars-tiny-a" in corpus_names()
+    assert full_size_recipe("avatars-tiny-a") is None
+    with pytest.raises(UnknownNameError) as caught:
+        load_corpus("village-a")
+    assert "Not all splits could be read: slow." in caught.value.hint
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
