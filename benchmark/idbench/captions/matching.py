@@ -72,6 +72,7 @@ _NEVER = (
     "inflected forms",
     "words run together (AnnLee)",
     "look-alike letters of another alphabet",
+    "letters as e-mail and TeX encode them",
     "misspellings",
 )
 """What no rule looks for."""
