@@ -11,7 +11,7 @@ import os
 import shutil
 import stat
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
@@ -29,8 +29,8 @@ _THREADS_EACH: Final = 16
 _OPEN_FILES: Final = 16_384
 _MOST: Final = 1 << 60
 
-_LOOK: Final = 0.1  # seconds between looks at what is known to run
-_SEARCH_APART, _DISK_APART = 200, 20  # looks for new processes and at the disk are as many times apart as they take
+LOOK: Final = 0.1  # seconds between looks at what is used
+_APART: Final = 20  # looks for new processes, at what they share and at the disk are as many times apart as they take
 _LOOK_AT_DISK: Final = 1.0
 _SLACK: Final = 1 / 64
 _FILE: Final = 1 << 12  # bytes that a file counts beside what it holds: a disk has room for so many files, empty or not
@@ -39,6 +39,11 @@ _CGROUPS: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.li
 
 _TASKS: Final = Path("/proc/self/task").is_dir()
 """Whether the system counts threads as entries of a folder (Linux), which is faster than to ask for them."""
+
+_CHILDREN: Final = Path(f"/proc/self/task/{os.getpid()}/children").is_file()
+"""Whether the system lists the children of a thread (most Linux), which is faster than to ask every process for its
+parent: what starts processes as fast as it can is found while they are few.
+"""
 
 EXCEEDED: Final = {121: "memory", 122: "processes", 123: "threads", 124: "disk"}
 """Exit statuses of a supervisor that ended what exceeded a limit, and which one it was."""
@@ -177,38 +182,69 @@ class Usage:
         self._places = [place for place in places if place.is_dir()]
         self._free = _free(self._places)
         self._since = time.time()
-        self._family: list[psutil.Process] = []
-        self._next_search = self._next_disk = 0.0
+        self._family: dict[int, psutil.Process] = {}
+        self._next_search = self._next_shares = self._next_disk = 0.0
 
-    def wait(self) -> None:
-        """Wait for the time between two looks."""
-        time.sleep(_LOOK)
+    @property
+    def looks(self) -> tuple[Callable[[], int | None], ...]:
+        """What to ask every `LOOK` seconds, each in a thread of its own: the system may keep one waiting for long.
 
-    def exceeded(self) -> int | None:
-        """The status of `EXCEEDED` that says what is exceeded; None while nothing is."""
-        import psutil
+        Each gives the status of `EXCEEDED` that says what is exceeded; None while nothing is.
+        """
+        return self._at_numbers, self._at_memory, self._at_disk
 
+    def _at_numbers(self) -> int | None:
         begin = time.thread_time()  # of the processor: on a busy machine, looks must not become seldom
         if time.monotonic() >= self._next_search:
-            with suppress(psutil.Error):
-                self._family = psutil.Process().children(recursive=True)
-            self._next_search = time.monotonic() + _SEARCH_APART * (time.thread_time() - begin)
-        if len(self._family) > self._limits.processes:
-            return 122
-        if _threads(self._family) > self._limits.threads:
-            return 123
-        if _memory(self._family, self._limits.memory) > self._limits.memory:
-            return 121
+            if self._search() > self._limits.processes:
+                return 122
+            self._next_search = _next(begin)
+        return 123 if _threads(self._family.values()) > self._limits.threads else None
+
+    def _at_memory(self) -> int | None:
+        return 121 if self._holds_too_much(list(self._family.values())) else None
+
+    def _at_disk(self) -> int | None:
         begin = time.thread_time()
-        if time.monotonic() >= self._next_disk:
-            on_disk, in_memory = _hidden(self._family)
-            if in_memory > self._limits.memory:
-                return 121
-            if self._wrote_too_much(on_disk):
-                return 124
-            apart = max(_LOOK_AT_DISK, _DISK_APART * (time.thread_time() - begin))
-            self._next_disk = time.monotonic() + apart
+        if time.monotonic() < self._next_disk:
+            return None
+        on_disk, in_memory = _hidden(self._family.values())
+        if in_memory > self._limits.memory:
+            return 121
+        if self._wrote_too_much(on_disk):
+            return 124
+        self._next_disk = max(time.monotonic() + _LOOK_AT_DISK, _next(begin))
         return None
+
+    def _search(self) -> int:
+        """Look for processes; how many there are. Too many are counted and not looked at."""
+        import psutil
+
+        found = _descendants()
+        if len(found) <= self._limits.processes:
+            family = {}
+            for pid in found:
+                with suppress(psutil.Error):
+                    family[pid] = self._family.get(pid) or psutil.Process(pid)
+            self._family = family  # at once: other threads read it
+        return len(found)
+
+    def _holds_too_much(self, family: Sequence[psutil.Process]) -> bool:
+        """Whether they hold more memory than they may. What they share is taken apart where the plain sum is more."""
+        import psutil
+
+        total = 0
+        for process in family:
+            with suppress(psutil.Error):
+                total += process.memory_info().rss
+        if total <= self._limits.memory or len(family) == 1:
+            return total > self._limits.memory
+        if time.monotonic() < self._next_shares:
+            return False
+        begin = time.thread_time()
+        total = sum(map(_own_memory, family))
+        self._next_shares = _next(begin)
+        return total > self._limits.memory
 
     def _wrote_too_much(self, hidden: int) -> bool:
         """Whether what they wrote since they began is more than the limit; files are counted only where disks fill.
@@ -233,6 +269,32 @@ def _free(places: Iterable[Path]) -> dict[Path, int]:
     return found
 
 
+def _next(begin: float) -> float:
+    """When to look again after a look that began at a `time.thread_time()`."""
+    return time.monotonic() + _APART * (time.thread_time() - begin)
+
+
+def _descendants() -> set[int]:
+    """The numbers of all processes that this one has started, and those have started."""
+    import psutil
+
+    if not _CHILDREN:
+        with suppress(psutil.Error):
+            return {process.pid for process in psutil.Process().children(recursive=True)}
+        return set()
+    found: set[int] = set()
+    waiting = [os.getpid()]
+    while waiting:
+        folder = f"/proc/{waiting.pop()}/task"
+        with suppress(OSError):
+            for task in os.listdir(folder):  # noqa: PTH208  fast: looked at often
+                with suppress(OSError), open(f"{folder}/{task}/children", "rb") as file:  # noqa: PTH123  as above
+                    new = set(map(int, file.read().split())) - found
+                    found |= new
+                    waiting += new
+    return found
+
+
 def _threads(family: Iterable[psutil.Process]) -> int:
     import psutil
 
@@ -244,19 +306,6 @@ def _threads(family: Iterable[psutil.Process]) -> int:
             else:
                 total += process.num_threads()
     return total
-
-
-def _memory(family: Sequence[psutil.Process], limit: int) -> int:
-    """Bytes in memory. What processes share is taken apart only where the sum is above the limit: it takes longer."""
-    import psutil
-
-    total = 0
-    for process in family:
-        with suppress(psutil.Error):
-            total += process.memory_info().rss
-    if total <= limit or len(family) == 1:
-        return total
-    return sum(map(_own_memory, family))
 
 
 def _own_memory(process: psutil.Process) -> int:

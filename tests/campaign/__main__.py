@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 from tests.campaign.campaign import KINDS, campaign
+from tests.campaign.plugins import hostile
 
 
 def main() -> int:
@@ -17,8 +18,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kind", choices=KINDS, action="append", help="default: all")
     given = parser.parse_args()
+    kinds = given.kind or list(KINDS)
+    if {"plug-ins", "limits"} & set(kinds) and not hostile():
+        parser.error("the plug-ins to try are not installed: pip install --no-deps tests/plugin_package")
     with tempfile.TemporaryDirectory() as folder:
-        report = campaign(Path(folder), given.seed, given.seconds, given.kind or list(KINDS))
+        report = campaign(Path(folder), given.seed, given.seconds, kinds)
     for failure in report.failures:
         print(failure)  # noqa: T201
     print(", ".join(f"{kind}: {n} tries" for kind, n in report.tries.items()), f"{len(report.failures)} failures")  # noqa: T201

@@ -17,11 +17,12 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from idbench.limits import EXCEEDED, Limits, Usage, hold
+from idbench.limits import EXCEEDED, LOOK, Limits, Usage, hold
 from idbench.runner.confinement import can_confine, confine
 
 _SET_CHILD_SUBREAPER = 36  # linux/prctl.h
@@ -69,7 +70,8 @@ def supervise(worker: Worker, usage: Usage) -> int:
     """Wait for a worker that was just started, and end what it left; returns its status or ends by the same signal."""
     watch_input(worker)
     exceeded: list[int] = []
-    threading.Thread(target=_bound, args=(worker, usage, exceeded), daemon=True).start()
+    for look in usage.looks:
+        threading.Thread(target=_bound, args=(worker, look, exceeded), daemon=True).start()
     status = worker.wait()
     end_descendants()
     if exceeded:
@@ -107,14 +109,14 @@ def _watch(worker: Worker) -> None:
     worker.kill()
 
 
-def _bound(worker: Worker, usage: Usage, exceeded: list[int]) -> None:
+def _bound(worker: Worker, look: Callable[[], int | None], exceeded: list[int]) -> None:
     """End the worker as soon as everything together uses too much; who waits for it ends the rest.
 
     Children must not be waited for here: this thread would now and then take the worker's status from the other one.
     """
     while not exceeded:
-        usage.wait()
-        status = usage.exceeded()
+        time.sleep(LOOK)
+        status = look()
         if status is not None:
             exceeded.append(status)
             _end_group(worker.pid)
