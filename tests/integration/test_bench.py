@@ -56,6 +56,13 @@ def test_run_prints_a_result_and_where_it_is(bench: Bench, tmp_path: Path) -> No
     shown = bench("show", json.loads(record.read_text())["run_id"][:8])
     assert shown.returncode == 0, shown.stderr
     assert "IDIA" in shown.stdout or "idia" in shown.stdout
+    metrics = json.loads((record.parent / "metrics.json").read_text())
+    assert metrics["blind"] is not None
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    scored = Bench(elsewhere)("score", str(record.parent))  # the blind runs lie beside it, not in the folder `results`
+    assert scored.returncode == 0, scored.stderr
+    assert json.loads((record.parent / "metrics.json").read_text()) == metrics
 
 
 def test_json_is_json(bench: Bench) -> None:

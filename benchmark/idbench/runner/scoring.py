@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from idbench.errors import RecordError, UnknownNameError
-from idbench.results import Run, Summary, find_runs, write_summary
+from idbench.results import Run, Summary, find_runs, run_path, write_summary
 from idbench.runner.evaluate import summarize
 from idbench.splits import Split
 
@@ -32,7 +32,7 @@ def score_run(run: Run, split: Split, corpus: str | None, results: Path) -> Summ
         run: any run of the split.
         split: must be the version that the run used; scores of people taken out of it are left out.
         corpus: whose labels; None for those that the run was judged with before, else its target's own.
-        results: searched for blind attacks on the same target.
+        results: searched for blind attacks on the same target, unless some lie beside the run.
 
     Raises:
         RecordError: another version of the split, or no labels.
@@ -76,12 +76,19 @@ def check_split(run: Run, split: Split) -> None:
 
 
 def blind_runs(run: Run, results: Path) -> list[Run]:
-    """Runs of blind attacks on the same split and target."""
-    return [
-        other
-        for other in find_runs(results)
-        if not other.record.attack.access
-        and other.record.defense is None
-        and other.record.split == run.record.split
-        and other.record.target == run.record.target
-    ]
+    """Runs of blind attacks on the same split and target: those beside a run among others, else those in a folder."""
+    record = run.record
+    beside = run_path(Path(), record.split, record.target, record.attack.name, record.run_id)
+    where = [run.path.parent] if run.path.parts[-len(beside.parts) :] == beside.parts else []
+    for place in (*where, results):
+        found = [
+            other
+            for other in find_runs(place)
+            if not other.record.attack.access
+            and other.record.defense is None
+            and other.record.split == record.split
+            and other.record.target == record.target
+        ]
+        if found:
+            return found
+    return []
