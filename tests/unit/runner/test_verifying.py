@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from idbench.runner.jail import LockLimits, can_lock
 from idbench.runner.spec import Resolver, plan_adaptation
 from idbench.runner.training import HowToTrain, train_one
 from idbench.runner.verifying import (
+    FPRS,
     How,
     RepeatableRun,
     Verification,
@@ -124,6 +125,7 @@ def test_an_honest_method_is_replayed_and_reproduced(tmp_path: Path) -> None:
 # What each may reach at most, and what is said of it. Where the author's machine helped, AUC 1 was claimed.
 CAUGHT = {
     "cheat-redraws": Level.REPLAYED,
+    "cheat-noisy": Level.REPLAYED,
     "cheat-remembers": Level.REPLAYED,
     "cheat-hashes": Level.REPLAYED,
     "cheat-searches": Level.SELF_REPORTED,
@@ -145,8 +147,9 @@ def test_none_that_knows_its_answers_is_reproduced(method: str, tmp_path: Path, 
     found = verified(run, tmp_path)
     assert found.level is CAUGHT[method], found
     if found.reproduction is not None:
-        assert found.reproduction.claimed.value == 1.0, "on its author's machine it knew all answers"
-        assert found.reproduction.found.value < 0.8
+        least = 0.8 if method == "cheat-noisy" else 1.0  # on its author's machine it knew all answers
+        assert found.reproduction.claimed.auc.value >= least
+        assert found.reproduction.found.auc.value < 0.8
         assert "AUC" in found.reproduction.problem
     else:
         assert found.replay.agreement.conflict
@@ -364,8 +367,15 @@ def test_without_namespaces_other_scores_are_still_found(cheats: Path, plain: Ru
     assert (found["level"], found["locked"]) == ("self-reported", False)
 
 
-def estimate(value: float, half: float = 0.02) -> metrics.AucEstimate:
-    return metrics.AucEstimate(value, Interval(value - half, value + half, 0.95, "by hand"))
+def measured(auc: float, rates: Sequence[float | None] = (None, None), half: float = 0.02) -> metrics.Pooled:
+    def around(value: float) -> Interval:
+        return Interval(value - half, value + half, 0.95, "by hand")
+
+    found = [
+        metrics.NotEstimable("too few", 0.1) if rate is None else metrics.PooledRate(fpr, rate, around(rate))
+        for fpr, rate in zip(FPRS, rates, strict=True)
+    ]
+    return metrics.Pooled(metrics.AucEstimate(auc, around(auc)), tuple(found), np.array([auc]), 1)
 
 
 @pytest.mark.parametrize(
@@ -382,7 +392,40 @@ def estimate(value: float, half: float = 0.02) -> metrics.AucEstimate:
     ],
 )
 def test_what_counts_as_doing_as_well(claimed: float, found: float, good: bool) -> None:
-    assert (not_as_good(estimate(claimed), estimate(found)) == "") is good
+    assert (not_as_good(measured(claimed), measured(found)) == "") is good
+
+
+@pytest.mark.parametrize(
+    ("claimed", "found", "words"),
+    [
+        ((0.7, 0.5), (0.7, 0.5), ""),
+        ((0.7, 0.5), (0.64, 0.44), ""),
+        ((0.7, 0.5), (0.8, 0.6), ""),
+        ((0.7, 0.5), (0.6, 0.5), "TPR at 10% FPR 0.600 on redrawn people, and 0.700 in the record"),
+        ((0.7, 0.5), (0.7, 0.3), "TPR at 1% FPR 0.300 on redrawn people, and 0.500 in the record"),
+        ((0.7, None), (0.7, 0.3), ""),  # the record has too few non-members to claim any
+        ((0.7, 0.5), (0.7, None), ""),
+    ],
+)
+def test_who_does_worse_at_low_false_positive_rates_alone_does_not_do_as_well(
+    claimed: Sequence[float | None], found: Sequence[float | None], words: str
+) -> None:
+    problem = not_as_good(measured(0.9, claimed), measured(0.9, found))
+    assert problem.startswith(words)
+    assert bool(problem) is bool(words)
+
+
+def test_an_honest_method_that_knows_its_false_positives_claims_a_rate_that_it_does_not_have() -> None:
+    """Its AUC is within the tolerance: only the few non-members above the members are known to it."""
+    rng = np.random.default_rng(0)
+    members = np.arange(1008) % 2 == 0
+    honest, other = (rng.normal(size=1008) + 1.8 * members for _ in range(2))
+    polished = np.where(~members & (honest > np.quantile(honest[~members], 0.95)), -3.0, honest)
+    before, after = (metrics.pooled(each[None], members[None], fprs=FPRS) for each in (polished, other))
+    assert before.auc.value - after.auc.value < 0.06
+    assert not_as_good(before, after).startswith("TPR at ")
+    unpolished = metrics.pooled(honest[None], members[None], fprs=FPRS)
+    assert not_as_good(unpolished, after) == ""
 
 
 def test_redrawn_people_follow_from_the_secret_alone() -> None:

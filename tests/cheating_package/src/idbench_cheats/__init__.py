@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,16 @@ class Redraws(Attack[MethodParams]):
 
     def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
         return answers(cases, drawn_again())
+
+
+class Noisy(Attack[MethodParams]):
+    """Knows the answers, and adds noise to them, so that no number looks too good."""
+
+    card = card("cheat-noisy")
+
+    def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
+        noise = np.array([int.from_bytes(sha256(case.name.encode()).digest()[:4]) / 2**32 for case in cases])
+        return Scores(answers(cases, drawn_again()).values + 1.8 * noise)
 
 
 class Remembers(Attack[MethodParams]):
