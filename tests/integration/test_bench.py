@@ -58,11 +58,11 @@ def test_run_prints_a_result_and_where_it_is(bench: Bench, tmp_path: Path) -> No
     assert "IDIA" in shown.stdout or "idia" in shown.stdout
     metrics = json.loads((record.parent / "metrics.json").read_text())
     assert metrics["blind"] is not None
-    elsewhere = tmp_path / "elsewhere"
-    elsewhere.mkdir()
-    scored = Bench(elsewhere)("score", str(record.parent))  # the blind runs lie beside it, not in the folder `results`
-    assert scored.returncode == 0, scored.stderr
-    assert json.loads((record.parent / "metrics.json").read_text()) == metrics
+    for folder, named in ((tmp_path / "elsewhere", str(record.parent)), (record.parent, ".")):
+        folder.mkdir(exist_ok=True)
+        scored = Bench(folder)("score", named)  # the blind runs lie beside it, and not in a folder `results`
+        assert scored.returncode == 0, scored.stderr
+        assert json.loads((record.parent / "metrics.json").read_text()) == metrics
 
 
 def test_json_is_json(bench: Bench) -> None:

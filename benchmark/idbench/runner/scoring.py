@@ -78,8 +78,9 @@ def check_split(run: Run, split: Split) -> None:
 def blind_runs(run: Run, results: Path) -> list[Run]:
     """Runs of blind attacks on the same split and target: those beside a run among others, else those in a folder."""
     record = run.record
-    beside = run_path(Path(), record.split, record.target, record.attack.name, record.run_id)
-    where = [run.path.parent] if run.path.parts[-len(beside.parts) :] == beside.parts else []
+    folder = run.path.absolute()  # a person may stand in it, and name it by a dot
+    layout = run_path(Path(), record.split, record.target, record.attack.name, record.run_id).parts
+    where = [folder.parent] if folder.parts[-len(layout) :] == layout else []
     for place in (*where, results):
         found = [
             other
