@@ -43,7 +43,8 @@ READING: Final = (
     "same attack on a target trained without the protected people. Marks: how well scores reveal who was protected, "
     "in either direction; 0.5 is guessing. Among non-members: the same where there was no membership to hide, so that"
     " only the defense itself can show. Recognition: share of questions about walls, clothes, light and the like that"
-    " the target answers correctly, before and after the defense."
+    " the target answers correctly, before and after the defense. Seeds: each draws anew who is protected; a number is "
+    "the mean over the strongest attack's."
 )
 
 
@@ -200,6 +201,7 @@ def not_in_chart(table: DefenseTable) -> Prose:
 
 def shown(table: DefenseTable) -> pd.DataFrame:
     """The worst cases, best protected first, as a person reads them."""
+    seeds = {(row.defense, row.attack): row.seeds for row in table.attacked}
     return pd.DataFrame(
         [
             {
@@ -214,6 +216,7 @@ def shown(table: DefenseTable) -> pd.DataFrame:
                 "Marks": f"{_estimate(row.marks)} by {row.marked_by}",
                 "Among non-members": "–" if row.trace is None else _estimate(row.trace),
                 "Attacks tried": row.attempts,
+                "Seeds": len(set(seeds[row.defense, row.strongest])),
             }
             for row in sorted(table.worst, key=lambda row: row.protected.value)
         ]

@@ -53,7 +53,8 @@ def board(world: World, tmp_path: Path) -> Path:
     root = tmp_path / "results"
     write(world, root, 1.0, "plain")
     write(world, root, 0.0, "hidden", defense=defense(world))
-    write(world, root, 0.8, "back", defense=defense(world), adaptation=ADAPTATION)
+    for seed in (0, 1):
+        write(world, root, 0.8, "back", defense=defense(world), adaptation=ADAPTATION, seed=seed)
     write(world, root, 0.0, "gone", defense=defense(world, "drop-people"))
     write(world, root, 0.0, "gone too", defense=defense(world, "drop-people"), adaptation=ADAPTATION)
     build_board(world, root, tmp_path / "board")
@@ -74,6 +75,7 @@ def test_the_strongest_attack_counts_adapted_or_not(board: Path) -> None:
     shown = defenses.shown(table).set_index("Defense")
     assert shown.loc["blur", "Recognition"] == "0.90 → 0.60"
     assert shown.loc["none", "Recognition"] == "–"
+    assert (shown.loc["blur", "Seeds"], shown.loc["none", "Seeds"]) == (2, 1)
 
 
 def test_an_adapted_attack_is_no_row_of_the_board(board: Path) -> None:
