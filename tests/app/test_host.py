@@ -9,11 +9,13 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import tomllib
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 import yaml
@@ -176,12 +178,42 @@ def wait_until_healthy(port: int) -> None:
 
 def test_the_container_and_the_space_fit_what_is_here() -> None:
     text = (LEADERBOARD / "space" / "Containerfile").read_text(encoding="utf-8")
-    for source in re.findall(r"^COPY (\S+) ", text, re.MULTILINE):
-        assert (ROOT.parent / source).exists(), source
+    assert all((ROOT.parent / source).exists() for source, _ in copied_into_the_container())
     assert "USER board" in text
     head = yaml.safe_load((LEADERBOARD / "space" / "README.md").read_text(encoding="utf-8").split("---")[1])
     assert head["sdk"] == "docker"
     assert f"BENCH_PORT={head['app_port']}" in text
+
+
+def test_what_the_container_is_built_of_is_all_of_the_package(tmp_path: Path) -> None:
+    """And no more: neither the history nor what tests and tools leave in a checkout."""
+    names = []
+    for source, place in copied_into_the_container():
+        if place.startswith("/app/idbench"):
+            names.append(source)
+            there = tmp_path / place.removeprefix("/app/")
+            if (ROOT.parent / source).is_dir():
+                shutil.copytree(ROOT.parent / source, there)
+            else:
+                there.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT.parent / source, there)
+    assert "." not in names
+    wheels = [tmp_path / "copied", tmp_path / "whole"]
+    for place, wheel in zip((tmp_path / "idbench", ROOT.parent), wheels, strict=True):
+        command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-index", "--no-build-isolation"]
+        subprocess.run([*command, "--wheel-dir", str(wheel), str(place)], check=True, capture_output=True)
+    copied, whole = (
+        {name for name in ZipFile(next(wheel.glob("*.whl"))).namelist() if "__pycache__" not in name}
+        for wheel in wheels
+    )
+    assert copied == whole
+
+
+def copied_into_the_container() -> list[tuple[str, str]]:
+    """Each source, as a path of the checkout, with the place where the container has it."""
+    text = (LEADERBOARD / "space" / "Containerfile").read_text(encoding="utf-8")
+    found = [line.split()[1:] for line in text.splitlines() if line.startswith("COPY ")]
+    return [(source, words[-1]) for words in found for source in words[:-1]]
 
 
 def test_what_cannot_be_served_is_said(bench: Bench) -> None:
