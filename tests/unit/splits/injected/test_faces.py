@@ -28,8 +28,7 @@ from idbench.splits.withholding import read_secret, write_withheld
 @pytest.fixture
 def registered(built: Split, monkeypatch: pytest.MonkeyPatch) -> Split:
     """The split is found by its name, as a registered one is."""
-    monkeypatch.setattr(registry, "split_names", lambda: ["drawn"])
-    monkeypatch.setattr(registry, "find_recipe", lambda name: RECIPE)
+    monkeypatch.setattr(registry, "readable_recipes", lambda: {"drawn": RECIPE})
     monkeypatch.setattr("idbench.splits.loading.split_names", lambda: ["drawn"])
     monkeypatch.setattr("idbench.splits.loading.find_recipe", lambda name: RECIPE)
     return built
