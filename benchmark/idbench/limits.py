@@ -30,7 +30,7 @@ _OPEN_FILES: Final = 16_384
 _MOST: Final = 1 << 60
 
 LOOK: Final = 0.1  # seconds between looks at what is used
-_APART: Final = 20  # looks for new processes, at what they share and at the disk are as many times apart as they take
+_SEARCH_APART, _APART = 200, 20  # looks for processes, and at shares and the disk, are as many times apart as they take
 _LOOK_AT_DISK: Final = 1.0
 _SLACK: Final = 1 / 64
 _FILE: Final = 1 << 12  # bytes that a file counts beside what it holds: a disk has room for so many files, empty or not
@@ -42,7 +42,7 @@ _TASKS: Final = Path("/proc/self/task").is_dir()
 
 _CHILDREN: Final = Path(f"/proc/self/task/{os.getpid()}/children").is_file()
 """Whether the system lists the children of a thread (most Linux), which is faster than to ask every process for its
-parent: what starts processes as fast as it can is found while they are few.
+parent and does not take longer where other people's processes are many.
 """
 
 EXCEEDED: Final = {121: "memory", 122: "processes", 123: "threads", 124: "disk"}
@@ -198,11 +198,23 @@ class Usage:
         if time.monotonic() >= self._next_search:
             if self._search() > self._limits.processes:
                 return 122
-            self._next_search = _next(begin)
+            self._next_search = _next(begin, _SEARCH_APART)
         return 123 if _threads(self._family.values()) > self._limits.threads else None
 
     def _at_memory(self) -> int | None:
-        return 121 if self._holds_too_much(list(self._family.values())) else None
+        import psutil
+
+        family, total = list(self._family.values()), 0
+        for process in family:
+            with suppress(psutil.Error):
+                total += process.memory_info().rss
+        if total > self._limits.memory and len(family) > 1:
+            if time.monotonic() < self._next_shares:
+                return None
+            begin = time.thread_time()
+            total = sum(map(_own_memory, family))  # takes longer: what they share is taken apart
+            self._next_shares = _next(begin, _APART)
+        return 121 if total > self._limits.memory else None
 
     def _at_disk(self) -> int | None:
         begin = time.thread_time()
@@ -213,7 +225,7 @@ class Usage:
             return 121
         if self._wrote_too_much(on_disk):
             return 124
-        self._next_disk = max(time.monotonic() + _LOOK_AT_DISK, _next(begin))
+        self._next_disk = max(time.monotonic() + _LOOK_AT_DISK, _next(begin, _APART))
         return None
 
     def _search(self) -> int:
@@ -228,23 +240,6 @@ class Usage:
                     family[pid] = self._family.get(pid) or psutil.Process(pid)
             self._family = family  # at once: other threads read it
         return len(found)
-
-    def _holds_too_much(self, family: Sequence[psutil.Process]) -> bool:
-        """Whether they hold more memory than they may. What they share is taken apart where the plain sum is more."""
-        import psutil
-
-        total = 0
-        for process in family:
-            with suppress(psutil.Error):
-                total += process.memory_info().rss
-        if total <= self._limits.memory or len(family) == 1:
-            return total > self._limits.memory
-        if time.monotonic() < self._next_shares:
-            return False
-        begin = time.thread_time()
-        total = sum(map(_own_memory, family))
-        self._next_shares = _next(begin)
-        return total > self._limits.memory
 
     def _wrote_too_much(self, hidden: int) -> bool:
         """Whether what they wrote since they began is more than the limit; files are counted only where disks fill.
@@ -269,9 +264,9 @@ def _free(places: Iterable[Path]) -> dict[Path, int]:
     return found
 
 
-def _next(begin: float) -> float:
+def _next(begin: float, apart: int) -> float:
     """When to look again after a look that began at a `time.thread_time()`."""
-    return time.monotonic() + _APART * (time.thread_time() - begin)
+    return time.monotonic() + apart * (time.thread_time() - begin)
 
 
 def _descendants() -> set[int]:
@@ -285,11 +280,10 @@ def _descendants() -> set[int]:
     found: set[int] = set()
     waiting = [os.getpid()]
     while waiting:
-        folder = f"/proc/{waiting.pop()}/task"
         with suppress(OSError):
-            for task in os.listdir(folder):  # noqa: PTH208  fast: looked at often
-                with suppress(OSError), open(f"{folder}/{task}/children", "rb") as file:  # noqa: PTH123  as above
-                    new = set(map(int, file.read().split())) - found
+            for task in Path(f"/proc/{waiting.pop()}/task").iterdir():
+                with suppress(OSError):
+                    new = set(map(int, (task / "children").read_bytes().split())) - found
                     found |= new
                     waiting += new
     return found

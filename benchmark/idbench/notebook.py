@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from idbench.errors import LabelsWithheld, MethodError, UnknownNameError
 from idbench.progress import Progress, Reporter, Silent
+from idbench.wording import at_fpr
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -532,7 +533,7 @@ def _html(results: Iterable[Result]) -> str:
                 found = "not estimable" if rate.value is None else f"{rate.value:.1%}"
                 if rate.low is not None and rate.high is not None:
                     found += f" [{100 * rate.low:.1f}, {100 * rate.high:.1f}]"
-                row[f"TPR at {100 * rate.fpr:g} % FPR"] = found
+                row[at_fpr(rate.fpr)] = found
             row["p against chance"] = "<0.001" if summary.p_chance < 0.001 else f"{summary.p_chance:.3f}"
         rows.append(row | {"run": record.run_id[:8]})
     return _table(pd.DataFrame(rows).fillna("-")) if rows else "<p>No results.</p>"

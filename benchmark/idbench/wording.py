@@ -12,3 +12,12 @@ def counted(number: int, one: str, several: str) -> str:
         several: the words where there are more, or none.
     """
     return f"{number:,} {one if number == 1 else several}"
+
+
+def at_fpr(fpr: float) -> str:
+    """E.g. `TPR at 10 % FPR`, `TPR at 0.1 % FPR`.
+
+    Args:
+        fpr: the false-positive rate, 0 to 1.
+    """
+    return f"TPR at {100 * fpr:g} % FPR"

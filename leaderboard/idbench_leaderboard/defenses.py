@@ -43,8 +43,8 @@ READING: Final = (
     "same attack on a target trained without the protected people. Marks: how well scores reveal who was protected, "
     "in either direction; 0.5 is guessing. Among non-members: the same where there was no membership to hide, so that"
     " only the defense itself can show. Recognition: share of questions about walls, clothes, light and the like that"
-    " the target answers correctly, before and after the defense. Seeds: each draws anew who is protected; a number is "
-    "the mean over the strongest attack's."
+    " the target answers correctly, before and after the defense. Seeds: how many draws of the protected the strongest "
+    "attack was run on; its numbers are means over them."
 )
 
 

@@ -56,13 +56,6 @@ def test_run_prints_a_result_and_where_it_is(bench: Bench, tmp_path: Path) -> No
     shown = bench("show", json.loads(record.read_text())["run_id"][:8])
     assert shown.returncode == 0, shown.stderr
     assert "IDIA" in shown.stdout or "idia" in shown.stdout
-    metrics = json.loads((record.parent / "metrics.json").read_text())
-    assert metrics["blind"] is not None
-    for folder, named in ((tmp_path / "elsewhere", str(record.parent)), (record.parent, ".")):
-        folder.mkdir(exist_ok=True)
-        scored = Bench(folder)("score", named)  # the blind runs lie beside it, and not in a folder `results`
-        assert scored.returncode == 0, scored.stderr
-        assert json.loads((record.parent / "metrics.json").read_text()) == metrics
 
 
 def test_json_is_json(bench: Bench) -> None:
@@ -103,7 +96,7 @@ def test_dry_run_does_nothing(bench: Bench, tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
-def test_compare_and_score(bench: Bench) -> None:
+def test_compare_and_score(bench: Bench, tmp_path: Path) -> None:
     assert bench("run", "-m", "idia", "-m", "cosine", *TINY).returncode == 0
     done = bench("compare", "idia", "cosine", "--split", "avatars-tiny", "--target", "avatars-a",
                  "--corpus", "avatars-tiny-a")  # fmt: skip
@@ -115,6 +108,14 @@ def test_compare_and_score(bench: Bench) -> None:
     a = json.loads(bench("score", run, "--corpus", "avatars-tiny-a", "--json").stdout)
     b = json.loads(bench("score", run, "--corpus", "avatars-tiny-b", "--json").stdout)
     assert a["auc"]["value"] == pytest.approx(1 - b["auc"]["value"])
+    (record,) = tmp_path.glob("results/avatars-tiny-v1/avatars-a/cosine-*/run.json")
+    metrics = json.loads((record.parent / "metrics.json").read_text())
+    assert metrics["blind"] is not None
+    for folder, named in ((tmp_path / "elsewhere", str(record.parent)), (record.parent, ".")):
+        folder.mkdir(exist_ok=True)
+        scored = Bench(folder)("score", named)  # the blind runs lie beside it, and not in a folder `results`
+        assert scored.returncode == 0, scored.stderr
+        assert json.loads((record.parent / "metrics.json").read_text()) == metrics
 
 
 def test_plot(bench: Bench, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from idbench.errors import DataError, IdbenchError
 from idbench.escaping import line
 from idbench.progress import Progress, Silent
 from idbench.storage import is_there
+from idbench.wording import at_fpr
 
 if TYPE_CHECKING:
     from idbench.results.plausibility import MeasuredRecord
@@ -191,7 +192,7 @@ def answer(
         (each.run[:8], each.method, each.corpus, f"{each.auc:.{DIGITS}f}", *(_shown(each.tpr[rate]) for rate in rates))
         for each in answers
     ]
-    of_rates = [text.at_fpr(float(rate)) for rate in rates]
+    of_rates = [at_fpr(float(rate)) for rate in rates]
     console.table("", ("run", "method", "labels of", "AUC", *of_rates), rows, of_rates)
 
 

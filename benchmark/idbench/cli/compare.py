@@ -10,7 +10,7 @@ import typer
 
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError
-from idbench.wording import counted
+from idbench.wording import at_fpr, counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -137,7 +137,7 @@ def _show(one: Pairing, how: console.Format) -> None:
         elif isinstance(b, NotEstimable):
             rows.append(_not_estimable(fpr, b))
         else:
-            rows.append((text.at_fpr(fpr), f"{a.value:.1%}", f"{b.value:.1%}", *_rate_difference(tested.get(fpr))))
+            rows.append((at_fpr(fpr), f"{a.value:.1%}", f"{b.value:.1%}", *_rate_difference(tested.get(fpr))))
     columns = ("metric", found.name_a, found.name_b, "difference [95 %]", "p")
     console.tabulate(how, _title(one), columns, rows)
     if how != "text":
@@ -157,7 +157,7 @@ def _run(run: Run) -> str:
 
 
 def _not_estimable(fpr: float, lacking: metrics.NotEstimable) -> tuple[str, str, str, str, str]:
-    return text.at_fpr(fpr), "-", "-", f"not estimable: one non-member is {lacking.resolution:.1%}", "-"
+    return at_fpr(fpr), "-", "-", f"not estimable: one non-member is {lacking.resolution:.1%}", "-"
 
 
 def _rate_difference(rate: metrics.TprDifference | metrics.NotEstimable | None) -> tuple[str, str]:

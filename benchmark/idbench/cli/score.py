@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from idbench.cli import console, options, text
+from idbench.wording import at_fpr
 
 
 def score(
@@ -32,7 +33,7 @@ def score(
     rows = [
         ("members, non-members", f"{summary.n_members}, {summary.n_nonmembers}"),
         ("AUC", text.estimate(summary.auc)),
-        *((text.at_fpr(rate.fpr), text.rate(rate)) for rate in summary.tpr),
+        *((at_fpr(rate.fpr), text.rate(rate)) for rate in summary.tpr),
         ("p against chance", text.p_value(summary.p_chance)),
         ("against the best blind attack", text.blind(summary.blind)),
         ("AUC by training pictures", text.bins(summary.bins)),

@@ -11,7 +11,7 @@ import typer
 from idbench.cli import console, options, text
 from idbench.errors import IdbenchError, NoSuchRun, UnknownNameError
 from idbench.storage import is_there
-from idbench.wording import counted
+from idbench.wording import at_fpr, counted
 
 _RUN_ID = re.compile("[0-9a-f]{6,16}")
 
@@ -303,7 +303,7 @@ def _run(reference: str, results: Path, plot: Path | None, json: bool) -> None:
             "labels of": summary.corpus + (" (control)" if summary.control else ""),
             "AUC": text.estimate(summary.auc),
             **dict(text.defended(record.defense, summary)),
-            **{text.at_fpr(rate.fpr): text.rate(rate) for rate in summary.tpr},
+            **{at_fpr(rate.fpr): text.rate(rate) for rate in summary.tpr},
             "p against chance": text.p_value(summary.p_chance),
             "against blind": text.blind(summary.blind),
             "AUC by training pictures": text.bins(summary.bins),

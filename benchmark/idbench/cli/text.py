@@ -37,11 +37,6 @@ def rate(value: RateSummary) -> str:
     return f"{value.value:.1%} [{value.low * 100:.1f}, {value.high * 100:.1f}]"
 
 
-def at_fpr(fpr: float) -> str:
-    """E.g. `TPR at 10 % FPR`, `TPR at 0.1 % FPR`."""
-    return f"TPR at {100 * fpr:g} % FPR"
-
-
 def parameters(values: Mapping[str, object]) -> str:
     """E.g. `runs=3, prompt=a photo of {}`, or `none`."""
     return ", ".join(f"{name}={value}" for name, value in values.items()) or "none"

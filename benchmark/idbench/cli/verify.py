@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from idbench.cli import console, options
+from idbench.cli import console, options, text
 from idbench.cli.attest import made
 from idbench.errors import DataError, IdbenchError
 
 if TYPE_CHECKING:
-    from idbench.metrics import AucEstimate, PooledRate
     from idbench.results import Run
     from idbench.results.attestation import Attestation, Level
-    from idbench.runner.verifying import How, RepeatableRun, Reproduction, Verification
+    from idbench.runner.verifying import How, Remeasured, RepeatableRun, Verification
     from idbench.targets import TargetSpec
 
 _GIB = 1 << 30
@@ -163,7 +162,10 @@ def note_of(verified: Verification, how: How) -> str:
         again = verified.reproduction
         lines.append(
             f"world {again.world}: "
-            + ", ".join(f"{what} {found}, claimed {claimed}" for what, found, claimed in _side_by_side(again))
+            + ", ".join(
+                f"{one.what} {text.estimate(one.found)}, claimed {one.claimed.value:.3f}"
+                for one in (again.auc, *again.rates)
+            )
             + (f"; {again.problem}" if again.problem else "")
         )
     return "\n".join(lines)
@@ -184,11 +186,8 @@ def _as_json(subject: RepeatableRun, verified: Verification, why: str, written: 
         if again is None
         else {
             "world": again.world,
-            "claimed": again.claimed.auc.value,
-            "found": again.found.auc.value,
-            "low": again.found.auc.interval.low,
-            "high": again.found.auc.interval.high,
-            "tpr": _rates_as_json(again),
+            **_numbers(again.auc),
+            "tpr": [{"fpr": one.fpr, **_numbers(one)} for one in again.rates],
             "problem": again.problem,
         },
         "not_reproduced_because": verified.why_not or why,
@@ -202,8 +201,9 @@ def _say(subject: RepeatableRun, verified: Verification, why: str, written: Path
     same = replay.agreement.conflict or f"the same scores (rank correlation {replay.agreement.correlation:.4f})"
     rows = [("the method ran", locked), (f"on the same {replay.people} people", same)]
     if again is not None:
-        for what, new, old in _side_by_side(again):
-            rows.append((f"on people drawn anew ({again.world})", f"{what} {new}; the record has {old}"))
+        for one in (again.auc, *again.rates):
+            found = f"{one.what} {text.estimate(one.found)}; the record has {one.claimed.value:.3f}"
+            rows.append((f"on people drawn anew ({again.world})", found))
         rows.append(("does it do as well?", again.problem or "yes"))
     elif verified.why_not or why:
         rows.append(("on people drawn anew", f"not tried: {verified.why_not or why}"))
@@ -213,35 +213,10 @@ def _say(subject: RepeatableRun, verified: Verification, why: str, written: Path
         console.say(f"wrote {written}")
 
 
-def _side_by_side(again: Reproduction) -> list[tuple[str, str, str]]:
-    """What is compared, on people drawn anew with its interval, and in the record."""
-    rows = [("AUC", _three(again.found.auc), f"{again.claimed.auc.value:.3f}")]
-    for fpr, new, old in _rates(again):
-        rows.append((f"TPR at {fpr:.0%} FPR", _three(new), f"{old.value:.3f}"))
-    return rows
-
-
-def _rates(again: Reproduction) -> list[tuple[float, PooledRate, PooledRate]]:
-    """The TPRs that both have."""
-    from idbench.metrics import PooledRate
-    from idbench.runner.verifying import FPRS
-
-    both = zip(FPRS, again.found.rates, again.claimed.rates, strict=True)
-    return [(fpr, new, old) for fpr, new, old in both if isinstance(new, PooledRate) and isinstance(old, PooledRate)]
-
-
-def _rates_as_json(again: Reproduction) -> list[dict[str, float]]:
-    return [
-        {
-            "fpr": fpr,
-            "claimed": old.value,
-            "found": new.value,
-            "low": new.interval.low,
-            "high": new.interval.high,
-        }
-        for fpr, new, old in _rates(again)
-    ]
-
-
-def _three(found: AucEstimate | PooledRate) -> str:
-    return f"{found.value:.3f} [{found.interval.low:.3f}, {found.interval.high:.3f}]"
+def _numbers(one: Remeasured) -> dict[str, float]:
+    return {
+        "claimed": one.claimed.value,
+        "found": one.found.value,
+        "low": one.found.low,
+        "high": one.found.high,
+    }

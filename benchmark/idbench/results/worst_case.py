@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from idbench import metrics
 from idbench.privacy import Guarantee
 from idbench.results.record import DefenseCost, Estimate, UtilityMeasure
+from idbench.results.summarizing import estimate_of
 
 UNDEFENDED: Final = "none"
 REFERENCE: Final = "drop-people"
@@ -233,7 +234,7 @@ def _beyond_reference(runs: Sequence[Attempt], attempts: Sequence[Attempt]) -> E
     one, other = pair
     rows = one.protected
     found = metrics.delong_test(one.scores[rows], other.scores[rows], one.members[rows])
-    return _estimate(found.difference, found.interval)
+    return estimate_of(found.difference, found.interval)
 
 
 def _mean_auc(
@@ -245,7 +246,7 @@ def _mean_auc(
         np.stack([~yes & rows for yes, rows in zip(positives, among, strict=True)]),
         fprs=(0.1,),
     )
-    return _estimate(found.auc.value, found.auc.interval)
+    return estimate_of(found.auc.value, found.auc.interval)
 
 
 def _either_way(auc: Estimate) -> Estimate:
@@ -256,7 +257,3 @@ def _either_way(auc: Estimate) -> Estimate:
 def _turned(auc: Estimate) -> Estimate:
     """The AUC of the same scores, read the other way around."""
     return auc.model_copy(update={"value": 1 - auc.value, "low": 1 - auc.high, "high": 1 - auc.low})
-
-
-def _estimate(value: float, interval: metrics.Interval) -> Estimate:
-    return Estimate(value=value, low=interval.low, high=interval.high, level=interval.level, method=interval.method)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypeAlias
@@ -32,11 +32,12 @@ from idbench.errors import DataError, IdbenchError, MethodError, RecordError
 from idbench.limits import Limits
 from idbench.locking import locked
 from idbench.processes import start_supervised
-from idbench.results import MethodRef, Run, RunRecord, expected_run_id, with_floor
+from idbench.results import Estimate, MethodRef, Run, RunRecord, expected_run_id, with_floor
 from idbench.results.attestation import Level
 from idbench.results.lookalike import distribution_of
 from idbench.results.repetition import ABSTENTIONS, Agreement, agreement
 from idbench.results.rows import corpora_of
+from idbench.results.summarizing import estimate_of
 from idbench.runner.bundle import CasePlan, Folders, plan_cases, write_bundle
 from idbench.runner.evaluate import with_labels
 from idbench.runner.jail import Lock, LockLimits, can_lock, exposed, locked_environment, start
@@ -51,10 +52,11 @@ from idbench.splits.corpora import Corpus
 from idbench.storage import cache_dir, make_dir, sha256_bytes, sha256_file, storage_errors
 from idbench.targets import LocalFile, Packaged, TargetSpec, TrainedHere
 from idbench.targets.fetch import fetch_target
+from idbench.wording import at_fpr
 from idbench.workplace import workplace
 
 Places: TypeAlias = NDArray[np.int64]
-_Estimate: TypeAlias = metrics.AucEstimate | metrics.PooledRate
+_Judged: TypeAlias = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 MARGIN: Final = 0.05
 """AUC, or TPR, that a record may lose on other people and another target, besides sampling error."""
@@ -124,19 +126,39 @@ class Replay:
 
 
 @dataclass(frozen=True, slots=True)
+class Remeasured:
+    """A number of a record, and the same on redrawn people.
+
+    Args:
+        fpr: the false-positive rate of a TPR; None for the AUC.
+        claimed: what the record has.
+        found: on redrawn people.
+    """
+
+    fpr: float | None
+    claimed: Estimate
+    found: Estimate
+
+    @property
+    def what(self) -> str:
+        """What it is called."""
+        return "AUC" if self.fpr is None else at_fpr(self.fpr)
+
+
+@dataclass(frozen=True, slots=True)
 class Reproduction:
     """What running the method on redrawn people gave.
 
     Args:
         world: id of the world.
-        claimed: AUC and TPRs of the record, with their intervals.
-        found: the same on redrawn people.
+        auc: the record's, and on redrawn people.
+        rates: TPRs at those of `FPRS` that both sets of people resolve.
         problem: why it does not do as well; empty if it does.
     """
 
     world: str
-    claimed: metrics.Pooled
-    found: metrics.Pooled
+    auc: Remeasured
+    rates: tuple[Remeasured, ...]
     problem: str
 
 
@@ -362,44 +384,53 @@ def _reproduce(subject: RepeatableRun, world: Redrawn, how: How, progress: Progr
     asked = [people.identities[i] for i in plan.order]
     test = np.array([k for k, identity in enumerate(asked) if identity.part == "test"], dtype=np.int64)
     members = np.asarray(people.labels(corpus).member, dtype=np.bool_)[plan.order[test]]
-    new = _measured(with_floor(found.scores[test], found.abstained[test]), members)
-    claimed = with_labels(subject.run.scores(), subject.split, subject.corpus, "test")
-    old = _measured(claimed.scores, claimed.members)
-    return Reproduction(world.id, old, new, not_as_good(old, new))
+    before = with_labels(subject.run.scores(), subject.split, subject.corpus, "test")
+    after = with_floor(found.scores[test], found.abstained[test])
+    auc, rates = side_by_side((before.scores, before.members), (after, members))
+    return Reproduction(world.id, auc, rates, not_as_good(auc, rates))
 
 
-def _measured(scores: NDArray[np.float64], members: NDArray[np.bool_]) -> metrics.Pooled:
-    return metrics.pooled(scores[np.newaxis], members[np.newaxis], fprs=FPRS)
+def side_by_side(claimed: _Judged, found: _Judged) -> tuple[Remeasured, tuple[Remeasured, ...]]:
+    """The AUC, and the TPRs at those of `FPRS` that both resolve.
+
+    Args:
+        claimed: scores, float (n,), of the record, and who is a member, bool (n,).
+        found: the same of redrawn people.
+    """
+    old, new = (metrics.pooled(each[0][np.newaxis], each[1][np.newaxis], fprs=FPRS) for each in (claimed, found))
+    auc = Remeasured(None, estimate_of(old.auc.value, old.auc.interval), estimate_of(new.auc.value, new.auc.interval))
+    rates = tuple(
+        Remeasured(fpr, estimate_of(before.value, before.interval), estimate_of(after.value, after.interval))
+        for fpr, before, after in zip(FPRS, old.rates, new.rates, strict=True)
+        if isinstance(before, metrics.PooledRate) and isinstance(after, metrics.PooledRate)
+    )
+    return auc, rates
 
 
-def not_as_good(claimed: metrics.Pooled, found: metrics.Pooled) -> str:
+def not_as_good(auc: Remeasured, rates: Sequence[Remeasured] = ()) -> str:
     """Why a record does not do as well on redrawn people; empty if it does."""
-    pairs: list[tuple[str, _Estimate, _Estimate]] = [("AUC", claimed.auc, found.auc)]
-    for fpr, old, new in zip(FPRS, claimed.rates, found.rates, strict=True):
-        if not isinstance(old, metrics.NotEstimable) and not isinstance(new, metrics.NotEstimable):
-            pairs.append((f"TPR at {fpr:.0%} FPR", old, new))
-    for what, before, after in pairs:
-        allowed = MARGIN + float(np.hypot(_half_width(before.interval), _half_width(after.interval)))
-        if after.value < before.value - allowed:
+    for one in (auc, *rates):
+        allowed = MARGIN + float(np.hypot(_half_width(one.claimed), _half_width(one.found)))
+        if one.found.value < one.claimed.value - allowed:
             return (
-                f"{what} {after.value:.3f} on redrawn people, and {before.value:.3f} in the record: "
+                f"{one.what} {one.found.value:.3f} on redrawn people, and {one.claimed.value:.3f} in the record: "
                 f"{allowed:.3f} less would be within the tolerance"
             )
-    if _above_chance(claimed.auc) and not _above_chance(found.auc):
+    if _above_chance(auc.claimed) and not _above_chance(auc.found):
         return (
-            f"AUC {found.auc.value:.3f} on redrawn people is not above chance, and {claimed.auc.value:.3f} "
+            f"AUC {auc.found.value:.3f} on redrawn people is not above chance, and {auc.claimed.value:.3f} "
             "in the record is"
         )
     return ""
 
 
-def _half_width(interval: metrics.Interval) -> float:
-    return (interval.high - interval.low) / 2
+def _half_width(found: Estimate) -> float:
+    return (found.high - found.low) / 2
 
 
-def _above_chance(found: metrics.AucEstimate) -> bool:
+def _above_chance(found: Estimate) -> bool:
     """One-sided at 5 %, from the two-sided 95 % interval."""
-    return found.value - _half_width(found.interval) * ONE_SIDED / 1.96 > 0.5
+    return found.value - _half_width(found) * ONE_SIDED / 1.96 > 0.5
 
 
 @dataclass(frozen=True, slots=True)

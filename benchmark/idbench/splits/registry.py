@@ -52,7 +52,7 @@ def readable_recipes() -> dict[str, Recipe]:
 
 def corpus_names() -> list[str]:
     """Names of all training sets that registered splits can make, sorted; of those that can be read at once."""
-    return sorted(_recipes_by_corpus())
+    return sorted(corpus for recipe in readable_recipes().values() for corpus in recipe.corpora)
 
 
 def load_corpus(name: str, progress: Progress | None = None) -> Corpus:
@@ -97,16 +97,13 @@ def corpus_folder(name: str) -> Path:
 
 def _recipe_of(corpus: str) -> Recipe:
     """The recipe of the split that makes a training set."""
-    recipes = _recipes_by_corpus()
+    readable = readable_recipes()
+    recipes = {each: recipe for recipe in readable.values() for each in recipe.corpora}
     if corpus in recipes:
         return recipes[corpus]
-    unread = [entry.name for entry in SPLITS.entries() if entry.value is None]
-    hint = f"Not all splits could be read: {', '.join(unread)}. `bench show SPLIT` says why." if unread else ""
+    unread = ", ".join(name for name in split_names() if name not in readable)
+    hint = f"Not all splits could be read: {unread}. `bench show SPLIT` says why." if unread else ""
     raise UnknownNameError("corpus", corpus, recipes, hint=hint)
-
-
-def _recipes_by_corpus() -> dict[str, Recipe]:
-    return {corpus: recipe for recipe in readable_recipes().values() for corpus in recipe.corpora}
 
 
 def _read_sourced(recipe: SourcedRecipe, name: str) -> Corpus:

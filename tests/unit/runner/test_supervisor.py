@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -34,17 +35,27 @@ class Slow:
         os.kill(self.pid, signal.SIGKILL)
 
 
+class Blocked(Usage):
+    @property
+    def looks(self):
+        return lambda: time.sleep(60), *super().looks
+
+
 adopt_orphans()
 limits = Limits(memory=1 << 40, disk=1 << 40, processes=2, open_files=1000)
-os._exit(supervise(Slow(), Usage(limits, [])))
+os._exit(supervise(Slow(), USAGE(limits, [])))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="forks")
-def test_what_exceeds_a_limit_is_reported_however_late_its_status_is_asked_for() -> None:
-    """The thread that ends the worker must leave its status to the one that waits for it."""
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the supervised process is forked here")
+@pytest.mark.parametrize("usage", ["Usage", "Blocked"])
+def test_what_exceeds_a_limit_is_reported_whatever_is_slow(usage: str) -> None:
+    """The thread that ends the worker leaves its status to the one that waits; and no look waits for another."""
     with subprocess.Popen(
-        [sys.executable, "-c", _SUPERVISED], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", _SUPERVISED.replace("USAGE", usage)],
+        stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     ) as supervisor:
         status = supervisor.wait(60)  # its standard input stays open: it would end everything when that ends
         assert supervisor.stderr is not None

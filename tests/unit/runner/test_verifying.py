@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +15,9 @@ import numpy as np
 import pytest
 from tests.conftest import ROOT, Bench, refused
 
-from idbench import metrics
 from idbench.api import Silent
 from idbench.errors import DataError, IdbenchError, MethodError, RecordError
-from idbench.metrics import Interval
-from idbench.results import Run, RunRecord, ScoreTable, write_run
+from idbench.results import Estimate, Run, RunRecord, ScoreTable, write_run
 from idbench.results.attestation import Level, read_statements
 from idbench.runner.execute import Options, execute
 from idbench.runner.grid import make_grid, specs
@@ -29,9 +27,11 @@ from idbench.runner.training import HowToTrain, train_one
 from idbench.runner.verifying import (
     FPRS,
     How,
+    Remeasured,
     RepeatableRun,
     Verification,
     not_as_good,
+    side_by_side,
     subject_of_run,
     verify,
     weights_like,
@@ -148,8 +148,8 @@ def test_none_that_knows_its_answers_is_reproduced(method: str, tmp_path: Path, 
     assert found.level is CAUGHT[method], found
     if found.reproduction is not None:
         least = 0.8 if method == "cheat-noisy" else 1.0  # on its author's machine it knew all answers
-        assert found.reproduction.claimed.auc.value >= least
-        assert found.reproduction.found.auc.value < 0.8
+        assert found.reproduction.auc.claimed.value >= least
+        assert found.reproduction.auc.found.value < 0.8
         assert "AUC" in found.reproduction.problem
     else:
         assert found.replay.agreement.conflict
@@ -367,15 +367,11 @@ def test_without_namespaces_other_scores_are_still_found(cheats: Path, plain: Ru
     assert (found["level"], found["locked"]) == ("self-reported", False)
 
 
-def measured(auc: float, rates: Sequence[float | None] = (None, None), half: float = 0.02) -> metrics.Pooled:
-    def around(value: float) -> Interval:
-        return Interval(value - half, value + half, 0.95, "by hand")
+def compared(claimed: float, found: float, fpr: float | None = None) -> Remeasured:
+    def around(value: float) -> Estimate:
+        return Estimate(value=value, low=value - 0.02, high=value + 0.02, level=0.95, method="by hand")
 
-    found = [
-        metrics.NotEstimable("too few", 0.1) if rate is None else metrics.PooledRate(fpr, rate, around(rate))
-        for fpr, rate in zip(FPRS, rates, strict=True)
-    ]
-    return metrics.Pooled(metrics.AucEstimate(auc, around(auc)), tuple(found), np.array([auc]), 1)
+    return Remeasured(fpr, around(claimed), around(found))
 
 
 @pytest.mark.parametrize(
@@ -392,25 +388,23 @@ def measured(auc: float, rates: Sequence[float | None] = (None, None), half: flo
     ],
 )
 def test_what_counts_as_doing_as_well(claimed: float, found: float, good: bool) -> None:
-    assert (not_as_good(measured(claimed), measured(found)) == "") is good
+    assert (not_as_good(compared(claimed, found)) == "") is good
 
 
 @pytest.mark.parametrize(
-    ("claimed", "found", "words"),
+    ("tenth", "hundredth", "words"),
     [
-        ((0.7, 0.5), (0.7, 0.5), ""),
-        ((0.7, 0.5), (0.64, 0.44), ""),
-        ((0.7, 0.5), (0.8, 0.6), ""),
-        ((0.7, 0.5), (0.6, 0.5), "TPR at 10% FPR 0.600 on redrawn people, and 0.700 in the record"),
-        ((0.7, 0.5), (0.7, 0.3), "TPR at 1% FPR 0.300 on redrawn people, and 0.500 in the record"),
-        ((0.7, None), (0.7, 0.3), ""),  # the record has too few non-members to claim any
-        ((0.7, 0.5), (0.7, None), ""),
+        ((0.7, 0.7), (0.5, 0.5), ""),
+        ((0.7, 0.64), (0.5, 0.44), ""),
+        ((0.7, 0.8), (0.5, 0.6), ""),
+        ((0.7, 0.6), (0.5, 0.5), "TPR at 10 % FPR 0.600 on redrawn people, and 0.700 in the record"),
+        ((0.7, 0.7), (0.5, 0.3), "TPR at 1 % FPR 0.300 on redrawn people, and 0.500 in the record"),
     ],
 )
 def test_who_does_worse_at_low_false_positive_rates_alone_does_not_do_as_well(
-    claimed: Sequence[float | None], found: Sequence[float | None], words: str
+    tenth: tuple[float, float], hundredth: tuple[float, float], words: str
 ) -> None:
-    problem = not_as_good(measured(0.9, claimed), measured(0.9, found))
+    problem = not_as_good(compared(0.9, 0.9), [compared(*tenth, FPRS[0]), compared(*hundredth, FPRS[1])])
     assert problem.startswith(words)
     assert bool(problem) is bool(words)
 
@@ -421,11 +415,16 @@ def test_an_honest_method_that_knows_its_false_positives_claims_a_rate_that_it_d
     members = np.arange(1008) % 2 == 0
     honest, other = (rng.normal(size=1008) + 1.8 * members for _ in range(2))
     polished = np.where(~members & (honest > np.quantile(honest[~members], 0.95)), -3.0, honest)
-    before, after = (metrics.pooled(each[None], members[None], fprs=FPRS) for each in (polished, other))
-    assert before.auc.value - after.auc.value < 0.06
-    assert not_as_good(before, after).startswith("TPR at ")
-    unpolished = metrics.pooled(honest[None], members[None], fprs=FPRS)
-    assert not_as_good(unpolished, after) == ""
+    auc, rates = side_by_side((polished, members), (other, members))
+    assert not_as_good(auc) == ""
+    assert not_as_good(auc, rates).startswith("TPR at ")
+    assert not_as_good(*side_by_side((honest, members), (other, members))) == ""
+
+
+def test_a_rate_that_too_few_people_resolve_is_not_compared() -> None:
+    scores, members = np.arange(40.0), np.arange(40) % 2 == 0
+    auc, rates = side_by_side((scores, members), (scores, members))
+    assert (auc.fpr, [one.fpr for one in rates]) == (None, [0.1])
 
 
 def test_redrawn_people_follow_from_the_secret_alone() -> None:
