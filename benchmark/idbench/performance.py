@@ -1,7 +1,8 @@
 """Speed, measured: every claim against the straightforward way in the same process, with the largest difference.
 
 `bench perf` runs each claim in a process of its own, so that its peak memory is its own: `python -m idbench.performance
-CLAIM [--full]`. Processor seconds are what is compared, on one thread: a busy machine stretches the clock, not them.
+CLAIM [--full] [--device cuda]`. On a processor, processor seconds are compared, on one thread: a busy machine stretches
+the clock, not them. On a GPU it is the clock, from an idle GPU to an idle GPU, and the peak is the GPU's own memory.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -35,7 +36,9 @@ class MeasuredClaim:
         fast: processor seconds of idbench's way; None where there is nothing to compare.
         difference: largest difference of the results; None where nothing is compared.
         scaled: which part of the work the straightforward way was timed on; 1 for all.
-        peak_mb: largest resident memory of the process, in MiB, the model's and the libraries' included.
+        peak_mb: on a processor the largest resident memory of the process, in MiB, the model's and the libraries'
+            included; on a GPU the most that torch held of its memory.
+        hardware: what computed: a GPU's own name, or `cpu`.
     """
 
     claim: str
@@ -44,6 +47,7 @@ class MeasuredClaim:
     difference: float | None
     scaled: float
     peak_mb: float
+    hardware: str = "cpu"
 
     @property
     def ratio(self) -> float | None:
@@ -62,75 +66,102 @@ class ClaimTiming:
     scaled: float = 1.0
 
 
-def timed(work: Callable[[], Any]) -> tuple[Any, float]:
-    """What `work` returns, and the processor seconds that it took."""
-    begin = time.process_time()
-    result = work()
-    return result, time.process_time() - begin
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """How a claim is measured.
+
+    Args:
+        full: at full size.
+        device: `cpu`, or a GPU as torch names it.
+    """
+
+    full: bool
+    device: str = "cpu"
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether a GPU computes."""
+        return self.device != "cpu"
+
+    def timed(self, work: Callable[[], Any]) -> tuple[Any, float]:
+        """What `work` returns, and the seconds that it took: of the processor, or by the clock where a GPU computes."""
+        if not self.on_gpu:
+            begin = time.process_time()
+            result = work()
+            return result, time.process_time() - begin
+        import torch
+
+        torch.cuda.synchronize()
+        begin = time.perf_counter()
+        result = work()
+        torch.cuda.synchronize()  # what was asked of a GPU is finished later than it is asked
+        return result, time.perf_counter() - begin
 
 
-def texts(full: bool) -> ClaimTiming:
+def texts(bench: Bench) -> ClaimTiming:
     """IDIA's prompts on ViT-B-32 with random weights: the trie against `encode_text` at the full context."""
     import torch
 
     from idbench.api import Silent
     from idbench.targets.texts import TextEncoder
 
-    target = _random_target("ViT-B-32")
-    prompts = _prompts(1000 if full else 100)
-    every = 40 if full else 20
+    target = _random_target("ViT-B-32", bench.device)
+    prompts = _prompts(1000 if bench.full else 100)
+    every = 40 if bench.full else 20
     rows = list(range(0, len(prompts), every))
     model: Any = target.model
     with torch.no_grad():
-        model.encode_text(target.tokenize(prompts[:8]))
-        parts = [target.tokenize([prompts[i] for i in part]) for part in _parts(rows, 64)]
-        plain, slow = timed(lambda: torch.cat([model.encode_text(part) for part in parts]))
-    found, fast = timed(lambda: TextEncoder(target, Silent()).embed(prompts))
+        model.encode_text(target.tokenize(prompts[:8]).to(target.device))
+        parts = [target.tokenize([prompts[i] for i in part]).to(target.device) for part in _parts(rows, 64)]
+        plain, slow = bench.timed(lambda: torch.cat([model.encode_text(part) for part in parts]))
+    found, fast = bench.timed(lambda: TextEncoder(target, Silent()).embed(prompts))
     difference = float((found[rows] - plain).abs().max())
     return ClaimTiming(f"{len(prompts):,} prompts, ViT-B-32", slow * every, fast, difference, 1 / every)
 
 
-def photos(full: bool) -> ClaimTiming:
+def photos(bench: Bench) -> ClaimTiming:
     """Photos decoded, checked, resized and encoded, against the bare encoder on tensors that are there."""
     import torch
 
     from idbench.api import Silent
     from idbench.targets.images import PhotoEncoder, encode_images
 
-    target = _random_target("ViT-B-32")
-    given = _photos(512 if full else 96, 256)
+    target = _random_target("ViT-B-32", bench.device)
+    given = _photos(512 if bench.full else 96, 256)
     ordered = sorted(given, key=lambda photo: photo.digest)
     with tempfile.TemporaryDirectory() as folder:
         encoder = PhotoEncoder(target, Path(folder), Silent())
         pixels = encoder.preprocess(ordered)
         encode_images(target.model, pixels[:8])
         size = encoder.batch_size
-        bare, slow = timed(lambda: torch.cat([encode_images(target.model, part) for part in torch.split(pixels, size)]))
-        found, fast = timed(lambda: encoder.embed(ordered))
-    difference = float(np.abs(found - bare.numpy()).max())
+        bare, slow = bench.timed(
+            lambda: torch.cat([encode_images(target.model, part) for part in torch.split(pixels, size)])
+        )
+        found, fast = bench.timed(lambda: encoder.embed(ordered))
+    difference = float(np.abs(found - bare.cpu().numpy()).max())
     return ClaimTiming(f"{len(given)} photos, ViT-B-32: over the bare encoder", slow, fast, difference)
 
 
-def kept(full: bool) -> ClaimTiming:
+def kept(bench: Bench) -> ClaimTiming:
     """Photos whose embeddings another run kept, 48 of them computed again, against encoding them all."""
     from idbench.api import Silent
     from idbench.targets import resolve_target
     from idbench.targets.images import PhotoEncoder
     from idbench.targets.load import load_target
 
-    target = load_target(resolve_target("avatars-a"))
-    given = _photos(12_000 if full else 4_000, target.info.image_size[0])
+    target = load_target(resolve_target("avatars-a"), bench.device)
+    given = _photos(12_000 if bench.full else 4_000, target.info.image_size[0])
     with tempfile.TemporaryDirectory() as folder:
         first = PhotoEncoder(target, Path(folder), Silent())
-        plain, slow = timed(lambda: first.embed(given))
+        plain, slow = bench.timed(lambda: first.embed(given))
         first.save()
-        found, fast = timed(lambda: PhotoEncoder(target, Path(folder), Silent()).embed(given))
+        found, fast = bench.timed(lambda: PhotoEncoder(target, Path(folder), Silent()).embed(given))
     return ClaimTiming(
         f"{len(given):,} photos from the cache, avatars-a", slow, fast, float(np.abs(found - plain).max())
     )
 
 
-def labels(full: bool) -> ClaimTiming:
+def labels(bench: Bench) -> ClaimTiming:
     """Labels of photos among 1000 names, in blocks, against one matrix of all similarities."""
     import torch
 
@@ -139,19 +170,19 @@ def labels(full: bool) -> ClaimTiming:
     from idbench.targets.load import load_target
     from idbench.targets.view import View
 
-    target = load_target(resolve_target("avatars-a"))
-    given = _photos(20_000 if full else 5_000, target.info.image_size[0])
+    target = load_target(resolve_target("avatars-a"), bench.device)
+    given = _photos(20_000 if bench.full else 5_000, target.info.image_size[0])
     names = [f"Somebody Nobody{i}" for i in range(1000)]
     with tempfile.TemporaryDirectory() as folder:
         view = View(target, Access.LABEL | Access.TEXT_EMBEDDING | Access.IMAGE_EMBEDDING, cache=Path(folder))
         left = torch.nn.functional.normalize(torch.from_numpy(view.embed_photos(given)), dim=1)
         right = torch.nn.functional.normalize(torch.from_numpy(view.embed_texts(names)), dim=1)
-        plain, slow = timed(lambda: (left @ right.T).argmax(dim=1).numpy())
-        found, fast = timed(lambda: view.labels(given, names))
+        plain, slow = bench.timed(lambda: (left @ right.T).argmax(dim=1).numpy())
+        found, fast = bench.timed(lambda: view.labels(given, names))
     return ClaimTiming(f"labels of {len(given):,} photos x 1,000 names", slow, fast, float((found != plain).mean()))
 
 
-def bootstrap(full: bool) -> ClaimTiming:
+def bootstrap(bench: Bench) -> ClaimTiming:
     """Bootstrap of AUC and TPR at three rates over 10,000 people, against a loop over scikit-learn."""
     from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -160,7 +191,7 @@ def bootstrap(full: bool) -> ClaimTiming:
     rng = np.random.default_rng(0)
     members = rng.permutation(np.arange(10_000) < 5_000)
     scores = rng.normal(size=10_000) + 0.5 * members
-    draws, few = (10_000, 40) if full else (10_000, 10)
+    draws, few = (10_000, 40) if bench.full else (10_000, 10)
 
     def plain() -> list[float]:
         found = []
@@ -172,56 +203,140 @@ def bootstrap(full: bool) -> ClaimTiming:
             found += [float(tpr[fpr <= rate].max()) for rate in (0.1, 0.01, 0.001)]
         return found
 
-    _, slow = timed(plain)
-    _, fast = timed(lambda: metrics.bootstrap(scores, members, (0.1, 0.01, 0.001), draws=draws))
+    _, slow = bench.timed(plain)
+    _, fast = bench.timed(lambda: metrics.bootstrap(scores, members, (0.1, 0.01, 0.001), draws=draws))
     return ClaimTiming(f"{draws:,} bootstrap draws, 10,000 people", slow * draws / few, fast, None, few / draws)
 
 
-def people(full: bool, n: int | None = None) -> ClaimTiming:
+def people(bench: Bench, n: int) -> ClaimTiming:
     """IDIA itself on synthetic people with 10 photos each, pools of 1000 names: seconds for each thousand people."""
     from idbench.api import Case, Context, Silent
     from idbench.runner.registry import load_attack, make_method
     from idbench.targets.view import View
 
-    n = n or (10_000 if full else 1_000)
-    target = _synthetic_target()
+    target = _synthetic_target(bench.device)
     attack: Any = make_method(load_attack("idia"), None, {"templates": ("{}",), "pool_size": 1000})
     given = _tiny_photos(10 * n)
     cases = [Case(f"case-{i:06x}", f"somebody {i:06d}", given[10 * i : 10 * i + 10]) for i in range(n)]
     with tempfile.TemporaryDirectory() as folder:
         context = Context(
             seed=0,
-            device="cpu",
+            device=bench.device,
             cache=Path(folder),
             progress=Silent(),
             candidates=tuple(f"nobody {i:04d}" for i in range(1000)),
         )
         view = View(target, attack.card.access, cache=Path(folder))
-        _, fast = timed(lambda: attack.score(view, cases, context))
+        _, fast = bench.timed(lambda: attack.score(view, cases, context))
     return ClaimTiming(f"{n:,} people x 10 photos x 1,000 names, 512 wide", None, fast, None)
 
 
-CLAIMS: Final[dict[str, Callable[[bool], ClaimTiming]]] = {
+def half_texts(bench: Bench) -> ClaimTiming:
+    """IDIA's prompts by their beginnings, computed in bfloat16 against float32."""
+    prompts = _prompts(1000 if bench.full else 20)
+    return _half_encoded(bench, f"{len(prompts):,} prompts", lambda target: _texts_of(target, prompts))
+
+
+def half_photos(bench: Bench) -> ClaimTiming:
+    """Photos that are ready on the device, computed in bfloat16 against float32."""
+    import torch
+
+    n = 4096 if bench.full else 64
+    pixels = torch.rand(n, 3, 224, 224, generator=torch.Generator().manual_seed(0)).to(bench.device)
+    return _half_encoded(bench, f"{n:,} photos", lambda target: _images_of(target, pixels))
+
+
+def half_gradients(bench: Bench) -> ClaimTiming:
+    """Gradients of cosines by pixels, as TUNI asks for them, computed in bfloat16 against float32."""
+    import torch
+
+    from idbench.targets.view import cosine_gradient
+
+    n = 512 if bench.full else 16
+    generator = torch.Generator().manual_seed(0)
+    target = _random_target("ViT-B-32", bench.device)
+    pixels = torch.rand(n, 3, 224, 224, generator=generator).to(bench.device)
+    texts = torch.nn.functional.normalize(torch.rand(n, 512, generator=generator).to(bench.device), dim=1)
+
+    def gradients(half: torch.dtype | None) -> torch.Tensor:
+        parts = zip(torch.split(pixels, 64), torch.split(texts, 64), strict=True)
+        return torch.cat([cosine_gradient(target.model, *part, half)[1].flatten(1) for part in parts])
+
+    for half in (None, torch.bfloat16) if bench.on_gpu else ():
+        cosine_gradient(target.model, pixels[:64], texts[:64], half)  # kernels are chosen at the first call
+    exact, slow = bench.timed(lambda: gradients(None))
+    rounded, fast = bench.timed(lambda: gradients(torch.bfloat16))
+    turned = float(1 - torch.nn.functional.cosine_similarity(exact, rounded, dim=1).min())
+    return ClaimTiming(f"{n} gradients, ViT-B-32, bfloat16: 1 - cosine with float32's", slow, fast, turned)
+
+
+def _half_encoded(bench: Bench, what: str, encode: Callable[[Any], Any]) -> ClaimTiming:
+    """Seconds in both precisions, and the largest change of a cosine with the embeddings of fifty names."""
+    from torch.nn.functional import normalize
+
+    exact = _random_target("ViT-B-32", bench.device)
+    short = replace(exact, spec=exact.spec.model_copy(update={"precision": "bfloat16"}))
+    names = [f"Somebody Nobody{i}" for i in range(50)]
+    ends = [normalize(_texts_of(target, names), dim=1) for target in (exact, short)]
+    for target in (exact, short) if bench.on_gpu else ():
+        encode(target)  # kernels are chosen at the first call
+    plain, slow = bench.timed(lambda: encode(exact))
+    found, fast = bench.timed(lambda: encode(short))
+    cosines = [normalize(rows, dim=1) @ end.T for rows, end in zip((plain, found), ends, strict=True)]
+    moved = float((cosines[0] - cosines[1]).abs().max())
+    return ClaimTiming(f"{what}, ViT-B-32, bfloat16 against float32: change of a cosine", slow, fast, moved)
+
+
+def _texts_of(target: Any, texts: list[str]) -> Any:
+    from idbench.api import Silent
+    from idbench.targets.texts import TextEncoder
+
+    return TextEncoder(target, Silent()).embed(texts)
+
+
+def _images_of(target: Any, pixels: Any) -> Any:
+    import torch
+
+    from idbench.targets.images import encode_images
+
+    with target.computing():
+        return torch.cat([encode_images(target.model, part) for part in torch.split(pixels, 256)])
+
+
+CLAIMS: Final[dict[str, Callable[[Bench], ClaimTiming]]] = {
     "texts": texts,
     "photos": photos,
     "kept": kept,
     "labels": labels,
     "bootstrap": bootstrap,
-    "people-1000": lambda full: people(full, 1_000),
-    "people-10000": lambda full: people(full, 10_000),
-    "people-100000": lambda full: people(full, 100_000),
+    "people-1000": partial(people, n=1_000),
+    "people-10000": partial(people, n=10_000),
+    "people-100000": partial(people, n=100_000),
+    "half-texts": half_texts,
+    "half-photos": half_photos,
+    "half-gradients": half_gradients,
 }
 SLOW: Final = {"people-100000"}
 """Claims that are measured with `--full` alone."""
 
+_HALF: Final = {"half-texts", "half-photos", "half-gradients"}
 
-def measure(name: str, full: bool) -> MeasuredClaim:
+
+def usual_claims(bench: Bench) -> list[str]:
+    """What is measured where no claim is named: shorter numbers on a GPU alone, what no GPU computes on a processor."""
+    left_out = {"bootstrap"} if bench.on_gpu else _HALF
+    return [name for name in CLAIMS if name not in left_out and (bench.full or name not in SLOW)]
+
+
+def measure(name: str, bench: Bench) -> MeasuredClaim:
     """Measure a claim in a process of its own.
 
     Raises:
         IdbenchError: it failed.
     """
-    command = [sys.executable, "-m", "idbench.performance", name, *(["--full"] if full else [])]
+    command = [sys.executable, "-m", "idbench.performance", name, "--device", bench.device]
+    if bench.full:
+        command.append("--full")
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own module
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason"])[-1]
@@ -242,25 +357,26 @@ def table(rows: Sequence[MeasuredClaim]) -> list[tuple[str, str, str, str, str, 
     return shown
 
 
-def _random_target(architecture: str) -> Any:
+def _random_target(architecture: str, device: str) -> Any:
     """A target of an architecture with random weights."""
     import open_clip
 
-    return _loaded(open_clip.get_model_config(architecture))
+    return _loaded(open_clip.get_model_config(architecture), device)
 
 
-def _synthetic_target() -> Any:
+def _synthetic_target(device: str) -> Any:
     """A target of real size in its embeddings and none in its towers: photos are four pixels, projected."""
     return _loaded(
         {
             "embed_dim": 512,
             "vision_cfg": {"image_size": 2, "layers": 1, "width": 16, "head_width": 16, "patch_size": 2},
             "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-        }
+        },
+        device,
     )
 
 
-def _loaded(config: dict[str, Any]) -> Any:
+def _loaded(config: dict[str, Any], device: str) -> Any:
     import torch
     from safetensors.torch import save_file
 
@@ -275,7 +391,8 @@ def _loaded(config: dict[str, Any]) -> Any:
         return load_target(
             TargetSpec(
                 name="random", version="1", title="random", architecture=config, weights=LocalFile(path=str(path))
-            )
+            ),
+            device,
         )
 
 
@@ -321,12 +438,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("claim", choices=list(CLAIMS))
     parser.add_argument("--full", action="store_true")
+    parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
-    torch.set_num_threads(1)
-    found = CLAIMS[given.claim](given.full)
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
-    sys.stdout.write(json.dumps(asdict(MeasuredClaim(**asdict(found), peak_mb=peak))) + "\n")
+    bench = Bench(given.full, given.device)
+    if bench.on_gpu:
+        torch.cuda.set_device(torch.device(given.device).index or 0)
+    else:
+        torch.set_num_threads(1)
+    found = CLAIMS[given.claim](bench)
+    if bench.on_gpu:
+        peak, hardware = torch.cuda.max_memory_allocated() / 2**20, torch.cuda.get_device_name()
+    else:
+        unit = 1 if sys.platform == "darwin" else 1024
+        peak, hardware = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20, "cpu"
+    measured = MeasuredClaim(**asdict(found), peak_mb=peak, hardware=hardware)
+    sys.stdout.write(json.dumps(asdict(measured)) + "\n")
 
 
 if __name__ == "__main__":

@@ -17,14 +17,16 @@ COLUMNS = ("what", "straightforward", "idbench", "ratio", "largest difference", 
 def perf(
     claim: Annotated[list[str] | None, typer.Argument(help="Which claims; default: all.")] = None,
     full: Annotated[bool, typer.Option("--full", help="At full size: an hour rather than minutes.")] = False,
+    device: Annotated[str, typer.Option("--device", help="cpu, or a GPU: cuda, cuda:1, ...")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="Write the table as Markdown, too.")] = None,
     force: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
-    """Measure idbench's fast paths against the straightforward ones, in processor seconds on one thread."""
+    """Measure idbench's fast paths against the straightforward ones, on one processor thread or on a GPU."""
     from idbench.errors import UnknownNameError
     from idbench.outputs import check_file
-    from idbench.performance import CLAIMS, SLOW, measure, table
+    from idbench.performance import CLAIMS, Bench, measure, table, usual_claims
+    from idbench.runner.opening import choose_device
     from idbench.storage import read_bounded, write_text
 
     for name in claim or ():
@@ -35,18 +37,19 @@ def perf(
         out = check_file(
             out, "table", lambda path: read_bounded(path, _LARGEST).startswith(begin), force=force, note=console.note
         )
+    bench = Bench(full, choose_device(device))
     found = []
     with console.bars() as progress:
-        wanted = claim or [name for name in CLAIMS if full or name not in SLOW]
-        for name in progress.track(wanted, "measuring"):
-            found.append(measure(name, full))
+        for name in progress.track(claim or usual_claims(bench), "measuring"):
+            found.append(measure(name, bench))
     rows = table(found)
     if out is not None:
         write_text(out, _markdown(rows))
     if json:
         console.write_json([asdict(row) for row in found])
     else:
-        console.table("Processor seconds, one thread", COLUMNS, rows, right=COLUMNS[1:])
+        title = f"Seconds by the clock, {found[0].hardware}" if bench.on_gpu else "Processor seconds, one thread"
+        console.table(title, COLUMNS, rows, right=COLUMNS[1:])
 
 
 def _markdown(rows: list[tuple[str, str, str, str, str, str]]) -> str:

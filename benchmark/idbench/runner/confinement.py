@@ -27,6 +27,9 @@ _EXECUTE, _READ_FILE, _READ_DIR = 1 << 0, 1 << 2, 1 << 3
 _SCOPE_ABSTRACT_SOCKETS, _SCOPE_SIGNAL = 1 << 0, 1 << 1
 _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
 
+_OWN = ("/dev", "/proc/self/task")
+"""Where every process may write: devices, and the names of its own threads, without which CUDA does not start."""
+
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm")  # noqa: S108
 """What a process that may read nothing else still needs of `/dev`."""
 
@@ -46,7 +49,9 @@ def can_confine() -> bool:
 
 
 def confine(writable: Iterable[Path]) -> bool:
-    """Give up, for this process and all that it starts, to write anywhere but below some folders and in `/dev`.
+    """Give up, for this process and all that it starts, to write anywhere but below some folders, and to devices.
+
+    This process alone may still name its threads.
 
     Args:
         writable: folders and files; missing ones are passed over.
@@ -57,7 +62,7 @@ def confine(writable: Iterable[Path]) -> bool:
     abi = _abi()
     rights = _rights(abi)
     ruleset = _Ruleset(rights, 0, _SCOPE_SIGNAL if abi >= 6 else 0)
-    return abi > 0 and _enforce(abi, ruleset, [(path, rights) for path in (Path("/dev"), *writable)])
+    return abi > 0 and _enforce(abi, ruleset, [(path, rights) for path in (*map(Path, _OWN), *writable)])
 
 
 def lock(writable: Iterable[Path], readable: Iterable[Path]) -> bool:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from idbench.progress import Progress
 from idbench.storage import sha256_bytes, write_bytes
 from idbench.targets.load import LoadedTarget
 from idbench.targets.memory import Batches, Table, batch_for
+from idbench.targets.spec import Precision
 
 _PHOTOS_AT_ONCE = {"cpu": 256, "cuda": 1024}
 SAVE_AT_ONCE = 1024
@@ -30,9 +31,9 @@ SAVE_AT_ONCE = 1024
 SAMPLES = 48
 """Embeddings from disk that are computed again. If one in ten is wrong, 99 of 100 readers notice."""
 
-_ROUNDING = 1e-3
+_ROUNDING: Final[Mapping[Precision, float]] = {"float32": 1e-3, "bfloat16": 5e-2, "float16": 5e-3}
 """Largest distance between two computations of an embedding, as a share of its length: batches of another size, another
-processor, TF32. A cosine moves by a thousandth at most."""
+processor. In float32 a cosine moves by a thousandth at most."""
 
 _ACTIVATIONS = 20
 """Working memory of one image without gradients, in sizes of the image itself (ResNets at their widest layer)."""
@@ -160,7 +161,7 @@ class PhotoEncoder:
         kept = self._table[[rows[photo.digest] for photo in chosen]]
         again = self._encode(chosen)
         off = (kept - again).norm(dim=1)
-        if bool((off <= _ROUNDING * again.norm(dim=1)).all()):
+        if bool((off <= _ROUNDING[self._target.spec.precision] * again.norm(dim=1)).all()):
             return
         for digest in self._doubted:
             del rows[digest]
@@ -187,7 +188,8 @@ class PhotoEncoder:
         result = torch.empty((len(photos), self._target.info.embedding_dim))
 
         def encode(low: int, high: int) -> torch.Tensor:
-            return encode_images(self._target.model, self.preprocess(photos[low:high]))
+            with self._target.computing():
+                return encode_images(self._target.model, self.preprocess(photos[low:high]))
 
         for low, high, part in self._batches.run(len(photos), encode):
             result[low:high] = part.cpu()
@@ -220,6 +222,8 @@ def _key(target: LoadedTarget) -> str:
         "size": target.info.image_size,
         "device": target.device.type,
     }
+    if target.half is not None:
+        description["precision"] = target.spec.precision
     return sha256_bytes(json.dumps(description, sort_keys=True).encode())[:32]
 
 

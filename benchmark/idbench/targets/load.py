@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,15 @@ class LoadedTarget:
         assert self.spec.sha256 is not None
         return self.spec.sha256
 
+    @property
+    def half(self) -> torch.dtype | None:
+        """The shorter type that answers are computed in by autocast; None: float32 throughout."""
+        return None if self.spec.precision == "float32" else getattr(torch, self.spec.precision)
+
+    def computing(self) -> AbstractContextManager[object]:
+        """Within it, the model computes in the target's precision."""
+        return nullcontext() if self.half is None else torch.autocast(self.device.type, self.half)
+
 
 def load_target(spec: TargetSpec, device: str = "cpu") -> LoadedTarget:
     """Load a target.
@@ -58,6 +68,13 @@ def load_target(spec: TargetSpec, device: str = "cpu") -> LoadedTarget:
             were trained with is not known; there is no such device.
     """
     where = _device(device)
+    if spec.precision == "float16" and where.type == "cpu":
+        raise TargetError(
+            f"{spec.name} is to be computed in float16, which takes minutes for each photo on a processor.",
+            hint="Use precision=bfloat16, or a GPU (--device cuda).",
+        )
+    if where.type == "cuda":
+        torch.backends.cudnn.allow_tf32 = False  # cuDNN shortens what it convolves by itself; matrix products do not
     files = fetch_target(spec)
     checkpoint = read_checkpoint_file(files.weights)
     config = _fitting(files, checkpoint)

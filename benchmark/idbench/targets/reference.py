@@ -2,7 +2,8 @@
 
     WORDS      REFERENCE[,REFERENCE...]
     REFERENCE  all | PATTERN | NAME | open_clip:ARCH/TAG | file:PATH | hub:ORG/REPO@COMMIT | idia:ARCH/PICTURES
-               references with a colon may continue: ?OPTION=VALUE[&OPTION=VALUE...]
+               references with a colon may continue: ?OPTION=VALUE[&OPTION=VALUE...]; a name, with
+               ?precision=bfloat16|float16 alone
 
 `all` and patterns (`avatars-*`, `idia:RN50/*`) choose among registered targets and the checkpoints of IDIA's authors.
 A comma ends a reference, except in the numbers of `mean=` and `std=` and the names of `control_for=`, which continue
@@ -20,7 +21,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import unquote
 
 from pydantic import ValidationError
@@ -31,7 +32,7 @@ from idbench.targets.catalogue import TARGETS, list_targets, registered_target
 from idbench.targets.fetch import check_size
 from idbench.targets.full_size.idia import missing_checkpoints, references, resolve_idia
 from idbench.targets.public_models import PIXELS, architecture_names, check_architecture, read_config
-from idbench.targets.spec import HubFile, LocalFile, Preprocessing, PretrainedTag, Stated, TargetSpec
+from idbench.targets.spec import HubFile, LocalFile, Precision, Preprocessing, PretrainedTag, Stated, TargetSpec
 
 _FORMS = (
     "Write a registered name (`bench list targets`), open_clip:ARCH/TAG, file:PATH?arch=ARCH, "
@@ -40,13 +41,14 @@ _FORMS = (
 CHECKPOINTS = (".pt", ".pth", ".bin", ".ckpt", ".safetensors")
 """Endings of checkpoints; a word with one of them and without `file:` before it gets a hint."""
 
-_COMMON = ("name", "corpus", "digest", "control_for", "sha256")
+_COMMON = ("name", "corpus", "digest", "control_for", "sha256", "precision")
 _COMPUTATION = ("quick_gelu", "mean", "std", "interpolation", "resize_mode")
 _OPTIONS: Mapping[str, tuple[str, ...]] = {
     "open_clip": (*_COMMON, *_COMPUTATION),
     "file": ("arch", "like", "tag", *_COMMON, *_COMPUTATION),
     "hub": ("file", "arch", "like", "tag", *_COMMON, *_COMPUTATION),
-    "idia": ("sha256",),
+    "idia": ("sha256", "precision"),
+    "name": ("precision",),
 }
 _LISTS = ("mean", "std", "control_for")  # options whose value may hold commas
 _REPOSITORY = re.compile(r"(?:hf-hub:|https?://(?:huggingface\.co|hf\.co)/)([\w-][\w.-]*/[\w.-]+)(?:/.*)?")
@@ -179,7 +181,8 @@ def resolve_target(ref: str) -> TargetSpec:
             the corpus's build, as the split's manifest has it), `control_for=NAME,NAME`, `sha256=HEX`, and what the
             weights were trained with: `quick_gelu=true|false`, `mean=R,G,B`, `std=R,G,B`, `interpolation=`,
             `resize_mode=`; files also `tag=TAG` of a public model with the same. `idia:ARCH/PICTURES`, a public
-            checkpoint of the authors of IDIA in the folder `BENCH_IDIA_CHECKPOINTS`, takes `sha256=HEX` alone.
+            checkpoint of the authors of IDIA in the folder `BENCH_IDIA_CHECKPOINTS`, takes `sha256=HEX` alone. All
+            take `precision=bfloat16|float16`: what the towers compute in, by autocast; without it float32.
 
     Raises:
         UnknownNameError: nothing is registered under the name, or an option or architecture does not exist.
@@ -187,16 +190,32 @@ def resolve_target(ref: str) -> TargetSpec:
     """
     scheme, colon, rest = ref.partition(":")
     if not colon or scheme not in _READERS:
-        return _by_name(ref)
+        name, mark, query = ref.partition("?")
+        named = _by_name(name) if mark and name in TARGETS.names() else _by_name(ref)
+        return _computed_in(named, ref, _options(ref, "name", query))
     path, _, query = rest.partition("?")
     options = _options(ref, scheme, query)
     try:
-        return _READERS[scheme](ref, unquote(path), options)
+        return _computed_in(_READERS[scheme](ref, unquote(path), options), ref, options)
     except ValidationError as error:
         reason = "; ".join(dict.fromkeys(_reason(item["loc"], item["msg"]) for item in error.errors()))
         wrong_pixels = any(item["loc"] and item["loc"][0] in _COMPUTATION for item in error.errors())
         hint = PIXELS if wrong_pixels else _FORMS
         raise TargetError(f"The target reference {ref!r} is wrong: {reason}.", hint=hint) from error
+
+
+def _computed_in(spec: TargetSpec, ref: str, options: Mapping[str, str]) -> TargetSpec:
+    """The target in the precision that is asked for, under a name that says so unless it was given one."""
+    wanted = options.get("precision", "float32")
+    if wanted not in get_args(Precision):
+        raise TargetError(
+            f"precision in {ref!r} is none of {', '.join(get_args(Precision))}.", hint="Write precision=bfloat16."
+        )
+    if wanted == "float32":
+        return spec
+    name = spec.name if "name" in options else f"{spec.name}-{wanted}"
+    title = f"{spec.title}, computed in {wanted}"
+    return spec.model_copy(update={"precision": wanted, "name": name, "title": title, "golden_sha256": None})
 
 
 def _reason(where: Sequence[int | str], message: str) -> str:
@@ -286,7 +305,8 @@ def _near(name: str, scheme: str) -> str:
 
 
 def _known_options(scheme: str) -> str:
-    return f"{scheme}: takes {', '.join(sorted(_OPTIONS[scheme]))}."
+    what = "A registered name" if scheme == "name" else f"{scheme}:"
+    return f"{what} takes {', '.join(sorted(_OPTIONS[scheme]))}."
 
 
 def _common(ref: str, options: Mapping[str, str]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ PositiveRgb = tuple[_PositiveShare, _PositiveShare, _PositiveShare]
 """Of colours from 0 to 1, as open_clip has them; numbers for 0 to 255 would silently give wrong embeddings."""
 Interpolation = Literal["bicubic", "bilinear"]
 ResizeMode = Literal["shortest", "longest", "squash"]
+Precision = Literal["float32", "bfloat16", "float16"]
 
 CLIP_MEAN: Rgb = (0.48145466, 0.4578275, 0.40821073)
 CLIP_STD: Rgb = (0.26862954, 0.26130258, 0.27577711)
@@ -138,7 +139,7 @@ class Defended(_Closed):
         return weights.lineage if isinstance(weights, Defended) else weights.model_dump_json()
 
 
-_NOT_IN_LINEAGE = {"name", "version", "title", "license", "control_for", "golden_sha256", "weights"}
+_NOT_IN_LINEAGE = {"name", "version", "title", "license", "control_for", "golden_sha256", "weights", "precision"}
 
 Weights = Annotated[
     Packaged | LocalFile | PretrainedTag | HubFile | TrainedHere | Defended, Field(discriminator="kind")
@@ -217,6 +218,11 @@ class TargetSpec(_Closed):
         description="whether the weights were trained with QuickGELU, so that the model is built with it; None: what "
         "the architecture or the tag says",
     )
+    precision: Precision = Field(
+        default="float32",
+        description="that answers are computed in: the shorter ones by autocast, where answers differ in the third "
+        "digit, so that such a target bears a name of its own",
+    )
     license: str | None = Field(default=None, description="of the weights; None: unknown")
     recipe: TrainingRecipe | None = Field(default=None, description="None: cannot be trained again here")
     corpus_digest: str | None = Field(default=None, description="of the corpus that the weights were trained on")
@@ -276,6 +282,8 @@ class TargetSpec(_Closed):
             described["weights"] = self.weights.model_dump(mode="json")
         if self.lineage is not None:
             described["lineage"] = self.lineage
+        if self.precision != "float32":
+            described["precision"] = self.precision
         return sha256_bytes(json.dumps(described, sort_keys=True).encode())
 
     @property
@@ -300,7 +308,7 @@ class TargetSpec(_Closed):
 
 _INHERITED = (
     *("corpus", "control_for", "corpus_digest", "recipe"),
-    *("architecture", "tokenizer", "preprocessing", "quick_gelu"),
+    *("architecture", "tokenizer", "preprocessing", "quick_gelu", "precision"),
 )
 """What a defended target has from its base. `corpus` and its digest are those before the defense: they say who is a
 member, also where the defense trains the target again on something else."""

@@ -69,14 +69,15 @@ class TextEncoder:
         for start in range(0, len(texts), _TOKENIZE_AT_ONCE):
             tokens = self._target.tokenize(texts[start : start + _TOKENIZE_AT_ONCE])
             self._probe(tokens)
-            for places, part in self._in_tries(tokens) if self._by_beginnings else self._in_groups(tokens):
-                result[(places + start).to(result.device)] = part
-                done += len(places)
-                self._progress.update(done, len(texts), "encoding texts")
+            with self._target.computing():
+                for places, part in self._in_tries(tokens) if self._by_beginnings else self._in_groups(tokens):
+                    result[(places + start).to(result.device)] = part
+                    done += len(places)
+                    self._progress.update(done, len(texts), "encoding texts")
         return result
 
     def _probe(self, tokens: torch.Tensor) -> None:
-        """Use the trie only where it gives what the model itself gives, on texts of all lengths."""
+        """Use the trie only where it gives what the model itself gives, on texts of all lengths, in float32."""
         if self._probed or not self._by_beginnings:
             return
         self._probed = True
@@ -156,7 +157,7 @@ def encode_cut(model: Any, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def _embeddings_of(tower: Any, trie: Trie) -> torch.Tensor:
-    return _projected(tower, tower.ln_final(encode_trie(tower, trie)))
+    return _projected(tower, tower.ln_final(encode_trie(tower, trie))).float()
 
 
 def _projected(tower: Any, pooled: torch.Tensor) -> torch.Tensor:

@@ -26,6 +26,9 @@ from idbench.targets.texts import TextEncoder
 _GRADIENT_BATCH = 128
 """Images per forward and backward pass; measured best for the shipped targets (benchmark/perf/text_engine.py)."""
 
+_FLOAT16_SCALE = 2.0**10
+"""Gradients of a cosine by pixels are small; float16 has nothing below 6e-8."""
+
 _ACTIVATIONS = 60
 """Working memory of one image without gradients, in sizes of the image itself; ample."""
 
@@ -205,10 +208,10 @@ class View:
         right = self.__normalized_texts(_texts(texts, len(pixels)))
         cosines = torch.empty(len(pixels), device=pixels.device)
         gradients = torch.empty_like(pixels)
-        model = self.__target.model
+        target = self.__target
 
         def work(low: int, high: int) -> tuple[torch.Tensor, torch.Tensor]:
-            return cosine_gradient(model, pixels[low:high], right[low:high])
+            return cosine_gradient(target.model, pixels[low:high], right[low:high], target.half)
 
         for low, high, (cosine, gradient) in self.__gradients_at_once(pixels, right).run(len(pixels), work):
             cosines[low:high] = cosine
@@ -289,23 +292,33 @@ class View:
     def __encode(self, pixels: torch.Tensor) -> torch.Tensor:
         result = torch.empty((len(pixels), self.info.embedding_dim), device=pixels.device)
         model = self.__target.model
-        for low, high, part in self.__batches.run(len(pixels), lambda a, b: encode_images(model, pixels[a:b])):
-            result[low:high] = part
+        with self.__target.computing():
+            for low, high, part in self.__batches.run(len(pixels), lambda a, b: encode_images(model, pixels[a:b])):
+                result[low:high] = part
         self.__images += len(pixels)
         return result
 
 
 def cosine_gradient(
-    model: torch.nn.Module, images: torch.Tensor, texts: torch.Tensor
+    model: torch.nn.Module, images: torch.Tensor, texts: torch.Tensor, half: torch.dtype | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Cosines with normalized text embeddings, and their gradients with respect to the images alone."""
+    """Cosines with normalized text embeddings, and their gradients with respect to the images alone, both float32.
+
+    Args:
+        model: one of open_clip's.
+        images: in the normalized space, (n, 3, height, width).
+        texts: (n, dim).
+        half: the shorter type that the towers compute in by autocast; None: float32 throughout.
+    """
     # Channels last: a third less time for convolutional towers on processors, the same for transformers.
     pixels = images.clone(memory_format=torch.channels_last).requires_grad_(True)
-    embeddings: torch.Tensor = model.encode_image(pixels, normalize=True)  # type: ignore[operator]
-    cosines = (embeddings * texts).sum(dim=1)
+    with torch.autocast(images.device.type, half, enabled=half is not None):
+        embeddings: torch.Tensor = model.encode_image(pixels)  # type: ignore[operator]
+    cosines = (torch.nn.functional.normalize(embeddings.float(), dim=-1) * texts).sum(dim=1)
     # Each cosine depends on its own image only, so the gradient of the sum holds all of them.
-    (gradients,) = torch.autograd.grad(cosines.sum(), pixels)
-    return _cosines(cosines.detach()), gradients
+    scale = _FLOAT16_SCALE if half is torch.float16 else 1.0
+    (gradients,) = torch.autograd.grad(scale * cosines.sum(), pixels)
+    return _cosines(cosines.detach()), gradients if scale == 1.0 else gradients / scale
 
 
 def _cosines(values: torch.Tensor) -> torch.Tensor:

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from tests.unit.targets.conftest import SMALL, random_model, spec_of, state_of
 
 from idbench.api import Photo, Silent
-from idbench.errors import DataError
+from idbench.errors import DataError, TargetError
 from idbench.targets import Preprocessing
 from idbench.targets.images import PhotoEncoder, Preprocessor
 from idbench.targets.load import LoadedTarget, load_target
@@ -176,15 +176,36 @@ def test_other_weights_and_other_preprocessing_share_nothing(
         small,
         load_target(spec_of(path, SMALL)),
         load_target(spec_of(small_file, SMALL, preprocessing=grey)),
+        load_target(spec_of(small_file, SMALL, precision="bfloat16")),
     ]
     results = []
     for target in targets:
         encoder = PhotoEncoder(target, tmp_path / "cache", Silent())
         results.append(encoder.embed(photos(2)))
         encoder.save()
-    assert len(list((tmp_path / "cache").iterdir())) == 3
+    assert len(list((tmp_path / "cache").iterdir())) == 4
     assert not np.allclose(results[0], results[1])
     assert not np.allclose(results[0], results[2])
+    assert not np.array_equal(results[0], results[3])
+    np.testing.assert_allclose(results[3], results[0], atol=0.03 * float(np.abs(results[0]).max()))
+
+
+def test_shorter_numbers_found_on_disk_are_believed(small_file: Path, photos: Photos, tmp_path: Path) -> None:
+    """Batches of another size round them otherwise."""
+    target = load_target(spec_of(small_file, SMALL, precision="bfloat16"))
+    one = PhotoEncoder(target, tmp_path, Silent())
+    kept = one.embed(photos(60))
+    one.save()
+    for some in (photos(60)[:1], photos(60)[7:20], photos(60)):
+        PhotoEncoder(target, tmp_path, Silent()).embed(some)
+    (folder,) = tmp_path.iterdir()
+    assert len(list(folder.glob("*.safetensors"))) == 1, "none was thrown away and written again"
+    np.testing.assert_array_equal(PhotoEncoder(target, tmp_path, Silent()).embed(photos(60)), kept)
+
+
+def test_float16_is_not_asked_of_a_processor(small_file: Path) -> None:
+    with pytest.raises(TargetError, match="float16"):
+        load_target(spec_of(small_file, SMALL, precision="float16"))
 
 
 def test_a_disk_that_refuses_does_not_stop_the_run(small: LoadedTarget, photos: Photos, tmp_path: Path) -> None:

@@ -50,6 +50,34 @@ def test_every_kind_survives_json(here: Path, ref: str) -> None:
     assert TargetSpec.model_validate_json(spec.model_dump_json()) == spec
 
 
+def test_a_precision_makes_another_target_of_the_same_weights(here: Path) -> None:
+    for ref in ("avatars-a", "open_clip:ViT-B-32/laion400m_e32", "file:x.pt?arch=RN50", f"hub:org/repo@{COMMIT}"):
+        exact = resolve_target(ref)
+        short = resolve_target(f"{ref}{'&' if '?' in ref else '?'}precision=bfloat16")
+        assert (exact.precision, short.precision) == ("float32", "bfloat16")
+        assert short.name == f"{exact.name}-bfloat16"
+        assert (short.weights, short.corpus, short.sha256) == (exact.weights, exact.corpus, exact.sha256)
+        assert short.design != exact.design
+        assert resolve_target(f"{ref}{'&' if '?' in ref else '?'}precision=float32") == exact
+    assert resolve_target("file:x.pt?arch=RN50&name=mine&precision=float16").name == "mine"
+    assert [spec.name for spec in targets_meant("avatars-a,avatars-a?precision=bfloat16")][1] == "avatars-a-bfloat16"
+
+
+@pytest.mark.parametrize(
+    ("ref", "said"),
+    [
+        ("avatars-a?precision=int8", "none of float32, bfloat16, float16"),
+        ("avatars-a?precision=", "has no value"),
+        ("avatars-a?corpus=x", "cannot have corpus="),
+        ("avatars-a?presicion=bfloat16", "unknown option: presicion"),
+        ("avatarsa?precision=bfloat16", "no target called"),
+    ],
+)
+def test_a_name_takes_a_precision_and_nothing_else(ref: str, said: str) -> None:
+    with pytest.raises(IdbenchError, match=said):
+        resolve_target(ref)
+
+
 def test_forms(here: Path) -> None:
     tag = resolve_target("open_clip:ViT-B-32/laion400m_e32?corpus=laion400m")
     assert (tag.architecture, tag.weights, tag.corpus) == ("ViT-B-32", PretrainedTag(tag="laion400m_e32"), "laion400m")

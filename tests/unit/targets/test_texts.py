@@ -96,6 +96,16 @@ def test_towers_that_look_further_get_the_full_context(tmp_path: Path, config: d
     torch.testing.assert_close(TextEncoder(target, Silent()).embed(TEXTS), plain(target, TEXTS), rtol=1e-5, atol=1e-5)
 
 
+def test_shorter_numbers_share_beginnings_too(small_file: Path, small: LoadedTarget) -> None:
+    short = load_target(spec_of(small_file, SMALL, precision="bfloat16"))
+    encoder = TextEncoder(short, Silent())
+    found, wanted = encoder.embed(TEXTS), plain(small, TEXTS)
+    assert encoder.computes_beginnings_once
+    assert found.dtype == torch.float32
+    off = (found - wanted).norm(dim=1) / wanted.norm(dim=1)
+    assert 0 < float(off.max()) < 0.05
+
+
 def test_each_distinct_beginning_is_computed_once(small: LoadedTarget) -> None:
     seen: list[int] = []
     first: Any = small.model.transformer.resblocks[0].mlp  # type: ignore[union-attr,index]

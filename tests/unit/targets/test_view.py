@@ -259,6 +259,18 @@ def test_gradients_survive_a_device_that_runs_out_of_memory(
         torch.testing.assert_close(got, wanted, rtol=1e-4, atol=1e-6)
 
 
+def test_gradients_in_shorter_numbers_point_the_same_way(small: LoadedTarget, small_file: Path, photos: Photos) -> None:
+    short = View(load_target(spec_of(small_file, SMALL, precision="bfloat16")), ALL)
+    pixels = short.preprocess(photos(3))
+    (cosines, gradients), (wanted, exact) = (
+        view.similarity_gradients(pixels, TEXTS[:1] * 3) for view in (short, View(small, ALL))
+    )
+    assert gradients.dtype == torch.float32
+    assert not torch.equal(gradients, exact)
+    torch.testing.assert_close(cosines, wanted, rtol=0, atol=0.02)
+    assert float(torch.nn.functional.cosine_similarity(gradients.flatten(1), exact.flatten(1), dim=1).min()) > 0.99
+
+
 def test_the_memory_of_a_gradient_is_counted_on_one_image() -> None:
     """What autograd keeps, counted apart: everything that is saved once for each image, weights left out."""
     counted = []
