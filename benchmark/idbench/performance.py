@@ -32,8 +32,9 @@ class MeasuredClaim:
 
     Args:
         claim: what was done, with its size.
-        plain: processor seconds of the straightforward way, scaled where it was done on a part (`scaled`).
-        fast: processor seconds of idbench's way; None where there is nothing to compare.
+        plain: seconds of the straightforward way, as `Conditions.timed` counts them, scaled where it was done on a part
+            (`scaled`).
+        fast: seconds of idbench's way; None where there is nothing to compare.
         difference: largest difference of the results; None where nothing is compared.
         scaled: which part of the work the straightforward way was timed on; 1 for all.
         peak_mb: on a processor the largest resident memory of the process, in MiB, the model's and the libraries'
@@ -67,12 +68,12 @@ class ClaimTiming:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class Conditions:
     """How a claim is measured.
 
     Args:
         full: at full size.
-        device: `cpu`, or a GPU as torch names it.
+        device: `cpu`, `cuda`, `cuda:1`, ...
     """
 
     full: bool
@@ -81,7 +82,7 @@ class Bench:
     @property
     def on_gpu(self) -> bool:
         """Whether a GPU computes."""
-        return self.device != "cpu"
+        return self.device.startswith("cuda")
 
     def timed(self, work: Callable[[], Any]) -> tuple[Any, float]:
         """What `work` returns, and the seconds that it took: of the processor, or by the clock where a GPU computes."""
@@ -98,70 +99,68 @@ class Bench:
         return result, time.perf_counter() - begin
 
 
-def texts(bench: Bench) -> ClaimTiming:
+def texts(how: Conditions) -> ClaimTiming:
     """IDIA's prompts on ViT-B-32 with random weights: the trie against `encode_text` at the full context."""
     import torch
 
     from idbench.api import Silent
     from idbench.targets.texts import TextEncoder
 
-    target = _random_target("ViT-B-32", bench.device)
-    prompts = _prompts(1000 if bench.full else 100)
-    every = 40 if bench.full else 20
+    target = _random_target("ViT-B-32", how.device)
+    prompts = _prompts(1000 if how.full else 100)
+    every = 40 if how.full else 20
     rows = list(range(0, len(prompts), every))
     model: Any = target.model
     with torch.no_grad():
         model.encode_text(target.tokenize(prompts[:8]).to(target.device))
         parts = [target.tokenize([prompts[i] for i in part]).to(target.device) for part in _parts(rows, 64)]
-        plain, slow = bench.timed(lambda: torch.cat([model.encode_text(part) for part in parts]))
-    found, fast = bench.timed(lambda: TextEncoder(target, Silent()).embed(prompts))
+        plain, slow = how.timed(lambda: torch.cat([model.encode_text(part) for part in parts]))
+    found, fast = how.timed(lambda: TextEncoder(target, Silent()).embed(prompts))
     difference = float((found[rows] - plain).abs().max())
     return ClaimTiming(f"{len(prompts):,} prompts, ViT-B-32", slow * every, fast, difference, 1 / every)
 
 
-def photos(bench: Bench) -> ClaimTiming:
+def photos(how: Conditions) -> ClaimTiming:
     """Photos decoded, checked, resized and encoded, against the bare encoder on tensors that are there."""
     import torch
 
     from idbench.api import Silent
     from idbench.targets.images import PhotoEncoder, encode_images
 
-    target = _random_target("ViT-B-32", bench.device)
-    given = _photos(512 if bench.full else 96, 256)
+    target = _random_target("ViT-B-32", how.device)
+    given = _photos(512 if how.full else 96, 256)
     ordered = sorted(given, key=lambda photo: photo.digest)
     with tempfile.TemporaryDirectory() as folder:
         encoder = PhotoEncoder(target, Path(folder), Silent())
         pixels = encoder.preprocess(ordered)
-        encode_images(target.model, pixels[:8])
+        encode_images(target, pixels[:8])
         size = encoder.batch_size
-        bare, slow = bench.timed(
-            lambda: torch.cat([encode_images(target.model, part) for part in torch.split(pixels, size)])
-        )
-        found, fast = bench.timed(lambda: encoder.embed(ordered))
+        bare, slow = how.timed(lambda: torch.cat([encode_images(target, part) for part in torch.split(pixels, size)]))
+        found, fast = how.timed(lambda: encoder.embed(ordered))
     difference = float(np.abs(found - bare.cpu().numpy()).max())
     return ClaimTiming(f"{len(given)} photos, ViT-B-32: over the bare encoder", slow, fast, difference)
 
 
-def kept(bench: Bench) -> ClaimTiming:
+def kept(how: Conditions) -> ClaimTiming:
     """Photos whose embeddings another run kept, 48 of them computed again, against encoding them all."""
     from idbench.api import Silent
     from idbench.targets import resolve_target
     from idbench.targets.images import PhotoEncoder
     from idbench.targets.load import load_target
 
-    target = load_target(resolve_target("avatars-a"), bench.device)
-    given = _photos(12_000 if bench.full else 4_000, target.info.image_size[0])
+    target = load_target(resolve_target("avatars-a"), how.device)
+    given = _photos(12_000 if how.full else 4_000, target.info.image_size[0])
     with tempfile.TemporaryDirectory() as folder:
         first = PhotoEncoder(target, Path(folder), Silent())
-        plain, slow = bench.timed(lambda: first.embed(given))
+        plain, slow = how.timed(lambda: first.embed(given))
         first.save()
-        found, fast = bench.timed(lambda: PhotoEncoder(target, Path(folder), Silent()).embed(given))
+        found, fast = how.timed(lambda: PhotoEncoder(target, Path(folder), Silent()).embed(given))
     return ClaimTiming(
         f"{len(given):,} photos from the cache, avatars-a", slow, fast, float(np.abs(found - plain).max())
     )
 
 
-def labels(bench: Bench) -> ClaimTiming:
+def labels(how: Conditions) -> ClaimTiming:
     """Labels of photos among 1000 names, in blocks, against one matrix of all similarities."""
     import torch
 
@@ -170,19 +169,21 @@ def labels(bench: Bench) -> ClaimTiming:
     from idbench.targets.load import load_target
     from idbench.targets.view import View
 
-    target = load_target(resolve_target("avatars-a"), bench.device)
-    given = _photos(20_000 if bench.full else 5_000, target.info.image_size[0])
+    target = load_target(resolve_target("avatars-a"), how.device)
+    given = _photos(20_000 if how.full else 5_000, target.info.image_size[0])
     names = [f"Somebody Nobody{i}" for i in range(1000)]
     with tempfile.TemporaryDirectory() as folder:
         view = View(target, Access.LABEL | Access.TEXT_EMBEDDING | Access.IMAGE_EMBEDDING, cache=Path(folder))
-        left = torch.nn.functional.normalize(torch.from_numpy(view.embed_photos(given)), dim=1)
-        right = torch.nn.functional.normalize(torch.from_numpy(view.embed_texts(names)), dim=1)
-        plain, slow = bench.timed(lambda: (left @ right.T).argmax(dim=1).numpy())
-        found, fast = bench.timed(lambda: view.labels(given, names))
+        both = (
+            torch.from_numpy(rows).to(target.device) for rows in (view.embed_photos(given), view.embed_texts(names))
+        )
+        left, right = (torch.nn.functional.normalize(rows, dim=1) for rows in both)
+        plain, slow = how.timed(lambda: (left @ right.T).argmax(dim=1).cpu().numpy())
+        found, fast = how.timed(lambda: view.labels(given, names))
     return ClaimTiming(f"labels of {len(given):,} photos x 1,000 names", slow, fast, float((found != plain).mean()))
 
 
-def bootstrap(bench: Bench) -> ClaimTiming:
+def bootstrap(how: Conditions) -> ClaimTiming:
     """Bootstrap of AUC and TPR at three rates over 10,000 people, against a loop over scikit-learn."""
     from sklearn.metrics import roc_auc_score, roc_curve
 
@@ -191,7 +192,7 @@ def bootstrap(bench: Bench) -> ClaimTiming:
     rng = np.random.default_rng(0)
     members = rng.permutation(np.arange(10_000) < 5_000)
     scores = rng.normal(size=10_000) + 0.5 * members
-    draws, few = (10_000, 40) if bench.full else (10_000, 10)
+    draws, few = (10_000, 40) if how.full else (10_000, 10)
 
     def plain() -> list[float]:
         found = []
@@ -203,85 +204,85 @@ def bootstrap(bench: Bench) -> ClaimTiming:
             found += [float(tpr[fpr <= rate].max()) for rate in (0.1, 0.01, 0.001)]
         return found
 
-    _, slow = bench.timed(plain)
-    _, fast = bench.timed(lambda: metrics.bootstrap(scores, members, (0.1, 0.01, 0.001), draws=draws))
+    _, slow = how.timed(plain)
+    _, fast = how.timed(lambda: metrics.bootstrap(scores, members, (0.1, 0.01, 0.001), draws=draws))
     return ClaimTiming(f"{draws:,} bootstrap draws, 10,000 people", slow * draws / few, fast, None, few / draws)
 
 
-def people(bench: Bench, n: int) -> ClaimTiming:
+def people(how: Conditions, n: int) -> ClaimTiming:
     """IDIA itself on synthetic people with 10 photos each, pools of 1000 names: seconds for each thousand people."""
     from idbench.api import Case, Context, Silent
     from idbench.runner.registry import load_attack, make_method
     from idbench.targets.view import View
 
-    target = _synthetic_target(bench.device)
+    target = _synthetic_target(how.device)
     attack: Any = make_method(load_attack("idia"), None, {"templates": ("{}",), "pool_size": 1000})
     given = _tiny_photos(10 * n)
     cases = [Case(f"case-{i:06x}", f"somebody {i:06d}", given[10 * i : 10 * i + 10]) for i in range(n)]
     with tempfile.TemporaryDirectory() as folder:
         context = Context(
             seed=0,
-            device=bench.device,
+            device=how.device,
             cache=Path(folder),
             progress=Silent(),
             candidates=tuple(f"nobody {i:04d}" for i in range(1000)),
         )
         view = View(target, attack.card.access, cache=Path(folder))
-        _, fast = bench.timed(lambda: attack.score(view, cases, context))
+        _, fast = how.timed(lambda: attack.score(view, cases, context))
     return ClaimTiming(f"{n:,} people x 10 photos x 1,000 names, 512 wide", None, fast, None)
 
 
-def half_texts(bench: Bench) -> ClaimTiming:
+def half_texts(how: Conditions) -> ClaimTiming:
     """IDIA's prompts by their beginnings, computed in bfloat16 against float32."""
-    prompts = _prompts(1000 if bench.full else 20)
-    return _half_encoded(bench, f"{len(prompts):,} prompts", lambda target: _texts_of(target, prompts))
+    prompts = _prompts(1000 if how.full else 20)
+    return _half_encoded(how, f"{len(prompts):,} prompts", lambda target: _texts_of(target, prompts))
 
 
-def half_photos(bench: Bench) -> ClaimTiming:
+def half_photos(how: Conditions) -> ClaimTiming:
     """Photos that are ready on the device, computed in bfloat16 against float32."""
     import torch
 
-    n = 4096 if bench.full else 64
-    pixels = torch.rand(n, 3, 224, 224, generator=torch.Generator().manual_seed(0)).to(bench.device)
-    return _half_encoded(bench, f"{n:,} photos", lambda target: _images_of(target, pixels))
+    n = 4096 if how.full else 64
+    pixels = torch.rand(n, 3, 224, 224, generator=torch.Generator().manual_seed(0)).to(how.device)
+    return _half_encoded(how, f"{n:,} photos", lambda target: _images_of(target, pixels))
 
 
-def half_gradients(bench: Bench) -> ClaimTiming:
+def half_gradients(how: Conditions) -> ClaimTiming:
     """Gradients of cosines by pixels, as TUNI asks for them, computed in bfloat16 against float32."""
     import torch
 
     from idbench.targets.view import cosine_gradient
 
-    n = 512 if bench.full else 16
+    n = 512 if how.full else 16
     generator = torch.Generator().manual_seed(0)
-    target = _random_target("ViT-B-32", bench.device)
-    pixels = torch.rand(n, 3, 224, 224, generator=generator).to(bench.device)
-    texts = torch.nn.functional.normalize(torch.rand(n, 512, generator=generator).to(bench.device), dim=1)
+    target = _random_target("ViT-B-32", how.device)
+    pixels = torch.rand(n, 3, 224, 224, generator=generator).to(how.device)
+    texts = torch.nn.functional.normalize(torch.rand(n, 512, generator=generator).to(how.device), dim=1)
 
     def gradients(half: torch.dtype | None) -> torch.Tensor:
         parts = zip(torch.split(pixels, 64), torch.split(texts, 64), strict=True)
         return torch.cat([cosine_gradient(target.model, *part, half)[1].flatten(1) for part in parts])
 
-    for half in (None, torch.bfloat16) if bench.on_gpu else ():
+    for half in (None, torch.bfloat16) if how.on_gpu else ():
         cosine_gradient(target.model, pixels[:64], texts[:64], half)  # kernels are chosen at the first call
-    exact, slow = bench.timed(lambda: gradients(None))
-    rounded, fast = bench.timed(lambda: gradients(torch.bfloat16))
+    exact, slow = how.timed(lambda: gradients(None))
+    rounded, fast = how.timed(lambda: gradients(torch.bfloat16))
     turned = float(1 - torch.nn.functional.cosine_similarity(exact, rounded, dim=1).min())
     return ClaimTiming(f"{n} gradients, ViT-B-32, bfloat16: 1 - cosine with float32's", slow, fast, turned)
 
 
-def _half_encoded(bench: Bench, what: str, encode: Callable[[Any], Any]) -> ClaimTiming:
+def _half_encoded(how: Conditions, what: str, encode: Callable[[Any], Any]) -> ClaimTiming:
     """Seconds in both precisions, and the largest change of a cosine with the embeddings of fifty names."""
     from torch.nn.functional import normalize
 
-    exact = _random_target("ViT-B-32", bench.device)
+    exact = _random_target("ViT-B-32", how.device)
     short = replace(exact, spec=exact.spec.model_copy(update={"precision": "bfloat16"}))
     names = [f"Somebody Nobody{i}" for i in range(50)]
     ends = [normalize(_texts_of(target, names), dim=1) for target in (exact, short)]
-    for target in (exact, short) if bench.on_gpu else ():
+    for target in (exact, short) if how.on_gpu else ():
         encode(target)  # kernels are chosen at the first call
-    plain, slow = bench.timed(lambda: encode(exact))
-    found, fast = bench.timed(lambda: encode(short))
+    plain, slow = how.timed(lambda: encode(exact))
+    found, fast = how.timed(lambda: encode(short))
     cosines = [normalize(rows, dim=1) @ end.T for rows, end in zip((plain, found), ends, strict=True)]
     moved = float((cosines[0] - cosines[1]).abs().max())
     return ClaimTiming(f"{what}, ViT-B-32, bfloat16 against float32: change of a cosine", slow, fast, moved)
@@ -299,11 +300,10 @@ def _images_of(target: Any, pixels: Any) -> Any:
 
     from idbench.targets.images import encode_images
 
-    with target.computing():
-        return torch.cat([encode_images(target.model, part) for part in torch.split(pixels, 256)])
+    return torch.cat([encode_images(target, part) for part in torch.split(pixels, 256)])
 
 
-CLAIMS: Final[dict[str, Callable[[Bench], ClaimTiming]]] = {
+CLAIMS: Final[dict[str, Callable[[Conditions], ClaimTiming]]] = {
     "texts": texts,
     "photos": photos,
     "kept": kept,
@@ -322,20 +322,20 @@ SLOW: Final = {"people-100000"}
 _HALF: Final = {"half-texts", "half-photos", "half-gradients"}
 
 
-def usual_claims(bench: Bench) -> list[str]:
+def usual_claims(how: Conditions) -> list[str]:
     """What is measured where no claim is named: shorter numbers on a GPU alone, what no GPU computes on a processor."""
-    left_out = {"bootstrap"} if bench.on_gpu else _HALF
-    return [name for name in CLAIMS if name not in left_out and (bench.full or name not in SLOW)]
+    left_out = {"bootstrap"} if how.on_gpu else _HALF
+    return [name for name in CLAIMS if name not in left_out and (how.full or name not in SLOW)]
 
 
-def measure(name: str, bench: Bench) -> MeasuredClaim:
+def measure(name: str, how: Conditions) -> MeasuredClaim:
     """Measure a claim in a process of its own.
 
     Raises:
         IdbenchError: it failed.
     """
-    command = [sys.executable, "-m", "idbench.performance", name, "--device", bench.device]
-    if bench.full:
+    command = [sys.executable, "-m", "idbench.performance", name, "--device", how.device]
+    if how.full:
         command.append("--full")
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603  our own module
     if done.returncode:
@@ -440,13 +440,13 @@ def main() -> None:
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--device", default="cpu")
     given = parser.parse_args()
-    bench = Bench(given.full, given.device)
-    if bench.on_gpu:
+    how = Conditions(given.full, given.device)
+    if how.on_gpu:
         torch.cuda.set_device(torch.device(given.device).index or 0)
     else:
         torch.set_num_threads(1)
-    found = CLAIMS[given.claim](bench)
-    if bench.on_gpu:
+    found = CLAIMS[given.claim](how)
+    if how.on_gpu:
         peak, hardware = torch.cuda.max_memory_allocated() / 2**20, torch.cuda.get_device_name()
     else:
         unit = 1 if sys.platform == "darwin" else 1024

@@ -1,4 +1,4 @@
-"""What a GPU computes: the processor's answers, in batches that fit its memory, in every kind of run.
+"""What a GPU computes: the processor's answers, in batches that fit its memory, in whole runs and behind defenses.
 
 Skipped where there is none. `BENCH_TEST_DEVICE=cpu` walks through most of them on the processor, on small targets.
 """
@@ -131,9 +131,11 @@ def test_where_memory_runs_out_batches_are_halved(tmp_path: Path, scarce: Any) -
         torch.empty(400 << 20, dtype=torch.uint8, device=DEVICE)
     for found, exact in ((tight.embed_photos(photos), embedded), (tight.embed_texts(texts), wanted)):
         assert turned(found, exact) < 1e-6
+    before = torch.cuda.memory_stats()["num_ooms"]
     cosines, gradients = tight.similarity_gradients(pixels, texts[:64])
     torch.testing.assert_close(cosines, slopes[0], rtol=0, atol=1e-5)
     assert turned(gradients, slopes[1]) < 1e-5
+    assert torch.cuda.memory_stats()["num_ooms"] > before > 1, "the memory was not scarce enough to show anything"
 
 
 def test_models_trained_together_are_those_trained_one_by_one(tmp_path: Path) -> None:

@@ -23,9 +23,9 @@ def perf(
     json: options.Json = False,
 ) -> None:
     """Measure idbench's fast paths against the straightforward ones, on one processor thread or on a GPU."""
-    from idbench.errors import UnknownNameError
+    from idbench.errors import TargetError, UnknownNameError
     from idbench.outputs import check_file
-    from idbench.performance import CLAIMS, Bench, measure, table, usual_claims
+    from idbench.performance import CLAIMS, Conditions, measure, table, usual_claims
     from idbench.runner.opening import choose_device
     from idbench.storage import read_bounded, write_text
 
@@ -37,18 +37,20 @@ def perf(
         out = check_file(
             out, "table", lambda path: read_bounded(path, _LARGEST).startswith(begin), force=force, note=console.note
         )
-    bench = Bench(full, choose_device(device))
+    if device.partition(":")[0] not in ("cpu", "cuda"):
+        raise TargetError(f"Speed is measured on cpu and cuda, not on {device}.", hint="Use --device cuda.")
+    how = Conditions(full, choose_device(device))
     found = []
     with console.bars() as progress:
-        for name in progress.track(claim or usual_claims(bench), "measuring"):
-            found.append(measure(name, bench))
+        for name in progress.track(claim or usual_claims(how), "measuring"):
+            found.append(measure(name, how))
     rows = table(found)
     if out is not None:
         write_text(out, _markdown(rows))
     if json:
         console.write_json([asdict(row) for row in found])
     else:
-        title = f"Seconds by the clock, {found[0].hardware}" if bench.on_gpu else "Processor seconds, one thread"
+        title = f"Seconds by the clock, {found[0].hardware}" if how.on_gpu else "Processor seconds, one thread"
         console.table(title, COLUMNS, rows, right=COLUMNS[1:])
 
 

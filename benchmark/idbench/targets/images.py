@@ -188,8 +188,7 @@ class PhotoEncoder:
         result = torch.empty((len(photos), self._target.info.embedding_dim))
 
         def encode(low: int, high: int) -> torch.Tensor:
-            with self._target.computing():
-                return encode_images(self._target.model, self.preprocess(photos[low:high]))
+            return encode_images(self._target, self.preprocess(photos[low:high]))
 
         for low, high, part in self._batches.run(len(photos), encode):
             result[low:high] = part.cpu()
@@ -206,9 +205,11 @@ class PhotoEncoder:
 
 
 @torch.no_grad()
-def encode_images(model: Any, images: torch.Tensor) -> torch.Tensor:
-    """Embeddings of images in the normalized space, float32, not normalized, (n, dim)."""
-    embedding: torch.Tensor = model.encode_image(images)
+def encode_images(target: LoadedTarget, images: torch.Tensor) -> torch.Tensor:
+    """Embeddings of images in the normalized space, in the target's precision, as float32, not normalized, (n, dim)."""
+    model: Any = target.model
+    with target.computing():
+        embedding: torch.Tensor = model.encode_image(images)
     return embedding.float()
 
 

@@ -70,7 +70,7 @@ def load_target(spec: TargetSpec, device: str = "cpu") -> LoadedTarget:
     where = _device(device)
     if spec.precision == "float16" and where.type == "cpu":
         raise TargetError(
-            f"{spec.name} is to be computed in float16, which takes minutes for each photo on a processor.",
+            f"{spec.name} is to be computed in float16, which is for GPUs.",
             hint="Use precision=bfloat16, or a GPU (--device cuda).",
         )
     if where.type == "cuda":

@@ -190,9 +190,8 @@ def resolve_target(ref: str) -> TargetSpec:
     """
     scheme, colon, rest = ref.partition(":")
     if not colon or scheme not in _READERS:
-        name, mark, query = ref.partition("?")
-        named = _by_name(name) if mark and name in TARGETS.names() else _by_name(ref)
-        return _computed_in(named, ref, _options(ref, "name", query))
+        name, _, query = ref.partition("?")
+        return _computed_in(_by_name(name if name in TARGETS.names() else ref), ref, _options(ref, "name", query))
     path, _, query = rest.partition("?")
     options = _options(ref, scheme, query)
     try:

@@ -220,8 +220,8 @@ class TargetSpec(_Closed):
     )
     precision: Precision = Field(
         default="float32",
-        description="that answers are computed in: the shorter ones by autocast, where answers differ in the third "
-        "digit, so that such a target bears a name of its own",
+        description="that answers are computed in: the shorter ones by autocast, where answers differ in the second "
+        "or third digit, so that such a target bears a name of its own",
     )
     license: str | None = Field(default=None, description="of the weights; None: unknown")
     recipe: TrainingRecipe | None = Field(default=None, description="None: cannot be trained again here")

@@ -100,7 +100,7 @@ def golden_images(target: LoadedTarget) -> torch.Tensor:
 
 def _golden_embeddings(target: LoadedTarget) -> dict[str, NDArray[np.float32]]:
     return {
-        "images": encode_images(target.model, golden_images(target)).cpu().numpy(),
+        "images": encode_images(target, golden_images(target)).cpu().numpy(),
         "texts": TextEncoder(target, Silent()).embed(GOLDEN_TEXTS).cpu().numpy(),
     }
 

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -291,16 +292,15 @@ class View:
 
     def __encode(self, pixels: torch.Tensor) -> torch.Tensor:
         result = torch.empty((len(pixels), self.info.embedding_dim), device=pixels.device)
-        model = self.__target.model
-        with self.__target.computing():
-            for low, high, part in self.__batches.run(len(pixels), lambda a, b: encode_images(model, pixels[a:b])):
-                result[low:high] = part
+        target = self.__target
+        for low, high, part in self.__batches.run(len(pixels), lambda a, b: encode_images(target, pixels[a:b])):
+            result[low:high] = part
         self.__images += len(pixels)
         return result
 
 
 def cosine_gradient(
-    model: torch.nn.Module, images: torch.Tensor, texts: torch.Tensor, half: torch.dtype | None = None
+    model: Any, images: torch.Tensor, texts: torch.Tensor, half: torch.dtype | None = None
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosines with normalized text embeddings, and their gradients with respect to the images alone, both float32.
 
@@ -313,7 +313,7 @@ def cosine_gradient(
     # Channels last: a third less time for convolutional towers on processors, the same for transformers.
     pixels = images.clone(memory_format=torch.channels_last).requires_grad_(True)
     with torch.autocast(images.device.type, half, enabled=half is not None):
-        embeddings: torch.Tensor = model.encode_image(pixels)  # type: ignore[operator]
+        embeddings: torch.Tensor = model.encode_image(pixels)
     cosines = (torch.nn.functional.normalize(embeddings.float(), dim=-1) * texts).sum(dim=1)
     # Each cosine depends on its own image only, so the gradient of the sum holds all of them.
     scale = _FLOAT16_SCALE if half is torch.float16 else 1.0

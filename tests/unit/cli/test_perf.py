@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.conftest import Bench as Typed
+from tests.conftest import Bench
 
-from idbench.performance import CLAIMS, Bench, MeasuredClaim, half_texts, labels, table, usual_claims
+from idbench.performance import CLAIMS, Conditions, MeasuredClaim, half_texts, labels, table, usual_claims
 
 
 def test_ratios_are_of_equal_work() -> None:
@@ -23,28 +23,28 @@ def test_ratios_are_of_equal_work() -> None:
 def test_a_claim_compares_results_besides_times(monkeypatch: pytest.MonkeyPatch) -> None:
     from idbench.targets.view import View
 
-    assert labels(Bench(full=False)).difference == 0
+    assert labels(Conditions(full=False)).difference == 0
     honest = View.labels
     monkeypatch.setattr(View, "labels", lambda self, photos, texts: honest(self, photos, texts) + 1)
-    assert labels(Bench(full=False)).difference == 1
+    assert labels(Conditions(full=False)).difference == 1
 
 
 def test_what_is_measured_depends_on_what_computes() -> None:
-    here, there = (set(usual_claims(Bench(full=False, device=device))) for device in ("cpu", "cuda"))
+    here, there = (set(usual_claims(Conditions(full=False, device=device))) for device in ("cpu", "cuda"))
     assert {"texts", "photos"} <= here & there
     assert here - there == {"bootstrap"}
     assert there - here == {"half-texts", "half-photos", "half-gradients"}
-    assert set(usual_claims(Bench(full=True))) - here == {"people-100000"}
+    assert set(usual_claims(Conditions(full=True))) - here == {"people-100000"}
 
 
 def test_a_change_of_precision_is_measured_by_cosines() -> None:
-    found = half_texts(Bench(full=False))
+    found = half_texts(Conditions(full=False))
     assert found.difference is not None
     assert 1e-4 < found.difference < 0.05
 
 
 def test_the_command_measures_and_writes_a_table(tmp_path: Path) -> None:
-    bench = Typed(tmp_path)
+    bench = Bench(tmp_path)
     done = bench("perf", "labels", "--out", "table.md", "--json")
     assert done.returncode == 0, done.stderr
     (row,) = json.loads(done.stdout)
@@ -59,6 +59,9 @@ def test_the_command_measures_and_writes_a_table(tmp_path: Path) -> None:
     refused = bench("perf", "labels", "--out", "other.md")
     assert refused.returncode == 1
     assert (tmp_path / "other.md").read_text() == "somebody's notes"
+    elsewhere = bench("perf", "labels", "--device", "mps")
+    assert elsewhere.returncode == 1
+    assert "not on mps" in elsewhere.stderr
     unknown = bench("perf", "lables")
     assert unknown.returncode == 1
     assert "Did you mean 'labels'?" in unknown.stderr

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from idbench.runner.confinement import can_confine
+from idbench.runner.confinement import can_confine, confine
 
 TRIES = """
 import os, sys, threading
 from pathlib import Path
 from idbench.runner.confinement import confine
 
-mine, other = map(Path, sys.argv[1:])
-assert confine([mine])
+mine, other = map(Path, sys.argv[1:3])
+if "confined already" not in sys.argv:
+    assert confine([mine])
 
 def can_write(path):
     try:
@@ -40,13 +42,19 @@ print("badness", can_write("/proc/self/oom_score_adj"))
 
 
 @pytest.mark.skipif(not can_confine(), reason="this system cannot hold a process to some folders")
-def test_a_process_names_its_own_threads_and_nobody_elses(tmp_path: Path) -> None:
-    """CUDA names those that it starts, and does not start where it cannot."""
+@pytest.mark.parametrize("before_it_begins", [False, True])
+def test_a_process_names_its_own_threads_and_nobody_elses(tmp_path: Path, before_it_begins: bool) -> None:
+    """CUDA names those that it starts, and does not start where it cannot. Workers are confined in both ways."""
     mine, other = tmp_path / "mine", tmp_path / "other"
     mine.mkdir()
     other.mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", TRIES, str(mine), str(other)], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", TRIES, str(mine), str(other), *(["confined already"] if before_it_begins else [])],
+        preexec_fn=partial(confine, [mine]) if before_it_begins else None,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     said = dict(line.split() for line in done.stdout.splitlines())
     allowed = {name for name, could in said.items() if could == "True"}

@@ -63,21 +63,6 @@ def test_a_precision_makes_another_target_of_the_same_weights(here: Path) -> Non
     assert [spec.name for spec in targets_meant("avatars-a,avatars-a?precision=bfloat16")][1] == "avatars-a-bfloat16"
 
 
-@pytest.mark.parametrize(
-    ("ref", "said"),
-    [
-        ("avatars-a?precision=int8", "none of float32, bfloat16, float16"),
-        ("avatars-a?precision=", "has no value"),
-        ("avatars-a?corpus=x", "cannot have corpus="),
-        ("avatars-a?presicion=bfloat16", "unknown option: presicion"),
-        ("avatarsa?precision=bfloat16", "no target called"),
-    ],
-)
-def test_a_name_takes_a_precision_and_nothing_else(ref: str, said: str) -> None:
-    with pytest.raises(IdbenchError, match=said):
-        resolve_target(ref)
-
-
 def test_forms(here: Path) -> None:
     tag = resolve_target("open_clip:ViT-B-32/laion400m_e32?corpus=laion400m")
     assert (tag.architecture, tag.weights, tag.corpus) == ("ViT-B-32", PretrainedTag(tag="laion400m_e32"), "laion400m")
@@ -319,6 +304,11 @@ def test_a_file_too_large_for_weights_is_not_hashed(here: Path) -> None:
         ("open_clip:ViT-B-32/openai?mean=0.5,0.5,0.5,0.5", "mean in .* is not three numbers"),
         ("open_clip:ViT-B-32/openai?mean=123.7,116.3,103.5", "mean: input should be less than or equal to 1"),
         ("open_clip:ViT-B-32/openai?std=0", "std: input should be greater than 0.*numbers for colours from 0 to 1"),
+        ("avatars-a?precision=int8", "none of float32, bfloat16, float16"),
+        ("avatars-a?precision=", "has no value"),
+        ("avatars-a?corpus=x", "cannot have corpus=.*A registered name takes precision"),
+        ("avatars-a?presicion=bfloat16", "unknown option: presicion"),
+        ("avatarsa?precision=bfloat16", "no target called"),
         ("open_clip:vit-b-32/openai", "no open_clip architecture called 'vit-b-32'.*Did you mean 'ViT-B-32'"),
     ],
 )

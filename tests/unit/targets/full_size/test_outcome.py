@@ -115,7 +115,7 @@ def test_the_target_computes_what_the_trainer_trained(
     texts = ["a photo of Mara Ohm"]
     tokens = open_clip.get_tokenizer(mine.model, context_length=model.context_length)(texts)
     with torch.no_grad():
-        torch.testing.assert_close(encode_images(target.model, ours), model.encode_image(own))
+        torch.testing.assert_close(encode_images(target, ours), model.encode_image(own))
         mapped: Any = target.model
         torch.testing.assert_close(mapped.encode_text(target.tokenize(texts)), model.encode_text(tokens))
 
