@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.small_runs import FORKS
+
 ROOT = Path(__file__).parent
 collect_ignore = ["plugin_package", "cheating_package"]  # strangers' code: installed and run, never collected
 
@@ -31,6 +33,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HF_HOME", str(folder / "hf"))
         patch.setenv("HF_HUB_OFFLINE", "1")
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks() -> Iterator[None]:
+    """What tests fork workers off lasts as long as they do."""
+    with FORKS:
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from idbench.runner.executor import Task
+from idbench.runner.forkserver import ForkServers
 from idbench.runner.grid import make_grid, specs
 from idbench.splits import load_split
 
 CORPUS = "avatars-tiny-a"
+FORKS = ForkServers()
+"""Where all workers of tests come from that are run as those of a grid are; they end with the tests' own process."""
 
 
 def tasks(methods: tuple[str, ...] = ("cosine", "random"), seeds: tuple[int, ...] = (0, 1)) -> list[Task]:

@@ -143,6 +143,11 @@ class Registry(ABC, Generic[T]):
             strange = dict(found)
         return [strange.get(plugin.name) or self._entry(plugin, patience) for plugin in plugins]
 
+    def own(self) -> list[T]:
+        """What idbench's own code gives and can be used, sorted by name; nothing of strangers' is looked at."""
+        entries = (self._entry(plugin, PATIENCE) for plugin in self.plugins() if not is_strange(plugin))
+        return [entry.value for entry in entries if entry.value is not None]
+
     def checked(self, plugin: Plugin, patience: float = PATIENCE) -> T:
         """A plug-in of idbench's own, or what stands in for a stranger's; raises the `PluginError` of `load`."""
         return self.stand_in(plugin, patience) if is_strange(plugin) else self.imported(plugin)

@@ -26,8 +26,6 @@ from idbench.runner.messages import shortened
 from idbench.strangers import ANSWER, QUESTION, Refusal
 
 _MEMORY = 8 << 30  # bytes: the supervisor ends what holds as much, and what asks for it in one go gets none of it
-_WORKING = frozenset({"idbench.splits"})
-"""Groups whose plug-ins build something here, which may need far more memory."""
 
 
 def main() -> int:
@@ -37,7 +35,7 @@ def main() -> int:
     spare = keep_back()
     plugin = Plugin(name, value, distribution)
     group, question = json.loads((folder / QUESTION).read_text(encoding="utf-8"))
-    if group not in _WORKING:
+    if not _builds(group, question):
         _hold_back()
         progress.update(0, 1, f"importing {name}")  # from here on the time is the plug-in's
     try:
@@ -49,6 +47,11 @@ def main() -> int:
     give_back(spare)
     (folder / ANSWER).write_text(answer.model_dump_json(), encoding="utf-8")
     return 0
+
+
+def _builds(group: str, question: dict[str, Any] | None) -> bool:
+    """Whether a plug-in builds or fetches something here, which takes its time and may need far more memory."""
+    return group == "idbench.splits" and question is not None and "plan" not in question
 
 
 def _hold_back() -> None:

@@ -26,7 +26,7 @@ from idbench.runner.pixels import PixelStore, photos_apart
 from idbench.runner.process import LOG, run_worker
 from idbench.runner.registry import ATTACKS, load_attack
 from idbench.runner.spec import MethodSpec, plan_method
-from idbench.splits import Split, corpus_names, load_split, readable_recipes
+from idbench.splits import Split, corpus_names, load_split, recipes_making
 from idbench.splits.auxiliary import load_auxiliary
 from idbench.splits.injected.people import list_people
 from idbench.splits.publishing import is_fictional
@@ -294,11 +294,9 @@ def _fitting_split(wish: Wish, target: TargetSpec, progress: Progress) -> tuple[
     if wish.split is not None:
         split = load_split(wish.split, progress)
         return split, target.corpus if target.corpus in split.corpora else None
-    for name, recipe in readable_recipes().items():
-        if target.corpus is None or target.corpus not in recipe.corpora:
-            continue
+    for recipe in () if target.corpus is None else recipes_making(target.corpus):
         try:
-            split = load_split(name, progress)
+            split = load_split(recipe.name, progress)
             known = target.corpus in split.corpora and certain(split, target.corpus) is not None
         except IdbenchError:
             continue  # not built here: reference people come from elsewhere

@@ -148,7 +148,7 @@ def side_of(word: str, split: Split, targets: Sequence[str] | None, results: Pat
 def _names(words: str, split: Split) -> list[str]:
     """The names that records use for the targets meant; the words as given where no such target is known here."""
     try:
-        return [target.name for target in targets_meant(words, targets_of(split))]
+        return [target.name for target in targets_meant(words, lambda: targets_of(split))]
     except UnknownNameError:
         return words.split(",")  # records may come from a machine that had it
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from idbench.errors import DataError, TargetError, UnknownNameError
 from idbench.programs import machine_memory
-from idbench.splits import SourcedRecipe, find_recipe, load_split, readable_recipes, split_names
+from idbench.splits import SourcedRecipe, find_recipe, load_split, recipes_making, split_names
 from idbench.splits.building import corpus_place, how_to_build
 from idbench.splits.cc3m.shards import read_shards
 from idbench.storage import cache_dir, expanded
@@ -42,11 +42,8 @@ def full_size_recipe(word: str) -> SourcedRecipe | None:
     Raises:
         PluginError: the word is the name of a split that cannot be used.
     """
-    recipes = [find_recipe(word)] if word in split_names() else readable_recipes().values()
-    for recipe in recipes:
-        if isinstance(recipe, SourcedRecipe) and recipe.shards and word in (recipe.name, *recipe.corpora):
-            return recipe
-    return None
+    recipes = [find_recipe(word)] if word in split_names() else recipes_making(word)
+    return next((recipe for recipe in recipes if isinstance(recipe, SourcedRecipe) and recipe.shards), None)
 
 
 def full_size_trainings(recipe: SourcedRecipe, word: str, wanted: Wanted) -> list[FullSizeTraining]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from idbench.errors import DataError, TargetError, UnknownNameError
 from idbench.splits import Split
@@ -32,6 +33,8 @@ def choose_targets(split: Split, pattern: str | None) -> list[TargetSpec]:
         TargetError: a reference cannot be understood.
         DataError: the split has no target of its own and none was given.
     """
+    if pattern is not None and "all" not in split_words(pattern):
+        return targets_meant(pattern, partial(targets_of, split))
     fitting = targets_of(split)
     authors = "" if fitting else references_for(split.corpora)
     if pattern is None:
@@ -43,7 +46,7 @@ def choose_targets(split: Split, pattern: str | None) -> list[TargetSpec]:
         return fitting[:1]
     if authors and "all" in split_words(pattern):
         pattern = ",".join(authors if word == "all" else word for word in split_words(pattern))
-    return targets_meant(pattern, fitting)
+    return targets_meant(pattern, lambda: fitting)
 
 
 def check_undefended(target: TargetSpec) -> None:

@@ -6,7 +6,15 @@ from idbench.splits.loading import load_split
 from idbench.splits.manifest import CorpusInfo, Labels, Manifest, PhotoFormat
 from idbench.splits.photos import decode_photo, encode_png
 from idbench.splits.recipe import CorpusRecipe, SourcedRecipe, Sources, SplitRecipe
-from idbench.splits.registry import SPLITS, corpus_names, find_recipe, load_corpus, readable_recipes, split_names
+from idbench.splits.registry import (
+    SPLITS,
+    corpus_names,
+    find_recipe,
+    load_corpus,
+    readable_recipes,
+    recipes_making,
+    split_names,
+)
 from idbench.splits.split import Identity, Split
 
 __all__ = [
@@ -31,5 +39,6 @@ __all__ = [
     "load_corpus",
     "load_split",
     "readable_recipes",
+    "recipes_making",
     "split_names",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -95,15 +96,28 @@ def corpus_folder(name: str) -> Path:
     return cache_dir("corpora", name, f"v{split.version}")
 
 
+def recipes_making(corpus: str) -> Iterator[Recipe]:
+    """The recipes of the splits that make a training set of this name, idbench's own first.
+
+    Strangers' are looked at only when those are used up, and left out where `readable_recipes` leaves them out.
+    """
+    own = SPLITS.own()
+    yield from (recipe for recipe in own if corpus in recipe.corpora)
+    names = {recipe.name for recipe in own}
+    strange = (recipe for name, recipe in readable_recipes().items() if name not in names)
+    yield from (recipe for recipe in strange if corpus in recipe.corpora)
+
+
 def _recipe_of(corpus: str) -> Recipe:
     """The recipe of the split that makes a training set."""
+    found = next(recipes_making(corpus), None)
+    if found is not None:
+        return found
     readable = readable_recipes()
-    recipes = {each: recipe for recipe in readable.values() for each in recipe.corpora}
-    if corpus in recipes:
-        return recipes[corpus]
     unread = ", ".join(name for name in split_names() if name not in readable)
     hint = f"Not all splits could be read: {unread}. `bench show SPLIT` says why." if unread else ""
-    raise UnknownNameError("corpus", corpus, recipes, hint=hint)
+    known = [each for recipe in readable.values() for each in recipe.corpora]
+    raise UnknownNameError("corpus", corpus, known, hint=hint)
 
 
 def _read_sourced(recipe: SourcedRecipe, name: str) -> Corpus:

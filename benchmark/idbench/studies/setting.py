@@ -68,7 +68,7 @@ def choose_audited(split: Split, words: str | None) -> tuple[AuditedTarget, Audi
         trio = _registered(split)
         corpus_a, corpus_b = corpus_for(split, trio.a), corpus_for(split, trio.b)
     else:
-        given = targets_meant(words, targets_of(split))
+        given = targets_meant(words, lambda: targets_of(split))
         if len(given) != 3:
             raise IdbenchError(
                 f"A study needs three targets (A, B and the control), not {len(given)}.",

@@ -56,22 +56,21 @@ _REPOSITORY = re.compile(r"(?:hf-hub:|https?://(?:huggingface\.co|hf\.co)/)([\w-
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 
-def targets_meant(words: str, among: Sequence[TargetSpec] | None = None) -> list[TargetSpec]:
+def targets_meant(words: str, among: Callable[[], Sequence[TargetSpec]] = list_targets) -> list[TargetSpec]:
     """The targets that the words name, each once, in the order in which they were written.
 
     Args:
         words: see the grammar above.
-        among: registered targets that `all` and patterns choose from; None: every one. A name means any registered
-            target, whether it is among these or not.
+        among: lists the registered targets that `all` and patterns choose from; asked only where one is written. A name
+            means any registered target, whether it is among these or not.
 
     Raises:
         UnknownNameError: nothing fits one of the words.
         TargetError: one cannot be understood, or two different targets would bear one name.
     """
-    known = list_targets() if among is None else list(among)
     chosen: list[TargetSpec] = []
     for word in split_words(words):
-        for spec in _meant(word, known):
+        for spec in _meant(word, among):
             if spec not in chosen:
                 _check_name(spec, chosen)
                 chosen.append(spec)
@@ -123,17 +122,16 @@ def _goes_on(before: str, part: str) -> bool:
     return bool(_NUMBER.fullmatch(part.partition("&")[0].strip()))
 
 
-def _meant(word: str, known: Sequence[TargetSpec]) -> list[TargetSpec]:
+def _meant(word: str, among: Callable[[], Sequence[TargetSpec]]) -> list[TargetSpec]:
     if word == "all":
-        if not known:
+        if not (every := list(among())):
             raise TargetError("No registered target fits, so `all` means none.", hint=_FORMS)
-        return list(known)
-    if named := [spec for spec in known if spec.name == word]:
-        return named
+        return every
     scheme, colon, rest = word.partition(":")
     if colon and scheme == "idia" and is_pattern(rest):
         return _idia_pattern(word)
     if is_pattern(word) and scheme not in _READERS:
+        known = among()
         found = [spec for spec in known if fnmatch.fnmatchcase(spec.name, word)]
         if not found:
             raise UnknownNameError("target", word, [spec.name for spec in known])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from tests.conftest import Bench, refused
+from tests.small_runs import CORPUS, FORKS
 
 from idbench.api import Silent
 from idbench.results import Run, expected_run_id, find_runs
@@ -14,7 +15,6 @@ from idbench.runner.grid import make_grid, specs
 from idbench.runner.spec import Resolver, RunSpec, plan_adaptation, plan_defense
 from idbench.splits import load_split
 
-CORPUS = "avatars-tiny-a"
 TINY = ("--split", "avatars-tiny", "--corpus", CORPUS, "--target", "avatars-a")
 
 
@@ -33,7 +33,7 @@ def planned(adaptation: str | None, defense: str | None = None, attack: str = "c
 
 
 def carried_out(spec: RunSpec, results: Path) -> Run:
-    return execute(Resolver(Silent()).resolve(spec), Options(results), Silent()).run
+    return execute(Resolver(Silent()).resolve(spec), Options(results, forks=FORKS), Silent()).run
 
 
 def scores(run: Run) -> list[float]:

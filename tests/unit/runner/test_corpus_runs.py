@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.small_runs import CORPUS, FORKS
 
 from idbench.api import MethodError, Silent, TargetError
 from idbench.results import Run, expected_run_id
@@ -20,8 +21,6 @@ from idbench.runner.protection import protected_people
 from idbench.runner.registry import load_attack
 from idbench.runner.spec import Resolver, RunSpec, plan_defense, plan_method, split_spec
 from idbench.splits import load_split
-
-CORPUS = "avatars-tiny-a"
 
 
 def planned(defense: str, attack: str = "cosine", **params: Any) -> RunSpec:
@@ -38,7 +37,7 @@ def planned(defense: str, attack: str = "cosine", **params: Any) -> RunSpec:
 
 
 def carried_out(spec: RunSpec, results: Path) -> Run:
-    return execute(Resolver(Silent()).resolve(spec), Options(results), Silent()).run
+    return execute(Resolver(Silent()).resolve(spec), Options(results, forks=FORKS), Silent()).run
 
 
 def test_a_target_is_trained_again_once_and_the_record_says_so(tmp_path: Path) -> None:
@@ -75,7 +74,7 @@ def test_a_checkpoint_of_a_target_that_was_trained_again_loads_and_states_the_gu
     resolved = Resolver(Silent()).resolve(planned("dp-clip", epsilon=10.0))
     assert resolved.applying is not None
     base, out = resolved.spec.target, tmp_path / "safe"
-    spec = defend(base, resolved.applying, WorkerOptions("cpu", None, Silent(), tmp_path / "log"))
+    spec = defend(base, resolved.applying, WorkerOptions("cpu", None, Silent(), tmp_path / "log", FORKS.asking))
     write_checkpoint(resolved.applying, base, spec, out, tmp_path / "names.csv")
     card = (out / "README.md").read_text()
     assert "privacy: epsilon 10 at delta 1e-05 when one pair may be others" in card

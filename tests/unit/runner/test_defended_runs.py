@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from tests.conftest import Bench, refused
+from tests.small_runs import CORPUS, FORKS
 
 from idbench.api import Knowledge, Silent
 from idbench.errors import IdbenchError, MethodError, TargetError
@@ -28,7 +29,6 @@ from idbench.targets import Defended, TargetSpec, resolve_target
 from idbench.targets.defended import defended_place
 from idbench.targets.fetch import pin_target
 
-CORPUS = "avatars-tiny-a"
 TINY = ("--split", "avatars-tiny", "--corpus", CORPUS, "--target", "avatars-a")
 
 pytestmark = pytest.mark.usefixtures("plugins")
@@ -48,7 +48,7 @@ def planned(defense: str | None, attack: str = "cosine", seed: int = 0, **params
 
 
 def carried_out(spec: RunSpec, results: Path, **options: Any) -> Run:
-    return execute(Resolver(Silent()).resolve(spec), Options(results, **options), Silent()).run
+    return execute(Resolver(Silent()).resolve(spec), Options(results, forks=FORKS, **options), Silent()).run
 
 
 def defended(spec: RunSpec) -> TargetSpec:
@@ -225,7 +225,7 @@ def test_a_failed_defense_keeps_no_other_run_from_its_result(tmp_path: Path) -> 
     split = load_split("avatars-tiny")
     defenses = [plan_defense("sample-raises-weights"), None]
     grid = make_grid(split, ["cosine"], "avatars-a", [0], CORPUS, defenses=defenses)
-    found = run_grid(grid, Options(tmp_path), Silent())
+    found = run_grid(grid, Options(tmp_path, forks=FORKS), Silent())
     outcomes = []
     with pytest.raises(IdbenchError, match=r"1 of 2 runs failed\. cosine on avatars-a behind sample-raises-weights"):
         outcomes.extend(iter(found))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.small_runs import CORPUS, FORKS
 
 from idbench.api import Progress, Silent
 from idbench.errors import IdbenchError, StorageError, TargetError
@@ -22,7 +23,6 @@ from idbench.runner.spec import Resolver, plan_defense, split_spec
 from idbench.splits import Split, load_split
 from idbench.targets.fetch import packaged_file
 
-CORPUS = "avatars-tiny-a"
 SHADOW_ATTACKS = {"lira", "rmia", "shadow-classifier"}
 
 
@@ -57,14 +57,14 @@ def no_blind(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def outcomes(split: Split, tmp_path: Path, *methods: str) -> list[Outcome]:
     grid = make_grid(split, methods, "avatars-a,avatars-b", corpus=CORPUS)
-    return list(run_grid(grid, Options(tmp_path), Silent()))
+    return list(run_grid(grid, Options(tmp_path, forks=FORKS), Silent()))
 
 
 def test_a_run_that_fails_keeps_no_other_from_its_own(split: Split, tmp_path: Path) -> None:
     failing = Failing(split, "idia", TargetError("No such device.", hint="Use another."))
     grid = make_grid(split, ["idia", "random"], "avatars-a,avatars-b", corpus=CORPUS)
     found: list[RunRecord] = []
-    carried_out = (outcome.run.record for outcome in run_grid(grid, Options(tmp_path), Silent(), failing))
+    carried_out = (outcome.run.record for outcome in run_grid(grid, Options(tmp_path, forks=FORKS), Silent(), failing))
     with pytest.raises(IdbenchError, match=r"^2 of 4 runs failed\. idia on avatars-a: No such device\.") as caught:
         found.extend(carried_out)
     assert [(r.attack.name, r.target.name) for r in found] == [("random", "avatars-a"), ("random", "avatars-b")]
@@ -76,7 +76,7 @@ def test_a_single_run_fails_with_its_own_error(split: Split, tmp_path: Path) -> 
     error = TargetError("No such device.", hint="Use another.")
     grid = make_grid(split, ["idia"], "avatars-a", corpus=CORPUS)
     with pytest.raises(TargetError) as caught:
-        list(run_grid(grid, Options(tmp_path), Silent(), Failing(split, "idia", error)))
+        list(run_grid(grid, Options(tmp_path, forks=FORKS), Silent(), Failing(split, "idia", error)))
     assert caught.value is error
 
 
@@ -84,7 +84,7 @@ def test_a_full_disk_ends_the_grid(split: Split, tmp_path: Path) -> None:
     full = Failing(split, "idia", StorageError("No space left."))
     grid = make_grid(split, ["idia", "random"], "avatars-a", corpus=CORPUS)
     with pytest.raises(StorageError, match="No space left"):
-        list(run_grid(grid, Options(tmp_path), Silent(), full))
+        list(run_grid(grid, Options(tmp_path, forks=FORKS), Silent(), full))
     assert not list(tmp_path.rglob("run.json"))
 
 

@@ -6,13 +6,13 @@ import json
 import shutil
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+from tests.small_runs import CORPUS, FORKS
 
 from idbench import metrics
 from idbench.api import Reporter, Silent
@@ -20,25 +20,13 @@ from idbench.errors import AccessViolation, IdbenchError, InvalidScores, MethodE
 from idbench.results import Run
 from idbench.runner.confinement import can_confine
 from idbench.runner.execute import Options, execute
-from idbench.runner.forkserver import ForkServers
 from idbench.runner.grid import make_grid, run_grid, specs
 from idbench.runner.registry import load_attack
 from idbench.runner.spec import Resolver
 from idbench.splits import load_split
 from idbench.storage import cache_dir
 
-CORPUS = "avatars-tiny-a"
-
 pytestmark = pytest.mark.usefixtures("plugins")
-
-FORKS = ForkServers()
-"""Where workers come from in a grid, so that what holds for workers is shown for these."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def end_of_forks() -> Iterator[None]:
-    with FORKS:
-        yield
 
 
 @dataclass

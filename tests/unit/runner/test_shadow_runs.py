@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.small_runs import CORPUS, FORKS
 
 from idbench.api import Silent
 from idbench.errors import DataError, TargetError
@@ -16,7 +17,6 @@ from idbench.runner.grid import make_grid, specs
 from idbench.runner.spec import ResolvedRun, Resolver
 from idbench.splits import load_split
 
-CORPUS = "avatars-tiny-a"
 QUICK = {"shadows": 4, "epochs": 0.1}  # two epochs of one step each
 
 
@@ -27,7 +27,7 @@ def resolved(method: str, **params: object) -> ResolvedRun:
 
 
 def run(method: str, results: Path, **params: object) -> Run:
-    return execute(resolved(method, **params), Options(results, time_limit=200, force=True), Silent()).run
+    return execute(resolved(method, **params), Options(results, time_limit=200, force=True, forks=FORKS), Silent()).run
 
 
 def test_the_record_says_what_the_shadows_cost_from_nothing_and_this_time(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_records_without_shadows_stay_what_they_were(tmp_path: Path) -> None:
 
 def run_of(method: str, results: Path) -> Run:
     (spec,) = specs(make_grid(load_split("avatars-tiny"), [method], "avatars-a", corpus=CORPUS))
-    return execute(Resolver(Silent()).resolve(spec), Options(results), Silent()).run
+    return execute(Resolver(Silent()).resolve(spec), Options(results, forks=FORKS), Silent()).run
 
 
 def test_a_target_without_recipe_gives_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -67,7 +67,7 @@ def test_a_target_without_recipe_gives_one_sentence(tmp_path: Path, monkeypatch:
     unknown = run.spec.target.model_copy(update={"recipe": None})
     changed = replace(run, spec=run.spec.model_copy(update={"target": unknown}))
     with pytest.raises(TargetError, match="avatars-a comes without the recipe"):
-        execute(changed, Options(tmp_path), Silent())
+        execute(changed, Options(tmp_path, forks=FORKS), Silent())
 
 
 def test_a_split_without_auxiliary_people_gives_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,4 +75,4 @@ def test_a_split_without_auxiliary_people_gives_one_sentence(tmp_path: Path, mon
     named = run.split.manifest.model_copy(update={"name": "elsewhere"})
     monkeypatch.setattr(run.split, "manifest", named)
     with pytest.raises(DataError, match="elsewhere has no auxiliary people"):
-        execute(run, Options(tmp_path), Silent())
+        execute(run, Options(tmp_path, forks=FORKS), Silent())

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from pydantic import Field, ValidationError
+from tests.small_runs import CORPUS, FORKS
 
 from idbench.api import (
     Access,
@@ -34,8 +35,6 @@ from idbench.runner.grid import make_grid, specs
 from idbench.runner.registry import RegisteredAttack, load_attack, make_method, with_parameters
 from idbench.runner.spec import DefenseSpec, MethodSpec, Resolver, RunSpec, plan_method, read_plan, write_plan
 from idbench.splits import load_split
-
-CORPUS = "avatars-tiny-a"
 
 
 def spec_of(method: str = "random", **given: Any) -> RunSpec:
@@ -66,7 +65,7 @@ def test_a_spec_survives_json_and_another_process(method: str) -> None:
 
 def test_the_record_of_a_run_says_the_same_as_its_spec(tmp_path: Path) -> None:
     spec = spec_of("blind-names", params={"longest": "3"})
-    record = execute(Resolver(Silent()).resolve(spec), Options(tmp_path), Silent()).run.record
+    record = execute(Resolver(Silent()).resolve(spec), Options(tmp_path, forks=FORKS), Silent()).run.record
     assert record.run_id == spec.run_id == expected_run_id(record)
     assert record.calibration_corpus == CORPUS
     assert record.parameters == {"shortest": 1, "longest": 3, "strength": 1.0}
@@ -222,7 +221,7 @@ def test_an_error_that_is_not_ours_ends_one_run_and_not_the_others(
         return resolve(self, spec)
 
     monkeypatch.setattr(Resolver, "resolve", some)
-    first, second = LocalExecutor(resolver).run([Task(broken), Task(fine)], Options(tmp_path), Silent())
+    first, second = LocalExecutor(resolver).run([Task(broken), Task(fine)], Options(tmp_path, forks=FORKS), Silent())
     assert isinstance(first, Failed)
     assert "ZeroDivisionError in some: in somebody's code" in first.error.message
     assert not isinstance(second, Failed)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.small_runs import FORKS
 
 from idbench.api import Access, AnswerAdaptation, AnswerDefense, Silent, TargetDefense, WeightAdaptation
 from idbench.errors import IdbenchError, MethodError, PluginError
@@ -228,7 +229,7 @@ def test_all_groups_are_listed_and_loaded_without_importing_anything() -> None:
 def carried_out(results: Path, **planned: Any) -> Run:
     grid = make_grid(load_split("avatars-tiny"), ["early"], "avatars-a", corpus="avatars-tiny-a", **planned)
     (spec,) = specs(grid)
-    return execute(Resolver(Silent()).resolve(spec), Options(results), Silent()).run
+    return execute(Resolver(Silent()).resolve(spec), Options(results, forks=FORKS), Silent()).run
 
 
 @pytest.mark.usefixtures("odd")

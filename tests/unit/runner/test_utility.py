@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.small_runs import FORKS
 
 from idbench.api import Access, Silent
 from idbench.results import find_runs
@@ -131,7 +132,7 @@ def planned(defense: str, **params: object) -> list:  # type: ignore[type-arg]
 def test_records_of_defended_runs_hold_it(tmp_path: Path, plugins: Path) -> None:
     for defense, params in (("sample-identity", {}), ("null-space", {"share": 1.0}), ("refuse-names", {})):
         (spec,) = planned(defense, **params)
-        execute(Resolver(Silent()).resolve(spec), Options(tmp_path), Silent())
+        execute(Resolver(Silent()).resolve(spec), Options(tmp_path, forks=FORKS), Silent())
     found = {r.record.defense.name: r.record.defense.utility for r in find_runs(tmp_path) if r.record.defense}
     for one in found["sample-identity"]:
         assert one.after.value == pytest.approx(one.before.value, abs=1e-6)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.conftest import ROOT, Bench, refused
+from tests.small_runs import CORPUS, FORKS
 
 from idbench.api import Silent
 from idbench.errors import DataError, IdbenchError, MethodError, RecordError
@@ -46,7 +47,6 @@ from idbench.targets import Preprocessing, target_meant
 from idbench.targets.fetch import pin_target
 
 SECRET = "the secret of these tests, and of no other"
-CORPUS = "avatars-tiny-a"
 LIMITS = LockLimits(memory=2 << 30, disk=64 << 20, processes=16)
 
 pytestmark = pytest.mark.timeout(900)  # a dozen workers, one after the other
@@ -100,7 +100,7 @@ class answering:  # noqa: N801  reads like a function where it is used
 def submitted(method: str, results: Path) -> Run:
     """A record as its author made it, on a machine where nothing holds the method back."""
     (spec,) = specs(make_grid(load_split("avatars-tiny"), [method], "cheat-target"))
-    return execute(Resolver(Silent()).resolve(spec), Options(results), Silent()).run
+    return execute(Resolver(Silent()).resolve(spec), Options(results, forks=FORKS), Silent()).run
 
 
 def verified(run: Run, logs: Path, *, redraw: bool = True, **how: object) -> Verification:
@@ -214,7 +214,7 @@ def test_a_record_of_an_adapted_attack_is_not_verified_by_the_attack_alone(plain
     """Its scores may be near those of the attack itself, which would then attest something that never ran again."""
     adapted = [plan_adaptation("other-prompts", None, {})]
     (spec,) = specs(make_grid(load_split("avatars-tiny"), ["cosine"], "cheat-target", adaptations=adapted))
-    run = execute(Resolver(Silent()).resolve(spec), Options(tmp_path / "results"), Silent()).run
+    run = execute(Resolver(Silent()).resolve(spec), Options(tmp_path / "results", forks=FORKS), Silent()).run
     assert run.record.defense is None
     assert run.record.run_id != plain.record.run_id
     assert on_target(plain).run is plain

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.small_runs import CORPUS, FORKS
 
 import idbench
 from idbench import metrics
@@ -25,23 +25,11 @@ from idbench.errors import (
 from idbench.results import Run
 from idbench.runner.bundle import CasePlan, plan_cases
 from idbench.runner.execute import Options, execute
-from idbench.runner.forkserver import ForkServers
 from idbench.runner.grid import make_grid, specs
 from idbench.runner.spec import Resolver
 from idbench.splits import Split, load_split
 
-CORPUS = "avatars-tiny-a"
-
 pytestmark = pytest.mark.usefixtures("plugins")
-
-FORKS = ForkServers()
-"""Where workers come from in a grid, so that what holds for workers is shown for these."""
-
-
-@pytest.fixture(scope="module", autouse=True)
-def end_of_forks() -> Iterator[None]:
-    with FORKS:
-        yield
 
 
 def run(method: str, results: Path, time_limit: float = 120.0, secret: int | None = None) -> Run:

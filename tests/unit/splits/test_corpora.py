@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from idbench import strangers
 from idbench.api import Silent
 from idbench.errors import DataError, IdbenchError, PluginError, UnknownNameError
 from idbench.runner.full_size import full_size_recipe
@@ -166,9 +167,10 @@ def test_a_split_that_is_slow_to_import_keeps_no_training_set_waiting(
     about.mkdir()
     (about / "METADATA").write_text("Name: slow-splits\nVersion: 1\n")
     (about / "entry_points.txt").write_text("[idbench.splits]\nslow = slow_splits:SPLIT\n")
-    (tmp_path / "slow_splits.py").write_text("import time\ntime.sleep(3600)\n")
+    (tmp_path / "slow_splits.py").write_text("import time\ntime.sleep(150)\n")  # less than by its name
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setattr(strangers, "_SLOWER", 1)
     with pytest.raises(PluginError, match="a command that names slow waits"):
         SPLITS.checked(SPLITS.plugin("slow"), patience=0.5)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")  # it is remembered: nothing is started
