@@ -31,6 +31,13 @@ def server(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[s
 
 
 @pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The app with the reference board."""
+    with served(REFERENCE, tmp_path_factory.mktemp("reference")) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
 def site(filled: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("export") / "site"
     export(Board(filled), folder, Silent())
@@ -257,21 +264,20 @@ WIDER = """
 """What reaches beyond the window, apart from what scrolls by itself; tables of facts have no need to."""
 
 
-def test_no_page_is_wider_than_a_phone(browser: Browser, tmp_path: Path) -> None:
+def test_no_page_is_wider_than_a_phone(browser: Browser, reference: str, tmp_path: Path) -> None:
     export(Board(REFERENCE), tmp_path / "site", Silent())
     *pages, _, board = sorted((tmp_path / "site").glob("*.html"), key=lambda path: len(path.name))
     site = [path.as_uri() for path in [*(page for page in pages if "-" not in page.name), board]]
     names = ("", "method", "compare", "target", "defenses", "split", "changes", "glossary")
-    with served(REFERENCE, tmp_path) as address:
-        for page in [*(f"{address}/{name}" for name in names), *site]:
-            browser.size(390, 844)
-            browser.open(page)
-            browser.until(lambda: browser.all("h1"), "a title")
-            browser.until(lambda: len(browser.all("figure[data-drawn]")) == len(browser.all("figure")), "charts")
-            for width in (390, 320):
-                browser.size(width, 844)
-                _settle(browser)
-                assert browser.driver.execute_script(WIDER) == [], (page, width)
+    for page in [*(f"{reference}/{name}" for name in names), *site]:
+        browser.size(390, 844)
+        browser.open(page)
+        browser.until(lambda: browser.all("h1"), "a title")
+        browser.until(lambda: len(browser.all("figure[data-drawn]")) == len(browser.all("figure")), "charts")
+        for width in (390, 320):
+            browser.size(width, 844)
+            _settle(browser)
+            assert browser.driver.execute_script(WIDER) == [], (page, width)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -383,16 +389,15 @@ def _pages(browser: Browser, name: str) -> list[WebElement]:
 
 
 @pytest.mark.parametrize("page", ["", "changes"])
-def test_the_tables_of_the_reference_board_fit_beside_the_filters(browser: Browser, tmp_path: Path, page: str) -> None:
-    with served(REFERENCE, tmp_path) as address:
-        browser.open(f"{address}/{page}")
-        browser.until(lambda: browser.all(".dvn-scroller"), "a table")
-        script = "const e = document.querySelector('.dvn-scroller'); return e.scrollWidth - e.clientWidth"
-        browser.until(lambda: browser.driver.execute_script(script) <= 0, "a table that need not be scrolled sideways")
+def test_the_tables_of_the_reference_board_fit_beside_the_filters(browser: Browser, reference: str, page: str) -> None:
+    browser.open(f"{reference}/{page}")
+    browser.until(lambda: browser.all(".dvn-scroller"), "a table")
+    script = "const e = document.querySelector('.dvn-scroller'); return e.scrollWidth - e.clientWidth"
+    browser.until(lambda: browser.driver.execute_script(script) <= 0, "a table that need not be scrolled sideways")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_names_beside_close_points_cover_nothing_on_a_phone(browser: Browser, tmp_path: Path, scheme: str) -> None:
+def test_names_beside_close_points_cover_nothing_on_a_phone(browser: Browser, reference: str, scheme: str) -> None:
     script = """
         const chart = [...document.querySelectorAll('[data-testid=stVegaLiteChart]')]
             .find((e) => (e.getAttribute('aria-label') || '').includes('on a log axis. Cheap'));
@@ -403,13 +408,12 @@ def test_names_beside_close_points_cover_nothing_on_a_phone(browser: Browser, tm
         const frame = box(chart.querySelector('svg'));
         return [names.map(box), points.map(box), frame];
     """
-    with served(REFERENCE, tmp_path) as address:
-        browser.size(390, 844)
-        browser.scheme(scheme)
-        browser.open(f"{address}/?target=avatars-a")
-        browser.until(lambda: len((browser.driver.execute_script(script) or [[]])[0]) > 20, "a chart of many methods")
-        _settle(browser)
-        names, points, frame = browser.driver.execute_script(script)
+    browser.size(390, 844)
+    browser.scheme(scheme)
+    browser.open(f"{reference}/?target=avatars-a")
+    browser.until(lambda: len((browser.driver.execute_script(script) or [[]])[0]) > 20, "a chart of many methods")
+    _settle(browser)
+    names, points, frame = browser.driver.execute_script(script)
     assert len(names) == len(points)
     assert not any(_overlap(one, other) for i, one in enumerate(names) for other in [*names[:i], *points])
     assert all(frame[0] <= name[0] and name[1] <= frame[1] + 1 for name in names)

@@ -323,6 +323,14 @@ def test_check_catches_a_method_that_reads_the_order(bench: Bench) -> None:
     assert states["same seed, same scores"] == "ok"
 
 
+def test_check_catches_a_method_that_depends_on_the_process(bench: Bench) -> None:
+    done = bench("method", "check", "sample-hashes", "--json")
+    assert done.returncode == 1
+    states = {row["what"]: row["state"] for row in json.loads(done.stdout)}
+    assert states["run"] == "ok"
+    assert states["same seed, same scores"] == "failed"
+
+
 def test_broken_plugin_breaks_nothing_else(bench: Bench) -> None:
     rows = {row["name"]: row for row in json.loads(bench("list", "methods", "--json").stdout)}
     assert rows["sample-broken-import"]["track"] == "unavailable"

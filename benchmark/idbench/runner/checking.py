@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +14,7 @@ from idbench.api import Access, CorpusDefense, Progress
 from idbench.errors import IdbenchError
 from idbench.results import Run, ScoreTable
 from idbench.runner.execute import Options, execute
+from idbench.runner.forkserver import ForkServers
 from idbench.runner.grid import make_grid, refused, specs
 from idbench.runner.registry import (
     ADAPTATIONS,
@@ -102,9 +104,8 @@ def _check_attack(
 ) -> Iterator[ContractCheck]:
     """Check an attack by its scores: the same twice, and in another order of the cases."""
     name = registered.card.name
-    with workplace() as folder:
+    with _runs(time_limit) as (options, later):
         # One order for the first two runs, another for the third.
-        options = Options(folder, time_limit=time_limit, force=True, secret=0)
         try:
             first = _scores(name, asked, options, progress)
         except IdbenchError as error:
@@ -114,9 +115,21 @@ def _check_attack(
         yield ContractCheck("run", "ok", f"{record.n_cases} cases in {record.timings.total:.1f} s")
         yield _varied(first[1])
         yield _asked(registered, first[0])
-        yield _same("same seed, same scores", first[1], _scores(name, asked, options, progress)[1], 0.0)
-        shuffled = _scores(name, asked, replace(options, secret=1), progress)[1]
+        yield _same("same seed, same scores", first[1], _scores(name, asked, later, progress)[1], 0.0)
+        shuffled = _scores(name, asked, replace(later, secret=1), progress)[1]
         yield _same("order of the cases", first[1], shuffled, _ROUNDING)
+
+
+@contextmanager
+def _runs(time_limit: float) -> Iterator[tuple[Options, Options]]:
+    """How the first of a method's runs is executed, and the later ones, both of one secret and in one folder.
+
+    Their workers are forked off two processes: what depends on the seed of Python's hashes, which each process has of
+    its own, shows as different scores.
+    """
+    with workplace() as folder, ForkServers() as first, ForkServers() as later:
+        options = Options(folder, time_limit=time_limit, force=True, secret=0)
+        yield replace(options, forks=first), replace(options, forks=later)
 
 
 def _scores(name: str, asked: _Asked, options: Options, progress: Progress) -> tuple[Run, ScoreTable]:
@@ -133,8 +146,7 @@ def _check_defense(planned: PlannedDefense, time_limit: float, progress: Progres
     if attack is None:
         yield ContractCheck("run", "warning", "the defense answers neither labels nor similarities")
         return
-    with workplace() as folder:
-        options = Options(folder, time_limit=time_limit, force=True, secret=0)
+    with _runs(time_limit) as (options, later):
         try:
             first, scores = _behind(attack, planned, options, progress)
         except IdbenchError as error:
@@ -147,7 +159,7 @@ def _check_defense(planned: PlannedDefense, time_limit: float, progress: Progres
             "run", "ok", f"{attack} behind it, {counted(len(defense.protected), 'person', 'people')} protected{took}"
         )
         yield _changed(first)
-        yield _same("same seed, same scores", scores, _behind(attack, planned, options, progress)[1], _ROUNDING)
+        yield _same("same seed, same scores", scores, _behind(attack, planned, later, progress)[1], _ROUNDING)
 
 
 def _behind(attack: str, planned: PlannedDefense, options: Options, progress: Progress) -> tuple[Run, ScoreTable]:
@@ -172,8 +184,7 @@ def _check_adaptation(planned: PlannedAdaptation, time_limit: float, progress: P
     if spec is None:
         yield ContractCheck("run", "warning", "the adaptation answers neither labels nor similarities")
         return
-    with workplace() as folder:
-        options = Options(folder, time_limit=time_limit, force=True, secret=0)
+    with _runs(time_limit) as (options, later):
         try:
             first = _adapted(spec, options, progress)
         except IdbenchError as error:
@@ -181,7 +192,7 @@ def _check_adaptation(planned: PlannedAdaptation, time_limit: float, progress: P
             return
         yield ContractCheck("run", "ok", f"{spec.attack.name} with it, {first.record.queries.total:,} queries")
         yield _varied(first.scores())
-        again = _adapted(spec, options, progress)
+        again = _adapted(spec, later, progress)
         yield _same("same seed, same scores", first.scores(), again.scores(), _ROUNDING)
 
 

@@ -16,6 +16,7 @@ import idbench_methods
 _IDS = """
 import json
 from idbench import plugins
+plugins.is_own = lambda value: True  # the copy stands for what is installed: no process of its own for each
 from idbench.runner.registry import load_attack
 from idbench.runner.spec import plan_method
 print(json.dumps({name: plan_method(load_attack(name)).code_sha256 for name in plugins.find("idbench.attacks")
@@ -54,15 +55,19 @@ def before(methods: Path) -> dict[str, str]:
 def importers(folder: Path, module: str) -> set[str]:
     """Attacks that import a module when they are imported, as the interpreter itself sees it."""
     code = f"""
-import json, subprocess, sys
+import json, os, sys
 from idbench import plugins
-names = [name for name in plugins.find("idbench.attacks") if not name.startswith("sample-")]
-if len(sys.argv) == 1:
-    found = [n for n in names if subprocess.run([sys.executable, __file__, n]).returncode == 3]
-    print(json.dumps(found))
-else:
-    plugins.find("idbench.attacks")[sys.argv[1]].load()
-    sys.exit(3 if {module!r} in sys.modules else 0)
+found, attacks = [], plugins.find("idbench.attacks")
+for name in [name for name in attacks if not name.startswith("sample-")]:
+    child = os.fork()  # each is imported where no other was
+    if not child:
+        attacks[name].load()
+        os._exit(3 if {module!r} in sys.modules else 0)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert status in (0, 3), name
+    if status:
+        found.append(name)
+print(json.dumps(found))
 """
     script = folder / "importers.py"
     script.write_text(code)

@@ -105,6 +105,15 @@ class Order(Attack[MethodParams]):
         return Scores(np.arange(len(cases), dtype=float))
 
 
+class Hashes(Attack[MethodParams]):
+    """Scores by hashes, which each process has of its own."""
+
+    card = card("sample-hashes")
+
+    def score(self, target: TargetView, cases: Sequence[Case], context: Context) -> Scores:
+        return Scores(np.array([float(hash(case.name) % 997) for case in cases]))
+
+
 class FullDisk(Attack[MethodParams]):
     """Meets a full disk."""
 
