@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.small_runs import FORKS
+from tests.warm import Warm
 
 ROOT = Path(__file__).parent
+WARM = Warm()
 collect_ignore = ["plugin_package", "cheating_package"]  # strangers' code: installed and run, never collected
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -37,9 +39,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def forks() -> Iterator[None]:
-    """What tests fork workers off lasts as long as they do."""
+    """What tests fork workers and commands off lasts as long as they do."""
     with FORKS:
         yield
+    WARM.end()
 
 
 @pytest.fixture(scope="session")
@@ -75,6 +78,8 @@ class Bench:
         return [sys.executable, "-m", "idbench.cli.main"]
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        if WARM.takes(self.environment):
+            return WARM.run(arguments, self.cwd, self.environment, 280)
         return subprocess.run(
             [*self.command, *arguments],
             cwd=self.cwd,

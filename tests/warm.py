@@ -1,0 +1,135 @@
+"""Types `bench` without waiting for its imports: forked off a process that has made them, and done nothing else.
+
+Started as `python -m tests.warm CHANNEL`, it reads orders from a socket: arguments, folder and environment, with the
+three streams. The fork has the arguments, folder, environment, module path and streams of a command that a person
+types, and runs `idbench.cli.main` as `python -m` does. What is not as there: imports are done, and the seed of Python's
+hashes is the one of this process. Tests of imports, signals and streams start `bench` itself: `Bench.start`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import pkgutil
+import runpy
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+MODULES = ("idbench.metrics", "idbench.runner.execute", "idbench.runner.grid", "idbench.runner.sweeping", "scipy.stats")
+"""What most commands import, besides their own modules."""
+LATE = ("torch", "open_clip", "huggingface_hub", "datasets", "streamlit")
+"""What reads the environment as it is imported, or starts threads."""
+READ_EARLY = ("PYTHON", "LC_", "LANG", "OMP_", "LD_", "TERM", "NO_COLOR", "FORCE_COLOR", "LINES")
+"""Beginnings of variables that the interpreter and rich read as they start; PYTHONPATH alone may differ."""
+_LONGEST = 1 << 20  # bytes of an order
+
+
+class Warm:
+    """A process for each width of a terminal, which rich reads early, too; started with the first command."""
+
+    def __init__(self) -> None:
+        self._started: dict[str, tuple[subprocess.Popen[bytes], socket.socket]] = {}
+
+    def takes(self, environment: Mapping[str, str]) -> bool:
+        """Whether a command with this environment may be forked off: what is read early is as it was here."""
+        if sys.platform != "linux":
+            return False
+        names = {name for name in (*os.environ, *environment) if name.startswith(READ_EARLY) and name != "PYTHONPATH"}
+        return "COLUMNS" in environment and all(os.environ.get(name) == environment.get(name) for name in names)
+
+    def run(
+        self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], seconds: float
+    ) -> subprocess.CompletedProcess[str]:
+        """What a command printed and its status.
+
+        Raises:
+            subprocess.TimeoutExpired: it took longer than so many seconds.
+        """
+        channel = self._channel(environment["COLUMNS"])
+        order = json.dumps([list(arguments), str(cwd), dict(environment)]).encode()
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open("rb") as nothing:
+            socket.send_fds(channel, [order], [nothing.fileno(), out.fileno(), err.fileno()])
+            pid = int(channel.recv(32))
+            channel.settimeout(seconds)
+            try:
+                status = int(channel.recv(32))
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                channel.settimeout(None)
+                channel.recv(32)
+                raise subprocess.TimeoutExpired(list(arguments), seconds) from None
+            finally:
+                channel.settimeout(None)
+            printed = [stream.seek(0) or stream.read().decode() for stream in (out, err)]
+        return subprocess.CompletedProcess(list(arguments), status, *printed)
+
+    def end(self) -> None:
+        """End the processes."""
+        for process, channel in self._started.values():
+            channel.close()
+            process.wait(timeout=20)
+        self._started.clear()
+
+    def _channel(self, width: str) -> socket.socket:
+        if width not in self._started:
+            own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LONGEST)
+            with theirs:
+                process = subprocess.Popen(
+                    [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
+                    cwd=Path(__file__).parents[1],
+                    env=os.environ | {"COLUMNS": width},
+                    pass_fds=(theirs.fileno(),),
+                )
+            self._started[width] = process, own
+        return self._started[width][1]
+
+
+def main() -> None:
+    """Import, then fork for each order until the other end is closed."""
+    import idbench.cli
+
+    path = [entry for entry in sys.path[1:] if entry not in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    for module in (*(one.name for one in pkgutil.iter_modules(idbench.cli.__path__, "idbench.cli.")), *MODULES):
+        importlib.import_module(module)
+    del sys.modules["idbench.cli.main"]  # each command runs it as the main module
+    if found := [name for name in LATE if name in sys.modules]:
+        raise AssertionError(f"imported too early: {found}")
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    while True:
+        message, streams, *_ = socket.recv_fds(channel, _LONGEST, 3)
+        if not message:
+            return
+        child = os.fork()
+        if not child:
+            channel.close()
+            _become(*json.loads(message), streams, path)
+        for stream in streams:
+            os.close(stream)
+        channel.send(str(child).encode())
+        channel.send(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+
+
+def _become(arguments: list[str], cwd: str, environment: dict[str, str], streams: list[int], path: list[str]) -> None:
+    for number, stream in enumerate(streams):
+        os.dup2(stream, number)
+        os.close(stream)
+    os.chdir(cwd)
+    os.environ.clear()
+    os.environ.update(environment)
+    added = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    sys.path[:] = [cwd, *added, *path]
+    importlib.invalidate_caches()
+    sys.argv = ["bench", *arguments]
+    runpy.run_module("idbench.cli.main", run_name="__main__", alter_sys=True)
+    raise AssertionError("`bench` came back")
+
+
+if __name__ == "__main__":
+    main()
