@@ -9,6 +9,7 @@ hashes is the one of this process. Tests of imports, signals and streams start `
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
 import pkgutil
@@ -19,7 +20,9 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 MODULES = ("idbench.metrics", "idbench.runner.execute", "idbench.runner.grid", "idbench.runner.sweeping", "scipy.stats")
 """What most commands import, besides their own modules."""
@@ -51,30 +54,36 @@ class Warm:
         Raises:
             subprocess.TimeoutExpired: it took longer than so many seconds.
         """
-        channel = self._channel(environment["COLUMNS"])
+        width = environment["COLUMNS"]
+        channel = self._channel(width)
         order = json.dumps([list(arguments), str(cwd), dict(environment)]).encode()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open("rb") as nothing:
-            socket.send_fds(channel, [order], [nothing.fileno(), out.fileno(), err.fileno()])
-            pid = int(channel.recv(32))
-            channel.settimeout(seconds)
+            pid = 0
             try:
+                socket.send_fds(channel, [order], [nothing.fileno(), out.fileno(), err.fileno()])
+                pid = int(channel.recv(32))
+                channel.settimeout(seconds)
                 status = int(channel.recv(32))
-            except TimeoutError:
-                os.kill(pid, signal.SIGKILL)
                 channel.settimeout(None)
-                channel.recv(32)
-                raise subprocess.TimeoutExpired(list(arguments), seconds) from None
-            finally:
-                channel.settimeout(None)
-            printed = [stream.seek(0) or stream.read().decode() for stream in (out, err)]
+            except BaseException as error:  # a test's own time limit, too: what is said later is for nobody
+                if pid:
+                    os.kill(pid, signal.SIGKILL)
+                self._end(width)
+                if isinstance(error, TimeoutError):
+                    raise subprocess.TimeoutExpired(list(arguments), seconds) from None
+                raise
+            printed = [_text(stream) for stream in (out, err)]
         return subprocess.CompletedProcess(list(arguments), status, *printed)
 
     def end(self) -> None:
         """End the processes."""
-        for process, channel in self._started.values():
-            channel.close()
-            process.wait(timeout=20)
-        self._started.clear()
+        for width in list(self._started):
+            self._end(width)
+
+    def _end(self, width: str) -> None:
+        process, channel = self._started.pop(width)
+        channel.close()
+        process.wait(timeout=20)
 
     def _channel(self, width: str) -> socket.socket:
         if width not in self._started:
@@ -89,6 +98,12 @@ class Warm:
                 )
             self._started[width] = process, own
         return self._started[width][1]
+
+
+def _text(stream: IO[bytes]) -> str:
+    """What was printed, with line ends as `subprocess` gives them in text."""
+    stream.seek(0)
+    return io.TextIOWrapper(stream).read()
 
 
 def main() -> None:
@@ -112,8 +127,9 @@ def main() -> None:
             _become(*json.loads(message), streams, path)
         for stream in streams:
             os.close(stream)
-        channel.send(str(child).encode())
-        channel.send(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
+        with suppress(BrokenPipeError):  # nobody waits for it any more
+            channel.send(str(child).encode())
+            channel.send(str(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])).encode())
 
 
 def _become(arguments: list[str], cwd: str, environment: dict[str, str], streams: list[int], path: list[str]) -> None:
