@@ -16,6 +16,7 @@ from tests.warm import Warm
 
 ROOT = Path(__file__).parent
 WARM = Warm()
+COMMAND = [sys.executable, "-m", "idbench.cli.main"]
 collect_ignore = ["plugin_package", "cheating_package"]  # strangers' code: installed and run, never collected
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -75,10 +76,10 @@ class Bench:
 
     @property
     def command(self) -> list[str]:
-        return [sys.executable, "-m", "idbench.cli.main"]
+        return COMMAND
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        if WARM.takes(self.environment):
+        if self.command == COMMAND and WARM.takes(self.environment):
             return WARM.run(arguments, self.cwd, self.environment, 280)
         return subprocess.run(
             [*self.command, *arguments],

@@ -43,6 +43,9 @@ class Warm:
         """Whether a command with this environment may be forked off: what is read early is as it was here."""
         if sys.platform != "linux":
             return False
+        path = environment.get("PYTHONPATH", "").split(os.pathsep)
+        if any(Path(folder, "sitecustomize.py").exists() for folder in path if folder):
+            return False
         names = {name for name in (*os.environ, *environment) if name.startswith(READ_EARLY) and name != "PYTHONPATH"}
         return "COLUMNS" in environment and all(os.environ.get(name) == environment.get(name) for name in names)
 

@@ -61,7 +61,8 @@ def targets_to_train(words: str) -> list[TargetSpec]:
     chosen: list[TargetSpec] = []
     for word in split_words(words):
         group = [t for t in trainable if isinstance(t.weights, TrainedHere) and t.weights.group == word]
-        chosen += [spec for spec in group or targets_meant(word, lambda: trainable) if spec not in chosen]
+        named = [t for t in trainable if t.name == word]
+        chosen += [spec for spec in group or named or targets_meant(word, lambda: trainable) if spec not in chosen]
     for spec in chosen:
         if isinstance(spec.weights, Defended):
             raise TargetError(
