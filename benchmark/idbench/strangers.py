@@ -38,7 +38,7 @@ _READER = "idbench.reader"
 _LIMIT = 1 << 20  # bytes of an answer
 _LARGEST_SOURCE = 1 << 26  # bytes
 _BETWEEN = 0.5  # seconds between looks at the clock
-_SLOWER = 10  # times as long as the reader needs to start may an import take: on a busy machine both take longer
+SLOWER = 10  # times as long as the reader needs to start may an import take: on a busy machine both take longer
 _REMEMBERED = 3600.0  # seconds for which a plug-in that was too slow is not listed again
 
 _READS = Limits(memory=8 << 30, disk=64 << 20, processes=32, open_files=1024)
@@ -244,7 +244,7 @@ def _read_within(process: Supervised, plugin: Plugin, patience: float) -> int:
     while True:
         with suppress(TimeoutError):
             return process.wait(start, _BETWEEN)
-        if start.elapsed > min(PATIENCE, max(patience, _SLOWER * start.after)):
+        if start.elapsed > min(PATIENCE, max(patience, SLOWER * start.after)):
             raise _too_slow(plugin, patience)
 
 

@@ -170,7 +170,7 @@ def test_a_split_that_is_slow_to_import_keeps_no_training_set_waiting(
     (tmp_path / "slow_splits.py").write_text("import time\ntime.sleep(150)\n")  # less than by its name
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-    monkeypatch.setattr(strangers, "_SLOWER", 1)
+    monkeypatch.setattr(strangers, "SLOWER", 1)
     with pytest.raises(PluginError, match="a command that names slow waits"):
         SPLITS.checked(SPLITS.plugin("slow"), patience=0.5)
     monkeypatch.setattr(sys, "executable", "/nowhere/python")  # it is remembered: nothing is started
