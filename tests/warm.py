@@ -28,26 +28,23 @@ MODULES = ("idbench.metrics", "idbench.runner.execute", "idbench.runner.grid", "
 """What most commands import, besides their own modules."""
 LATE = ("torch", "open_clip", "huggingface_hub", "datasets", "streamlit")
 """What reads the environment as it is imported, or starts threads."""
-READ_EARLY = ("PYTHON", "LC_", "LANG", "OMP_", "LD_", "TERM", "NO_COLOR", "FORCE_COLOR", "LINES")
-"""Beginnings of variables that the interpreter and rich read as they start; PYTHONPATH alone may differ."""
+READ_EARLY = ("PYTHON", "LC_", "LANG", "OMP_", "LD_", "TERM", "NO_COLOR", "FORCE_COLOR", "COLUMNS", "LINES")
+"""Beginnings of variables that the interpreter and rich read as they start; PYTHONPATH alone is set later."""
 _LONGEST = 1 << 20  # bytes of an order
 
 
 class Warm:
-    """A process for each width of a terminal, which rich reads early, too; started with the first command."""
+    """One process for each set of values that are read early; started with the first command that has them."""
 
     def __init__(self) -> None:
-        self._started: dict[str, tuple[subprocess.Popen[bytes], socket.socket]] = {}
+        self._started: dict[tuple[tuple[str, str], ...], tuple[subprocess.Popen[bytes], socket.socket]] = {}
 
     def takes(self, environment: Mapping[str, str]) -> bool:
-        """Whether a command with this environment may be forked off: what is read early is as it was here."""
-        if sys.platform != "linux":
-            return False
+        """Whether a command with this environment may be forked off: nothing on its path runs as Python starts."""
         path = environment.get("PYTHONPATH", "").split(os.pathsep)
-        if any(Path(folder, "sitecustomize.py").exists() for folder in path if folder):
-            return False
-        names = {name for name in (*os.environ, *environment) if name.startswith(READ_EARLY) and name != "PYTHONPATH"}
-        return "COLUMNS" in environment and all(os.environ.get(name) == environment.get(name) for name in names)
+        return sys.platform == "linux" and not any(
+            Path(folder, "sitecustomize.py").exists() for folder in path if folder
+        )
 
     def run(
         self, arguments: Sequence[str], cwd: Path, environment: Mapping[str, str], seconds: float
@@ -57,8 +54,10 @@ class Warm:
         Raises:
             subprocess.TimeoutExpired: it took longer than so many seconds.
         """
-        width = environment["COLUMNS"]
-        channel = self._channel(width)
+        early = {name: value for name, value in environment.items() if name.startswith(READ_EARLY)}
+        early.pop("PYTHONPATH", None)
+        key = tuple(sorted(early.items()))
+        channel = self._channel(key, environment)
         order = json.dumps([list(arguments), str(cwd), dict(environment)]).encode()
         with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err, Path(os.devnull).open("rb") as nothing:
             pid = 0
@@ -71,7 +70,7 @@ class Warm:
             except BaseException as error:  # a test's own time limit, too: what is said later is for nobody
                 if pid:
                     os.kill(pid, signal.SIGKILL)
-                self._end(width)
+                self._end(key)
                 if isinstance(error, TimeoutError):
                     raise subprocess.TimeoutExpired(list(arguments), seconds) from None
                 raise
@@ -80,27 +79,27 @@ class Warm:
 
     def end(self) -> None:
         """End the processes."""
-        for width in list(self._started):
-            self._end(width)
+        for key in list(self._started):
+            self._end(key)
 
-    def _end(self, width: str) -> None:
-        process, channel = self._started.pop(width)
+    def _end(self, key: tuple[tuple[str, str], ...]) -> None:
+        process, channel = self._started.pop(key)
         channel.close()
         process.wait(timeout=20)
 
-    def _channel(self, width: str) -> socket.socket:
-        if width not in self._started:
+    def _channel(self, key: tuple[tuple[str, str], ...], environment: Mapping[str, str]) -> socket.socket:
+        if key not in self._started:
             own, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             own.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _LONGEST)
             with theirs:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "tests.warm", str(theirs.fileno())],
                     cwd=Path(__file__).parents[1],
-                    env=os.environ | {"COLUMNS": width},
+                    env={name: value for name, value in environment.items() if name != "PYTHONPATH"},
                     pass_fds=(theirs.fileno(),),
                 )
-            self._started[width] = process, own
-        return self._started[width][1]
+            self._started[key] = process, own
+        return self._started[key][1]
 
 
 def _text(stream: IO[bytes]) -> str:
@@ -113,7 +112,7 @@ def main() -> None:
     """Import, then fork for each order until the other end is closed."""
     import idbench.cli
 
-    path = [entry for entry in sys.path[1:] if entry not in os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    path = sys.path[1:]  # without the folder in which it was started
     for module in (*(one.name for one in pkgutil.iter_modules(idbench.cli.__path__, "idbench.cli.")), *MODULES):
         importlib.import_module(module)
     del sys.modules["idbench.cli.main"]  # each command runs it as the main module
@@ -127,7 +126,8 @@ def main() -> None:
         child = os.fork()
         if not child:
             channel.close()
-            _become(*json.loads(message), streams, path)
+            arguments, cwd, environment = json.loads(message)
+            _become(arguments, cwd, environment, streams, path)
         for stream in streams:
             os.close(stream)
         with suppress(BrokenPipeError):  # nobody waits for it any more

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 
 from idbench.errors import DataError, TargetError, UnknownNameError
 from idbench.splits import Split
@@ -33,8 +32,9 @@ def choose_targets(split: Split, pattern: str | None) -> list[TargetSpec]:
         TargetError: a reference cannot be understood.
         DataError: the split has no target of its own and none was given.
     """
-    if pattern is not None and "all" not in split_words(pattern):
-        return targets_meant(pattern, partial(targets_of, split))
+    words = [] if pattern is None else split_words(pattern)
+    if pattern is not None and "all" not in words:
+        return targets_meant(pattern, lambda: targets_of(split))
     fitting = targets_of(split)
     authors = "" if fitting else references_for(split.corpora)
     if pattern is None:
@@ -44,8 +44,8 @@ def choose_targets(split: Split, pattern: str | None) -> list[TargetSpec]:
                 hint=f"Name one with --target: {authors or '`bench list targets` shows what there is'}.",
             )
         return fitting[:1]
-    if authors and "all" in split_words(pattern):
-        pattern = ",".join(authors if word == "all" else word for word in split_words(pattern))
+    if authors:
+        pattern = ",".join(authors if word == "all" else word for word in words)
     return targets_meant(pattern, lambda: fitting)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -25,9 +25,18 @@ from idbench.targets.defended import defended_place
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are forked on Linux alone")
 
 
-def servers() -> list[psutil.Process]:
-    """The fork servers of this process."""
-    return [one for one in psutil.Process().children() if "idbench.runner.forking" in one.cmdline()]
+Servers = Callable[[], list[psutil.Process]]
+
+
+@pytest.fixture(name="servers")
+def started_servers() -> Servers:
+    """The fork servers that the test started and that still run: other tests in this process share some, too."""
+
+    def running() -> list[psutil.Process]:
+        return [one for one in psutil.Process().children() if "idbench.runner.forking" in one.cmdline()]
+
+    before = running()
+    return lambda: [one for one in running() if one not in before]
 
 
 def scores(done: Executed | Failed) -> dict[str, float]:
@@ -49,7 +58,7 @@ class Watched(ForkServer):
         return process
 
 
-def test_forked_workers_leave_the_scores_of_workers_that_import_by_themselves(tmp_path: Path) -> None:
+def test_forked_workers_leave_the_scores_of_workers_that_import_by_themselves(tmp_path: Path, servers: Servers) -> None:
     wanted = tasks(("cosine", "idia"), (0,))
     seen: set[int] = set()
 
@@ -87,7 +96,7 @@ def test_defenses_and_what_they_cost_are_measured_in_forked_workers_too(tmp_path
     assert forked.record.defense.utility == alone.record.defense.utility != ()
 
 
-def test_a_lost_fork_server_costs_no_run(tmp_path: Path) -> None:
+def test_a_lost_fork_server_costs_no_run(tmp_path: Path, servers: Servers) -> None:
     first, second = tasks(("cosine", "idia"), (0,))
     with Watched() as forks:
         options = Options(tmp_path, forks=ForkServers(forks))
@@ -99,7 +108,7 @@ def test_a_lost_fork_server_costs_no_run(tmp_path: Path) -> None:
     assert forks.started == [True, False]
 
 
-def test_blind_attacks_share_a_start_of_their_own_without_torch(tmp_path: Path) -> None:
+def test_blind_attacks_share_a_start_of_their_own_without_torch(tmp_path: Path, servers: Servers) -> None:
     wanted = tasks(("random", "blind-names"), (0,))
     with Watched() as forks, Watched(BLIND) as blind:
         for task in wanted:
