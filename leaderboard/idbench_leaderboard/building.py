@@ -33,6 +33,7 @@ from idbench.version import __version__
 from idbench_leaderboard.board import Board, with_target_labels
 from idbench_leaderboard.changes import FILE as CHANGES
 from idbench_leaderboard.changes import Changes, changes_of
+from idbench_leaderboard.citation import authors_and_year
 from idbench_leaderboard.defenses import FILE as DEFENSES
 from idbench_leaderboard.defenses import defense_tables
 from idbench_leaderboard.inputs import About, CardChoice, CardParameter, MethodInfo, Preset
@@ -329,6 +330,7 @@ def _info(attack: MethodRef) -> MethodInfo | None:
     card = attack.card
     if card is None:
         return None
+    authors, year = authors_and_year(card.paper)
     return MethodInfo(
         name=card.name,
         version=card.version,
@@ -336,8 +338,8 @@ def _info(attack: MethodRef) -> MethodInfo | None:
         title=card.title,
         summary=card.summary,
         paper=card.paper,
-        authors=card.authors,
-        year=card.year,
+        authors=card.authors or authors,
+        year=card.year or year,
         url=card.url,
         choices=tuple(CardChoice(each.what, each.chosen, each.why) for each in card.choices),
         parameters=tuple(

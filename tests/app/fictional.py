@@ -86,6 +86,11 @@ METHODS: dict[str, tuple[float, tuple[str, ...], tuple[str, ...], str]] = {
     "blind-look": (0.0, (), ("PHOTOS",), "blind"),
     "random": (0.0, (), (), "blind"),
 }
+PAPERS = {
+    "keen": "Nobody et al., A Paper That Does Not Exist",
+    "mild": "Noone, Nemo, Another That Does Not, Journal of Nowhere 12 (2025) 1999-2004, arXiv 2001.01234",
+    "deep": "Own. What it stands on: Nobody et al., 2026",
+}
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -236,7 +241,7 @@ def card(method: str, parameters: Mapping[str, Any]) -> CardCopy:
         version="1",
         title=f"The {method} attack of the tests",
         summary="Guesses well." if keen else "",
-        paper="Nobody et al., A Paper That Does Not Exist" if keen else None,
+        paper=PAPERS.get(method),
         authors="Nobody et al." if keen else "",
         year=2026 if keen else None,
         url="https://example.org/keen" if keen else None,

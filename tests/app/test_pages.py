@@ -102,7 +102,10 @@ def test_the_board_tells_the_finding_in_words_and_numbers(filled: Path) -> None:
     assert rates.sort_values().tolist() == sorted(rates, key=lambda cell: float(cell.split()[0].rstrip("%")))
     assert all(cell.startswith("not estimable: a false-positive") for cell in table["TPR at 0.1 % FPR [95 % CI]"])
     assert set(table["Date"]) == {"2026-01-01"}
-    assert table.set_index("Method")["Authors"].loc["keen"] == "Nobody et al. 2026"
+    authors = table.set_index("Method")["Authors"]
+    assert authors.loc["keen"] == "Nobody et al. 2026", "as the card says"
+    assert authors.loc["mild"] == "Noone, Nemo 2025", "as the citation says"
+    assert authors.loc["deep"] == authors.loc["random"], "nobody is named: the package that has it"
     assert "31 of 32 records count" in json.dumps([each.label for each in test.expander])
     rejected = test.dataframe[-1].value
     assert rejected["reason"].tolist() == ["invalidated on 2026-01-01 by the tests: drawn with the wrong seed"]

@@ -107,7 +107,7 @@ def _table(board: Board, rows: pd.DataFrame, selection: Selection) -> None:
 
 def _links(board: Board, rows: pd.DataFrame) -> None:
     """The papers of the methods shown, the code, and how to take part."""
-    papers = [markdown_link(info.name, info.url) for info in tables.papers(board, rows)]
+    papers = [markdown_link(info.name, info.url) for info in tables.papers(board, rows) if info.url]
     code = pages.code_address()
     parts = ["[How to submit](#submit)", *([markdown_link("Code", code)] if code else [])]
     parts += [f"Papers: {', '.join(papers)}"] if papers else []
