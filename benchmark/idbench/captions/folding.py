@@ -114,6 +114,7 @@ class Folding:
         """The folded text, once for each way in which it may be read; one way unless `writing` is folded."""
         if not self.writing:
             return (self(text),)
+        text = unicodedata.normalize("NFC", text)  # else an accent of its own would leave its letter to the markup
         texts = _decoded(text) if _MARKUP.search(text) else (text,)
         return tuple(dict.fromkeys(self._words(_LINE_ENDS.sub(" ", one)).strip() for one in texts))
 
@@ -170,10 +171,10 @@ class Folding:
 
     def _apart(self, texts: list[str]) -> list[str]:
         """The texts folded; those with markup one by one, the others in one call, parted by line ends."""
-        joined = "\n".join(texts)
+        joined = unicodedata.normalize("NFC", "\n".join(texts))
         if joined.count("\n") >= len(texts) or _OR in joined:
-            texts = [_LINE_ENDS.sub(" ", text) for text in texts]
-            joined = "\n".join(texts)
+            joined = unicodedata.normalize("NFC", "\n".join(_LINE_ENDS.sub(" ", text) for text in texts))
+        texts = joined.split("\n")
         ends = np.cumsum([len(text) + 1 for text in texts])
         marked = [found.start() for found in _MARKUP.finditer(joined)]
         folded = self._words(joined).split("\n")
