@@ -1,6 +1,7 @@
 """Authors and year of a source whose card has no fields for them."""
 
 import pytest
+
 from idbench_leaderboard.citation import authors_and_year
 
 
