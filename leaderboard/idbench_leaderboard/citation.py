@@ -1,4 +1,4 @@
-"""Who wrote a method's source, and when, from its citation: not every card says it in fields of its own."""
+"""Who wrote a method's source, and when: from its citation, where its card has no fields for it, and in short."""
 
 import re
 from typing import Final
@@ -16,3 +16,10 @@ def authors_and_year(citation: str | None) -> tuple[str, int | None]:
         return "", None
     year = _YEAR.search(citation)
     return authors[1], int(year[0]) if year else None
+
+
+def in_short(authors: str, year: int | None) -> str:
+    """As a text cites it: of three authors and more the first, and the year where it is known."""
+    first, *others = authors.split(", ")
+    named = f"{first} et al." if len(others) > 1 else authors
+    return f"{named} {year}" if year else named

@@ -16,6 +16,7 @@ from idbench.metrics import NotEstimable, minimum_detectable_auc, minimum_detect
 from idbench.results.attestation import Level
 from idbench_leaderboard import words
 from idbench_leaderboard.board import BLIND, Board, RowComparison, Selection
+from idbench_leaderboard.citation import in_short
 from idbench_leaderboard.inputs import MethodInfo
 from idbench_leaderboard.words import STATISTICS
 
@@ -83,7 +84,7 @@ def authors_of(board_: Board, rows: pd.DataFrame) -> dict[str, str]:
     for _, row in rows.iterrows():
         info = board_.method_info(row)
         if info and info.authors:
-            named[str(row["method"])] = f"{info.authors} {info.year}" if info.year else info.authors
+            named[str(row["method"])] = in_short(info.authors, info.year)
     return named
 
 

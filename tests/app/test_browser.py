@@ -344,8 +344,8 @@ def _settle(browser: Browser) -> None:
 
     def unchanged() -> bool:
         seen.append(browser.text())
-        time.sleep(0.5)
-        return len(seen) > 4 and len(set(seen[-4:])) == 1
+        time.sleep(0.2)
+        return not browser.all("[data-testid=stStatusWidget]") and len(seen) > 4 and len(set(seen[-4:])) == 1
 
     browser.until(unchanged, "a page that stays as it is")
 

@@ -257,8 +257,10 @@ def _switch_choice(browser: Browser, name: str) -> None:
         # A page that is drawn again at this moment takes the click and opens no list; a reader clicks again.
         if not browser.all("[role=option]") and (found := field()):
             browser.click(found)
-            time.sleep(0.5)
-        return browser.all("[role=option]")
+        end = time.monotonic() + 0.5
+        while not (opened := browser.all("[role=option]")) and time.monotonic() < end:
+            time.sleep(0.02)
+        return opened
 
     now = field()
     if now is None:
@@ -324,8 +326,8 @@ def main_text(browser: Browser) -> list[str]:
 
     def rests() -> bool:
         seen.append(list(browser.driver.execute_script(script)))
-        time.sleep(0.3)
-        return len(seen) > 3 and seen[-1] == seen[-2] == seen[-3]
+        time.sleep(0.1)
+        return len(seen) > 3 and seen[-1] == seen[-2] == seen[-3] == seen[-4]
 
     browser.until(rests, "a page at rest")
     return [line for text in seen[-1] for line in text.splitlines()]

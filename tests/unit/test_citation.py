@@ -2,7 +2,7 @@
 
 import pytest
 
-from idbench_leaderboard.citation import authors_and_year
+from idbench_leaderboard.citation import authors_and_year, in_short
 
 
 @pytest.mark.parametrize(
@@ -20,3 +20,16 @@ from idbench_leaderboard.citation import authors_and_year
 )
 def test_authors_stand_before_a_title(citation: str | None, authors: str, year: int | None) -> None:
     assert authors_and_year(citation) == (authors, year)
+
+
+@pytest.mark.parametrize(
+    ("authors", "year", "shown"),
+    [
+        ("Doe", 2023, "Doe 2023"),
+        ("Doe, Roe", None, "Doe, Roe"),
+        ("Doe, Roe, O'Nil", 2023, "Doe et al. 2023"),
+        ("Doe et al.", 2023, "Doe et al. 2023"),
+    ],
+)
+def test_three_authors_are_named_by_the_first(authors: str, year: int | None, shown: str) -> None:
+    assert in_short(authors, year) == shown
