@@ -79,12 +79,18 @@ def _digits_short(value: float) -> int:
 
 
 def authors_of(board_: Board, rows: pd.DataFrame) -> dict[str, str]:
-    """Who published each method of some rows that has a card, with the year."""
+    """Who published each method of some rows that has a card, with the year.
+
+    Records of schema 1 carry no card; who published a method does not depend on its code, so that of other code will do.
+    """
+    cards = {(card["name"], card["version"]): card for card in board_.about["methods"]}
     named = {}
     for _, row in rows.iterrows():
-        info = board_.method_info(row)
-        if info and info.authors:
-            named[str(row["method"])] = in_short(info.authors, info.year)
+        own = board_.method_info(row)
+        other = cards.get((row["method"], row["method_version"]), {"authors": "", "year": None})
+        authors, year = (own.authors, own.year) if own else (other["authors"], other["year"])
+        if authors:
+            named[str(row["method"])] = in_short(authors, year)
     return named
 
 

@@ -13,7 +13,7 @@ import pytest
 from idbench import figures
 from idbench.errors import DataError
 from idbench.escaping import Strong, plain
-from idbench_leaderboard import charts, downloads, glossary, measure, words
+from idbench_leaderboard import charts, downloads, glossary, measure, tables, words
 from idbench_leaderboard.board import Board, Selection
 from idbench_leaderboard.inputs import MethodInfo
 
@@ -62,6 +62,16 @@ def test_bibtex_names_the_board_and_the_papers(filled: Path) -> None:
     assert manifest["inputs_sha256"][:16] in text
     assert r"Nobody \& Co., 50 \% of a Paper" in text
     assert text.count("{") == text.count("}")
+
+
+def test_who_published_a_method_is_known_from_the_card_of_other_code(filled: Path) -> None:
+    board = Board(filled)
+    rows = board.rows(SELECTION)
+    known = tables.authors_of(board, rows)
+    assert known["keen"] == "Nobody et al. 2026"
+    assert "random" not in known
+    assert tables.authors_of(board, rows.assign(code_sha256="f" * 64)) == known
+    assert tables.authors_of(board, rows.assign(method_version="0")) == {}
 
 
 def test_pictures_of_every_chart(filled: Path) -> None:
