@@ -81,7 +81,7 @@ def _digits_short(value: float) -> int:
 def authors_of(board_: Board, rows: pd.DataFrame) -> dict[str, str]:
     """Who published each method of some rows that has a card, with the year.
 
-    Records of schema 1 carry no card; who published a method does not depend on its code, so that of other code will do.
+    Records of schema 1 carry no card. Who published a method does not depend on its code: that of other code will do.
     """
     cards = {(card["name"], card["version"]): card for card in board_.about["methods"]}
     named = {}
