@@ -110,10 +110,13 @@ def recipes_making(corpus: str) -> Iterator[Recipe]:
 
 def _recipe_of(corpus: str) -> Recipe:
     """The recipe of the split that makes a training set."""
-    found = next(recipes_making(corpus), None)
-    if found is not None:
-        return found
-    readable = readable_recipes()
+    for recipe in SPLITS.own():
+        if corpus in recipe.corpora:
+            return recipe
+    readable = readable_recipes()  # asked once: it may wait for a stranger's that hangs
+    for recipe in readable.values():
+        if corpus in recipe.corpora:
+            return recipe
     unread = ", ".join(name for name in split_names() if name not in readable)
     hint = f"Not all splits could be read: {unread}. `bench show SPLIT` says why." if unread else ""
     known = [each for recipe in readable.values() for each in recipe.corpora]

@@ -17,7 +17,7 @@ from idbench.splits import SPLITS, SplitRecipe, corpus_names, find_recipe, load_
 from idbench.splits.auxiliary import people_of
 from idbench.splits.avatars import CORPORA
 from idbench.splits.corpora import Owners, read_corpus, write_corpus, write_pictures
-from idbench.splits.recipe import CorpusRecipe
+from idbench.splits.recipe import CorpusRecipe, Recipe
 from idbench.storage import cache_dir
 
 
@@ -140,6 +140,19 @@ def test_names() -> None:
         load_corpus("avatars-tiny-x", Silent())
     with pytest.raises(UnknownNameError):
         find_recipe("nothing of the kind")
+
+
+def test_plug_ins_are_asked_once_whether_a_training_set_is_theirs(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def readable() -> dict[str, Recipe]:
+        asked.append(1)
+        return {}
+
+    monkeypatch.setattr("idbench.splits.registry.readable_recipes", readable)
+    with pytest.raises(UnknownNameError):
+        load_corpus("village-a")
+    assert asked == [1]
 
 
 def test_a_broken_plug_in_breaks_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
