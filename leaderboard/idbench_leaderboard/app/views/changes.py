@@ -8,6 +8,9 @@ from idbench_leaderboard import changes
 from idbench_leaderboard.app import common
 from idbench_leaderboard.board import Board, Selection
 
+_WIDEST = 148
+"""Pixels of a column, in which an AUC with its interval is read whole; longer names are cut, so that the table fits."""
+
 
 def page(board: Board, selection: Selection | None) -> None:
     """The page; it is about all splits and targets, whatever the filters say."""
@@ -26,6 +29,8 @@ def page(board: Board, selection: Selection | None) -> None:
         st.info("No row of the board looks different.")
         return
     rows = changes.table(found)
-    widths = {name: st.column_config.Column(name, width=common.width_of(rows[name])) for name in map(str, rows)}
+    widths = {
+        name: st.column_config.Column(name, width=common.width_of(rows[name], _WIDEST)) for name in map(str, rows)
+    }
     common.show_table(rows, "Rows that are new, changed or removed", height="content", column_config=widths)
     common.note(changes.shared(found))
