@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from urllib.parse import parse_qs, urlparse
 import numpy as np
 import pandas as pd
 import pytest
+import streamlit as st
 from streamlit.testing.v1 import AppTest
 from tests.app.fictional import DEFENSE, World, attestation, build_board, with_id
 from tests.app.reading import opened, text
@@ -24,6 +26,7 @@ from idbench.results import collect, write_run
 from idbench.results.attestation import Statements
 from idbench.results.labels import SplitLabels
 from idbench_leaderboard import app, tables, words
+from idbench_leaderboard.app.common import HEAD_START
 from idbench_leaderboard.board import Board, Selection
 from idbench_leaderboard.building import build
 
@@ -53,6 +56,19 @@ def test_the_app_opens_on_the_board(filled: Path) -> None:
     test.run()
     assert not test.exception
     assert test.title[0].value == "Can these methods tell who was in the training data?"
+
+
+def test_a_browser_may_draw_the_table_before_it_gets_the_charts(filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once per visit, and nobody waits where there is no browser."""
+    pauses: list[float] = []
+    monkeypatch.setattr(time, "sleep", pauses.append)
+    opened("board", filled)
+    unseen, pauses[:] = pauses.count(HEAD_START), []
+    monkeypatch.setattr(type(st.context), "headers", {"Host": "127.0.0.1"})
+    test = opened("board", filled)
+    assert (unseen, pauses.count(HEAD_START)) == (0, 1)
+    test.run()
+    assert pauses.count(HEAD_START) == 1
 
 
 def test_texts_may_be_of_the_type_that_pandas_3_gives_them(world: World, tmp_path: Path) -> None:

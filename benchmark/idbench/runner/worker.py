@@ -123,6 +123,7 @@ def run(folder: Path, progress: PipeProgress, at: At) -> WorkerResult:
     if not isinstance(scores, Scores):
         raise TypeError(f"score() returned {type(scores).__name__}, not idbench.api.Scores")
     photos = [len(case._photos or ()) for case in given.cases]
+    costs = None if view is None else view.shadow_costs
     save_scores(folder / SCORES, scores.checked(len(given.cases)), photos)
     return WorkerResult(
         load=loaded - begin,
@@ -131,7 +132,7 @@ def run(folder: Path, progress: PipeProgress, at: At) -> WorkerResult:
         device=device,
         peak_memory_mb=_peak_memory_mb(),
         queries=Asked() if view is None else Asked(**asdict(view.queries)),
-        shadows=None if view is None or view.shadow_costs is None else ShadowsUsed(**asdict(view.shadow_costs)),
+        shadows=None if costs is None else ShadowsUsed.model_validate(costs, from_attributes=True),
         device_model=None if opened is None else opened.model,
         threads=None if opened is None else opened.threads,
     )

@@ -6,7 +6,7 @@ import hashlib
 import json
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from importlib.metadata import version
@@ -44,33 +44,45 @@ _PACKAGES = ("torch", "open_clip_torch", "numpy", "ftfy")
 
 @dataclass(frozen=True, slots=True)
 class ShadowTally:
-    """What shadow models cost.
+    """What shadow models cost; one that is asked for several times costs no more than once.
 
     Args:
-        count: models used.
-        steps: optimizer steps behind them, whenever they were taken.
-        seconds: wall-clock seconds of training behind them, summed over the models.
-        trained: models that were missing and that this process, not another at the same time, trained now.
-        trained_steps: optimizer steps of those.
+        models: what is known of each model used, by its key.
+        fresh: keys of models that were missing and that this process, not another at the same time, trained now.
         waited: wall-clock seconds until all were there.
     """
 
-    count: int = 0
-    steps: int = 0
-    seconds: float = 0.0
-    trained: int = 0
-    trained_steps: int = 0
-    waited: float = 0.0
+    models: Mapping[str, ShadowNote]
+    fresh: frozenset[str]
+    waited: float
+
+    @property
+    def count(self) -> int:
+        """Models used."""
+        return len(self.models)
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps behind them, whenever they were taken."""
+        return sum(one.steps for one in self.models.values())
+
+    @property
+    def seconds(self) -> float:
+        """Wall-clock seconds of training behind them, summed over the models."""
+        return sum((one.seconds for one in self.models.values()), 0.0)
+
+    @property
+    def trained(self) -> int:
+        """Models that were trained now."""
+        return len(self.fresh)
+
+    @property
+    def trained_steps(self) -> int:
+        """Optimizer steps of those."""
+        return sum(self.models[key].steps for key in self.fresh)
 
     def __add__(self, other: ShadowTally) -> ShadowTally:
-        return ShadowTally(
-            self.count + other.count,
-            self.steps + other.steps,
-            self.seconds + other.seconds,
-            self.trained + other.trained,
-            self.trained_steps + other.trained_steps,
-            self.waited + other.waited,
-        )
+        return ShadowTally({**self.models, **other.models}, self.fresh | other.fresh, waited=self.waited + other.waited)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,14 +132,8 @@ def train_shadows(
     fresh = train_missing(target, missing, store, progress) if missing else set()
     kept = [_found(store, shadow) for shadow in shadows]
     loaded = [_load(target, store, shadow, one) for shadow, one in zip(shadows, kept, strict=True)]
-    costs = ShadowTally(
-        count=len(shadows),
-        steps=sum(one.steps for one in kept),
-        seconds=sum(one.seconds for one in kept),
-        trained=sum(shadow.key in fresh for shadow in shadows),
-        trained_steps=sum(one.steps for shadow, one in zip(shadows, kept, strict=True) if shadow.key in fresh),
-        waited=time.perf_counter() - begin,
-    )
+    found = {shadow.key: one for shadow, one in zip(shadows, kept, strict=True)}
+    costs = ShadowTally(found, frozenset(fresh), time.perf_counter() - begin)
     return loaded, costs
 
 

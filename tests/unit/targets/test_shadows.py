@@ -283,6 +283,22 @@ def test_a_view_needs_the_access_and_counts_the_steps(target: LoadedTarget, tmp_
     assert other.shadow_costs.trained == 0
 
 
+def test_a_shadow_that_is_asked_for_again_costs_nothing_more(target: LoadedTarget, tmp_path: Path) -> None:
+    view = View(target, Access.TRAIN_SHADOWS, cache=tmp_path / "e", shadows=tmp_path / "s")
+    view.train_shadows(sets(), seed=0)
+    once = view.shadow_costs
+    assert once is not None
+    assert (once.count, once.steps, once.trained, once.trained_steps) == (2, 12, 2, 12)
+    view.train_shadows(sets()[::-1], seed=1)  # others
+    view.train_shadows(sets(), seed=0)
+    both = view.shadow_costs
+    assert both is not None
+    assert (both.count, both.steps, both.trained, both.trained_steps) == (4, 24, 4, 24)
+    assert both.seconds > once.seconds
+    assert both.waited > once.waited
+    assert view.queries.training_steps == 24
+
+
 def test_targets_without_recipe_and_sets_without_pairs_are_refused(target: LoadedTarget, tmp_path: Path) -> None:
     with pytest.raises(MethodError, match="at least two pairs"):
         train(target, tmp_path / "s", [sets()[0][:1]])

@@ -33,6 +33,7 @@ def page(board: Board, selection: Selection | None) -> None:
         st.info(f"No record passes these filters. {_way_out(board, selection)}")
         return
     _table(board, rows, selection)
+    common.let_draw()
     common.note(words.not_pooled(board.not_pooled(selection), int(rows["pooled"].max())))
     common.download_rows(board, rows, selection, "")
     _tiles(board, selection, rows)
