@@ -91,7 +91,7 @@ class View:
         self.__photos = PhotoEncoder(target, self.__cache, reporter, kept)
         self.__shadow_folder = cache_dir("shadows") if shadows is None else shadows
         self.__kept_shadows = kept_shadows
-        self.__shadows: list[View] = []
+        self.__shadows: dict[str, View] = {}
         self.__shadow_costs: ShadowTally | None = None
         self.__images = 0
         self.__pairs = 0
@@ -123,7 +123,7 @@ class View:
 
     def close(self) -> None:
         """Keep embeddings of photos for later runs; call it when the method has finished."""
-        for view in (self, *self.__shadows):
+        for view in (self, *self.__shadows.values()):
             view.__photos.save()
 
     def labels(self, photos: Sequence[Photo], texts: Sequence[str]) -> NDArray[np.int64]:
@@ -237,13 +237,19 @@ class View:
             self.__target, sets, seed, epochs, self.__shadow_folder, self.__progress, self.__kept_shadows
         )
         self.__shadow_costs = costs if self.__shadow_costs is None else self.__shadow_costs + costs
-        # They are the attacker's own models: everything may be asked of them but shadows of shadows.
-        views = tuple(
-            View(one, ~Access.TRAIN_SHADOWS, progress=self.__progress, cache=self.__cache, kept=self.__kept)
-            for one in loaded
-        )
-        self.__shadows += views
-        return views
+        return tuple(self.__shadow(one) for one in loaded)
+
+    def __shadow(self, model: LoadedTarget) -> View:
+        """The attacker's own model, of which everything may be asked but shadows of its own.
+
+        The same one where it was asked for before: it need not encode again what it has encoded.
+        """
+        key = str(model.spec.sha256)
+        if key not in self.__shadows:
+            self.__shadows[key] = View(
+                model, ~Access.TRAIN_SHADOWS, progress=self.__progress, cache=self.__cache, kept=self.__kept
+            )
+        return self.__shadows[key]
 
     def __need(self, query: str, *enough: Access) -> None:
         if not any(flag in self.__access for flag in enough):

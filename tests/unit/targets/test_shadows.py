@@ -285,12 +285,14 @@ def test_a_view_needs_the_access_and_counts_the_steps(target: LoadedTarget, tmp_
 
 def test_a_shadow_that_is_asked_for_again_costs_nothing_more(target: LoadedTarget, tmp_path: Path) -> None:
     view = View(target, Access.TRAIN_SHADOWS, cache=tmp_path / "e", shadows=tmp_path / "s")
-    view.train_shadows(sets(), seed=0)
+    first = view.train_shadows(sets(), seed=0)
     once = view.shadow_costs
     assert once is not None
     assert (once.count, once.steps, once.trained, once.trained_steps) == (2, 12, 2, 12)
-    view.train_shadows(sets()[::-1], seed=1)  # others
-    view.train_shadows(sets(), seed=0)
+    others = view.train_shadows(sets()[::-1], seed=1)
+    again = view.train_shadows(sets(), seed=0)
+    assert all(one is another for one, another in zip(again, first, strict=True))  # with all that they have encoded
+    assert not {*map(id, others)} & {*map(id, first)}
     both = view.shadow_costs
     assert both is not None
     assert (both.count, both.steps, both.trained, both.trained_steps) == (4, 24, 4, 24)
