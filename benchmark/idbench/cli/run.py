@@ -475,8 +475,8 @@ def _print_unscored(split: Split, runs: list[Executed], json: bool) -> None:
     console.say(f"The test labels of {split.manifest.name} are withheld: scores were written, no metrics.")
     for path in paths:
         console.say(f"record in {path}")
-    console.say("Send the records to the holder of the labels, who runs:")
-    console.command("bench score RUN --split FOLDER")
+    console.say("Send the folder of the records to the holder of the labels, who answers with metrics:")
+    console.command("bench challenge answer FOLDER --split PRIVATE --log FILE")
 
 
 def parse_parameters(given: list[str] | None) -> dict[str, object]:

@@ -167,8 +167,7 @@ class Split:
         if self.manifest.withheld is not None:
             raise LabelsWithheld(
                 f"The {self.manifest.withheld.part} labels of {self.manifest.name} are withheld.",
-                hint="Send the record to the labels' holder, who runs bench score RUN --split FOLDER, with the folder "
-                "that has them.",
+                hint="Send the record to the labels' holder, who runs bench challenge answer (docs/challenge.md).",
             )
         return self._labels[corpus]
 

@@ -55,6 +55,7 @@ def test_a_challenge(bench: Bench, cheats: Path, tmp_path: Path, monkeypatch: py
     sent = bench(*run, "--results", "sent")
     assert sent.returncode == 0, sent.stderr
     assert "withheld" in sent.stdout
+    assert "bench challenge answer FOLDER" in sent.stdout
     assert not list(Path("sent").rglob("metrics.json"))
 
     answer = ("answer", "sent", "--split", "elsewhere", "--log", "answers.jsonl", "--json")

@@ -267,7 +267,7 @@ class TestSecrets:
         assert secret.calibration_members("drawn-a").sum() == 2
         with pytest.raises(LabelsWithheld, match="test labels of drawn are withheld") as caught:
             withheld.labels("drawn-a")
-        assert "bench score RUN --split" in caught.value.hint
+        assert "bench challenge answer" in caught.value.hint
 
     def test_the_digest_of_few_labels_cannot_be_met_by_guessing(self, secret: Split, built: Split) -> None:
         how = [row[4] for row in read_rows(secret.folder, "labels")]
