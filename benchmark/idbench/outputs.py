@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 
 from idbench.errors import StorageError
-from idbench.storage import atomic_dir, expanded, is_there, read_bounded, recover, storage_errors
+from idbench.storage import atomic_dir, check_creatable, expanded, is_there, read_bounded, recover, storage_errors
 
 MARKER: Final = ".made-by-idbench.json"
 """Lies in every folder that a command wrote as a whole, and lists what it wrote."""
@@ -68,11 +68,12 @@ def check_folder(
         note: receives a sentence on what `force` removes beyond this program's own files, before anything is removed.
 
     Raises:
-        StorageError: the folder must not be written; the message says why, the hint what to do.
+        StorageError: the folder must not or cannot be written; the message says why, the hint what to do.
     """
     place = resolved(out)
     _refuse_overlap(out, place, inputs)
     _refuse_surroundings(out, place)
+    _refuse_unwritable(out, place)
     recover(place)
     with storage_errors(out):
         if not place.exists():
@@ -117,7 +118,7 @@ def check_file(
         where to write: a link is followed, since it is not ours to replace.
 
     Raises:
-        StorageError: the file must not be written.
+        StorageError: the file must not or cannot be written.
     """
     place = resolved(out)
     for path in inputs:
@@ -125,12 +126,11 @@ def check_file(
             raise StorageError(f"{out} is read by this command.", hint="Name another file to write.")
     recover(place)
     with storage_errors(out):
-        if not os.path.lexists(place):
-            return place
-        regular = place.is_file()
-    if not regular:
+        there, regular = os.path.lexists(place), place.is_file()
+    if there and not regular:
         raise StorageError(f"{out} is not a regular file.", hint="Name a file to write.")
-    if _recognized(place, is_own):
+    _refuse_unwritable(out, place)
+    if not there or _recognized(place, is_own):
         return place
     if not force:
         raise StorageError(
@@ -199,6 +199,14 @@ def _refuse_surroundings(out: Path, place: Path) -> None:
             raise StorageError(f"{out} is or holds {what}.", hint="Name a new folder, e.g. board.")
     if is_there(place) and place.is_mount():
         raise StorageError(f"{out} is a mounted file system.", hint="Name a new folder in it.")
+
+
+def _refuse_unwritable(out: Path, place: Path) -> None:
+    """What takes minutes is not lost for want of a place."""
+    try:
+        check_creatable(place)
+    except StorageError as error:
+        raise StorageError(f"{out} cannot be written. {error.message}", hint="Name another place.") from error
 
 
 def _files(folder: Path) -> set[str]:

@@ -156,6 +156,20 @@ def check_writable(folder: Path, option: str) -> None:
         raise StorageError(error.message, hint=f"Choose another place with {option}.") from error
 
 
+def check_creatable(path: Path) -> None:
+    """Find out before hours of work, not after them, whether a file or folder can be created; nothing is left behind.
+
+    Args:
+        path: what will be created, with those of its parents that are missing.
+
+    Raises:
+        StorageError: no permission, or no place for files.
+    """
+    there = next((place for place in path.parents if is_there(place)), path.parent)
+    with _creation_errors(there), tempfile.TemporaryFile(dir=there):
+        pass
+
+
 def check_space(folder: Path, size: int, option: str) -> None:
     """Find out before hours of work, not after them, whether that many bytes can be written into a folder.
 

@@ -236,6 +236,22 @@ def is_label_file(path: Path) -> bool:
     return path.read_text().startswith("labels")
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nobody can create a file")
+@pytest.mark.parametrize("name", ["new", "new/deeper/new"])
+def test_a_place_where_nothing_can_be_created_is_refused_before_the_work(name: str) -> None:
+    out = Path("/proc", name)
+    for check in (lambda: check_file(out, "label file", is_label_file), lambda: check_folder(out, "board")):
+        with pytest.raises(StorageError, match=f"^{out} cannot be written. Nothing can be created in /proc") as caught:
+            check()
+        assert caught.value.hint == "Name another place."
+
+
+def test_looking_whether_a_place_can_be_written_leaves_nothing(tmp_path: Path) -> None:
+    check_file(tmp_path / "a" / "b" / "labels.json", "label file", is_label_file)
+    check_folder(tmp_path / "a" / "b" / "board", "board")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_is_replaced_only_where_it_is_of_its_kind(tmp_path: Path) -> None:
     out = tmp_path / "labels.json"
     check_file(out, "label file", is_label_file)
