@@ -29,6 +29,11 @@ _GRACE = 30.0
 """Seconds for a member to end its run's processes and itself when it is told to."""
 
 
+_PARTING = 2.0
+"""Seconds for a member's thread to come to its end, once its process has; one that is preparing a run is left to end
+with this process, for that may take minutes and cannot be told to stop."""
+
+
 @dataclass(frozen=True, slots=True)
 class Crew:
     """Carries out several runs at once; results come as they are finished.
@@ -133,7 +138,7 @@ class _Member:
                 process.wait(_GRACE)
             except subprocess.TimeoutExpired:
                 process.kill()
-        self._thread.join(_GRACE)
+        self._thread.join(_PARTING)
 
     def _go(self) -> None:
         error: BaseException | None = None

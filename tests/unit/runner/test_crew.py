@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -138,6 +139,23 @@ def test_nothing_is_left_when_the_reader_stops_early(tmp_path: Path) -> None:
     assert not members()
     left = set(psutil.Process().children(recursive=True)) - others
     assert not [process for process in left if process.is_running()]
+
+
+def test_whoever_stops_does_not_wait_for_a_run_that_is_being_prepared(tmp_path: Path) -> None:
+    """Handing out a run may train a target first, for minutes, and no thread of ours can be told to stop that."""
+    stopped, waited_for = threading.Event(), list[bool]()
+
+    def handed_out() -> Iterator[Task]:
+        yield from tasks(("random",), (0,))
+        waited_for.append(not stopped.wait(20))
+        yield from ()
+
+    done = Crew(2).run(handed_out(), Options(tmp_path), Silent())
+    assert isinstance(next(iter(done)), Executed)
+    done.close()  # type: ignore[attr-defined]
+    stopped.set()
+    assert True not in waited_for
+    assert not members()
 
 
 def test_an_order_is_plain_data(tmp_path: Path) -> None:
