@@ -36,6 +36,7 @@ TRACKS = {
     "stack": Track.BLACK_BOX,
     "text-statistic": Track.TEXT_ONLY,
     "tuni": Track.TEXT_ONLY,
+    "tuni-early": Track.TEXT_ONLY,
     "umid": Track.TEXT_ONLY,
     "wsa": Track.BLACK_BOX,
 }

@@ -110,8 +110,8 @@ def test_what_went_to_infinity_is_abstained_from(
     assert found.abstained.tolist() == [False, False, True, False, False]
     with pytest.raises(MethodError, match="went to infinity for 40 of 40"):
         scored(linear_target(matrix=torch.full((DIM, 192), torch.nan, dtype=torch.float64)), cases, context())
+    few = {"gibberish_alphabet": "ab", "gibberish_shortest": 2, "gibberish_longest": 2}
     with pytest.raises(MethodError, match="Only 4 of 40"):
-        few = {"gibberish_alphabet": "ab", "gibberish_shortest": 2, "gibberish_longest": 2}
         scored(linear_target(), cases, context(), **few)
 
 
