@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from tests.kills import killed_at_rename
@@ -236,14 +239,28 @@ def is_label_file(path: Path) -> bool:
     return path.read_text().startswith("labels")
 
 
-@pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a folder in which nobody can create a file")
 @pytest.mark.parametrize("name", ["new", "new/deeper/new"])
-def test_a_place_where_nothing_can_be_created_is_refused_before_the_work(name: str) -> None:
-    out = Path("/proc", name)
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC, errno.EDQUOT])
+def test_a_place_where_nothing_can_be_created_is_refused_before_the_work(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, number: int
+) -> None:
+    def refuse(**options: object) -> NoReturn:
+        raise OSError(number, os.strerror(number), str(options["dir"]))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)
+    out = tmp_path / name
     for check in (lambda: check_file(out, "label file", is_label_file), lambda: check_folder(out, "board")):
-        with pytest.raises(StorageError, match=f"^{out} cannot be written. Nothing can be created in /proc") as caught:
+        with pytest.raises(StorageError, match=f"^{out} cannot be written. .*{tmp_path}") as caught:
             check()
         assert caught.value.hint == "Name another place."
+
+
+def test_a_file_on_the_way_is_found_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x")
+    out = tmp_path / "file" / "deeper" / "new"
+    for check in (lambda: check_file(out, "label file", is_label_file), lambda: check_folder(out, "board")):
+        with pytest.raises(StorageError, match="in the way: it is not a folder"):
+            check()
 
 
 def test_looking_whether_a_place_can_be_written_leaves_nothing(tmp_path: Path) -> None:

@@ -274,7 +274,6 @@ def _check_labels(labels: Path, people: _People) -> Path:
     """
     from idbench.outputs import check_file
     from idbench.search.report import is_labels_table
-    from idbench.storage import check_writable
 
     nameless = next((one for one in people.sought if people.split is None and one.identity in one.spellings), None)
     if nameless is not None:
@@ -282,9 +281,7 @@ def _check_labels(labels: Path, people: _People) -> Path:
             f"{nameless.name!r} has no id, and the labels table lists people by id, not by name.",
             hint="Write an opaque id and a tab before each name of the list.",
         )
-    place = check_file(labels, "labels table", is_labels_table)
-    check_writable(place.parent, "--labels")
-    return place
+    return check_file(labels, "labels table", is_labels_table)
 
 
 def _people(names: Path | None, split: str | None, photos: Path | None, progress: Progress) -> _People:

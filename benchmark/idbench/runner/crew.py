@@ -7,7 +7,7 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -28,7 +28,6 @@ _TRIES = 3
 _GRACE = 30.0
 """Seconds for a member to end its run's processes and itself when it is told to."""
 
-
 _PARTING = 2.0
 """Seconds for a member's thread to come to its end, once its process has; one that is preparing a run is left to end
 with this process, for that may take minutes and cannot be told to stop."""
@@ -47,7 +46,7 @@ class Crew:
 
     jobs: int
 
-    def run(self, tasks: Iterable[Task], options: Options, progress: Progress) -> Iterator[Executed | Failed]:
+    def run(self, tasks: Iterable[Task], options: Options, progress: Progress) -> Generator[Executed | Failed]:
         """See `idbench.runner.executor.Executor.run`."""
         work = _Work(iter(tasks), options)
         members = [_Member(work, threads_each(self.jobs)) for _ in range(self.jobs)]

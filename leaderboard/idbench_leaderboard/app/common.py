@@ -223,7 +223,7 @@ def let_draw() -> None:
     """Let a reader's browser draw what it was sent before it is sent the rest; once per visit.
 
     A browser has one thread for the page: if all comes at once, it fetches and compiles what draws charts before it
-    draws the table, and the reader waits twice as long for the first thing to read. All is there no later.
+    draws the table, and the reader waits longer for the first thing to read. All is there hardly later.
     """
     asked_by_browser = bool(st.context.headers)  # nobody waits for a page that is drawn in advance, or by a test
     if asked_by_browser and "seen" not in st.session_state:

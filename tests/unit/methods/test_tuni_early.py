@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from tests.unit.methods.test_tuni import planted
 
 from idbench.api import Calibration, Case, Context, Knowledge, MethodError, Scores
 from idbench_methods.attacks.tuni import Tuni, TuniParams
@@ -61,13 +62,15 @@ def test_sure_names_stand_beyond_all_others(
     linear_target: type[LinearTarget], people: People, context: Contexts
 ) -> None:
     cases = people(30, 0)
-    found = scored(linear_target(), cases, context())
+    reachable = np.where(np.arange(30) < 5, 0.99, 0.6)  # five names are in reach of an image as no gibberish is
+    found = scored(planted(linear_target, cases, reachable), cases, context(), steps=12, gibberish_count=128)
     sure, value = found.details["sure"], found.values
-    for low, high in ((-1, 0), (0, 1)):
-        if (sure == low).any() and (sure == high).any():
-            assert value[sure == low].max() <= value[sure == high].min()
+    assert {*sure} == {-1, 0, 1}, "the example lacks a kind"
+    assert value[sure == -1].max() < value[sure == 0].min()
+    assert value[sure == 0].max() < value[sure == 1].min()
     assert ((value >= -1.5) & (value <= 1.5)).all()
     assert found.decisions is not None
+    assert np.flatnonzero(sure == 1).tolist() == [0, 1, 2, 3, 4]
     assert found.decisions[sure == 1].all()
     assert not found.decisions[sure == -1].any()
 
@@ -93,7 +96,7 @@ def test_detectors_are_sure_of_what_is_far_out_and_of_what_is_in_the_middle(
     panel = Panel(("lof", "isolation-forest", "one-class-svm"), 0.1, 0.01, direction, 0)
     judged = panel.judge(REFERENCE, np.array([name, (0.3, 0.2)]))
     assert judged.sure[0] == sure
-    assert judged.votes[0] == (3 if sure == 1 else judged.votes[0])
+    assert (judged.votes[0] == 3) == (sure == 1)
     assert -0.5 <= judged.anomaly[0] <= 0.5
 
 

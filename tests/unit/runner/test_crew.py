@@ -132,10 +132,10 @@ def test_a_results_folder_that_cannot_be_written_ends_everything(tmp_path: Path)
 
 def test_nothing_is_left_when_the_reader_stops_early(tmp_path: Path) -> None:
     others = set(psutil.Process().children(recursive=True))  # such as Python's own resource tracker
-    running: Iterator[Executed | Failed] = Crew(2).run(tasks(("random",), (0, 1, 2, 3)), Options(tmp_path), Silent())
+    running = Crew(2).run(tasks(("random",), (0, 1, 2, 3)), Options(tmp_path), Silent())
     next(running)
     assert members()
-    running.close()  # type: ignore[attr-defined]
+    running.close()
     assert not members()
     left = set(psutil.Process().children(recursive=True)) - others
     assert not [process for process in left if process.is_running()]
@@ -143,18 +143,20 @@ def test_nothing_is_left_when_the_reader_stops_early(tmp_path: Path) -> None:
 
 def test_whoever_stops_does_not_wait_for_a_run_that_is_being_prepared(tmp_path: Path) -> None:
     """Handing out a run may train a target first, for minutes, and no thread of ours can be told to stop that."""
-    stopped, waited_for = threading.Event(), list[bool]()
+    preparing, stopped, waited_for = threading.Event(), threading.Event(), threading.Event()
 
     def handed_out() -> Iterator[Task]:
         yield from tasks(("random",), (0,))
-        waited_for.append(not stopped.wait(20))
-        yield from ()
+        preparing.set()
+        if not stopped.wait(20):
+            waited_for.set()
 
-    done = Crew(2).run(handed_out(), Options(tmp_path), Silent())
-    assert isinstance(next(iter(done)), Executed)
-    done.close()  # type: ignore[attr-defined]
+    running = Crew(2).run(handed_out(), Options(tmp_path), Silent())
+    assert isinstance(next(running), Executed)
+    assert preparing.wait(20)
+    running.close()
     stopped.set()
-    assert True not in waited_for
+    assert not waited_for.is_set()
     assert not members()
 
 
