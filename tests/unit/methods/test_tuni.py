@@ -11,6 +11,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from scipy.stats import rankdata
+from tests.planted_names import planted
 
 from idbench.api import Access, Calibration, Case, Context, Knowledge, MethodError, Photo, Scores, Track, track_of
 from idbench_methods.attacks.tuni import CARD, Tuni, TuniParams
@@ -21,34 +22,13 @@ if TYPE_CHECKING:
 
 Contexts = Callable[..., Context]
 People = Callable[..., list[Case]]
-DIM, REACH = 12, 6
+DIM = 12
 QUICK: dict[str, Any] = {"runs": 3, "steps": 12, "gibberish_count": 40, "learning_rate": 0.1}
 
 
 def auc(values: np.ndarray[Any, Any], members: np.ndarray[Any, Any]) -> float:
     ranks, m = rankdata(values), int(members.sum())
     return float((ranks[members].sum() - m * (m + 1) / 2) / (m * (len(values) - m)))
-
-
-def planted(target: type[LinearTarget], cases: list[Case], reachable: np.ndarray[Any, Any]) -> LinearTarget:
-    """Images reach the first REACH dimensions only; texts lie there in part, names where told more or less so."""
-    matrix = target().matrix.clone()
-    matrix[REACH:] = 0
-    rng = np.random.default_rng(0)
-
-    def text(share: float) -> np.ndarray[Any, Any]:
-        inside, outside = rng.standard_normal(REACH), rng.standard_normal(DIM - REACH)
-        return np.concatenate(
-            [share * inside / np.linalg.norm(inside), np.sqrt(1 - share**2) * outside / np.linalg.norm(outside)]
-        )
-
-    class Planted(target):  # type: ignore[valid-type,misc]
-        def text(self, name: str) -> Any:
-            if name not in self._texts:
-                self._texts[name] = text(0.6 + 0.03 * rng.standard_normal())
-            return self._texts[name]
-
-    return Planted({case.name: text(share) for case, share in zip(cases, reachable, strict=True)}, matrix)
 
 
 def score(target: Any, cases: list[Case], context: Context, **params: Any) -> Scores:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.unit.methods.test_tuni import planted
+from tests.planted_names import planted
 
 from idbench.api import Calibration, Case, Context, Knowledge, MethodError, Scores
 from idbench_methods.attacks.tuni import Tuni, TuniParams
