@@ -139,7 +139,7 @@ def summary(changes: Changes, counted: int) -> Prose:
 def table(changes: Changes) -> pd.DataFrame:
     """One line per row that is new, looks different, or is no longer there, without what all lines have in common."""
     frame = _table(changes)
-    return frame.drop(columns=list(_same(frame)))
+    return _say_where(frame).drop(columns=list(_same(frame)), errors="ignore")
 
 
 def shared(changes: Changes) -> Prose:
@@ -151,13 +151,16 @@ def shared(changes: Changes) -> Prose:
 
 def _same(frame: pd.DataFrame) -> dict[str, str]:
     """The columns of little interest in which all lines say the same, with what they say."""
-    minor = ("Split", "Corpus", "Defense", "Seeds", "Checked")
+    minor = ("Split", "Corpus", "Seeds", "Checked")
     return {name: str(frame[name].iloc[0]) for name in minor if len(set(frame[name])) == 1}
 
 
 def _table(changes: Changes) -> pd.DataFrame:
-    """What changed comes first, where it changed after it: a telephone shows three columns at once."""
-    columns = ["Method", "Change", "AUC now", "AUC before", "Target", "Corpus", "Seeds", "Split", "Defense", "Checked"]
+    """What changed comes first, where it changed after it: a telephone shows three columns at once.
+
+    A method's name says which defense stands before the target.
+    """
+    columns = ["Method", "Change", "AUC now", "AUC before", "Target", "Corpus", "Seeds", "Split", "Checked"]
     return pd.DataFrame(
         [
             (
@@ -169,13 +172,24 @@ def _table(changes: Changes) -> pd.DataFrame:
                 row.corpus,
                 _step(row, "seeds"),
                 f"{row.split} v{row.split_version}",
-                row.defense or "none",
                 _step(row, "checked"),
             )
             for row in changes.rows
         ],
         columns=columns,
     )
+
+
+def _say_where(frame: pd.DataFrame) -> pd.DataFrame:
+    """One column instead of three: a target, the corpus if its name does not say it, the split if it has several."""
+    several = frame.groupby("Target")["Split"].transform("nunique") > 1
+    where = []
+    for target, corpus, split, one_of_several in zip(
+        frame["Target"], frame["Corpus"], frame["Split"], several, strict=True
+    ):
+        told = [target] if corpus in target else [target, corpus]
+        where.append(", ".join([*told, split] if one_of_several else told))
+    return frame.assign(Target=where).drop(columns=["Corpus", "Split"])
 
 
 def _one(shown: ShownRow | None, name: str) -> str:

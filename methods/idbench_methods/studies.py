@@ -63,7 +63,7 @@ BY_EPOCHS = EpochStudy(
     name="by-epochs",
     title="Attacks by length of the target's training",
     source="which of the attacks here begins to see at which loss?",
-    # All that ask the target and train no shadow models.
+    # All that ask the target and train no shadow models; `tuni-early` is `tuni`, decided earlier.
     attacks=(
         *("cosine", "ramia", "aea", "prmid", "gradient", "wsa", "stack", "idia"),
         *("deja-vu", "binding", "binding-similarity", "text-statistic", "umid", "tuni", "mint", "batchnorm"),
@@ -83,6 +83,7 @@ DEFENSES = DefenseStudy(
     ),
     seeds=3,
     # Every one that asks the target, so that the strongest is among them; the names alone, for what no defense hides.
+    # But `tuni-early`, which draws the very images of `tuni` and fewer of them.
     attacks=(
         *("cosine", "idia", "gradient", "aea", "ramia", "stack", "prmid", "wsa", "deja-vu", "binding"),
         *("binding-similarity", "text-statistic", "tuni", "mint", "umid", "batchnorm"),

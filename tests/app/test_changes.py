@@ -12,6 +12,7 @@ from tests.app.reading import opened, text
 from idbench.api import Silent
 from idbench.errors import DataError
 from idbench_leaderboard.board import Board
+from idbench_leaderboard.changes import BuildRef, Changes, RowChange, ShownRow, table
 from idbench_leaderboard.site import export
 
 
@@ -54,10 +55,42 @@ def test_the_page_says_what_changed(twice: Path) -> None:
     assert "1 new row, 1 changed, 1 removed. 3 records counted then, 4 count now." in text(test)
     table = test.dataframe[0].value.set_index("Method")
     assert list(table.columns) == ["Change", "AUC now", "AUC before", "Target", "Seeds", "Checked"]
-    assert "All of these: split fiction v1, corpus fiction-a, defense none." in text(test)
+    assert "All of these: split fiction v1, corpus fiction-a." in text(test)
     assert table.loc["keen", "Seeds"] == "1 → 2"
     assert table.loc["mild", "AUC before"] == "–"
     assert table.loc["deep", "AUC now"] == "–"
+
+
+def test_what_differs_in_every_way_is_said_in_few_columns() -> None:
+    row = RowChange(
+        kind="new",
+        split="fiction",
+        split_version=1,
+        target="fiction-0",
+        corpus="fiction-a",
+        defense="blur",
+        method="keen + blur",
+        before=None,
+        after=ShownRow(auc="0.6 [0.5, 0.7]", seeds=1, checked="self-reported"),
+    )
+    others = (
+        row.model_copy(update={"target": "all of fiction-b", "corpus": "fiction-b"}),
+        row.model_copy(update={"target": "elsewhere", "split_version": 2}),
+        row.model_copy(
+            update={"target": "elsewhere", "split": "real", "corpus": "real-a", "after": None, "before": row.after}
+        ),
+    )
+    checked = row.model_copy(update={"after": ShownRow(auc="0.6 [0.5, 0.7]", seeds=3, checked="verified")})
+    before = BuildRef(idbench="1", commit=None, inputs_sha256="0" * 64, records=5)
+    found = table(Changes(before=before, rows=(row, *others, checked)))
+    assert list(found.columns) == ["Method", "Change", "AUC now", "AUC before", "Target", "Seeds", "Checked"]
+    assert list(found["Target"]) == [
+        "fiction-0, fiction-a",
+        "all of fiction-b",
+        "elsewhere, fiction-a, fiction v2",
+        "elsewhere, real-a, real v1",
+        "fiction-0, fiction-a",
+    ]
 
 
 def test_the_site_has_the_page(twice: Path, tmp_path: Path) -> None:

@@ -110,7 +110,8 @@ def test_budgets_vary_one_thing_at_a_time() -> None:
 def test_every_attack_that_asks_the_target_and_trains_no_shadows_is_seen_by_epochs() -> None:
     cards = [entry.value.card for entry in ATTACKS.entries() if entry.value is not None]
     asking = {card.name for card in cards if card.access and Access.TRAIN_SHADOWS not in card.access}
-    assert set(BY_EPOCHS.attacks) == {name for name in asking if not name.startswith("sample-")}
+    own = {name for name in asking if not name.startswith("sample-")}
+    assert set(BY_EPOCHS.attacks) == own - {"tuni-early"}  # the same attack, decided earlier
 
 
 def test_studies_are_found_by_what_packages_declare() -> None:

@@ -8,6 +8,8 @@ from idbench_leaderboard import changes
 from idbench_leaderboard.app import common
 from idbench_leaderboard.board import Board, Selection
 
+_ROOM = 900
+"""Pixels that a table has beside the filters in a window of 1,280."""
 _WIDEST = 148
 """Pixels of a column, in which an AUC with its interval is read whole; longer names are cut, so that the table fits."""
 
@@ -29,8 +31,9 @@ def page(board: Board, selection: Selection | None) -> None:
         st.info("No row of the board looks different.")
         return
     rows = changes.table(found)
-    widths = {
-        name: st.column_config.Column(name, width=common.width_of(rows[name], _WIDEST)) for name in map(str, rows)
-    }
-    common.show_table(rows, "Rows that are new, changed or removed", height="content", column_config=widths)
+    widths = {name: common.width_of(rows[name], _WIDEST) for name in map(str, rows)}
+    left = _ROOM - sum(widths.values()) + widths["Method"]
+    widths["Method"] = common.width_of(rows["Method"], max(_WIDEST, left))  # it names the defense as well
+    columns = {name: st.column_config.Column(name, width=width) for name, width in widths.items()}
+    common.show_table(rows, "Rows that are new, changed or removed", height="content", column_config=columns)
     common.note(changes.shared(found))
