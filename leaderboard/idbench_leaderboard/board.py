@@ -489,9 +489,13 @@ def _kept(rows: pd.DataFrame, selection: Selection) -> pd.Series[bool]:
 
 
 def _square(joint: pd.DataFrame, column: str) -> NDArray[np.float64]:
-    """The rows and columns of a covariance that belong to some entries."""
+    """The rows and columns of a covariance that belong to some entries; it is stored up to its diagonal."""
     places = joint["place"].to_numpy()
-    return np.stack([np.asarray(row, dtype=np.float64)[places] for row in joint[column]])
+    found = np.zeros((len(places), len(places)))
+    for index, (place, row) in enumerate(zip(places, joint[column], strict=True)):
+        stored = places <= place
+        found[index, stored] = found[stored, index] = np.asarray(row, dtype=np.float64)[places[stored]]
+    return found
 
 
 def _sizes(rows: pd.DataFrame) -> tuple[int, int]:

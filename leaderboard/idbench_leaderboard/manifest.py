@@ -11,7 +11,9 @@ from idbench.results.reading import parse_json, read_regular
 REFERENCE: Final = Path(__file__).parent / "reference"
 """The board that is shown when none is given."""
 
-BOARD_VERSION: Final = 3
+BOARD_VERSION: Final = 4
+_READABLE: Final = (3, BOARD_VERSION)
+"""Version 3 kept the columns beyond the diagonal of `joint`, too; nobody reads them."""
 MANIFEST: Final = "manifest.json"
 ABOUT: Final = "about.json"
 RANKS: Final = "ranks.parquet"
@@ -35,8 +37,9 @@ def read_manifest(path: Path) -> dict[str, Any]:
         found, names = manifest["board_version"], set(manifest["files"])
     except (RecordError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file} cannot be read: {error}.", hint=REBUILD) from error
-    if found != BOARD_VERSION:
-        raise DataError(f"{path} is a board of version {found}; this idbench reads {BOARD_VERSION}.", hint=REBUILD)
+    if found not in _READABLE:
+        versions = " and ".join(map(str, _READABLE))
+        raise DataError(f"{path} is a board of version {found}; this idbench reads {versions}.", hint=REBUILD)
     names |= {f"{table}.parquet" for table in TABLES}
     missing = sorted(name for name in names if not (path / name).exists())
     if missing:

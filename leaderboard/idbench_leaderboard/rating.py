@@ -245,7 +245,8 @@ def _add_statistics(result: MeasuredRows, ids: Sequence[str], found: Averages, k
 
 def _add_joint(result: MeasuredRows, board: str, ids: Sequence[str], found: AucCovariance) -> None:
     for place, entry in enumerate(ids):
-        result.joint.append(JointRow(board, entry, place, found.of_members[place], found.of_nonmembers[place]))
+        inside, outside = (whole[place, : place + 1] for whole in (found.of_members, found.of_nonmembers))
+        result.joint.append(JointRow(board, entry, place, inside, outside))
 
 
 def _entry_row(

@@ -143,7 +143,7 @@ class HistogramRow:
 class JointRow:
     """One row of the covariance of a board's AUCs, the part of the members and that of the non-members.
 
-    Columns are the board's entries in the order of `place`.
+    Columns are the board's entries in the order of `place`, up to this one: a covariance is symmetric.
     """
 
     board: str

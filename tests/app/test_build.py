@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from tests.app.fictional import METHODS, World, attestation, build_board, invalidation, statements_of, with_id
@@ -20,6 +22,7 @@ from idbench.metrics.values import Interval
 from idbench.results import MethodRef, ShadowCosts, SplitRef, TargetRef, collect, read_run, write_run
 from idbench.results.attestation import Level, Statements
 from idbench.results.labels import SplitLabels
+from idbench.storage import sha256_file
 from idbench_leaderboard import words
 from idbench_leaderboard.board import Board, Selection, complete
 from idbench_leaderboard.building import Built, build
@@ -94,6 +97,36 @@ def test_seeds_are_pooled_with_people_as_clusters(world: World, tmp_path: Path) 
     assert joint.covariance[0, 0] == pytest.approx(found.covariance.mean())
     # Three seeds on the same people know less than three times as many people would.
     assert joint.covariance[0, 0] > found.covariance.diagonal().mean() / 3
+
+
+def test_every_pair_of_rows_has_its_covariance(world: World, tmp_path: Path) -> None:
+    for method in ("keen", "mild", "random"):
+        world.write(tmp_path / "results", method)
+    board, _ = make(world, tmp_path)
+    scores = {run.record.attack.name: run.scores().scores for run in collect([tmp_path / "results"]).runs}
+    test, corpus = world.labels().test, world.labels().corpora["fiction-a"]
+    entries = board.rows(SELECTION).set_index("method")["entry"]
+    for methods in (["random", "keen", "mild"], ["mild", "keen"]):
+        rows = np.stack([scores[method][test] for method in methods])
+        found = board.joint([entries[method] for method in methods])
+        np.testing.assert_allclose(found.covariance, delong_covariance(rows, corpus.member[test]).covariance)
+        np.testing.assert_array_equal(found.of_members, found.of_members.T)
+
+
+def test_a_board_of_the_version_before_is_read(world: World, tmp_path: Path) -> None:
+    for method in ("keen", "mild", "random"):
+        world.write(tmp_path / "results", method)
+    board, built = make(world, tmp_path)
+    entries = board.rows(SELECTION)["entry"].tolist()
+    by_place = pd.read_parquet(built.path / "joint.parquet").sort_values("place")
+    whole = board.joint(by_place["entry"].tolist())
+    older = by_place.assign(of_members=list(whole.of_members), of_nonmembers=list(whole.of_nonmembers))
+    older.to_parquet(built.path / "joint.parquet")
+    manifest = json.loads((built.path / "manifest.json").read_text(encoding="utf-8"))
+    manifest["board_version"] = 3
+    manifest["files"]["joint.parquet"] = sha256_file(built.path / "joint.parquet")
+    (built.path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    np.testing.assert_array_equal(Board(built.path).joint(entries).covariance, board.joint(entries).covariance)
 
 
 def test_rank_intervals_agree_with_the_joint_bootstrap(tmp_path: Path) -> None:
