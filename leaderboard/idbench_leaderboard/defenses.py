@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -120,31 +120,33 @@ def _table(own: Sequence[_Usable], labels: SplitLabels, target: str, corpus: str
     place = {identity: index for index, identity in enumerate(labels.identities)}
     known = np.asarray(labels.corpora[corpus].member, dtype=np.bool_)
     members = known[[place[name] for name in names]]
-    protected = _by_most(own)
+    ambiguous = _ambiguous(own)
+    protected = _by_most(own, ambiguous)
     attempts, refs = [], dict[str, DefenseRef]()
     for each in sorted(own, key=lambda one: (one.record.attack_label, one.record.seed, one.record.run_id)):
         record = each.record
         if record.defense is None and record.seed not in protected:
             continue  # whom a defense would have protected is not known, or the defenses disagree
-        name = _name(record.defense, own)
+        name = _name(record.defense, ambiguous)
         if record.defense is not None:
             refs.setdefault(name, record.defense)
         ids = frozenset(record.defense.protected if record.defense else protected[record.seed])
         inside = np.array([one in ids for one in names], dtype=np.bool_)
         if _has_both(members, inside) and _has_both(members, ~inside):
             attempts.append(Attempt(name, record.attack_label, record.seed, each.scores, members, inside))
-    worst = tuple(_with_costs(row, refs.get(row.defense)) for row in worst_cases(attempts))
+    rows = attacked(attempts)
+    worst = tuple(_with_costs(row, refs.get(row.defense)) for row in worst_cases(attempts, rows))
     return DefenseTable(
         split=labels.name,
         split_version=labels.version,
         target=target,
         corpus=corpus,
         worst=worst,
-        attacked=tuple(attacked(attempts)),
+        attacked=tuple(rows),
     )
 
 
-def _by_most(own: Sequence[_Usable]) -> dict[int, tuple[str, ...]]:
+def _by_most(own: Sequence[_Usable], ambiguous: Collection[str]) -> dict[int, tuple[str, ...]]:
     """Whom most defenses protect with a seed, by the seed: no single record decides it for the target as it is.
 
     Records of one defense agree here (`idbench.results.admission`). Seeds about which defenses are evenly divided are
@@ -153,17 +155,29 @@ def _by_most(own: Sequence[_Usable]) -> dict[int, tuple[str, ...]]:
     found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
     for each in own:
         if each.record.defense is not None:
-            found[each.record.seed][_name(each.record.defense, own)] = tuple(sorted(each.record.defense.protected))
+            found[each.record.seed][_name(each.record.defense, ambiguous)] = tuple(
+                sorted(each.record.defense.protected)
+            )
     counted = {seed: Counter(lists.values()).most_common(2) for seed, lists in found.items()}
     return {seed: top[0][0] for seed, top in counted.items() if len(top) == 1 or top[0][1] > top[1][1]}
 
 
-def _name(defense: DefenseRef | None, own: Sequence[_Usable]) -> str:
+def _ambiguous(own: Sequence[_Usable]) -> frozenset[str]:
+    """Names of defenses of which the records have several settings or versions of the code."""
+    first, found = dict[str, tuple[str, object]](), set[str]()
+    for each in own:
+        if (defense := each.record.defense) is not None:
+            settings = (defense.code_sha256, defense.parameters)
+            if first.setdefault(defense.name, settings) != settings:
+                found.add(defense.name)
+    return frozenset(found)
+
+
+def _name(defense: DefenseRef | None, ambiguous: Collection[str]) -> str:
     """A defense's name; with a piece of its code's hash and parameters where records have several of that name."""
     if defense is None:
         return UNDEFENDED
-    rivals = [each.record.defense for each in own if each.record.defense and each.record.defense.name == defense.name]
-    if all((one.code_sha256, one.parameters) == (defense.code_sha256, defense.parameters) for one in rivals):
+    if defense.name not in ambiguous:
         return defense.name
     settings = ", ".join(f"{name} {value}" for name, value in sorted(defense.parameters.items()))
     return f"{defense.name} ({settings}, code {defense.code_sha256[:6]})"

@@ -147,14 +147,15 @@ def attacked(attempts: Sequence[Attempt]) -> list[Attacked]:
     ]
 
 
-def worst_cases(attempts: Sequence[Attempt]) -> list[WorstCase]:
+def worst_cases(attempts: Sequence[Attempt], rows: Sequence[Attacked] | None = None) -> list[WorstCase]:
     """The strongest attack on every defense, in the order in which they come.
 
     Args:
         attempts: all with members and non-members among the protected and among the others.
+        rows: what `attacked` says of them; None: it is asked.
     """
     found: dict[str, list[Attacked]] = defaultdict(list)
-    for each in attacked(attempts):
+    for each in attacked(attempts) if rows is None else rows:
         found[each.defense].append(each)
     return [_worst_case(defense, own, attempts) for defense, own in found.items()]
 
@@ -244,7 +245,7 @@ def _mean_auc(
         np.stack([run.scores for run in runs]),
         np.stack([yes & rows for yes, rows in zip(positives, among, strict=True)]),
         np.stack([~yes & rows for yes, rows in zip(positives, among, strict=True)]),
-        fprs=(0.1,),
+        fprs=(),  # of a rate nobody asks here
     )
     return estimate_of(found.auc.value, found.auc.interval)
 

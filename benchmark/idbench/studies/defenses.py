@@ -180,12 +180,12 @@ def _result(
     attempts = list(_attempts(finished, split, audited.corpus))
     records = {one.run.record.defense.name: one.run.record.defense for one in finished if one.run.record.defense}
     worst = []
-    for row in worst_cases(attempts):
+    rows = attacked(attempts)
+    for row in worst_cases(attempts, rows):
         defense = records.get(row.defense)
         if defense is not None:
             row = replace(row, cost=defense.cost, guarantees=defense.guarantees, utility=defense.utility)  # noqa: PLW2901
         worst.append(row)
-    rows = attacked(attempts)
     half = int(attempts[0].protected.sum())
     return DefenseResult(
         study=study.name,
