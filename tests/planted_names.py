@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from idbench.api import Case
+from tests.unit.methods.conftest import DIM, LinearTarget
 
-if TYPE_CHECKING:
-    from tests.unit.methods.conftest import LinearTarget
-
-DIM, REACH = 12, 6
+REACH = 6
+"""Dimensions of an embedding that images reach; texts lie there in part."""
 
 
-def planted(target: type[LinearTarget], cases: list[Case], reachable: np.ndarray[Any, Any]) -> LinearTarget:
-    """Images reach the first REACH dimensions only; texts lie there in part, names where told more or less so."""
-    matrix = target().matrix.clone()
-    matrix[REACH:] = 0
-    rng = np.random.default_rng(0)
+class PlantedTarget(LinearTarget):
+    """A linear target that is told how much of each name lies in reach of an image; of other texts some 0.6 does.
 
-    def text(share: float) -> np.ndarray[Any, Any]:
-        inside, outside = rng.standard_normal(REACH), rng.standard_normal(DIM - REACH)
+    Args:
+        cases: whose names are told.
+        reachable: (n,) share of each name's embedding, in [0, 1].
+    """
+
+    def __init__(self, cases: Sequence[Case], reachable: NDArray[np.float64]) -> None:
+        matrix = LinearTarget().matrix
+        matrix[REACH:] = 0
+        self._rng = np.random.default_rng(0)
+        told = zip(cases, reachable, strict=True)
+        super().__init__({case.name: self._drawn(share) for case, share in told}, matrix)
+
+    def text(self, text: str) -> NDArray[np.float64]:
+        if text not in self._texts:
+            self._texts[text] = self._drawn(0.6 + 0.03 * self._rng.standard_normal())
+        return self._texts[text]
+
+    def _drawn(self, share: float) -> NDArray[np.float64]:
+        inside, outside = self._rng.standard_normal(REACH), self._rng.standard_normal(DIM - REACH)
         return np.concatenate(
             [share * inside / np.linalg.norm(inside), np.sqrt(1 - share**2) * outside / np.linalg.norm(outside)]
         )
-
-    class Planted(target):  # type: ignore[valid-type,misc]
-        def text(self, name: str) -> Any:
-            if name not in self._texts:
-                self._texts[name] = text(0.6 + 0.03 * rng.standard_normal())
-            return self._texts[name]
-
-    return Planted({case.name: text(share) for case, share in zip(cases, reachable, strict=True)}, matrix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final, Literal
 
@@ -139,7 +140,7 @@ def summary(changes: Changes, counted: int) -> Prose:
 def table(changes: Changes) -> pd.DataFrame:
     """One line per row that is new, looks different, or is no longer there, without what all lines have in common."""
     frame = _table(changes)
-    return _say_where(frame).drop(columns=list(_same(frame)), errors="ignore")
+    return _named(frame.drop(columns=list(_same(frame))))
 
 
 def shared(changes: Changes) -> Prose:
@@ -180,16 +181,26 @@ def _table(changes: Changes) -> pd.DataFrame:
     )
 
 
-def _say_where(frame: pd.DataFrame) -> pd.DataFrame:
-    """One column instead of three: a target, the corpus if its name does not say it, the split if it has several."""
-    several = frame.groupby("Target")["Split"].transform("nunique") > 1
-    where = []
-    for target, corpus, split, one_of_several in zip(
-        frame["Target"], frame["Corpus"], frame["Split"], several, strict=True
-    ):
-        told = [target] if corpus in target else [target, corpus]
-        where.append(", ".join([*told, split] if one_of_several else told))
-    return frame.assign(Target=where).drop(columns=["Corpus", "Split"])
+def _named(frame: pd.DataFrame) -> pd.DataFrame:
+    """Targets with their corpus, if their name does not say it, and with their split, if they have several.
+
+    One column instead of three; what all lines have in common has none and is not named.
+    """
+    where = [str(target) for target in frame["Target"]]
+    if "Corpus" in frame:
+        corpora = [str(corpus) for corpus in frame["Corpus"]]
+        where = [one if _says(one, corpus) else f"{one}, {corpus}" for one, corpus in zip(where, corpora, strict=True)]
+    if "Split" in frame:
+        several = frame.groupby("Target")["Split"].transform("nunique") > 1
+        where = [
+            f"{one}, {split}" if more else one for one, split, more in zip(where, frame["Split"], several, strict=True)
+        ]
+    return frame.assign(Target=where).drop(columns=["Corpus", "Split"], errors="ignore")
+
+
+def _says(target: str, corpus: str) -> bool:
+    """Whether a corpus stands in a target's name as a word of its own."""
+    return re.search(rf"(?<!\w){re.escape(corpus)}(?!\w)", target) is not None
 
 
 def _one(shown: ShownRow | None, name: str) -> str:

@@ -12,7 +12,7 @@ from tests.app.reading import opened, text
 from idbench.api import Silent
 from idbench.errors import DataError
 from idbench_leaderboard.board import Board
-from idbench_leaderboard.changes import BuildRef, Changes, RowChange, ShownRow, table
+from idbench_leaderboard.changes import BuildRef, Changes, RowChange, ShownRow, shared, table
 from idbench_leaderboard.site import export
 
 
@@ -80,9 +80,10 @@ def test_what_differs_in_every_way_is_said_in_few_columns() -> None:
             update={"target": "elsewhere", "split": "real", "corpus": "real-a", "after": None, "before": row.after}
         ),
     )
+    longer = row.model_copy(update={"target": "fiction-ab"})  # whose name says another corpus
     checked = row.model_copy(update={"after": ShownRow(auc="0.6 [0.5, 0.7]", seeds=3, checked="verified")})
     before = BuildRef(idbench="1", commit=None, inputs_sha256="0" * 64, records=5)
-    found = table(Changes(before=before, rows=(row, *others, checked)))
+    found = table(Changes(before=before, rows=(row, *others, checked, longer)))
     assert list(found.columns) == ["Method", "Change", "AUC now", "AUC before", "Target", "Seeds", "Checked"]
     assert list(found["Target"]) == [
         "fiction-0, fiction-a",
@@ -90,7 +91,11 @@ def test_what_differs_in_every_way_is_said_in_few_columns() -> None:
         "elsewhere, fiction-a, fiction v2",
         "elsewhere, real-a, real v1",
         "fiction-0, fiction-a",
+        "fiction-ab, fiction-a",
     ]
+    alike = Changes(before=before, rows=(row, checked))
+    assert list(table(alike)["Target"]) == ["fiction-0", "fiction-0"], "what all have in common is said below"
+    assert "corpus fiction-a" in str(shared(alike))
 
 
 def test_the_site_has_the_page(twice: Path, tmp_path: Path) -> None:

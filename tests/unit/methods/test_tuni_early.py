@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from tests.planted_names import planted
+from tests.planted_names import PlantedTarget
 
 from idbench.api import Calibration, Case, Context, Knowledge, MethodError, Scores
 from idbench_methods.attacks.tuni import Tuni, TuniParams
@@ -58,12 +58,10 @@ def test_gradients_are_saved_where_detectors_are_sure(
     assert target.gradients == 6 * (40 * 5 + int(runs.sum()))
 
 
-def test_sure_names_stand_beyond_all_others(
-    linear_target: type[LinearTarget], people: People, context: Contexts
-) -> None:
+def test_sure_names_stand_beyond_all_others(people: People, context: Contexts) -> None:
     cases = people(30, 0)
     reachable = np.where(np.arange(30) < 5, 0.99, 0.6)  # five names are in reach of an image as no gibberish is
-    found = scored(planted(linear_target, cases, reachable), cases, context(), steps=12, gibberish_count=128)
+    found = scored(PlantedTarget(cases, reachable), cases, context(), steps=12, gibberish_count=128)
     sure, value = found.details["sure"], found.values
     assert {*sure} == {-1, 0, 1}, "the example lacks a kind"
     assert value[sure == -1].max() < value[sure == 0].min()
